@@ -7,8 +7,7 @@ use std::time::Duration;
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::overrides::PreviewChange;
 use portero::ipc::{
-    self, Challenge, DaemonStatus, DisclosedSecret, FailureKind, Reaching, Request, Risk,
-    TelegramConfirmation,
+    self, Act, Challenge, DaemonStatus, DisclosedSecret, FailureKind, Request, Risk, TelegramConfirmation,
 };
 use portero::names::{ServerName, ToolId};
 use portero::pattern::Pattern;
@@ -20,7 +19,7 @@ use crate::output::{escape_hidden, format_duration, pluralize};
 use crate::terminal::TerminalDevice;
 
 /// What a person confirms at the terminal. Its words and its risk are here alone.
-pub(crate) enum Act<'a> {
+pub(crate) enum ConfirmedAct<'a> {
     /// This call, of which so many lines were shown.
     Approve(&'a ToolId, usize),
     /// Of a task of this server.
@@ -41,7 +40,7 @@ pub(crate) enum Act<'a> {
     Unpair,
 }
 
-impl Act<'_> {
+impl ConfirmedAct<'_> {
     /// Why a terminal is needed, as a failure begins that finds none.
     const fn purpose(&self) -> &'static str {
         match self {
@@ -76,7 +75,7 @@ impl Act<'_> {
 }
 
 /// The act as a prompt says it, after "Passphrase, to".
-impl fmt::Display for Act<'_> {
+impl fmt::Display for ConfirmedAct<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // A long call scrolls away: the prompt itself says what runs, and how much there is to read.
@@ -134,7 +133,7 @@ impl ConfirmationPrompt {
     }
 
     /// What is so wide that it takes a code takes the passphrase too, with which the code's secret is sealed.
-    fn needs_code(&self, act: &Act<'_>) -> bool {
+    fn needs_code(&self, act: &ConfirmedAct<'_>) -> bool {
         match act.risk() {
             Risk::Low => false,
             Risk::High => self.totp_enrolled,
@@ -149,7 +148,7 @@ enum ConfirmationMethod {
 }
 
 /// Asks for what confirms `act`, after what it does was shown.
-pub(crate) fn prompt_challenge(person: &mut ConfirmationPrompt, act: &Act<'_>) -> CommandResult<Challenge> {
+pub(crate) fn prompt_challenge(person: &mut ConfirmationPrompt, act: &ConfirmedAct<'_>) -> CommandResult<Challenge> {
     suggest_authenticator(person, act)?;
     let passphrase = person.terminal.read_passphrase(&format!("Passphrase, to {act}"))?;
     build_challenge(person, passphrase, act)
@@ -159,7 +158,7 @@ pub(crate) fn prompt_challenge(person: &mut ConfirmationPrompt, act: &Act<'_>) -
 /// none is set.
 pub(crate) async fn open_with_passphrase(
     daemon: &DaemonClient,
-    act: &Act<'_>,
+    act: &ConfirmedAct<'_>,
 ) -> CommandResult<ConfirmationPrompt> {
     let person = open_terminal_and_status(daemon, act, false).await?.0;
     if person.has_passphrase { Ok(person) } else { Err(missing_passphrase()) }
@@ -169,11 +168,11 @@ pub(crate) async fn open_with_passphrase(
 /// so. Fails early where neither can confirm it.
 pub(crate) async fn open_prompt(
     daemon: &DaemonClient,
-    act: &Act<'_>,
+    act: &ConfirmedAct<'_>,
     there: bool,
 ) -> CommandResult<ConfirmationPrompt> {
     let (mut person, status) = open_terminal_and_status(daemon, act, there).await?;
-    if status.standing.paused.is_some() && !matches!(act, Act::Resume) {
+    if status.standing.paused.is_some() && !matches!(act, ConfirmedAct::Resume) {
         let why = "everything is paused, so a terminal can ask there to resume and for nothing else";
         person.telegram = TelegramConfirmation::NotNow(why.to_owned());
     }
@@ -184,7 +183,7 @@ pub(crate) async fn open_prompt(
 pub(crate) async fn send_confirmed<R: Request>(
     daemon: &DaemonClient,
     person: &mut ConfirmationPrompt,
-    act: &Act<'_>,
+    act: &ConfirmedAct<'_>,
     make: impl Fn(Challenge) -> R,
 ) -> CommandResult<R::Response> {
     let challenge = match choose_method(person, act)? {
@@ -207,7 +206,7 @@ pub(crate) async fn send_confirmed<R: Request>(
 
 async fn open_terminal_and_status(
     daemon: &DaemonClient,
-    act: &Act<'_>,
+    act: &ConfirmedAct<'_>,
     there: bool,
 ) -> CommandResult<(ConfirmationPrompt, Box<DaemonStatus>)> {
     let terminal = TerminalDevice::open(act.purpose())?;
@@ -242,7 +241,7 @@ fn missing_passphrase() -> CommandFailure {
 }
 
 /// Lets the person choose, where there is a choice.
-fn choose_method(person: &mut ConfirmationPrompt, act: &Act<'_>) -> CommandResult<ConfirmationMethod> {
+fn choose_method(person: &mut ConfirmationPrompt, act: &ConfirmedAct<'_>) -> CommandResult<ConfirmationMethod> {
     let typed =
         |person: &mut ConfirmationPrompt| prompt_challenge(person, act).map(ConfirmationMethod::Typed);
     if person.needs_code(act) {
@@ -298,7 +297,7 @@ async fn send_via_telegram<R: Request>(
     daemon.request_and_show(request, show).await
 }
 
-fn suggest_authenticator(person: &mut ConfirmationPrompt, act: &Act<'_>) -> CommandResult {
+fn suggest_authenticator(person: &mut ConfirmationPrompt, act: &ConfirmedAct<'_>) -> CommandResult {
     let is_wide = act.risk() == Risk::High;
     if is_wide && person.outdated {
         let what = "this is wide, and an earlier version of Portero enrolled the authenticator, which this one cannot open";
@@ -316,7 +315,7 @@ fn suggest_authenticator(person: &mut ConfirmationPrompt, act: &Act<'_>) -> Comm
 fn build_challenge(
     person: &mut ConfirmationPrompt,
     passphrase: String,
-    act: &Act<'_>,
+    act: &ConfirmedAct<'_>,
 ) -> CommandResult<Challenge> {
     let mut challenge = Challenge::new(passphrase);
     if person.needs_code(act) {
@@ -325,55 +324,35 @@ fn build_challenge(
     Ok(challenge)
 }
 
-/// What becomes of the tools that a pattern covers.
-pub(crate) enum PatternAct {
-    /// A rule lets them run.
-    Allow,
-    /// A grant lets them run unasked for a while; what is denied stays denied.
-    Grant,
-    /// This rule, which says this and is no allow, goes.
-    Unrule(u64, Action),
-}
-
-impl PatternAct {
-    const fn to_reach_query(&self) -> Reaching {
-        match self {
-            Self::Allow => Reaching::Allow,
-            Self::Grant => Reaching::Grant,
-            Self::Unrule(id, _) => Reaching::Unrule(*id),
-        }
-    }
-}
-
 /// Shows which tools' decisions change, denied ones first.
 pub(crate) async fn show_reach(
     daemon: &DaemonClient,
     person: &mut ConfirmationPrompt,
     pattern: &Pattern,
-    change: &PatternAct,
+    act: &Act,
 ) -> CommandResult {
-    let ask = PreviewChange { pattern: pattern.clone(), by: change.to_reach_query() };
-    let reach = daemon.request(ask).await?;
-    for line in describe_reach(&reach, pattern, change) {
+    let reach = daemon.request(PreviewChange { act: act.clone() }).await?;
+    for line in describe_reach(&reach, pattern, act) {
         person.print_line(line)?;
     }
     Ok(())
 }
 
-fn describe_reach(reach: &[(ToolId, Action)], pattern: &Pattern, change: &PatternAct) -> Vec<String> {
-    let changes = |action: Action| match change {
-        PatternAct::Allow | PatternAct::Unrule(..) => action != Action::Allow,
-        PatternAct::Grant => action == Action::RequireApproval,
+fn describe_reach(reach: &[(ToolId, Action)], pattern: &Pattern, act: &Act) -> Vec<String> {
+    // A grant lifts no deny.
+    let lifts_deny = !matches!(act, Act::Grant(..));
+    let changes = |action: Action| match action {
+        Action::Allow => false,
+        Action::RequireApproval => true,
+        Action::Deny => lifts_deny,
     };
-    let fate = |action: Action| match (change, action) {
-        (PatternAct::Allow | PatternAct::Grant, Action::RequireApproval) => "asks now   → would run unasked",
-        (PatternAct::Allow, Action::Deny) => "DENIED now → would run unasked",
-        (PatternAct::Unrule(_, Action::Deny), _) => "DENIED now → would no longer be denied by this rule",
-        (PatternAct::Unrule(_, Action::RequireApproval | Action::Allow), _) => {
-            "asks now   → would no longer be asked for by this rule"
-        }
-        (PatternAct::Grant, Action::Deny) => "denied, and stays denied",
-        (PatternAct::Allow | PatternAct::Grant, Action::Allow) => "runs already",
+    let fate = |action: Action| match (act, action) {
+        (Act::RemoveRule(_, _, Action::Deny), _) => "DENIED now → would no longer be denied by this rule",
+        (Act::RemoveRule(..), _) => "asks now   → would no longer be asked for by this rule",
+        (_, Action::RequireApproval) => "asks now   → would run unasked",
+        (_, Action::Deny) if lifts_deny => "DENIED now → would run unasked",
+        (_, Action::Deny) => "denied, and stays denied",
+        (_, Action::Allow) => "runs already",
     };
     let covered = escape_hidden(&pattern.to_string()).into_owned();
     let mut lines = vec![match reach.iter().filter(|(_, action)| changes(*action)).count() {
@@ -390,6 +369,8 @@ fn describe_reach(reach: &[(ToolId, Action)], pattern: &Pattern, change: &Patter
 
 #[cfg(test)]
 mod tests {
+    use portero::policy::GrantLimits;
+
     use super::*;
 
     #[test]
@@ -400,11 +381,14 @@ mod tests {
             ("office/read_mail".parse().unwrap(), Action::Allow),
         ];
         let pattern: Pattern = "office/*".parse().unwrap();
-        let lines = describe_reach(&reach, &pattern, &PatternAct::Allow);
+        let lines = describe_reach(&reach, &pattern, &Act::Allow(pattern.clone()));
         assert_eq!(lines[0], "`office/*` changes 2 tools:");
         assert_eq!(lines[1], "  office/delete_mail  DENIED now → would run unasked");
-        assert!(describe_reach(&reach, &pattern, &PatternAct::Grant)[1].ends_with("stays denied"));
-        let asks = PatternAct::Unrule(3, Action::RequireApproval);
+        assert!(
+            describe_reach(&reach, &pattern, &Act::Grant(pattern.clone(), 60_000, GrantLimits::default()))[1]
+                .ends_with("stays denied")
+        );
+        let asks = Act::RemoveRule(3, pattern.clone(), Action::RequireApproval);
         assert!(
             describe_reach(&reach[1..2], &pattern, &asks)[1].ends_with("no longer be asked for by this rule")
         );

@@ -11,14 +11,13 @@ use portero::anonymize::Anonymizer;
 use portero::approved_config::{self, ApprovedConfig, ConfigChanges, EffectiveConfig, digest_files};
 use portero::audit::AuditEvent;
 use portero::config::{self, Config, ConfigFiles};
-use portero::ipc::PushMessage;
+use portero::ipc::{Act, PushMessage};
 use portero::names::Actor;
 use portero::notice::{ConfigAdoption, Notice};
 use portero::policy::Policy;
 
 use crate::approved_config::recent_edits::EditSummary;
 use crate::approved_config::{SealReason, SealRequest};
-use crate::auth::passphrase::Act;
 use crate::daemon::{Daemon, EnvironmentLookup};
 use crate::store::StoreError;
 
@@ -291,7 +290,7 @@ pub async fn confirm_config(
     shown: &str,
     proof: crate::auth::passphrase::Authorization,
 ) -> Result<u64, ConfirmConfigError> {
-    if !proof.covers(&Act::ConfirmConfig(shown)) {
+    if !proof.covers(&Act::ConfirmConfig(shown.to_owned())) {
         return Err(ConfirmConfigError::Changed);
     }
     let mut present = daemon.present_files.lock().await;

@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use portero::clock::Clock;
 use portero::files;
-use portero::ipc::UnsavedChanges;
+use portero::ipc::{Act, UnsavedChanges};
 use portero::policy::{Overrides, Policy, offline_denies};
 use portero::sync::lock;
 use tokio::sync::{Mutex, Notify, watch};
@@ -27,9 +27,8 @@ use tokio_util::task::TaskTracker;
 
 use self::change::FormerFile;
 pub use self::grant::GrantRequest;
-pub(crate) use self::grant::describe_grant_ids as grants_in_words;
 pub use self::rule::RestrictionOutcome;
-use crate::auth::passphrase::{Act, Authorization};
+use crate::auth::passphrase::Authorization;
 use crate::journal::Journal;
 use crate::store::StoreError;
 use crate::store::overrides::{self, OverridesRecord};
@@ -255,8 +254,8 @@ impl OverrideStore {
 }
 
 /// Refuses what was confirmed for less.
-fn check_covers(confirmed: &Authorization, what: &Act<'_>) -> Result<(), OverridesError> {
-    if confirmed.covers(what) { Ok(()) } else { Err(OverridesError::RiskTooHigh) }
+fn check_covers(confirmed: &Authorization, act: &Act) -> Result<(), OverridesError> {
+    if confirmed.covers(act) { Ok(()) } else { Err(OverridesError::RiskTooHigh) }
 }
 
 fn next_id(kept: &mut OverridesRecord) -> u64 {

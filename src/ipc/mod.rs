@@ -10,6 +10,7 @@
 //! Messages hold raw JSON, which serde can't read through its buffered paths: every enum here is externally
 //! tagged, and nothing is flattened.
 
+mod act;
 #[cfg_attr(unix, path = "address/unix.rs")]
 #[cfg_attr(windows, path = "address/windows.rs")]
 mod address;
@@ -28,6 +29,7 @@ mod status;
 mod stream;
 mod telegram;
 
+pub use act::{Act, describe_grant_ids};
 pub use challenge::{Challenge, DisclosedSecret, GivenProof, NewPassphrase};
 pub use client::{
     ConnectError, ForwardProgressSink, IpcClient, NotificationSink, ProbeResult, RequestError, probe_daemon,
@@ -44,7 +46,7 @@ pub use process::PeerProcess;
 pub use request::{RawRequest, Request, Response, WipedJson};
 pub use requests::approvals::{Look, RealTask, Watched};
 pub use requests::config::Waiting;
-pub use requests::overrides::{Acting, Reaching};
+pub use requests::overrides::Acting;
 pub use requests::sessions::ForwardedCall;
 pub use risk::{MAX_NARROW_GRANT, Risk};
 pub use status::{AuditStatus, CallCounts, DaemonStatus, EnrolledAuthenticator, UnsavedChanges};

@@ -16,7 +16,7 @@ use portero::task::{Task, TaskState};
 use super::CommandContext;
 use crate::args;
 use crate::daemon::DaemonClient;
-use crate::elevate::{self, Act};
+use crate::elevate::{self, ConfirmedAct};
 use crate::failure::{CommandFailure, CommandResult};
 use crate::output::{Output, escape_hidden, excerpt, format_age, quote_block};
 use crate::terminal::TerminalDevice;
@@ -75,7 +75,7 @@ pub(super) async fn show_task(context: &CommandContext, args: &args::TaskArgs) -
 
 /// Shows the real values on the terminal device: never on stdout, where a program could read them.
 async fn show_real_values(daemon: &DaemonClient, task: &Task, telegram: bool) -> CommandResult {
-    let act = Act::ShowRealValues(&task.call.tool.server);
+    let act = ConfirmedAct::ShowRealValues(&task.call.tool.server);
     let mut terminal = elevate::open_prompt(daemon, &act, telegram).await?;
     terminal.print_line(describe_task(task))?;
     let reveal = |challenge| RevealTask { task: task.id, challenge };
@@ -106,7 +106,7 @@ pub(super) async fn approve(context: &CommandContext, args: &args::ApproveArgs) 
     // A refusal now saves the person from typing the passphrase.
     daemon.request(CheckApproval { task: waiting.id }).await?;
     let shown = describe_task(&waiting);
-    let act = Act::Approve(&waiting.call.tool, shown.lines().count());
+    let act = ConfirmedAct::Approve(&waiting.call.tool, shown.lines().count());
     let mut terminal = elevate::open_prompt(&daemon, &act, args.confirming.telegram).await?;
     terminal.print_line(&shown)?;
     let approve = |challenge| ApproveTask { task: waiting.id, challenge };
@@ -151,9 +151,9 @@ pub(super) async fn ask_again(context: &CommandContext, id: &str) -> CommandResu
         match daemon.request_or_refusal(AskAgain { task: ended.id, challenge: challenge.take() }).await? {
             Ok(task) => break task,
             Err(refused) if refused.kind == FailureKind::Challenge && !insists => {
-                let mut person = elevate::open_with_passphrase(&daemon, &Act::AskAgain).await?;
+                let mut person = elevate::open_with_passphrase(&daemon, &ConfirmedAct::AskAgain).await?;
                 person.print_line(&refused.message)?;
-                challenge = Some(elevate::prompt_challenge(&mut person, &Act::AskAgain)?);
+                challenge = Some(elevate::prompt_challenge(&mut person, &ConfirmedAct::AskAgain)?);
             }
             Err(refused) => return Err(refused.into()),
         }

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::CommandContext;
 use crate::args::{TelegramCommand, TotpCommand};
 use crate::daemon::DaemonClient;
-use crate::elevate::{self, Act, ConfirmationPrompt};
+use crate::elevate::{self, ConfirmationPrompt, ConfirmedAct};
 use crate::failure::{CommandFailure, CommandResult};
 use crate::output::{Output, escape_hidden};
 use crate::qr;
@@ -85,12 +85,12 @@ pub(super) async fn run_totp(context: &CommandContext, command: TotpCommand) -> 
 
 async fn enroll_totp(context: &CommandContext) -> CommandResult {
     let daemon = context.connect_daemon().await?;
-    let mut person = elevate::open_with_passphrase(&daemon, &Act::EnrollTotp).await?;
+    let mut person = elevate::open_with_passphrase(&daemon, &ConfirmedAct::EnrollTotp).await?;
     if person.has_authenticator() {
         return Err(CommandFailure::refused("an authenticator is enrolled already; nothing changed")
             .with_hint("see `portero status`; `portero totp remove` removes it"));
     }
-    let challenge = elevate::prompt_challenge(&mut person, &Act::EnrollTotp)?;
+    let challenge = elevate::prompt_challenge(&mut person, &ConfirmedAct::EnrollTotp)?;
     let offer = OfferTotp { challenge: challenge.clone() };
     let secret = daemon.request(offer).await?;
     show_secret(&mut person, &secret)?;
@@ -111,12 +111,12 @@ async fn enroll_totp(context: &CommandContext) -> CommandResult {
 
 async fn remove_totp(context: &CommandContext) -> CommandResult {
     let daemon = context.connect_daemon().await?;
-    let mut person = elevate::open_with_passphrase(&daemon, &Act::RemoveTotp { is_outdated: false }).await?;
+    let mut person = elevate::open_with_passphrase(&daemon, &ConfirmedAct::RemoveTotp { is_outdated: false }).await?;
     if !person.has_authenticator() {
         return Err(CommandFailure::refused("no authenticator is enrolled; nothing changed")
             .with_hint("`portero totp enroll` enrols one"));
     }
-    let act = Act::RemoveTotp { is_outdated: person.has_outdated_authenticator() };
+    let act = ConfirmedAct::RemoveTotp { is_outdated: person.has_outdated_authenticator() };
     let challenge = elevate::prompt_challenge(&mut person, &act)?;
     daemon.request(RemoveTotp { challenge }).await?;
     context.output.print_value_or_text(&json!({"enrolled": false}), |out| {
@@ -187,10 +187,10 @@ async fn pair(context: &CommandContext) -> CommandResult {
     let challenge = match &status.passphrase {
         None => None,
         Some(_) => {
-            let mut person = elevate::open_with_passphrase(&daemon, &Act::Pair).await?;
+            let mut person = elevate::open_with_passphrase(&daemon, &ConfirmedAct::Pair).await?;
             person
                 .print_line("The person who sends the code to the bot decides on Telegram from then on.")?;
-            Some(elevate::prompt_challenge(&mut person, &Act::Pair)?)
+            Some(elevate::prompt_challenge(&mut person, &ConfirmedAct::Pair)?)
         }
     };
     let shown = daemon.request(PairTelegram { challenge }).await?;
@@ -243,9 +243,9 @@ fn refuse_second_pairing(status: &DaemonStatus) -> CommandResult {
 
 async fn unpair(context: &CommandContext) -> CommandResult {
     let daemon = context.connect_daemon().await?;
-    let mut person = elevate::open_with_passphrase(&daemon, &Act::Unpair).await?;
+    let mut person = elevate::open_with_passphrase(&daemon, &ConfirmedAct::Unpair).await?;
     person.print_line("This ends the pairing. The bot answers no one until a person is paired again.")?;
-    let challenge = elevate::prompt_challenge(&mut person, &Act::Unpair)?;
+    let challenge = elevate::prompt_challenge(&mut person, &ConfirmedAct::Unpair)?;
     let was_paired = daemon.request(UnpairTelegram { challenge }).await?;
     context.output.print_value_or_text(&json!({"unpaired": was_paired}), |out| match was_paired {
         false => out.print_line("no person was paired"),

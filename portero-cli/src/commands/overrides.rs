@@ -9,7 +9,7 @@ use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::overrides::{
     CreateGrant, CreateRule, GetOverrides, GetUnsaved, Pause, RemoveRule, Resume, RevokeGrants,
 };
-use portero::ipc::{Acting, DaemonStatus, UnsavedChanges};
+use portero::ipc::{Act, Acting, DaemonStatus, UnsavedChanges};
 use portero::names::{AgentSessionId, Principal, SessionId};
 use portero::pattern::Pattern;
 use portero::policy::{Action, CallerIdentity, Grant, GrantLimits, Overrides};
@@ -21,7 +21,7 @@ use super::CommandContext;
 use super::approvals::{NO_LIMIT, fetch_tasks, short_id};
 use super::config::hint_unknown_pattern;
 use crate::args::{self, ConfirmationArgs};
-use crate::elevate::{self, Act, PatternAct};
+use crate::elevate::{self, ConfirmedAct};
 use crate::failure::{CommandFailure, CommandResult};
 use crate::launch;
 use crate::output::{Output, escape_hidden, format_age, format_duration, pluralize};
@@ -38,9 +38,9 @@ pub(super) async fn grant(context: &CommandContext, args: args::GrantArgs) -> Co
     let project = project.map(|directory| project_limit(&directory)).transpose()?;
     let limits = GrantLimits { project, uses, ..within };
     hint_unknown_pattern(context, &pattern);
-    let act = Act::Grant(&pattern, duration);
+    let act = ConfirmedAct::Grant(&pattern, duration);
     let mut terminal = elevate::open_prompt(&daemon, &act, confirming.telegram).await?;
-    elevate::show_reach(&daemon, &mut terminal, &pattern, &PatternAct::Grant).await?;
+    elevate::show_reach(&daemon, &mut terminal, &pattern, &Act::grant(&pattern, duration, &limits)).await?;
     for line in describe_limits(&limits, &status) {
         terminal.print_line(line)?;
     }
@@ -139,9 +139,9 @@ pub(super) async fn make_rule(
     hint_unknown_pattern(context, &pattern);
     let rule = match action {
         Action::Allow => {
-            let act = Act::Allow;
+            let act = ConfirmedAct::Allow;
             let mut terminal = elevate::open_prompt(&daemon, &act, on_telegram).await?;
-            elevate::show_reach(&daemon, &mut terminal, &pattern, &PatternAct::Allow).await?;
+            elevate::show_reach(&daemon, &mut terminal, &pattern, &Act::Allow(pattern.clone())).await?;
             let allow = |challenge| {
                 let (pattern, challenge) = (pattern.clone(), Some(challenge));
                 CreateRule { pattern, action, challenge }
@@ -178,9 +178,9 @@ pub(super) async fn remove_rule(context: &CommandContext, args: &args::UnruleArg
     match rule.action {
         Action::Allow => daemon.request(RemoveRule { id, challenge: None }).await?,
         Action::Deny | Action::RequireApproval => {
-            let act = Act::RemoveRule(id, &rule.pattern);
+            let act = ConfirmedAct::RemoveRule(id, &rule.pattern);
             let mut terminal = elevate::open_prompt(&daemon, &act, args.confirming.telegram).await?;
-            let change = PatternAct::Unrule(id, rule.action);
+            let change = Act::RemoveRule(id, rule.pattern.clone(), rule.action);
             elevate::show_reach(&daemon, &mut terminal, &rule.pattern, &change).await?;
             let remove = |challenge| RemoveRule { id, challenge: Some(challenge) };
             elevate::send_confirmed(&daemon, &mut terminal, &act, remove).await?
@@ -230,7 +230,7 @@ pub(super) async fn resume(context: &CommandContext, confirming: ConfirmationArg
             .print_value_or_text(&json!({"resumed": false}), |out| out.print_line("nothing is paused"))?;
         return Ok(());
     };
-    let mut terminal = elevate::open_prompt(&daemon, &Act::Resume, confirming.telegram).await?;
+    let mut terminal = elevate::open_prompt(&daemon, &ConfirmedAct::Resume, confirming.telegram).await?;
     terminal.print_line(format_args!("Everything is paused since {}.", format_age(since)))?;
     let approved = fetch_tasks(&daemon, Some(TaskState::Approved), NO_LIMIT).await?;
     if !approved.is_empty() {
@@ -245,7 +245,7 @@ pub(super) async fn resume(context: &CommandContext, confirming: ConfirmationArg
         }
     }
     let resume = |challenge| Resume { challenge };
-    let was_paused = elevate::send_confirmed(&daemon, &mut terminal, &Act::Resume, resume).await?;
+    let was_paused = elevate::send_confirmed(&daemon, &mut terminal, &ConfirmedAct::Resume, resume).await?;
     context.output.print_value_or_text(&json!({"resumed": was_paused}), |out| {
         out.print_line("Resumed. Calls run again.")
     })?;

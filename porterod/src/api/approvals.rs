@@ -8,7 +8,7 @@ use portero::ipc::requests::approvals::{
     ApproveTask, AskAgain, CheckApproval, FindTasks, GetTask, InspectTask, ListTasks, RejectTask, RevealTask,
     WatchTasks,
 };
-use portero::ipc::{DaemonFailure, DisclosedSecret, FailureKind, Look, RealTask, Watched};
+use portero::ipc::{Act, DaemonFailure, DisclosedSecret, FailureKind, Look, RealTask, Watched};
 use portero::json::RawJson;
 use portero::names::{Actor, TaskId};
 use portero::secret::Secret;
@@ -17,8 +17,7 @@ use portero::task::{Task, TaskState};
 use super::attempt::Attempt;
 use super::challenge::{Confirming, confirm};
 use super::{PersonCaller, PersonRequest, failure, sessions, shown};
-use crate::approvals::{REPEAT_ACT, TaskFilter};
-use crate::auth::passphrase::Act;
+use crate::approvals::TaskFilter;
 use crate::daemon::Daemon;
 use crate::journal::AuditMode;
 use crate::journal::outbox::NoticesAfter;
@@ -53,7 +52,7 @@ impl PersonRequest for GetTask {
 
 impl PersonRequest for RevealTask {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("task real", format!("task {}", self.task)))
+        Some((&Act::Reveal(self.task)).into())
     }
 
     /// A value that the anonymizer keeps from the agent is shown to a person who knows the passphrase, at the
@@ -66,7 +65,7 @@ impl PersonRequest for RevealTask {
         let task =
             daemon.approval_queue.find_task(self.task, None).map_err(|error| failure::of_desk(&error))?;
         let confirming = caller.confirming(self.challenge);
-        let confirmed = confirm(daemon, caller.by, confirming, Act::Reveal(task.id)).await?;
+        let confirmed = confirm(daemon, caller.by, confirming, &Act::Reveal(task.id)).await?;
         let about = format!("task {}", task.id);
         let record = daemon.journal.act_record("task real", &about, true, Some(confirmed.by()));
         let consumes = confirmed.consumes();
@@ -155,7 +154,7 @@ impl PersonRequest for CheckApproval {
 
 impl PersonRequest for ApproveTask {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("approve", format!("task {}", self.task)))
+        Some((&Act::Approve(self.task)).into())
     }
 
     async fn handle(
@@ -185,14 +184,14 @@ pub(super) async fn approve(
         Confirming::Tapped(_) | Confirming::Affirmed(_) => DEFINITION_TIMEOUT,
     };
     daemon.approval_queue.check_runnable(&found, timeout).await.map_err(refused)?;
-    let confirmed = confirm(daemon, by, confirming, Act::Approve(task)).await?;
+    let confirmed = confirm(daemon, by, confirming, &Act::Approve(task)).await?;
     let approved = daemon.approval_queue.approve(task, confirmed).await.map_err(refused)?;
     Ok(Box::new(shown::task(daemon, approved)))
 }
 
 impl PersonRequest for RejectTask {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("reject", format!("task {}", self.task)))
+        Some((&Act::Reject(self.task)).into())
     }
 
     async fn handle(
@@ -212,7 +211,7 @@ impl PersonRequest for RejectTask {
 
 impl PersonRequest for AskAgain {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("again", format!("task {}", self.task)))
+        Some((&Act::Repeat(self.task)).into())
     }
 
     /// It permits nothing: the new task waits for a person as any other. A call that a person denied a moment ago asks
@@ -231,7 +230,9 @@ impl PersonRequest for AskAgain {
             .map_err(|refusal| failure::of_refusal(&refusal))?;
         let proof = match (cools, caller.confirming_where_given(self.challenge)) {
             (None, _) => None,
-            (Some(_), Some(confirming)) => Some(confirm(daemon, caller.by, confirming, REPEAT_ACT).await?),
+            (Some(_), Some(confirming)) => {
+                Some(confirm(daemon, caller.by, confirming, &Act::Repeat(self.task)).await?)
+            }
             (Some(until), None) => {
                 let until = until.strftime("%Y-%m-%d %H:%M:%SZ");
                 let words = format!(

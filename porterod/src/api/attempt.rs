@@ -1,19 +1,19 @@
 //! Acts that were refused are recorded too: an attempt to widen leaves a trace.
 
-use portero::ipc::{DaemonFailure, FailureKind};
+use portero::ipc::{Act, DaemonFailure, FailureKind};
 use portero::names::Actor;
 
 use crate::daemon::Daemon;
 
-/// An act, in the words of the audit.
+/// An act that a person or an agent tried, in the words of the audit.
 pub struct Attempt {
-    act: &'static str,
-    about: String,
+    pub(super) word: String,
+    pub(super) about: String,
 }
 
-impl Attempt {
-    pub(super) const fn new(act: &'static str, about: String) -> Self {
-        Self { act, about }
+impl From<&Act> for Attempt {
+    fn from(act: &Act) -> Self {
+        Self { word: act.word().to_owned(), about: act.about() }
     }
 }
 
@@ -42,12 +42,12 @@ pub(super) async fn written_down<T>(
     by: &Actor,
     answered: Result<T, DaemonFailure>,
 ) -> Result<T, DaemonFailure> {
-    if let (Some(Attempt { act, about }), Err(failure)) = (attempt, &answered)
+    if let (Some(Attempt { word, about }), Err(failure)) = (attempt, &answered)
         && !failed(failure.kind)
     {
         let about = daemon.anonymizer.load().conceal_text(&about).into_inner();
         // It is refused in any case; a record that cannot be written now follows.
-        let _ = daemon.journal.record_act(act, &about, false, Some(by)).await;
+        let _ = daemon.journal.record_act(&word, &about, false, Some(by)).await;
     }
     answered
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use portero::ipc::requests::auth::{
     EnrollTotp, GetPassphraseSalt, OfferTotp, PairTelegram, RemoveTotp, SetPassphrase, UnpairTelegram,
 };
-use portero::ipc::{DaemonFailure, DisclosedSecret, FailureKind, PairingCode, Risk, TelegramState};
+use portero::ipc::{Act, DaemonFailure, DisclosedSecret, FailureKind, PairingCode, TelegramState};
 use portero::passphrase::KdfParams;
 
 use super::attempt::Attempt;
@@ -14,7 +14,6 @@ use super::challenge::{confirm, typed};
 use super::{PersonCaller, PersonRequest, failure};
 use crate::apply_config;
 use crate::auth::pairing::PairingError;
-use crate::auth::passphrase::Act;
 use crate::bot_health::BotState;
 use crate::daemon::Daemon;
 
@@ -23,7 +22,7 @@ const BOT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl PersonRequest for SetPassphrase {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("passphrase set", "the approval passphrase".to_owned()))
+        Some((&Act::SetPassphrase).into())
     }
 
     /// The first time it seals the configuration too.
@@ -52,7 +51,7 @@ impl PersonRequest for GetPassphraseSalt {
 
 impl PersonRequest for OfferTotp {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("totp enroll", "the authenticator".to_owned()))
+        Some((&Act::EnrollTotp).into())
     }
 
     /// A new secret, for a person who knows the passphrase; it has no effect yet.
@@ -68,7 +67,7 @@ impl PersonRequest for OfferTotp {
 
 impl PersonRequest for EnrollTotp {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("totp enroll", "the authenticator".to_owned()))
+        Some((&Act::EnrollTotp).into())
     }
 
     /// Puts that secret in force, once a first code shows that an authenticator has it.
@@ -87,7 +86,7 @@ impl PersonRequest for EnrollTotp {
 
 impl PersonRequest for RemoveTotp {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("totp remove", "the authenticator".to_owned()))
+        Some((&Act::RemoveTotp).into())
     }
 
     /// From then on the passphrase alone confirms what is wide.
@@ -100,7 +99,7 @@ impl PersonRequest for RemoveTotp {
 
 impl PersonRequest for PairTelegram {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("telegram pair", "the bot".to_owned()))
+        Some((&Act::Pair).into())
     }
 
     async fn handle(
@@ -116,7 +115,7 @@ impl PersonRequest for PairTelegram {
         if daemon.passphrase.first_set().map_err(|error| failure::of_store(&error))?.is_some() {
             let missing = || DaemonFailure::new(FailureKind::Challenge, "this needs the approval passphrase");
             let confirming = caller.confirming_where_given(self.challenge).ok_or_else(missing)?;
-            confirm(daemon, caller.by, confirming, Act::Other(Risk::PAIR)).await?;
+            confirm(daemon, caller.by, confirming, &Act::Pair).await?;
         }
         let offer =
             daemon.pairing.offer_code(place, caller.by).await.map_err(|error| pairing_refused(&error))?;
@@ -177,12 +176,12 @@ fn pairing_refused(error: &PairingError) -> DaemonFailure {
 
 impl PersonRequest for UnpairTelegram {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("telegram unpair", "the bot".to_owned()))
+        Some((&Act::Unpair).into())
     }
 
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<bool, DaemonFailure> {
         let confirming = caller.confirming(self.challenge);
-        let confirmed = confirm(daemon, caller.by, confirming, Act::Other(Risk::PAIR)).await?;
+        let confirmed = confirm(daemon, caller.by, confirming, &Act::Unpair).await?;
         let ended = daemon.pairing.unpair(&confirmed).await.map_err(|error| failure::of_store(&error))?;
         // The link begins anew, so nothing that waits goes to a person who is not paired any more.
         daemon.reloaded.send_replace(());

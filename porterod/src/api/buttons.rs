@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portero::ipc::{DaemonFailure, FailureKind, Reaching};
+use portero::ipc::{Act, DaemonFailure, FailureKind};
 use portero::names::{Actor, ToolId};
 use portero::pattern::Pattern;
 use portero::policy::{Action, Grant, GrantLimits, Overrides, PolicyRule};
@@ -14,9 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::{self, Attempt};
 use super::challenge::Confirming;
 use super::{PersonCaller, PersonRequest, approvals, failure, overrides, preview, route};
-use crate::auth::buttons::{
-    ButtonPress, ConfirmPress, Restriction, RestrictionLevel, RestrictionPress, TaskDecision, WideningAct,
-};
+use crate::auth::buttons::{ButtonPress, ConfirmPress, Restriction, RestrictionPress, TaskDecision};
 use crate::auth::pairing::ChatUser;
 use crate::daemon::Daemon;
 use crate::overrides::{GrantRequest, OverridesError, RestrictionOutcome};
@@ -56,23 +54,17 @@ pub async fn request_as<R: PersonRequest>(
 pub async fn preview_widening(
     daemon: &Arc<Daemon>,
     person: ChatUser,
-    what: &WideningAct,
+    act: &Act,
 ) -> Result<Vec<(ToolId, Action)>, DaemonFailure> {
-    let looked = match what {
-        WideningAct::Grant(_, millis, _) => {
+    let looked = match act {
+        Act::Grant(_, millis, _) => {
             overrides::check_grant_duration(daemon, Duration::from_millis(*millis)).map(drop)
         }
-        WideningAct::Allow(_) | WideningAct::Unrule(..) | WideningAct::Resume => Ok(()),
+        _ => Ok(()),
     };
     let by = Actor::TelegramUser(person.user);
-    attempt::written_down(daemon, Some(attempt(what)), &by, looked).await?;
-    let (pattern, by) = match what {
-        WideningAct::Grant(pattern, ..) => (pattern, Reaching::Grant),
-        WideningAct::Allow(pattern) => (pattern, Reaching::Allow),
-        WideningAct::Unrule(id, pattern, _) => (pattern, Reaching::Unrule(*id)),
-        WideningAct::Resume => return Ok(Vec::new()),
-    };
-    preview::tools(daemon, pattern, by).await
+    attempt::written_down(daemon, Some(act.into()), &by, looked).await?;
+    preview::tools(daemon, act).await
 }
 
 /// Does what the person confirmed with a button.
@@ -80,35 +72,25 @@ pub async fn preview_widening(
 /// # Errors
 /// Why not; it is written down then.
 pub async fn widen(daemon: &Arc<Daemon>, affirmed: ConfirmPress) -> Result<Change, DaemonFailure> {
-    let (by, what) = (affirmed.by(), affirmed.widening().what.clone());
-    let attempt = attempt(&what);
+    let (by, act) = (affirmed.by(), affirmed.widening().what.clone());
+    let attempt = Attempt::from(&act);
     let confirming = Confirming::Affirmed(affirmed);
-    let done = match what {
-        WideningAct::Grant(pattern, millis, limits) => {
-            let lasts = Duration::from_millis(millis);
-            let wanted = GrantRequest { pattern, duration: lasts, limits };
+    let done = match act {
+        Act::Grant(pattern, millis, limits) => {
+            let wanted = GrantRequest { pattern, duration: Duration::from_millis(millis), limits };
             overrides::grant(daemon, &by, wanted, confirming).await.map(Change::Granted)
         }
-        WideningAct::Allow(pattern) => {
-            overrides::allow(daemon, &by, pattern, confirming).await.map(Change::Ruled)
-        }
-        WideningAct::Unrule(id, ..) => {
+        Act::Allow(pattern) => overrides::allow(daemon, &by, pattern, confirming).await.map(Change::Ruled),
+        Act::RemoveRule(id, ..) => {
             overrides::remove_rule(daemon, &by, id, Some(confirming)).await.map(|()| Change::Count(1))
         }
-        WideningAct::Resume => {
+        Act::Resume => {
             overrides::resume(daemon, &by, confirming).await.map(|was| Change::Count(u64::from(was)))
         }
+        // A chat asks for the four above only.
+        _ => Err(DaemonFailure::new(FailureKind::Invalid, "this is not confirmed below a preview")),
     };
     attempt::written_down(daemon, Some(attempt), &by, done).await
-}
-
-fn attempt(what: &WideningAct) -> Attempt {
-    match what {
-        WideningAct::Grant(pattern, ..) => Attempt::new("grant", pattern.to_string()),
-        WideningAct::Allow(pattern) => Attempt::new("allow", pattern.to_string()),
-        WideningAct::Unrule(id, ..) => Attempt::new("unrule", format!("rule {id}")),
-        WideningAct::Resume => Attempt::new("resume", "everything".to_owned()),
-    }
 }
 
 /// Why not all of it was done.
@@ -133,13 +115,13 @@ pub async fn tapped(
     let by = tapped.by();
     if !begun {
         let decided = decide(daemon, &tapped, reason).await;
-        let attempt = Attempt::new(word(tapped.decision()), format!("task {}", tapped.task()));
+        let attempt = Attempt { word: audit_word(&tapped), about: format!("task {}", tapped.task()) };
         attempt::written_down(daemon, Some(attempt), &by, decided).await.map_err(Undone::All)?;
     }
     #[cfg(test)]
     crate::crash::crash_at("tap half done");
     let followed = follow(daemon, &by, &tapped).await;
-    let attempt = Attempt::new(word(tapped.decision()), tapped.tool().to_string());
+    let attempt = Attempt { word: audit_word(&tapped), about: tapped.tool().to_string() };
     attempt::written_down(daemon, Some(attempt), &by, followed).await.map_err(Undone::Rest)
 }
 
@@ -190,14 +172,12 @@ fn is_forbidden(daemon: &Daemon, tool: &ToolId) -> bool {
     daemon.overrides.overrides().restricting_rule(tool, Action::Deny, daemon.clock.now()).is_some()
 }
 
-/// The act in the words of the audit.
-const fn word(deed: TaskDecision) -> &'static str {
-    match deed {
-        TaskDecision::Approve => "approve",
-        TaskDecision::ApproveFor(_) => "approve and grant",
-        TaskDecision::Allow => "approve and allow",
-        TaskDecision::Deny | TaskDecision::DenyWithReason => "reject",
-        TaskDecision::Forbid => "reject and deny",
+/// What a button does, in the words of the audit, such as `approve and grant`.
+fn audit_word(tapped: &ButtonPress) -> String {
+    let (decided, follows) = tapped.acts();
+    match follows {
+        None => decided.word().to_owned(),
+        Some(follows) => format!("{} and {}", decided.word(), follows.word()),
     }
 }
 
@@ -213,11 +193,7 @@ pub async fn restricted(
     daemon.enforce_overrides().await;
     if let Err(error) = &done {
         let Restriction { tool, to } = tapped.restriction();
-        let act = match to {
-            RestrictionLevel::Ask => "ask",
-            RestrictionLevel::Deny => "deny",
-        };
-        let attempt = Attempt::new(act, tool.to_string());
+        let attempt = Attempt::from(&Act::make_rule(Pattern::from(tool), to.action()));
         let refused = Err::<(), _>(failure::of_rules(error));
         let _ = attempt::written_down(daemon, Some(attempt), &tapped.by(), refused).await;
     }

@@ -1,12 +1,12 @@
 //! The second factor that the agent does not have (guarantee A7), and the one place that takes it.
 
-use portero::ipc::{Challenge, DaemonFailure, Risk};
+use portero::ipc::{Act, Challenge, DaemonFailure, Risk};
 use portero::names::Actor;
 
 use super::consent::{self, Beside};
 use super::failure;
 use crate::auth::buttons::{ButtonPress, ConfirmPress};
-use crate::auth::passphrase::{Act, Authorization};
+use crate::auth::passphrase::Authorization;
 use crate::daemon::Daemon;
 
 /// With what a person confirms an act.
@@ -27,16 +27,16 @@ pub(super) async fn confirm(
     daemon: &Daemon,
     by: &Actor,
     confirming: Confirming,
-    what: Act<'_>,
+    act: &Act,
 ) -> Result<Authorization, DaemonFailure> {
     let challenge = match confirming {
         Confirming::Tapped(tapped) => return Ok(Authorization::from_button(tapped)),
         Confirming::Affirmed(affirmed) => return Ok(Authorization::from_confirm_button(affirmed)),
-        Confirming::Asked(beside) => return consent::ask(daemon, by, beside, what).await,
+        Confirming::Asked(beside) => return consent::ask(daemon, by, beside, act).await,
         Confirming::Typed(challenge) => challenge,
     };
     let (given, code) = challenge.into_given();
-    let confirmed = match what.risk() {
+    let confirmed = match act.risk() {
         Risk::Low => daemon.passphrase.authorize_low_risk(given, by).await,
         Risk::High => daemon.passphrase.authorize_high_risk(given, code, by).await,
     };

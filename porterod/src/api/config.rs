@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portero::approved_config::ApprovedConfig;
 use portero::config;
 use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
-use portero::ipc::{DaemonFailure, FailureKind, Waiting};
+use portero::ipc::{Act, DaemonFailure, FailureKind, Waiting};
 use portero::names::ToolId;
 use portero::policy::{Action, Policy};
 
@@ -13,7 +13,6 @@ use super::attempt::Attempt;
 use super::challenge::confirm;
 use super::{PersonCaller, PersonRequest, failure};
 use crate::apply_config::{self, ConfirmConfigError};
-use crate::auth::passphrase::Act;
 use crate::daemon::Daemon;
 
 impl PersonRequest for GetConfigChanges {
@@ -41,7 +40,7 @@ pub(super) async fn waiting(daemon: &Daemon) -> Result<Waiting, DaemonFailure> {
 
 impl PersonRequest for ConfirmConfig {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("config confirm", "the changed configuration".to_owned()))
+        Some((&Act::ConfirmConfig(self.shown.clone())).into())
     }
 
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<u64, DaemonFailure> {
@@ -53,7 +52,7 @@ impl PersonRequest for ConfirmConfig {
         }
         apply_config::waiting_changes(daemon, &files).map_err(|error| told(&error))?;
         let confirming = caller.confirming(challenge);
-        let proof = confirm(daemon, caller.by, confirming, Act::ConfirmConfig(&shown)).await?;
+        let proof = confirm(daemon, caller.by, confirming, &Act::ConfirmConfig(shown.clone())).await?;
         apply_config::confirm_config(daemon, &shown, proof).await.map_err(|error| told(&error))
     }
 }

@@ -8,20 +8,19 @@ use std::time::Duration;
 
 use portero::config::duration::format_duration;
 use portero::ipc::{
-    DaemonFailure, FailureKind, FromDaemon, MessageSender, PushMessage, Reaching, Risk, TelegramConfirmation,
+    Act, DaemonFailure, FailureKind, FromDaemon, MessageSender, PushMessage, Risk, TelegramConfirmation,
     TelegramState,
 };
 use portero::names::Actor;
-use portero::pattern::Pattern;
 use portero::task::TaskState;
 use tokio_util::sync::CancellationToken;
 
 use super::{PersonRequest, config, failure, preview};
 use crate::approvals::ApprovalError;
-use crate::auth::passphrase::{Act, Authorization};
+use crate::auth::passphrase::Authorization;
 use crate::auth::remote_confirmation::{
     ANSWER_TIMEOUT, ActOutcome, ActPreview, ConfirmationEnd, ConfirmationRequest, PendingConfirmation,
-    REFUSAL_COOLDOWN, RemoteConfirmationError, RequestedAct,
+    REFUSAL_COOLDOWN, RemoteConfirmationError,
 };
 use crate::bot_health::BotState;
 use crate::daemon::Daemon;
@@ -78,15 +77,17 @@ pub(super) async fn ask(
     daemon: &Daemon,
     by: &Actor,
     beside: Beside,
-    what: Act<'_>,
+    act: &Act,
 ) -> Result<Authorization, DaemonFailure> {
-    let wish = wish(daemon, &what)?;
-    if what.risk() == Risk::High && enrolled(daemon)? {
+    if !act.is_widening() {
+        return Err(only_typed());
+    }
+    if act.risk() == Risk::High && enrolled(daemon)? {
         return Err(unable(
             "this is wide and an authenticator is enrolled, so it takes the passphrase and a code",
         ));
     }
-    if daemon.overrides.overrides().paused.is_some() && wish != RequestedAct::Resume {
+    if daemon.overrides.overrides().paused.is_some() && *act != Act::Resume {
         return Err(unable(
             "everything is paused, so a terminal can ask on Telegram to resume and for nothing else",
         ));
@@ -95,9 +96,9 @@ pub(super) async fn ask(
         TelegramConfirmation::NotNow(why) => unable(why),
         TelegramConfirmation::Never | TelegramConfirmation::Now => unable("nobody is paired on Telegram"),
     })?;
-    let sight = sight(daemon, &wish).await?;
+    let sight = sight(daemon, act).await?;
     let seen = sight.digest();
-    let asked = ConfirmationRequest { act: wish.clone(), preview: sight, by: by.to_owned(), chat: place };
+    let asked = ConfirmationRequest { act: act.clone(), preview: sight, by: by.to_owned(), chat: place };
     let waiting = daemon.remote_confirmations.ask_person(asked).await.map_err(|error| refused(&error))?;
     let id = *beside.asked.get_or_init(|| waiting.question.id);
     beside.format_duration(&waiting).await;
@@ -105,7 +106,7 @@ pub(super) async fn ask(
     let consented = answer.map_err(ended)?;
     #[cfg(test)]
     crate::crash::crash_at("number tapped");
-    let now = self::sight(daemon, &wish).await;
+    let now = self::sight(daemon, act).await;
     if now.is_ok_and(|now| now.digest() == seen) {
         return Ok(Authorization::from_number_match(consented));
     }
@@ -166,36 +167,10 @@ fn enrolled(daemon: &Daemon) -> Result<bool, DaemonFailure> {
     Ok(enrolled.is_some())
 }
 
-/// What the terminal wants, as the person is asked for it.
-fn wish(daemon: &Daemon, what: &Act<'_>) -> Result<RequestedAct, DaemonFailure> {
-    Ok(match what {
-        Act::Approve(task) => RequestedAct::Approve(*task),
-        Act::Grant(pattern, lasts, limits) => {
-            let millis = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
-            RequestedAct::Grant((*pattern).clone(), millis, (*limits).clone())
-        }
-        Act::Allow(pattern) => RequestedAct::Allow((*pattern).clone()),
-        Act::RemoveRule(id, pattern) => {
-            let rules = daemon.overrides.overrides().rules;
-            let action = rules.iter().find(|rule| rule.id == *id).map(|rule| rule.action);
-            let gone = || DaemonFailure::new(FailureKind::NotFound, format!("there is no rule {id}"));
-            RequestedAct::RemoveRule(*id, (*pattern).clone(), action.ok_or_else(gone)?)
-        }
-        Act::Resume => RequestedAct::Resume,
-        Act::Reveal(task) => RequestedAct::Reveal(*task),
-        Act::ConfirmConfig(shown) => RequestedAct::ConfirmConfig((*shown).to_owned()),
-        Act::Other(_) => return Err(only_typed()),
-    })
-}
-
 /// What it would change, as it is now.
-async fn sight(daemon: &Daemon, wish: &RequestedAct) -> Result<ActPreview, DaemonFailure> {
-    match wish {
-        RequestedAct::Grant(pattern, ..) => tools(daemon, pattern, Reaching::Grant).await,
-        RequestedAct::Allow(pattern) => tools(daemon, pattern, Reaching::Allow).await,
-        RequestedAct::RemoveRule(id, pattern, _) => tools(daemon, pattern, Reaching::Unrule(*id)).await,
-        RequestedAct::Resume => Ok(ActPreview::Tools(Vec::new())),
-        RequestedAct::Approve(task) => {
+async fn sight(daemon: &Daemon, act: &Act) -> Result<ActPreview, DaemonFailure> {
+    match act {
+        Act::Approve(task) => {
             let look = super::look(daemon, *task)?;
             if look.task.state != TaskState::PendingApproval {
                 return Err(failure::of_desk(&ApprovalError::WrongState(*task, look.task.state)));
@@ -206,15 +181,12 @@ async fn sight(daemon: &Daemon, wish: &RequestedAct) -> Result<ActPreview, Daemo
             }
             Ok(ActPreview::Task(Box::new(look)))
         }
-        RequestedAct::Reveal(task) => super::look(daemon, *task).map(|look| ActPreview::Task(Box::new(look))),
-        RequestedAct::ConfirmConfig(_) => {
+        Act::Reveal(task) => super::look(daemon, *task).map(|look| ActPreview::Task(Box::new(look))),
+        Act::ConfirmConfig(_) => {
             config::waiting(daemon).await.map(|waiting| ActPreview::Configuration(Box::new(waiting)))
         }
+        _ => preview::tools(daemon, act).await.map(ActPreview::Tools),
     }
-}
-
-async fn tools(daemon: &Daemon, pattern: &Pattern, by: Reaching) -> Result<ActPreview, DaemonFailure> {
-    preview::tools(daemon, pattern, by).await.map(ActPreview::Tools)
 }
 
 /// Nobody was asked.

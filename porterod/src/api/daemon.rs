@@ -9,7 +9,7 @@ use portero::catalog::OmittedEntries;
 use portero::files::{self, FileProblem};
 use portero::ipc::requests::daemon::{GetStatus, StopDaemon};
 use portero::ipc::{
-    AuditStatus, CallCounts, DaemonFailure, DaemonStatus, EnrolledAuthenticator, TelegramGroup,
+    Act, AuditStatus, CallCounts, DaemonFailure, DaemonStatus, EnrolledAuthenticator, TelegramGroup,
     TelegramPerson, TelegramStatus,
 };
 use portero::names::{ServerName, TaskId, ToolId};
@@ -41,7 +41,7 @@ impl PersonRequest for GetStatus {
 
 impl PersonRequest for StopDaemon {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("daemon stop", "the daemon".to_owned()))
+        Some((&Act::StopDaemon).into())
     }
 
     /// What serves the connection ends the daemon once this response is on its way.

@@ -8,7 +8,7 @@ use portero::ipc::requests::overrides::{
     CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, RemoveRule,
     Resume, RevokeGrants,
 };
-use portero::ipc::{Acting, DaemonFailure, FailureKind, UnsavedChanges};
+use portero::ipc::{Act, Acting, DaemonFailure, FailureKind, UnsavedChanges};
 use portero::names::{Actor, ToolId};
 use portero::pattern::Pattern;
 use portero::policy::{Action, Explanation, Grant, Overrides, PolicyRule};
@@ -16,18 +16,14 @@ use portero::policy::{Action, Explanation, Grant, Overrides, PolicyRule};
 use super::attempt::Attempt;
 use super::challenge::{Confirming, confirm};
 use super::{PersonCaller, PersonRequest, failure, preview};
-use crate::auth::passphrase::Act;
 use crate::auth::remote_confirmation::ActOutcome;
 use crate::daemon::Daemon;
-use crate::overrides::{GrantRequest, OverridesError, grants_in_words};
+use crate::overrides::{GrantRequest, OverridesError};
 
 impl PersonRequest for CreateGrant {
     fn attempt(&self) -> Option<Attempt> {
         let Self { pattern, millis, limits, .. } = self;
-        Some(Attempt::new(
-            "grant",
-            format!("{pattern} for {} {limits}", format_duration(Duration::from_millis(*millis))),
-        ))
+        Some((&Act::Grant(pattern.clone(), *millis, limits.clone())).into())
     }
 
     fn outcome(grant: &Grant) -> ActOutcome {
@@ -50,8 +46,7 @@ pub(super) async fn grant(
 ) -> Result<Grant, DaemonFailure> {
     let lasts = wanted.duration;
     let longest = check_grant_duration(daemon, lasts)?;
-    let what = Act::Grant(&wanted.pattern, lasts, &wanted.limits);
-    let confirmed = confirm(daemon, by, confirming, what).await?;
+    let confirmed = confirm(daemon, by, confirming, &wanted.act()).await?;
     let granted = daemon.overrides.make_grant(wanted, longest, confirmed).await;
     daemon.enforce_overrides().await;
     granted.map_err(|error| failure::of_rules(&error))
@@ -74,13 +69,11 @@ pub(super) fn check_grant_duration(daemon: &Daemon, lasts: Duration) -> Result<D
 
 impl PersonRequest for RevokeGrants {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new(
-            "revoke",
-            match &self.which {
-                Acting::All => "every grant".to_owned(),
-                Acting::On(ids) => grants_in_words(ids),
-            },
-        ))
+        let ids = match &self.which {
+            Acting::On(ids) => Some(ids.clone()),
+            Acting::All => None,
+        };
+        Some((&Act::Revoke(ids)).into())
     }
 
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<u64, DaemonFailure> {
@@ -96,12 +89,7 @@ impl PersonRequest for RevokeGrants {
 
 impl PersonRequest for CreateRule {
     fn attempt(&self) -> Option<Attempt> {
-        let act = match self.action {
-            Action::Deny => "deny",
-            Action::RequireApproval => "ask",
-            Action::Allow => "allow",
-        };
-        Some(Attempt::new(act, self.pattern.to_string()))
+        Some((&Act::make_rule(self.pattern.clone(), self.action)).into())
     }
 
     fn outcome(rule: &PolicyRule) -> ActOutcome {
@@ -143,7 +131,7 @@ pub(super) async fn allow(
     pattern: Pattern,
     confirming: Confirming,
 ) -> Result<PolicyRule, DaemonFailure> {
-    let confirmed = confirm(daemon, by, confirming, Act::Allow(&pattern)).await?;
+    let confirmed = confirm(daemon, by, confirming, &Act::Allow(pattern.clone())).await?;
     let made = daemon.overrides.add_allow_rule(pattern, confirmed).await;
     daemon.enforce_overrides().await;
     made.map_err(|error| failure::of_rules(&error))
@@ -151,7 +139,8 @@ pub(super) async fn allow(
 
 impl PersonRequest for RemoveRule {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("unrule", format!("rule {}", self.id)))
+        // What the rule says is not known before it is found.
+        Some(Attempt { word: "unrule".to_owned(), about: format!("rule {}", self.id) })
     }
 
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), DaemonFailure> {
@@ -173,7 +162,8 @@ pub(super) async fn remove_rule(
             // The id of one is not used again.
             let rules = daemon.overrides.overrides().rules;
             let rule = rules.iter().find(|rule| rule.id == id).ok_or_else(unknown)?;
-            Some(confirm(daemon, by, confirming, Act::RemoveRule(id, &rule.pattern)).await?)
+            let act = Act::RemoveRule(id, rule.pattern.clone(), rule.action);
+            Some(confirm(daemon, by, confirming, &act).await?)
         }
         None => None,
     };
@@ -184,7 +174,7 @@ pub(super) async fn remove_rule(
 
 impl PersonRequest for Pause {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("pause", "everything".to_owned()))
+        Some((&Act::Pause).into())
     }
 
     async fn handle(
@@ -200,7 +190,7 @@ impl PersonRequest for Pause {
 
 impl PersonRequest for Resume {
     fn attempt(&self) -> Option<Attempt> {
-        Some(Attempt::new("resume", "everything".to_owned()))
+        Some((&Act::Resume).into())
     }
 
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<bool, DaemonFailure> {
@@ -214,7 +204,7 @@ pub(super) async fn resume(
     by: &Actor,
     confirming: Confirming,
 ) -> Result<bool, DaemonFailure> {
-    let confirmed = confirm(daemon, by, confirming, Act::Resume).await?;
+    let confirmed = confirm(daemon, by, confirming, &Act::Resume).await?;
     let resumed = daemon.overrides.resume_all(confirmed).await;
     daemon.enforce_overrides().await;
     let since = resumed.map_err(|error| failure::of_rules(&error))?;
@@ -273,6 +263,6 @@ impl PersonRequest for PreviewChange {
         daemon: &Arc<Daemon>,
         _: &PersonCaller<'_>,
     ) -> Result<Vec<(ToolId, Action)>, DaemonFailure> {
-        preview::tools(daemon, &self.pattern, self.by).await
+        preview::tools(daemon, &self.act).await
     }
 }

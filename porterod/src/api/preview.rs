@@ -2,7 +2,7 @@
 
 use portero::catalog::cached_tools;
 use portero::clock::Moment;
-use portero::ipc::{DaemonFailure, FailureKind, Reaching};
+use portero::ipc::{Act, DaemonFailure, FailureKind};
 use portero::names::{Operation, ToolId};
 use portero::pattern::Pattern;
 use portero::policy::{Action, Grant, GrantLimits, Overrides, Policy, PolicyRule};
@@ -10,31 +10,30 @@ use portero::policy::{Action, Grant, GrantLimits, Overrides, Policy, PolicyRule}
 use crate::daemon::Daemon;
 
 /// The tools that it covers and whose decision changes, with the present one, denied ones first. A grant lifts no
-/// deny: the tools that stay denied are told too.
-pub(super) async fn tools(
-    daemon: &Daemon,
-    pattern: &Pattern,
-    by: Reaching,
-) -> Result<Vec<(ToolId, Action)>, DaemonFailure> {
+/// deny: the tools that stay denied are told too. None for an act without a pattern.
+pub(super) async fn tools(daemon: &Daemon, act: &Act) -> Result<Vec<(ToolId, Action)>, DaemonFailure> {
+    let (Act::Grant(pattern, ..) | Act::Allow(pattern) | Act::RemoveRule(_, pattern, _)) = act else {
+        return Ok(Vec::new());
+    };
     let known = known_tools(daemon).await?;
-    Ok(changed(&daemon.policy.load(), (pattern, by), known, daemon.clock.now()))
+    Ok(changed(&daemon.policy.load(), (pattern, act), known, daemon.clock.now()))
 }
 
 /// Those of `known` some calls of which get something looser; whatever a pause says for now.
 fn changed(
     policy: &Policy,
-    (pattern, by): (&Pattern, Reaching),
+    (pattern, act): (&Pattern, &Act),
     known: Vec<ToolId>,
     now: Moment,
 ) -> Vec<(ToolId, Action)> {
-    let after = policy.with_overrides(after(policy.overrides(), pattern, by, now));
+    let after = policy.with_overrides(after(policy.overrides(), pattern, act, now));
     let mut tools: Vec<(ToolId, Action)> = known
         .into_iter()
         .filter(|tool| pattern.matches(tool))
         .filter_map(|tool| {
             let (before, after) =
                 (policy.action_range(&tool, None, now), after.action_range(&tool, None, now));
-            let stays_denied = by == Reaching::Grant && after.1 == Action::Deny;
+            let stays_denied = matches!(act, Act::Grant(..)) && after.1 == Action::Deny;
             let looser = after.0 < before.0 || after.1 < before.1;
             (looser || stays_denied).then_some((tool, before.1))
         })
@@ -44,16 +43,16 @@ fn changed(
 }
 
 /// Rules and grants as they would be.
-fn after(standing: &Overrides, pattern: &Pattern, by: Reaching, now: Moment) -> Overrides {
+fn after(standing: &Overrides, pattern: &Pattern, act: &Act, now: Moment) -> Overrides {
     // Made after everything that is there.
     let (id, pattern) = (u64::MAX, pattern.clone());
     let mut after = standing.clone();
-    match by {
-        Reaching::Allow => {
+    match act {
+        Act::Allow(_) => {
             after.rules.retain(|rule| !rule.is_replaced_by_allowing(&pattern));
             after.rules.push(PolicyRule { id, pattern, action: Action::Allow, made: now.wall });
         }
-        Reaching::Grant => after.grants.push(Grant {
+        Act::Grant(..) => after.grants.push(Grant {
             id,
             pattern,
             made: now,
@@ -62,7 +61,8 @@ fn after(standing: &Overrides, pattern: &Pattern, by: Reaching, now: Moment) -> 
             limits: GrantLimits::default(),
             used: 0,
         }),
-        Reaching::Unrule(id) => after.rules.retain(|rule| rule.id != id),
+        Act::RemoveRule(id, ..) => after.rules.retain(|rule| rule.id != *id),
+        _ => {}
     }
     after
 }
@@ -110,10 +110,16 @@ mod tests {
         PolicyRule { id, pattern: pattern.parse().unwrap(), action, made: now().wall }
     }
 
-    fn of(config: &ConfigPolicy, standing: Overrides, pattern: &str, by: Reaching) -> Vec<(String, Action)> {
+    fn of(
+        config: &ConfigPolicy,
+        standing: Overrides,
+        pattern: &str,
+        act: fn(Pattern) -> Act,
+    ) -> Vec<(String, Action)> {
+        let pattern: Pattern = pattern.parse().unwrap();
         let known = ["a/read", "a/send", "a/erase", "a/drop", "b/send"].map(|tool| tool.parse().unwrap());
         let policy = Policy::new(config.clone(), Overrides { boot_id: "boot".into(), ..standing });
-        let tools = changed(&policy, (&pattern.parse().unwrap(), by), known.to_vec(), now());
+        let tools = changed(&policy, (&pattern, &act(pattern.clone())), known.to_vec(), now());
         tools.into_iter().map(|(tool, action)| (tool.to_string(), action)).collect()
     }
 
@@ -133,7 +139,7 @@ mod tests {
     fn what_is_locked_is_not_shown_as_changed_and_a_pause_hides_nothing() {
         for paused in [None, Some(now().wall)] {
             let standing = Overrides { paused, ..Overrides::default() };
-            let reached = of(&config(), standing, "a/*", Reaching::Allow);
+            let reached = of(&config(), standing, "a/*", Act::Allow);
             assert_eq!(reached, tools(&[("a/erase", Action::Deny), ("a/send", Action::RequireApproval)]));
         }
     }
@@ -142,10 +148,11 @@ mod tests {
     fn what_goes_on_being_denied_or_asked_for_is_not_shown_as_changed() {
         let rules = vec![rule(1, "a/erase", Action::Deny), rule(2, "a/send", Action::RequireApproval)];
         let standing = || Overrides { rules: rules.clone(), ..Overrides::default() };
-        assert_eq!(of(&config(), standing(), "a/*", Reaching::Allow), [], "both are more specific");
-        let reached = of(&config(), standing(), "a/send", Reaching::Allow);
+        assert_eq!(of(&config(), standing(), "a/*", Act::Allow), [], "both are more specific");
+        let reached = of(&config(), standing(), "a/send", Act::Allow);
         assert_eq!(reached, tools(&[("a/send", Action::RequireApproval)]), "it takes that rule's place");
-        let reached = of(&config(), standing(), "a/*", Reaching::Grant);
+        let reached =
+            of(&config(), standing(), "a/*", |pattern| Act::Grant(pattern, 1, GrantLimits::default()));
         assert_eq!(reached, tools(&[("a/erase", Action::Deny), ("a/send", Action::RequireApproval)]));
     }
 
@@ -157,7 +164,8 @@ mod tests {
         }))
         .unwrap();
         let standing = Overrides { rules, grants: vec![grant], ..Overrides::default() };
-        let reached = of(&config(), standing, "*", Reaching::Unrule(7));
+        let reached =
+            of(&config(), standing, "*", |pattern| Act::RemoveRule(7, pattern, Action::RequireApproval));
         let asks = Action::RequireApproval;
         assert_eq!(reached, tools(&[("a/read", asks), ("a/send", asks)]), "by the files, and by the grant");
     }

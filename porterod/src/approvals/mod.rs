@@ -22,7 +22,6 @@ pub use binding::{
     BindingInputs, BindingSource, ConfiguredInputs, compute_binding, describe_changes,
     describe_config_change, environment_digest, fingerprint, server_digest, values_digest,
 };
-pub(crate) use open::REPEAT_ACT;
 pub use queue::{ApprovalError, ApprovalQueue, ApprovalQueueDeps};
 pub use settle::ListRejection;
 pub use vote::VoteError;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use portero::audit::{AuditEvent, AuditRecord};
 use portero::call::Call;
 use portero::config::ApprovalSettings;
-use portero::ipc::Risk;
+use portero::ipc::Act;
 use portero::names::{Actor, TaskId, ToolId};
 use portero::pipeline::Refusal;
 use portero::policy::{Action, Decision};
@@ -15,16 +15,13 @@ use rusqlite::Connection;
 
 use super::fingerprint;
 use super::queue::{ApprovalQueue, deadline_after, store_refusal, transition_record};
-use crate::auth::passphrase::{Act, Authorization};
+use crate::auth::passphrase::Authorization;
 use crate::journal::{AuditMode, task_record};
 use crate::store::denials::{self, Denial};
 use crate::store::{StoreError, overrides, tasks};
 
 /// With so many calls that wait, a project leaves the last quarter of what may wait in all to others.
 const FAIR_SHARE_LIMIT: u64 = 5;
-
-/// That a person wants to be asked again at once.
-pub(crate) const REPEAT_ACT: Act<'_> = Act::Other(Risk::Low);
 
 /// What a new task is held against.
 struct OpeningCheck {
@@ -84,7 +81,7 @@ impl ApprovalQueue {
         }
         let (gate, task) = self.prepare_task(call, ended.origin.clone(), decision).await?;
         let task = Task { repeats: Some(id), ..task };
-        let insists = proof.is_some_and(|proof| proof.covers(&REPEAT_ACT));
+        let insists = proof.is_some_and(|proof| proof.covers(&Act::Repeat(id)));
         self.insert_unless_duplicate(task, by, move |store, task| {
             if !insists {
                 gate.check_deny_cooldown(store, task)?;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use portero::anonymize::Fake;
+use portero::ipc::Act;
 use portero::names::{Actor, Principal, TaskId};
 use portero::task::{Task, TaskState};
 
 use super::open;
 use super::queue::{ApprovalError, ApprovalQueue, deadline_after, transition_record};
 use crate::auth::buttons::{ButtonPress, ButtonUse, ListAction};
-use crate::auth::passphrase::{Act, Authorization};
+use crate::auth::passphrase::Authorization;
 use crate::journal::AuditMode;
 use crate::store::StoreError;
 use crate::store::tasks::{self, Transition, TransitionRequest};

@@ -15,11 +15,13 @@ use std::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use portero::clock::Moment;
+use portero::ipc::Act;
 use portero::json::serialize_raw;
 use portero::names::{Actor, TaskId, ToolId};
 use portero::pattern::Pattern;
+use portero::policy::GrantLimits;
 
-pub use self::action::{ButtonAction, ShownWidening, TaskDecision, WideningAct};
+pub use self::action::{ButtonAction, ShownWidening, TaskDecision};
 pub use self::answer::{AnswerChoice, AnswerPress, ConfirmationAnswer};
 pub use self::restriction::{Restriction, RestrictionLevel, RestrictionPress};
 use crate::journal::Journal;
@@ -142,32 +144,20 @@ impl ButtonPress {
         self.user
     }
 
-    /// Whether it confirms that this task runs.
+    /// What it does: about the call, and from then on about its tool.
     #[must_use]
-    pub fn approves_task(&self, task: TaskId) -> bool {
-        self.decision.lets_run() && self.task == task
-    }
-
-    /// Whether it confirms a grant: of the one tool, for as long as the button said.
-    #[must_use]
-    pub fn covers_grant(&self, pattern: &Pattern, lasts: Duration) -> bool {
+    pub fn acts(&self) -> (Act, Option<Act>) {
+        let pattern = || Pattern::from(&self.tool);
         match self.decision {
+            TaskDecision::Approve => (Act::Approve(self.task), None),
             TaskDecision::ApproveFor(minutes) => {
-                pattern.exact_tool() == Some(&self.tool)
-                    && lasts <= Duration::from_secs(60 * u64::from(minutes))
+                let lasts = Duration::from_secs(60 * u64::from(minutes));
+                (Act::Approve(self.task), Some(Act::grant(&pattern(), lasts, &GrantLimits::default())))
             }
-            TaskDecision::Approve
-            | TaskDecision::Allow
-            | TaskDecision::Deny
-            | TaskDecision::DenyWithReason
-            | TaskDecision::Forbid => false,
+            TaskDecision::Allow => (Act::Approve(self.task), Some(Act::Allow(pattern()))),
+            TaskDecision::Deny | TaskDecision::DenyWithReason => (Act::Reject(self.task), None),
+            TaskDecision::Forbid => (Act::Reject(self.task), Some(Act::Deny(pattern()))),
         }
-    }
-
-    /// Whether it confirms a rule that allows: of the one tool.
-    #[must_use]
-    pub fn covers_allow_rule(&self, pattern: &Pattern) -> bool {
-        self.decision == TaskDecision::Allow && pattern.exact_tool() == Some(&self.tool)
     }
 
     pub(crate) const fn ticket(&self) -> &ButtonTicket {
@@ -204,7 +194,7 @@ impl ConfirmPress {
     }
 
     #[cfg(test)]
-    pub(crate) fn test(what: WideningAct) -> Self {
+    pub(crate) fn test(what: Act) -> Self {
         let spot = MessageRef { bot: 1, chat: 1, user: Some(1), cause: String::new() };
         let widening = ShownWidening { what, seen: String::new() };
         Self { ticket: ButtonTicket::test(), user: 4711, widening, message_ref: spot }

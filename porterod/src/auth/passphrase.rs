@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 
 pub use authenticator::EnrolledTotp;
 use authenticator::TotpOffer;
-pub use authorization::{Act, Authorization};
+pub use authorization::Authorization;
 
 use crate::journal::{AuditMode, Journal};
 use crate::store::passphrase::{self as kept, PassphraseRow};

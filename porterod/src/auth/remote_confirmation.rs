@@ -10,13 +10,14 @@
 //! open.
 
 mod numbers;
+mod preview;
 mod question;
-mod requested_act;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use portero::clock::Clock;
+use portero::ipc::Act;
 use portero::names::Actor;
 use portero::sync::lock;
 use tokio::sync::{oneshot, watch};
@@ -30,8 +31,8 @@ pub use crate::store::remote_confirmations::{
 };
 use crate::store::{Durability, StoreError};
 pub use numbers::{NUMBER_COUNT, NumberChoices};
+pub use preview::{ActOutcome, ActPreview};
 pub use question::{AnswerOutcome, ConfirmationQuestion, ConfirmationRequest, RemoteConfirmationError};
-pub use requested_act::{ActOutcome, ActPreview, RequestedAct};
 
 /// How long an answer is waited for, on the boot clock.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -49,7 +50,7 @@ pub struct NumberMatch {
 impl NumberMatch {
     /// What they consented to.
     #[must_use]
-    pub fn requested_act(&self) -> &RequestedAct {
+    pub fn requested_act(&self) -> &Act {
         &self.question.act
     }
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use portero::ipc::{Act, describe_grant_ids};
 use portero::names::Actor;
 use portero::pattern::Pattern;
 use portero::policy::{Grant, GrantLimits};
 
 use super::{OverrideStore, OverridesError, check_covers, next_id};
-use crate::auth::passphrase::{Act, Authorization};
+use crate::auth::passphrase::Authorization;
 
 /// What a person wants to grant.
 #[derive(Debug, Clone)]
@@ -18,6 +19,14 @@ pub struct GrantRequest {
     pub duration: Duration,
     /// For whom, and how often.
     pub limits: GrantLimits,
+}
+
+impl GrantRequest {
+    /// What a person confirms.
+    #[must_use]
+    pub fn act(&self) -> Act {
+        Act::grant(&self.pattern, self.duration, &self.limits)
+    }
 }
 
 impl OverrideStore {
@@ -36,7 +45,7 @@ impl OverrideStore {
         if lasts > most || lasts < Duration::from_secs(1) {
             return Err(OverridesError::InvalidDuration(most));
         }
-        check_covers(&confirmed, &Act::Grant(&pattern, lasts, &limits))?;
+        check_covers(&confirmed, &Act::grant(&pattern, lasts, &limits))?;
         let widening = self.elevating.lock().await;
         let state = self.state.lock().await;
         let mut next = self.begin_change(&state);
@@ -119,12 +128,6 @@ impl OverrideStore {
         };
         self.deps.policy.load().overrides().grants.iter().map(left).min()
     }
-}
-
-/// These grants in the words of the audit.
-pub(crate) fn describe_grant_ids(ids: &[u64]) -> String {
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    format!("grants {}", ids.join(", "))
 }
 
 /// A grant in the words of the audit.

@@ -1,6 +1,7 @@
 //! Rules: made for good, and ended.
 
 use portero::clock::Moment;
+use portero::ipc::Act;
 use portero::names::Actor;
 use portero::pattern::Pattern;
 use portero::policy::{Action, PolicyRule};
@@ -8,7 +9,7 @@ use portero::policy::{Action, PolicyRule};
 use super::change::FormerFile;
 use super::{OverrideStore, OverridesError, check_covers, next_id};
 use crate::auth::buttons::{Restriction, RestrictionPress};
-use crate::auth::passphrase::{Act, Authorization};
+use crate::auth::passphrase::Authorization;
 use crate::store::overrides::OverridesRecord;
 use crate::store::{StoreError, buttons};
 
@@ -99,7 +100,7 @@ impl OverrideStore {
         pattern: Pattern,
         confirmed: Authorization,
     ) -> Result<PolicyRule, OverridesError> {
-        check_covers(&confirmed, &Act::Allow(&pattern))?;
+        check_covers(&confirmed, &Act::Allow(pattern.clone()))?;
         let widening = self.elevating.lock().await;
         let state = self.state.lock().await;
         let mut next = self.begin_change(&state);
@@ -140,7 +141,7 @@ impl OverrideStore {
         match (rule.action, confirmed.zip(widening)) {
             (Action::Allow, _) => self.apply_narrowing(state, next, act(process)).await?,
             (Action::Deny | Action::RequireApproval, Some((confirmed, widening))) => {
-                check_covers(&confirmed, &Act::RemoveRule(rule.id, &rule.pattern))?;
+                check_covers(&confirmed, &Act::RemoveRule(rule.id, rule.pattern.clone(), rule.action))?;
                 self.apply_elevation(widening, state, next, act(confirmed.by()), confirmed.consumes())
                     .await?;
             }

@@ -10,6 +10,7 @@ use portero::anonymize::Anonymizer;
 use portero::audit::SegmentRecord;
 use portero::catalog::ToolHints;
 use portero::clock::{Clock as _, TestClock};
+use portero::ipc::Act;
 use portero::policy::{
     Action, ConfigPolicy, Decision, DecisionSource, GrantLimits, Overrides as Ruled, Policy, PolicyRule,
     Quorum, Vote,
@@ -21,7 +22,7 @@ use serde_json::json;
 use super::card_pages::{card_pages, outcome_message};
 use super::text::tests::{entity_text, text_outside_entities};
 use super::text::{FormattedText, MAX_ENTITIES, MAX_MESSAGE_UNITS, TextStyle, ToMessages as _, utf16_len};
-use crate::auth::remote_confirmation::{ActPreview, ConfirmationQuestion, NumberChoices, RequestedAct};
+use crate::auth::remote_confirmation::{ActPreview, ConfirmationQuestion, NumberChoices};
 use crate::presentation::buttons::{ButtonRows, CardMode, CardState, card_buttons};
 use crate::presentation::card::{Card, CardDecision, DecidedBy};
 use crate::presentation::notices::activity::{self, ActivitySummary, CallFate};
@@ -216,7 +217,7 @@ fn remote_prompt_screen() -> String {
     let tools = tools.map(|(tool, action)| (tool.parse().expect("a tool"), action)).to_vec();
     let question = ConfirmationQuestion {
         id: 1,
-        act: RequestedAct::Grant("github/*".parse().expect("a pattern"), 3_600_000, GrantLimits::default()),
+        act: Act::Grant("github/*".parse().expect("a pattern"), 3_600_000, GrantLimits::default()),
         preview: ActPreview::Tools(tools),
         by: "portero (pid 4711; started by zsh < tmux: server)".into(),
         until: "2026-11-20T13:03:00Z".parse().expect("a time"),

@@ -31,8 +31,8 @@ use portero::ipc::requests::sessions::{
     CancelTask, CheckTask, ForwardCall, GetServerListing, ListOwnTasks, ReportHead, SubscribeOverrides,
 };
 use portero::ipc::{
-    Challenge, ConnectError, FailureKind, ForwardedCall, Hello, IpcClient, PROTOCOL_VERSION, PeerRole,
-    PushMessage, Reaching,
+    Act, Challenge, ConnectError, FailureKind, ForwardedCall, Hello, IpcClient, PROTOCOL_VERSION, PeerRole,
+    PushMessage,
 };
 use portero::names::{Actor, TaskId};
 use portero::policy::{Action, GrantLimits};
@@ -450,8 +450,7 @@ async fn what_a_pattern_would_widen_is_told_denied_ones_first() {
     let app = home.start().await;
     let (person, session) = (home.terminal().await, home.session("project").await);
     session.submit("notes/send", "x").await.unwrap();
-    let Ok(reach) =
-        person.request(PreviewChange { pattern: "notes/*".parse().unwrap(), by: Reaching::Allow }).await
+    let Ok(reach) = person.request(PreviewChange { act: Act::Allow("notes/*".parse().unwrap()) }).await
     else {
         panic!("reach")
     };

@@ -3,7 +3,7 @@
 use portero::ipc::requests::approvals::{ApproveTask, GetTask, RejectTask};
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::overrides::{Pause, PreviewChange, Resume};
-use portero::ipc::{FailureKind, Reaching};
+use portero::ipc::{Act, FailureKind};
 use portero::policy::Action;
 use portero::task::TaskState;
 use serde_json::json;
@@ -46,8 +46,7 @@ async fn a_terminal_cannot_approve_it_and_is_told_who_can_whatever_passphrase_it
     assert_eq!(shown.quorum_progress().as_deref(), Some("0 of 2 approvals"));
     let Ok(status) = person.request(GetStatus).await else { panic!("status") };
     assert_eq!(status.gathering, [(task.id, task.call.tool.clone(), "0 of 2 approvals".to_owned())]);
-    let Ok(reach) =
-        person.request(PreviewChange { pattern: "notes/send".parse().unwrap(), by: Reaching::Allow }).await
+    let Ok(reach) = person.request(PreviewChange { act: Act::Allow("notes/send".parse().unwrap()) }).await
     else {
         panic!("reach")
     };

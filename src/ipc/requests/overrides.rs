@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::{Challenge, Request, Response, UnsavedChanges};
+use crate::ipc::{Act, Challenge, Request, Response, UnsavedChanges};
 use crate::json::RawJson;
 use crate::names::ToolId;
 use crate::pattern::Pattern;
@@ -156,28 +156,14 @@ impl Request for ExplainDecision {
     type Response = Box<Explanation>;
 }
 
-/// What would change for the tools that a pattern covers, denied ones first: how each is decided at present.
+/// What an act would change for the tools that its pattern covers, denied ones first: how each is decided at present.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PreviewChange {
-    /// The pattern.
-    pub pattern: Pattern,
-    /// By what.
-    pub by: Reaching,
+    /// By what: a grant, a rule that allows, or the end of one that does not.
+    pub act: Act,
 }
 
 impl Request for PreviewChange {
     const METHOD: &'static str = "policy/preview";
     type Response = Vec<(ToolId, Action)>;
-}
-
-/// What would be done with a pattern.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reaching {
-    /// A rule allows it.
-    Allow,
-    /// A grant permits it, to everyone.
-    Grant,
-    /// This rule, whose pattern it is, ends.
-    Unrule(u64),
 }

@@ -20,7 +20,7 @@ use crate::ipc::requests::sessions::{
     CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks, ReportHead,
     SetLogLevel, SubmitCall, SubscribeOverrides,
 };
-use crate::ipc::{Acting, Challenge, RawRequest, Reaching, Request, ToDaemon, WipedJson};
+use crate::ipc::{Act, Acting, Challenge, RawRequest, Request, ToDaemon, WipedJson};
 use crate::names::TaskId;
 use crate::policy::{Action, GrantLimits};
 use crate::server::LogLevel;
@@ -145,7 +145,7 @@ fn changes() -> Vec<&'static str> {
         survives(&GetOverrides),
         survives(&GetUnsaved),
         survives(&ExplainDecision { tool: "a/b".parse().expect("a tool"), arguments }),
-        survives(&PreviewChange { pattern: pattern(), by: Reaching::Unrule(2) }),
+        survives(&PreviewChange { act: Act::RemoveRule(2, pattern(), Action::Deny) }),
         survives(&GetConfigChanges),
         survives(&ConfirmConfig { shown: "digest".to_owned(), challenge: challenge() }),
         survives(&SetPassphrase { old: Some(challenge()), new }),

@@ -125,7 +125,7 @@ async fn a_task_waits_until_so_many_different_people_approved_it_and_then_all_ar
         ["vote 1 of 2 by telegram user 11", "approved by telegram user 11, 33"]
     );
     let told = table.bench.notice_texts();
-    assert!(told[1].contains("Vote") && told[1].contains("telegram user 11"), "{told:?}");
+    assert!(told[1].contains("Vote") && told[1].contains("TelegramUser(11)"), "{told:?}");
     assert_eq!(told[2], "approved by telegram user 11, 33");
     assert_eq!(
         table.approve_as(22).await,

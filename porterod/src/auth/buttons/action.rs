@@ -1,7 +1,6 @@
 //! What the buttons do, as it is kept.
 
-use portero::pattern::Pattern;
-use portero::policy::{Action, GrantLimits};
+use portero::ipc::Act;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfirmationAnswer, Restriction};
@@ -56,21 +55,7 @@ impl TaskDecision {
 #[serde(rename_all = "kebab-case")]
 pub struct ShownWidening {
     /// What it does.
-    pub what: WideningAct,
+    pub what: Act,
     /// A digest of what they were shown of it: a button confirms nothing else.
     pub seen: String,
-}
-
-/// What widens, beside a task and its tool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WideningAct {
-    /// A grant, for so many milliseconds, with these limits.
-    Grant(Pattern, u64, GrantLimits),
-    /// A rule that allows.
-    Allow(Pattern),
-    /// This rule, which has this pattern and says this, ends.
-    Unrule(u64, Pattern, Action),
-    /// A pause ends.
-    Resume,
 }

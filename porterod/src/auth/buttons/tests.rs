@@ -1,4 +1,5 @@
 use portero::clock::Clock as _;
+use portero::ipc::Act;
 use portero::pipeline::Approvals as _;
 use portero::policy::GrantLimits;
 use portero::task::{Task, TaskState};
@@ -6,7 +7,7 @@ use portero::task::{Task, TaskState};
 use super::*;
 use crate::approvals::ApprovalError;
 use crate::approvals::tests::{Fixture, call, context};
-use crate::auth::passphrase::{Act, Authorization};
+use crate::auth::passphrase::Authorization;
 use crate::overrides::{GrantRequest, OverridesError};
 use crate::store::telegram;
 
@@ -239,13 +240,13 @@ fn a_tap_confirms_what_its_button_says_and_nothing_else() {
         let acts = [
             Act::Approve(task),
             Act::Approve(other),
-            Act::Grant(&one, ten, &none),
-            Act::Grant(&one, ten + Duration::from_millis(1), &none),
-            Act::Grant(&many, ten, &none),
-            Act::Grant(&sibling, ten, &none),
-            Act::Allow(&one),
-            Act::Allow(&many),
-            Act::Other(portero::ipc::Risk::Low),
+            Act::grant(&one, ten, &none),
+            Act::grant(&one, ten + Duration::from_millis(1), &none),
+            Act::grant(&many, ten, &none),
+            Act::grant(&sibling, ten, &none),
+            Act::Allow(one.clone()),
+            Act::Allow(many.clone()),
+            Act::Repeat(task),
         ];
         acts.iter().map(|what| u8::from(tap(deed).covers(what))).collect::<Vec<_>>()
     };

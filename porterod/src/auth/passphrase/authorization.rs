@@ -1,15 +1,11 @@
 //! The proof that a person confirmed an act, and what it covers.
 
-use std::time::Duration;
-
 use portero::clock::Moment;
-use portero::ipc::Risk;
-use portero::names::{Actor, TaskId};
-use portero::pattern::Pattern;
-use portero::policy::GrantLimits;
+use portero::ipc::{Act, Risk};
+use portero::names::Actor;
 
-use crate::auth::buttons::{ButtonPress, ButtonUse, ConfirmPress, WideningAct};
-use crate::auth::remote_confirmation::{NumberMatch, RequestedAct};
+use crate::auth::buttons::{ButtonPress, ButtonUse, ConfirmPress};
+use crate::auth::remote_confirmation::NumberMatch;
 
 /// Proof that a person confirmed one act, of this width at most, with a second factor. Only what checks one
 /// makes it.
@@ -30,43 +26,6 @@ enum Factor {
     ConfirmButton(ConfirmPress),
     /// With the number, tapped on their phone, that their terminal showed.
     NumberMatch(NumberMatch),
-}
-
-/// An act that needs to be confirmed.
-#[derive(Debug, Clone, Copy)]
-pub enum Act<'a> {
-    /// That a call runs.
-    Approve(TaskId),
-    /// A grant, for so long, with these limits.
-    Grant(&'a Pattern, Duration, &'a GrantLimits),
-    /// A persistent rule that allows.
-    Allow(&'a Pattern),
-    /// That a rule that is no allow ends.
-    RemoveRule(u64, &'a Pattern),
-    /// That a pause ends.
-    Resume,
-    /// That a task's real values are shown at the terminal.
-    Reveal(TaskId),
-    /// That the files are put in force as they stand, by what tells them from others.
-    ConfirmConfig(&'a str),
-    /// Something of this width that nobody confirms on a phone, such as what changes a second factor itself.
-    Other(Risk),
-}
-
-impl Act<'_> {
-    /// How much it widens.
-    #[must_use]
-    pub fn risk(&self) -> Risk {
-        match self {
-            Self::Approve(_) | Self::Reveal(_) => Risk::Low,
-            Self::Grant(pattern, lasts, _) => Risk::of_grant(pattern, *lasts),
-            Self::Allow(_) => Risk::ALLOW,
-            Self::RemoveRule(_, pattern) => Risk::of_pattern(pattern),
-            Self::Resume => Risk::RESUME,
-            Self::ConfirmConfig(_) => Risk::CONFIG,
-            Self::Other(width) => *width,
-        }
-    }
 }
 
 impl Authorization {
@@ -95,23 +54,19 @@ impl Authorization {
         Self { by: consented.by(), factor: Factor::NumberMatch(consented) }
     }
 
-    /// Whether it confirms this act.
+    /// Whether it confirms this act. The passphrase confirms any act of its risk; a button or a number the act that
+    /// was shown with it.
     #[must_use]
-    pub fn covers(&self, what: &Act<'_>) -> bool {
-        match (&self.factor, what) {
-            (Factor::Passphrase(width), what) => match (width, what.risk()) {
-                (Risk::High, Risk::Low | Risk::High) | (Risk::Low, Risk::Low) => true,
-                (Risk::Low, Risk::High) => false,
-            },
-            (Factor::Button(tapped), Act::Approve(task)) => tapped.approves_task(*task),
-            (Factor::Button(tapped), Act::Grant(pattern, lasts, _)) => tapped.covers_grant(pattern, *lasts),
-            (Factor::Button(tapped), Act::Allow(pattern)) => tapped.covers_allow_rule(pattern),
-            (
-                Factor::Button(_),
-                Act::RemoveRule(..) | Act::Resume | Act::Reveal(_) | Act::ConfirmConfig(_) | Act::Other(_),
-            ) => false,
-            (Factor::ConfirmButton(affirmed), what) => widening_covers(&affirmed.widening().what, what),
-            (Factor::NumberMatch(consented), what) => request_covers(consented.requested_act(), what),
+    pub fn covers(&self, act: &Act) -> bool {
+        match &self.factor {
+            Factor::Passphrase(Risk::High) => true,
+            Factor::Passphrase(Risk::Low) => act.risk() == Risk::Low,
+            Factor::Button(tapped) => {
+                let (decided, follows) = tapped.acts();
+                decided.covers(act) || follows.is_some_and(|follows| follows.covers(act))
+            }
+            Factor::ConfirmButton(affirmed) => affirmed.widening().what.covers(act),
+            Factor::NumberMatch(consented) => consented.requested_act().covers(act),
         }
     }
 
@@ -166,48 +121,5 @@ impl Authorization {
     #[cfg(test)]
     pub(crate) fn for_test_with_risk(width: Risk) -> Self {
         Self::from_passphrase(Actor::terminal("test"), width)
-    }
-}
-
-/// Whether a button that confirms this confirms that act.
-fn widening_covers(wider: &WideningAct, what: &Act<'_>) -> bool {
-    match (wider, what) {
-        (WideningAct::Grant(pattern, millis, limits), Act::Grant(wanted, lasts, within)) => {
-            pattern == *wanted && *lasts <= Duration::from_millis(*millis) && limits == *within
-        }
-        (WideningAct::Allow(pattern), Act::Allow(wanted)) => pattern == *wanted,
-        (WideningAct::Unrule(id, pattern, _), Act::RemoveRule(wanted, of)) => (id, pattern) == (wanted, *of),
-        (WideningAct::Resume, Act::Resume) => true,
-        (
-            WideningAct::Grant(..) | WideningAct::Allow(_) | WideningAct::Unrule(..) | WideningAct::Resume,
-            _,
-        ) => false,
-    }
-}
-
-/// Whether what a person consented to is that act.
-fn request_covers(wish: &RequestedAct, what: &Act<'_>) -> bool {
-    match (wish, what) {
-        (RequestedAct::Approve(task), Act::Approve(wanted))
-        | (RequestedAct::Reveal(task), Act::Reveal(wanted)) => task == wanted,
-        (RequestedAct::Grant(pattern, millis, limits), Act::Grant(wanted, lasts, within)) => {
-            pattern == *wanted && *lasts <= Duration::from_millis(*millis) && limits == *within
-        }
-        (RequestedAct::Allow(pattern), Act::Allow(wanted)) => pattern == *wanted,
-        (RequestedAct::RemoveRule(id, pattern, _), Act::RemoveRule(wanted, of)) => {
-            (id, pattern) == (wanted, *of)
-        }
-        (RequestedAct::Resume, Act::Resume) => true,
-        (RequestedAct::ConfirmConfig(shown), Act::ConfirmConfig(wanted)) => shown == wanted,
-        (
-            RequestedAct::Approve(_)
-            | RequestedAct::Grant(..)
-            | RequestedAct::Allow(_)
-            | RequestedAct::RemoveRule(..)
-            | RequestedAct::Resume
-            | RequestedAct::Reveal(_)
-            | RequestedAct::ConfirmConfig(_),
-            _,
-        ) => false,
     }
 }

@@ -1,3 +1,4 @@
+use portero::ipc::Act;
 use portero::names::TaskId;
 use portero::passphrase::PassphraseKey;
 use portero::pattern::Pattern;
@@ -6,7 +7,7 @@ use portero::secret::Secret;
 
 use super::*;
 use crate::approvals::tests::Fixture;
-use crate::auth::buttons::{ConfirmPress, WideningAct};
+use crate::auth::buttons::ConfirmPress;
 
 pub(super) const RIGHT_PASSPHRASE: &str = "correct horse";
 
@@ -190,25 +191,25 @@ fn a_button_below_what_would_change_confirms_that_and_nothing_else() {
     let (hour, none) = (Duration::from_secs(3600), GrantLimits::default());
     let once = GrantLimits { uses: "1".parse().ok(), ..GrantLimits::default() };
     let acts = [
-        (WideningAct::Grant(pattern.clone(), 3_600_000, none.clone()), Act::Grant(&pattern, hour, &none)),
-        (WideningAct::Allow(pattern.clone()), Act::Allow(&pattern)),
-        (WideningAct::Unrule(3, pattern.clone(), Action::Deny), Act::RemoveRule(3, &pattern)),
-        (WideningAct::Resume, Act::Resume),
+        Act::grant(&pattern, hour, &none),
+        Act::Allow(pattern.clone()),
+        Act::RemoveRule(3, pattern.clone(), Action::Deny),
+        Act::Resume,
     ];
-    let call = Act::Approve(TaskId::fresh());
+    let task = TaskId::fresh();
     let others = [
-        call,
-        Act::Grant(&pattern, 2 * hour, &none),
-        Act::Grant(&other, hour, &none),
-        Act::Grant(&pattern, hour, &once),
-        Act::Allow(&other),
-        Act::RemoveRule(4, &pattern),
-        Act::RemoveRule(3, &other),
-        Act::Other(Risk::Low),
+        Act::Approve(task),
+        Act::grant(&pattern, 2 * hour, &none),
+        Act::grant(&other, hour, &none),
+        Act::grant(&pattern, hour, &once),
+        Act::Allow(other.clone()),
+        Act::RemoveRule(4, pattern.clone(), Action::Deny),
+        Act::RemoveRule(3, other.clone(), Action::Deny),
+        Act::Repeat(task),
     ];
-    for (index, (wider, _)) in acts.iter().enumerate() {
+    for (index, wider) in acts.iter().enumerate() {
         let confirmed = Authorization::from_confirm_button(ConfirmPress::test(wider.clone()));
-        for (at, (_, what)) in acts.iter().enumerate() {
+        for (at, what) in acts.iter().enumerate() {
             assert_eq!(confirmed.covers(what), at == index, "{wider:?} and {what:?}");
         }
         assert!(others.iter().all(|what| !confirmed.covers(what)), "{wider:?}");

@@ -2,16 +2,17 @@
 
 use jiff::Timestamp;
 
+use portero::ipc::Act;
 use portero::names::Actor;
 
-use super::{ActPreview, ConfirmationEnd, ConfirmationHold, MAX_UNANSWERED, NumberChoices, RequestedAct};
+use super::{ActPreview, ConfirmationEnd, ConfirmationHold, MAX_UNANSWERED, NumberChoices};
 use crate::store::StoreError;
 
 /// What a terminal asks for.
 #[derive(Debug)]
 pub struct ConfirmationRequest {
     /// What it wants.
-    pub act: RequestedAct,
+    pub act: Act,
     /// What that would change.
     pub preview: ActPreview,
     /// Its process, in words.
@@ -61,7 +62,7 @@ pub struct ConfirmationQuestion {
     /// Its number.
     pub id: i64,
     /// What the terminal wants.
-    pub act: RequestedAct,
+    pub act: Act,
     /// What it would change, as it was when it was asked.
     pub preview: ActPreview,
     /// The process that asked, in words.

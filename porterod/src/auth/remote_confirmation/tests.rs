@@ -1,13 +1,13 @@
 use std::collections::BTreeSet;
 
-use portero::ipc::Risk;
+use portero::ipc::Act;
 use portero::pattern::Pattern;
 use portero::policy::{Action, GrantLimits};
 
 use super::*;
 use crate::approvals::tests::Fixture;
 use crate::auth::buttons::{ButtonAction, Buttons, MessageRef, PressMeaning, PressSource};
-use crate::auth::passphrase::{Act, Authorization};
+use crate::auth::passphrase::Authorization;
 use portero::names::TaskId;
 
 const CHAT: (i64, i64) = (7, 501);
@@ -25,7 +25,7 @@ impl ConfirmationFixture {
         Self { bench, consents, stop: CancellationToken::new() }
     }
 
-    async fn ask_person(&self, wish: RequestedAct) -> Result<PendingConfirmation, RemoteConfirmationError> {
+    async fn ask_person(&self, wish: Act) -> Result<PendingConfirmation, RemoteConfirmationError> {
         let sight = ActPreview::Tools(Vec::new());
         self.consents
             .ask_person(ConfirmationRequest { act: wish, preview: sight, by: "pid 1".into(), chat: CHAT })
@@ -55,7 +55,7 @@ impl ConfirmationFixture {
     }
 
     /// The proof, given by a tap on the right number.
-    async fn confirm_with_number(&self, wish: RequestedAct) -> NumberMatch {
+    async fn confirm_with_number(&self, wish: Act) -> NumberMatch {
         let waiting = self.ask_person(wish).await.unwrap();
         let id = waiting.question.id;
         let right = (0..3).find(|place| waiting.question.numbers.is_right(*place)).unwrap();
@@ -67,7 +67,7 @@ impl ConfirmationFixture {
     }
 
     async fn assert_ends(&self, end: ConfirmationEnd) {
-        let waiting = self.ask_person(RequestedAct::Resume).await.unwrap();
+        let waiting = self.ask_person(Act::Resume).await.unwrap();
         assert!(self.consents.end_question(waiting.question.id, end).await);
     }
 }
@@ -84,37 +84,28 @@ async fn a_consent_covers_what_was_shown_and_nothing_else() {
     let hour = Duration::from_secs(3600);
     let (none, once) =
         (GrantLimits::default(), GrantLimits { uses: "1".parse().ok(), ..GrantLimits::default() });
-    let wishes = [
-        RequestedAct::Approve(task),
-        RequestedAct::Reveal(task),
-        RequestedAct::Grant(one.clone(), 3_600_000, once.clone()),
-        RequestedAct::Allow(one.clone()),
-        RequestedAct::RemoveRule(3, one.clone(), Action::Deny),
-        RequestedAct::Resume,
-        RequestedAct::ConfirmConfig("shown".to_owned()),
-    ];
     let acts = [
         Act::Approve(task),
         Act::Reveal(task),
-        Act::Grant(&one, hour, &once),
-        Act::Allow(&one),
-        Act::RemoveRule(3, &one),
+        Act::Grant(one.clone(), 3_600_000, once.clone()),
+        Act::Allow(one.clone()),
+        Act::RemoveRule(3, one.clone(), Action::Deny),
         Act::Resume,
-        Act::ConfirmConfig("shown"),
+        Act::ConfirmConfig("shown".to_owned()),
     ];
     let never = [
         Act::Approve(other),
         Act::Reveal(other),
-        Act::Grant(&one, hour, &none),
-        Act::Grant(&one, 2 * hour, &once),
-        Act::Grant(&all, hour, &once),
-        Act::Allow(&all),
-        Act::RemoveRule(4, &one),
-        Act::RemoveRule(3, &all),
-        Act::ConfirmConfig("another"),
-        Act::Other(Risk::Low),
+        Act::grant(&one, hour, &none),
+        Act::grant(&one, 2 * hour, &once),
+        Act::grant(&all, hour, &once),
+        Act::Allow(all.clone()),
+        Act::RemoveRule(4, one.clone(), Action::Deny),
+        Act::RemoveRule(3, all.clone(), Action::Deny),
+        Act::ConfirmConfig("another".to_owned()),
+        Act::Repeat(task),
     ];
-    for (index, wish) in wishes.into_iter().enumerate() {
+    for (index, wish) in acts.iter().enumerate() {
         let confirmed = Authorization::from_number_match(phone.confirm_with_number(wish.clone()).await);
         assert_eq!(confirmed.by().to_string(), "pid 1, confirmed by telegram user 501");
         for (at, what) in acts.iter().enumerate() {
@@ -127,7 +118,7 @@ async fn a_consent_covers_what_was_shown_and_nothing_else() {
 #[tokio::test]
 async fn of_all_taps_the_first_counts() {
     let phone = ConfirmationFixture::new();
-    let waiting = phone.ask_person(RequestedAct::Resume).await.unwrap();
+    let waiting = phone.ask_person(Act::Resume).await.unwrap();
     let (id, numbers) = (waiting.question.id, &waiting.question.numbers);
     let right = (0..3).find(|place| numbers.is_right(*place)).unwrap();
     let wrong = (0..3).find(|place| !numbers.is_right(*place)).unwrap();
@@ -138,7 +129,7 @@ async fn of_all_taps_the_first_counts() {
     assert_eq!(phone.consents.handle_answer(refused).await, Ok(AnswerOutcome::UnderWay), "it is being done");
     let wrong = phone.press_answer(id, AnswerChoice::Number(wrong)).await;
     assert_eq!(phone.consents.handle_answer(wrong.clone()).await, Ok(AnswerOutcome::UnderWay));
-    assert!(matches!(phone.ask_person(RequestedAct::Resume).await, Err(RemoteConfirmationError::Busy(_))));
+    assert!(matches!(phone.ask_person(Act::Resume).await, Err(RemoteConfirmationError::Busy(_))));
     assert!(phone.consents.wait_for_answer(waiting, &CancellationToken::new(), &phone.stop).await.is_ok());
     phone.consents.settle_question(id, ActOutcome::Done).await;
     assert_eq!(
@@ -150,7 +141,7 @@ async fn of_all_taps_the_first_counts() {
 #[tokio::test]
 async fn a_place_that_is_no_number_is_wrong() {
     let phone = ConfirmationFixture::new();
-    let waiting = phone.ask_person(RequestedAct::Resume).await.unwrap();
+    let waiting = phone.ask_person(Act::Resume).await.unwrap();
     let answered = phone.press_answer(waiting.question.id, AnswerChoice::Number(200)).await;
     assert_eq!(
         phone.consents.handle_answer(answered).await,
@@ -163,7 +154,7 @@ async fn a_place_that_is_no_number_is_wrong() {
 #[tokio::test]
 async fn who_is_gone_before_the_tap_gets_nothing() {
     let phone = ConfirmationFixture::new();
-    let waiting = phone.ask_person(RequestedAct::Resume).await.unwrap();
+    let waiting = phone.ask_person(Act::Resume).await.unwrap();
     let id = waiting.question.id;
     let right = (0..3).find(|place| waiting.question.numbers.is_right(*place)).unwrap();
     let withdrawn = CancellationToken::new();
@@ -196,7 +187,7 @@ async fn only_questions_without_an_answer_count_together_and_an_answer_is_none_o
         ConfirmationHold::Unanswered(phone.bench.clock.now().wall + UNANSWERED_WINDOW),
         60,
     );
-    assert_eq!(phone.ask_person(RequestedAct::Resume).await.map(drop), Err(held.clone()));
+    assert_eq!(phone.ask_person(Act::Resume).await.map(drop), Err(held.clone()));
     assert_eq!(phone.consents.blocked_reason().await, Ok(Some(held)));
     phone.bench.clock.advance(Duration::from_secs(3601));
     assert_eq!(phone.consents.blocked_reason().await, Ok(None));

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use crate::api::Change;
 use jiff::SignedDuration;
+use portero::ipc::Act;
 use portero::names::{Actor, ToolId};
 use portero::policy::{Action, Grant, GrantLimits, PolicyRule};
 
 use super::super::text::{EscapedText, StyledText};
 use super::super::{ViewContext, time_format};
-use crate::auth::buttons::WideningAct;
 
 /// What would change if this were confirmed: `tools` are those it covers that are not allowed now, each with what
 /// is decided for it now, denied ones first. `again` says that this is not what was shown before.
 #[must_use]
 pub fn elevation_question(
-    what: &WideningAct,
+    what: &Act,
     tools: &[(ToolId, Action)],
     again: bool,
     view: &ViewContext<'_>,
@@ -26,8 +26,8 @@ pub fn elevation_question(
         StyledText::new()
     };
     let limits = match what {
-        WideningAct::Grant(_, _, limits) => limits_text(limits, &EscapedText::line),
-        WideningAct::Allow(_) | WideningAct::Unrule(..) | WideningAct::Resume => StyledText::new(),
+        Act::Grant(_, _, limits) => limits_text(limits, &EscapedText::line),
+        _ => StyledText::new(),
     };
     text.append(elevation_text(what, tools, limits, view))
 }
@@ -42,14 +42,14 @@ pub(super) fn limits_text(limits: &GrantLimits, line: &impl Fn(&str) -> EscapedT
 
 /// What would change. `limits` say for whom it would, and how often.
 pub(super) fn elevation_text(
-    what: &WideningAct,
+    what: &Act,
     tools: &[(ToolId, Action)],
     limits: StyledText,
     view: &ViewContext<'_>,
 ) -> StyledText {
     let text = StyledText::new();
     let text = match what {
-        WideningAct::Grant(pattern, millis, _) => {
+        Act::Grant(pattern, millis, _) => {
             let lasts = Duration::from_millis(*millis);
             let end = view.now.saturating_add(SignedDuration::try_from(lasts).unwrap_or(SignedDuration::MAX));
             let text =
@@ -62,25 +62,26 @@ pub(super) fn elevation_text(
                 Err(_) => text,
             }
         }
-        WideningAct::Allow(pattern) => {
+        Act::Allow(pattern) => {
             text.bold("Permit from now on?").literal("\n").code(&EscapedText::line(pattern.as_str()))
         }
-        WideningAct::Unrule(id, pattern, _) => text
+        Act::RemoveRule(id, pattern, _) => text
             .bold("End a rule that narrows?")
             .literal("\nrule ")
             .number(*id)
             .literal(", ")
             .code(&EscapedText::line(pattern.as_str())),
-        WideningAct::Resume => {
+        Act::Resume => {
             return text.bold("Go on?").literal(
                 "\nCalls are decided by configuration, rules and grants again, and approved ones run.",
             );
         }
+        _ => return text,
     };
     append_tools(text.append(limits), what, tools)
 }
 
-fn append_tools(text: StyledText, what: &WideningAct, tools: &[(ToolId, Action)]) -> StyledText {
+fn append_tools(text: StyledText, what: &Act, tools: &[(ToolId, Action)]) -> StyledText {
     let changes = |action: Action| tool_change(what, action).is_some_and(|(changes, _)| changes);
     let count = tools.iter().filter(|(_, action)| changes(*action)).count();
     let text = match count {
@@ -102,21 +103,20 @@ fn append_tools(text: StyledText, what: &WideningAct, tools: &[(ToolId, Action)]
 }
 
 /// Whether this changes what is decided now, and how; none where the decision is not its business.
-const fn tool_change(what: &WideningAct, now: Action) -> Option<(bool, &'static str)> {
+const fn tool_change(what: &Act, now: Action) -> Option<(bool, &'static str)> {
     match (what, now) {
-        (WideningAct::Grant(..) | WideningAct::Allow(_), Action::RequireApproval) => {
+        (Act::Grant(..) | Act::Allow(_), Action::RequireApproval) => {
             Some((true, "asks now → would run unasked"))
         }
-        (WideningAct::Allow(_), Action::Deny) => Some((true, "DENIED now → would run unasked")),
-        (WideningAct::Grant(..), Action::Deny) => Some((false, "denied, and stays denied")),
-        (WideningAct::Unrule(_, _, Action::Deny), Action::Deny) => {
+        (Act::Allow(_), Action::Deny) => Some((true, "DENIED now → would run unasked")),
+        (Act::Grant(..), Action::Deny) => Some((false, "denied, and stays denied")),
+        (Act::RemoveRule(_, _, Action::Deny), Action::Deny) => {
             Some((true, "DENIED now → would no longer be denied by this rule"))
         }
-        (WideningAct::Unrule(_, _, Action::RequireApproval), Action::RequireApproval | Action::Deny) => {
+        (Act::RemoveRule(_, _, Action::RequireApproval), Action::RequireApproval | Action::Deny) => {
             Some((true, "asks now → would no longer be asked for by this rule"))
         }
-        (WideningAct::Grant(..) | WideningAct::Allow(_), Action::Allow)
-        | (WideningAct::Unrule(..) | WideningAct::Resume, _) => None,
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use portero::anonymize::Anonymizer;
 use portero::approved_config::ConfigChange;
-use portero::ipc::{Look, Waiting};
+use portero::ipc::{Act, Look, Waiting};
 use portero::names::Actor;
 use portero::policy::Action;
 
@@ -10,9 +10,8 @@ use super::super::text::{EscapedText, StyledText};
 use super::super::{ViewContext, card, time_format};
 use super::elevation::{elevation_text, grant_text, limits_text, rule_text};
 use super::failure_text;
-use crate::auth::buttons::WideningAct;
 use crate::auth::remote_confirmation::{
-    ActOutcome, ActPreview, AnswerOutcome, ConfirmationEnd, ConfirmationQuestion, RequestedAct,
+    ActOutcome, ActPreview, AnswerOutcome, ConfirmationEnd, ConfirmationQuestion,
 };
 
 /// How many characters of what was asked an ended question repeats.
@@ -34,17 +33,13 @@ pub fn remote_prompt_text(
         .code(&line(&question.by.to_string()))
         .literal("\n\n");
     let body = match (&question.act, &question.preview) {
-        (RequestedAct::Grant(pattern, millis, limits), ActPreview::Tools(tools)) => {
-            let wider = WideningAct::Grant(pattern.clone(), *millis, limits.clone());
-            elevation_text(&wider, tools, limits_text(limits, &line), view)
+        (act @ Act::Grant(_, _, limits), ActPreview::Tools(tools)) => {
+            elevation_text(act, tools, limits_text(limits, &line), view)
         }
-        (RequestedAct::Approve(_), ActPreview::Task(look)) => run_text(look, view),
-        (RequestedAct::Reveal(_), ActPreview::Task(look)) => reveal_text(look),
+        (Act::Approve(_), ActPreview::Task(look)) => run_text(look, view),
+        (Act::Reveal(_), ActPreview::Task(look)) => reveal_text(look),
         (_, ActPreview::Configuration(waiting)) => config_change_text(waiting, &line),
-        (wish, ActPreview::Tools(tools)) => match wish.widening_act() {
-            Some(wider) => elevation_text(&wider, tools, StyledText::new(), view),
-            None => StyledText::new(),
-        },
+        (act, ActPreview::Tools(tools)) => elevation_text(act, tools, StyledText::new(), view),
         (_, ActPreview::Task(look)) => run_text(look, view),
     };
     let foot = StyledText::new()

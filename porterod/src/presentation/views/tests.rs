@@ -1,6 +1,7 @@
 //! Views say what is so, in a text of any length.
 
 use portero::anonymize::{Anonymizer, Direction, ReplacementRule};
+use portero::ipc::Act;
 use portero::policy::GrantLimits;
 use portero::secret::Secret;
 use proptest::prelude::*;
@@ -11,10 +12,7 @@ use super::super::text::TextStyle;
 use portero::task::TaskState;
 
 use super::*;
-use crate::auth::buttons::WideningAct;
-use crate::auth::remote_confirmation::{
-    ActPreview, ConfirmationEnd, ConfirmationQuestion, NumberChoices, RequestedAct,
-};
+use crate::auth::remote_confirmation::{ActPreview, ConfirmationEnd, ConfirmationQuestion, NumberChoices};
 
 fn plain(text: StyledText) -> String {
     text.plain_text()
@@ -179,11 +177,11 @@ fn a_decision_is_explained() {
 fn what_widens_is_shown_with_the_denied_first() {
     let tool = |name: &str, action| (name.parse().expect("a tool"), action);
     let tools = [tool("a/b", Action::Deny), tool("a/c", Action::RequireApproval)];
-    let shown = |what: WideningAct, tools: &[(ToolId, Action)], again| {
+    let shown = |what: Act, tools: &[(ToolId, Action)], again| {
         plain(with_context(|view| elevation_question(&what, tools, again, view)))
     };
     let pattern = || "a/*".parse().expect("a pattern");
-    insta::assert_snapshot!(shown(WideningAct::Grant(pattern(), 1_800_000, GrantLimits::default()), &tools, false), @"
+    insta::assert_snapshot!(shown(Act::Grant(pattern(), 1_800_000, GrantLimits::default()), &tools, false), @"
     Permit for a while?
     a/* for 30 min, until 14:31 +01
     It changes 1 tool:
@@ -192,12 +190,12 @@ fn what_widens_is_shown_with_the_denied_first() {
     Tools that servers add later and that match are covered too.
     ");
     let limits = serde_json::from_value(json!({ "project": "/home/ada/shop", "uses": 10 })).expect("limits");
-    let limited = shown(WideningAct::Grant(pattern(), 1_800_000, limits), &tools, false);
+    let limited = shown(Act::Grant(pattern(), 1_800_000, limits), &tools, false);
     assert!(
         limited.starts_with("Permit for a while?\na/* for 30 min, until 14:31 +01\nLimited: only in project /home/ada/shop, 10 uses\n"),
         "{limited}"
     );
-    insta::assert_snapshot!(shown(WideningAct::Allow(pattern()), &tools, true), @"
+    insta::assert_snapshot!(shown(Act::Allow(pattern()), &tools, true), @"
     Something changed meanwhile. This is how it stands now.
     Permit from now on?
     a/*
@@ -206,20 +204,20 @@ fn what_widens_is_shown_with_the_denied_first() {
     a/c  asks now → would run unasked
     Tools that servers add later and that match are covered too.
     ");
-    insta::assert_snapshot!(shown(WideningAct::Unrule(3, pattern(), Action::Deny), &tools, false), @"
+    insta::assert_snapshot!(shown(Act::RemoveRule(3, pattern(), Action::Deny), &tools, false), @"
     End a rule that narrows?
     rule 3, a/*
     It changes 1 tool:
     a/b  DENIED now → would no longer be denied by this rule
     Tools that servers add later and that match are covered too.
     ");
-    insta::assert_snapshot!(shown(WideningAct::Allow(pattern()), &[], false), @"
+    insta::assert_snapshot!(shown(Act::Allow(pattern()), &[], false), @"
     Permit from now on?
     a/*
     That changes nothing for the tools that are known now.
     Tools that servers add later and that match are covered too.
     ");
-    insta::assert_snapshot!(shown(WideningAct::Resume, &[], false), @"
+    insta::assert_snapshot!(shown(Act::Resume, &[], false), @"
     Go on?
     Calls are decided by configuration, rules and grants again, and approved ones run.
     ");
@@ -304,20 +302,20 @@ proptest! {
 }
 
 /// A question of a terminal.
-fn prompt_question(wish: RequestedAct, sight: ActPreview) -> ConfirmationQuestion {
+fn prompt_question(wish: Act, sight: ActPreview) -> ConfirmationQuestion {
     let until = "2026-11-20T13:03:00Z".parse().expect("a time");
     let numbers = NumberChoices::test([12, 47, 83], 1);
     ConfirmationQuestion { id: 1, act: wish, preview: sight, by: "portero (pid 4711)".into(), until, numbers }
 }
 
-fn prompt_text(wish: RequestedAct, sight: ActPreview) -> String {
+fn prompt_text(wish: Act, sight: ActPreview) -> String {
     plain(with_context(|view| remote_prompt_text(&prompt_question(wish, sight), &Anonymizer::empty(), view)))
 }
 
 #[test]
 fn a_terminals_question_shows_a_grant_with_its_limits() {
     let limits = GrantLimits { uses: "3".parse().ok(), ..GrantLimits::default() };
-    let wish = RequestedAct::Grant("gmail/*".parse().expect("a pattern"), 3_600_000, limits);
+    let wish = Act::Grant("gmail/*".parse().expect("a pattern"), 3_600_000, limits);
     let tools = vec![("gmail/send".parse().expect("a tool"), Action::RequireApproval)];
     insta::assert_snapshot!(prompt_text(wish, ActPreview::Tools(tools)), @r#"
     A terminal of yours asks: portero grant gmail/* 1h, 3 uses
@@ -347,7 +345,7 @@ fn a_terminals_question_shows_all_of_a_changed_configuration() {
         "tools": [["notes/erase", "deny", "allow"]],
     }))
     .expect("what waits");
-    let wish = RequestedAct::ConfirmConfig("digest".to_owned());
+    let wish = Act::ConfirmConfig("digest".to_owned());
     insta::assert_snapshot!(prompt_text(wish, ActPreview::Configuration(Box::new(waiting))), @r#"
     A terminal of yours asks: portero config confirm
     by portero (pid 4711)
@@ -379,7 +377,7 @@ fn a_terminals_question_conceals_what_is_private() {
     let anonymizer = Anonymizer::new(&[rule]).expect("a rule");
     let project = portero::names::Principal::from_project("/home/Marta Lindqvist/shop".as_ref());
     let limits = GrantLimits { project: Some(project), ..GrantLimits::default() };
-    let wish = RequestedAct::Grant("gmail/*".parse().expect("a pattern"), 60_000, limits);
+    let wish = Act::Grant("gmail/*".parse().expect("a pattern"), 60_000, limits);
     let question = prompt_question(wish, ActPreview::Tools(Vec::new()));
     let text = plain(with_context(|view| remote_prompt_text(&question, &anonymizer, view)));
     assert!(text.contains("/home/Jane Doe/shop") && !text.contains("Lindqvist"), "{text}");

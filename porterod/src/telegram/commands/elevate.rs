@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portero::config::duration::format_duration;
-use portero::ipc::{DaemonFailure, FailureKind};
+use portero::ipc::{Act, DaemonFailure, FailureKind};
 use portero::json::serialize_raw;
 use portero::names::{Principal, ToolId};
 use portero::policy::{Action, GrantLimits};
@@ -14,18 +14,14 @@ use super::command_parser::TypedLimits;
 use super::paged_reply::PagedReply;
 use super::{CommandHandler, ReplyContext};
 use crate::api;
-use crate::auth::buttons::{ConfirmPress, MessageRef, ShownWidening, WideningAct};
+use crate::auth::buttons::{ConfirmPress, MessageRef, ShownWidening};
 use crate::daemon::Daemon;
 use crate::presentation::views;
 use crate::store::StoreError;
 
 impl CommandHandler {
     /// Asks whether this is wanted.
-    pub(super) async fn ask_confirmation(
-        &self,
-        wider: &WideningAct,
-        here: &ReplyContext,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn ask_confirmation(&self, wider: &Act, here: &ReplyContext) -> Result<(), StoreError> {
         let words = command_text(wider);
         match api::preview_widening(&self.daemon, here.person, wider).await {
             Ok(tools) => {
@@ -43,7 +39,7 @@ impl CommandHandler {
     /// Asks it again in the same message, with this page open.
     pub(super) async fn reask_confirmation(
         &self,
-        wider: &WideningAct,
+        wider: &Act,
         page: usize,
         at: (MessageRef, MessageId),
         here: &ReplyContext,
@@ -92,7 +88,7 @@ impl CommandHandler {
     }
 }
 
-fn widening_of(what: &WideningAct, tools: &[(ToolId, Action)]) -> ShownWidening {
+fn widening_of(what: &Act, tools: &[(ToolId, Action)]) -> ShownWidening {
     ShownWidening { what: what.clone(), seen: reach_digest(tools) }
 }
 
@@ -101,15 +97,14 @@ fn reach_digest(tools: &[(ToolId, Action)]) -> String {
 }
 
 /// The command that asks for it.
-fn command_text(what: &WideningAct) -> String {
+fn command_text(what: &Act) -> String {
     match what {
-        WideningAct::Grant(pattern, millis, limits) => {
+        Act::Grant(pattern, millis, limits) => {
             let lasts = format_duration(Duration::from_millis(*millis));
             format!("/grant {pattern} {lasts}{}", limits_as_typed(limits))
         }
-        WideningAct::Allow(pattern) => format!("/allow {pattern}"),
-        WideningAct::Unrule(id, ..) => format!("/unrule {id}"),
-        WideningAct::Resume => "/resume".to_owned(),
+        Act::RemoveRule(id, ..) => format!("/unrule {id}"),
+        as_typed => format!("/{as_typed}"),
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use portero::ipc::requests::overrides::{CreateRule, Pause, RemoveRule, RevokeGrants};
-use portero::ipc::{Acting, DaemonFailure};
+use portero::ipc::{Act, Acting, DaemonFailure};
 use portero::pipeline::BoxFuture;
 use portero::policy::Action;
 use tokio::sync::watch;
@@ -32,7 +32,7 @@ use super::sender::TelegramSender;
 use super::text::StyledText;
 use super::updates::{AuthorizedUpdate, UpdateHandler, UpdateReceipt};
 use crate::api::{self, Change};
-use crate::auth::buttons::{self, ButtonAction, Buttons, ListAction, PressMeaning, WideningAct};
+use crate::auth::buttons::{self, ButtonAction, Buttons, ListAction, PressMeaning};
 use crate::auth::pairing::{AuthorizedChat, ChatUser};
 use crate::daemon::Daemon;
 use crate::presentation::ViewContext;
@@ -204,26 +204,24 @@ impl CommandHandler {
     }
 
     /// What is to be confirmed.
-    fn resolve_elevation(&self, widen: ElevatingCommand) -> Result<WideningAct, DaemonFailure> {
+    fn resolve_elevation(&self, widen: ElevatingCommand) -> Result<Act, DaemonFailure> {
         Ok(match widen {
             ElevatingCommand::Grant(pattern, lasts, bounds) => {
                 let millis = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
-                WideningAct::Grant(pattern, millis, elevate::resolve_limits(&self.daemon, &bounds)?)
+                Act::Grant(pattern, millis, elevate::resolve_limits(&self.daemon, &bounds)?)
             }
-            ElevatingCommand::Allow(pattern) => WideningAct::Allow(pattern),
-            ElevatingCommand::Resume => WideningAct::Resume,
+            ElevatingCommand::Allow(pattern) => Act::Allow(pattern),
+            ElevatingCommand::Resume => Act::Resume,
         })
     }
 
     /// What ending this rule widens; none where it narrows, or there is no such rule.
-    fn unrule_elevation(&self, id: u64) -> Option<WideningAct> {
+    fn unrule_elevation(&self, id: u64) -> Option<Act> {
         let rules = self.daemon.overrides.overrides().rules;
         let rule = rules.into_iter().find(|rule| rule.id == id)?;
         match rule.action {
             Action::Allow => None,
-            Action::RequireApproval | Action::Deny => {
-                Some(WideningAct::Unrule(id, rule.pattern, rule.action))
-            }
+            Action::RequireApproval | Action::Deny => Some(Act::RemoveRule(id, rule.pattern, rule.action)),
         }
     }
 

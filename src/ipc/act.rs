@@ -1,0 +1,242 @@
+//! What a person can do, as it is confirmed, recorded, and kept under a button.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Risk;
+use crate::config::duration::format_duration;
+use crate::names::TaskId;
+use crate::pattern::Pattern;
+use crate::policy::{Action, GrantLimits};
+
+/// One act of a person. Buttons on Telegram are stored with it, so its form stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// A call runs.
+    Approve(TaskId),
+    /// A call does not run.
+    Reject(TaskId),
+    /// An ended task's call asks a person again.
+    Repeat(TaskId),
+    /// A task's real values are shown at the terminal.
+    Reveal(TaskId),
+    /// A grant, for so many milliseconds, with these limits.
+    Grant(Pattern, u64, GrantLimits),
+    /// These grants end; all of them where there are no ids.
+    Revoke(Option<Vec<u64>>),
+    /// A rule that allows.
+    Allow(Pattern),
+    /// A rule that asks.
+    Ask(Pattern),
+    /// A rule that denies.
+    Deny(Pattern),
+    /// This rule, which has this pattern and says this, ends.
+    #[serde(rename = "unrule")]
+    RemoveRule(u64, Pattern, Action),
+    /// No call runs until the pause ends.
+    Pause,
+    /// The pause ends.
+    Resume,
+    /// The files are put in force, by the digest of what was shown of them.
+    ConfirmConfig(String),
+    /// The passphrase is set.
+    SetPassphrase,
+    /// An authenticator is enrolled.
+    EnrollTotp,
+    /// The authenticator is removed.
+    RemoveTotp,
+    /// A person on Telegram may decide.
+    Pair,
+    /// They may no more.
+    Unpair,
+    /// The daemon stops.
+    StopDaemon,
+}
+
+impl Act {
+    /// A rule with this action.
+    #[must_use]
+    pub const fn make_rule(pattern: Pattern, action: Action) -> Self {
+        match action {
+            Action::Allow => Self::Allow(pattern),
+            Action::RequireApproval => Self::Ask(pattern),
+            Action::Deny => Self::Deny(pattern),
+        }
+    }
+
+    /// A grant that lasts so long, rounded down to milliseconds as the grant itself is.
+    #[must_use]
+    pub fn grant(pattern: &Pattern, lasts: Duration, limits: &GrantLimits) -> Self {
+        let millis = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+        Self::Grant(pattern.clone(), millis, limits.clone())
+    }
+
+    /// How much it widens, and so what confirms it. What only narrows needs no confirmation.
+    #[must_use]
+    pub fn risk(&self) -> Risk {
+        match self {
+            Self::Grant(pattern, millis, _) => Risk::of_grant(pattern, Duration::from_millis(*millis)),
+            Self::Allow(_) => Risk::ALLOW,
+            Self::RemoveRule(_, pattern, _) => Risk::of_pattern(pattern),
+            Self::Resume => Risk::RESUME,
+            Self::ConfirmConfig(_) => Risk::CONFIG,
+            Self::Pair | Self::Unpair => Risk::PAIR,
+            Self::SetPassphrase | Self::EnrollTotp | Self::RemoveTotp => Risk::High,
+            Self::Approve(_)
+            | Self::Reject(_)
+            | Self::Repeat(_)
+            | Self::Reveal(_)
+            | Self::Revoke(_)
+            | Self::Ask(_)
+            | Self::Deny(_)
+            | Self::Pause
+            | Self::StopDaemon => Risk::Low,
+        }
+    }
+
+    /// Whether it lets through what is held back now: a call, calls to come, or a private value. A terminal may ask
+    /// on Telegram for such an act, and for no other: what changes a factor takes the passphrase.
+    #[must_use]
+    pub const fn is_widening(&self) -> bool {
+        match self {
+            Self::Approve(_)
+            | Self::Reveal(_)
+            | Self::Grant(..)
+            | Self::Allow(_)
+            | Self::RemoveRule(..)
+            | Self::Resume
+            | Self::ConfirmConfig(_) => true,
+            Self::Reject(_)
+            | Self::Repeat(_)
+            | Self::Revoke(_)
+            | Self::Ask(_)
+            | Self::Deny(_)
+            | Self::Pause
+            | Self::SetPassphrase
+            | Self::EnrollTotp
+            | Self::RemoveTotp
+            | Self::Pair
+            | Self::Unpair
+            | Self::StopDaemon => false,
+        }
+    }
+
+    /// Whether the confirmation of this act is one of `done`: of the same act, or of a grant that is shorter.
+    #[must_use]
+    pub fn covers(&self, done: &Self) -> bool {
+        match (self, done) {
+            (Self::Grant(pattern, longest, limits), Self::Grant(granted, millis, within)) => {
+                pattern == granted && millis <= longest && limits == within
+            }
+            _ => self == done,
+        }
+    }
+
+    /// Its name in the audit.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Approve(_) => "approve",
+            Self::Reject(_) => "reject",
+            Self::Repeat(_) => "again",
+            Self::Reveal(_) => "task real",
+            Self::Grant(..) => "grant",
+            Self::Revoke(_) => "revoke",
+            Self::Allow(_) => "allow",
+            Self::Ask(_) => "ask",
+            Self::Deny(_) => "deny",
+            Self::RemoveRule(..) => "unrule",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::ConfirmConfig(_) => "config confirm",
+            Self::SetPassphrase => "passphrase set",
+            Self::EnrollTotp => "totp enroll",
+            Self::RemoveTotp => "totp remove",
+            Self::Pair => "telegram pair",
+            Self::Unpair => "telegram unpair",
+            Self::StopDaemon => "daemon stop",
+        }
+    }
+
+    /// What it is about, in the audit's words.
+    #[must_use]
+    pub fn about(&self) -> String {
+        match self {
+            Self::Approve(task) | Self::Reject(task) | Self::Repeat(task) | Self::Reveal(task) => {
+                format!("task {task}")
+            }
+            Self::Grant(pattern, millis, limits) => {
+                format!("{pattern} for {} {limits}", format_duration(Duration::from_millis(*millis)))
+            }
+            Self::Revoke(None) => "every grant".to_owned(),
+            Self::Revoke(Some(ids)) => describe_grant_ids(ids),
+            Self::Allow(pattern) | Self::Ask(pattern) | Self::Deny(pattern) => pattern.to_string(),
+            Self::RemoveRule(id, ..) => format!("rule {id}"),
+            Self::Pause | Self::Resume => "everything".to_owned(),
+            Self::ConfirmConfig(_) => "the changed configuration".to_owned(),
+            Self::SetPassphrase => "the approval passphrase".to_owned(),
+            Self::EnrollTotp | Self::RemoveTotp => "the authenticator".to_owned(),
+            Self::Pair | Self::Unpair => "the bot".to_owned(),
+            Self::StopDaemon => "the daemon".to_owned(),
+        }
+    }
+}
+
+/// These grants in the words of the audit.
+#[must_use]
+pub fn describe_grant_ids(ids: &[u64]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    format!("grants {}", ids.join(", "))
+}
+
+/// As it is typed at the terminal; what isn't asked for on Telegram, by its word.
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Approve(task) | Self::Reject(task) | Self::Repeat(task) => {
+                write!(f, "{} {task}", self.word())
+            }
+            Self::Reveal(task) => write!(f, "task {task} --real"),
+            Self::Grant(pattern, millis, limits) => {
+                write!(f, "grant {pattern} {}", format_duration(Duration::from_millis(*millis)))?;
+                if limits.is_none() { Ok(()) } else { write!(f, ", {limits}") }
+            }
+            Self::Allow(pattern) | Self::Ask(pattern) | Self::Deny(pattern) => {
+                write!(f, "{} {pattern}", self.word())
+            }
+            Self::RemoveRule(id, pattern, _) => write!(f, "unrule {id}, {pattern}"),
+            _ => f.write_str(self.word()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_button_of_an_earlier_build_still_reads_as_its_act() {
+        let pattern = || "mail/*".parse::<Pattern>().expect("a pattern");
+        for (stored, act) in [
+            (r#"{"grant":["mail/*",600000,{}]}"#, Act::Grant(pattern(), 600_000, GrantLimits::default())),
+            (r#"{"allow":"mail/*"}"#, Act::Allow(pattern())),
+            (r#"{"unrule":[3,"mail/*","deny"]}"#, Act::RemoveRule(3, pattern(), Action::Deny)),
+            (r#""resume""#, Act::Resume),
+        ] {
+            assert_eq!(serde_json::from_str::<Act>(stored).expect(stored), act);
+            assert_eq!(serde_json::to_string(&act).expect("JSON"), stored);
+        }
+    }
+
+    #[test]
+    fn a_confirmed_act_covers_itself_and_a_shorter_grant() {
+        let pattern: Pattern = "mail/*".parse().expect("a pattern");
+        let grant = |millis| Act::Grant(pattern.clone(), millis, GrantLimits::default());
+        assert!(grant(10).covers(&grant(10)) && grant(10).covers(&grant(9)));
+        assert!(!grant(10).covers(&grant(11)) && !grant(10).covers(&Act::Allow(pattern.clone())));
+        assert!(Act::Resume.covers(&Act::Resume) && !Act::Resume.covers(&Act::Pause));
+    }
+}
