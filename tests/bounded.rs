@@ -109,12 +109,8 @@ const MAY_SLEEP: [(&str, &str, &str); 29] = [
         "begin_transaction",
         "SQLite tells nothing of when another program lets go of the store; two seconds at most",
     ),
-    (
-        "portero-cli/src/commands/mcp/daemon_connection.rs",
-        "maintain",
-        "an act that failed, at growing intervals",
-    ),
-    ("portero-cli/src/commands/mcp/running_session.rs", "poll_while_empty", "each second"),
+    ("portero-cli/src/mcp/daemon_connection.rs", "maintain", "an act that failed, at growing intervals"),
+    ("portero-cli/src/mcp/running_session.rs", "poll_while_empty", "each second"),
     (
         "portero-cli/src/commands/pending/view/screen.rs",
         "read_inputs",

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use portero::clock::Clock;
 use portero::files;
 use portero::ipc::{Act, UnsavedChanges};
+use portero::names::Actor;
 use portero::policy::{Overrides, Policy, offline_denies};
 use portero::sync::lock;
 use tokio::sync::{Mutex, Notify, watch};
