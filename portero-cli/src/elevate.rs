@@ -148,7 +148,10 @@ enum ConfirmationMethod {
 }
 
 /// Asks for what confirms `act`, after what it does was shown.
-pub(crate) fn prompt_challenge(person: &mut ConfirmationPrompt, act: &ConfirmedAct<'_>) -> CommandResult<Challenge> {
+pub(crate) fn prompt_challenge(
+    person: &mut ConfirmationPrompt,
+    act: &ConfirmedAct<'_>,
+) -> CommandResult<Challenge> {
     suggest_authenticator(person, act)?;
     let passphrase = person.terminal.read_passphrase(&format!("Passphrase, to {act}"))?;
     build_challenge(person, passphrase, act)
@@ -241,7 +244,10 @@ fn missing_passphrase() -> CommandFailure {
 }
 
 /// Lets the person choose, where there is a choice.
-fn choose_method(person: &mut ConfirmationPrompt, act: &ConfirmedAct<'_>) -> CommandResult<ConfirmationMethod> {
+fn choose_method(
+    person: &mut ConfirmationPrompt,
+    act: &ConfirmedAct<'_>,
+) -> CommandResult<ConfirmationMethod> {
     let typed =
         |person: &mut ConfirmationPrompt| prompt_challenge(person, act).map(ConfirmationMethod::Typed);
     if person.needs_code(act) {

@@ -111,7 +111,8 @@ async fn enroll_totp(context: &CommandContext) -> CommandResult {
 
 async fn remove_totp(context: &CommandContext) -> CommandResult {
     let daemon = context.connect_daemon().await?;
-    let mut person = elevate::open_with_passphrase(&daemon, &ConfirmedAct::RemoveTotp { is_outdated: false }).await?;
+    let mut person =
+        elevate::open_with_passphrase(&daemon, &ConfirmedAct::RemoveTotp { is_outdated: false }).await?;
     if !person.has_authenticator() {
         return Err(CommandFailure::refused("no authenticator is enrolled; nothing changed")
             .with_hint("`portero totp enroll` enrols one"));

@@ -143,7 +143,8 @@ async fn show_diff(context: &CommandContext) -> CommandResult {
 
 async fn confirm_config(context: &CommandContext, confirming: ConfirmationArgs) -> CommandResult {
     let daemon = context.connect_daemon().await?;
-    let mut terminal = elevate::open_prompt(&daemon, &ConfirmedAct::ConfirmConfig, confirming.telegram).await?;
+    let mut terminal =
+        elevate::open_prompt(&daemon, &ConfirmedAct::ConfirmConfig, confirming.telegram).await?;
     let waiting = fetch_config_changes(&daemon).await?;
     for line in describe_changes(&waiting) {
         terminal.print_line(line)?;
@@ -152,7 +153,8 @@ async fn confirm_config(context: &CommandContext, confirming: ConfirmationArgs) 
         return Err(CommandFailure::refused("nothing waits: the configuration is in force as it is"));
     }
     let confirm = |challenge| ConfirmConfig { shown: waiting.shown.clone(), challenge };
-    let confirmed = elevate::send_confirmed(&daemon, &mut terminal, &ConfirmedAct::ConfirmConfig, confirm).await?;
+    let confirmed =
+        elevate::send_confirmed(&daemon, &mut terminal, &ConfirmedAct::ConfirmConfig, confirm).await?;
     context.output.print_value_or_text(&json!({"confirmed": confirmed}), |out| {
         out.print_line("confirmed; the configuration is in force")
     })?;

@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_file_with_more_than_a_path_and_content_is_shown_as_it_is() {
         let read = |text: &str| {
-            let fields = file_fields(&parse_raw(text.to_owned()).expect("JSON"));
+            let fields = file_fields(&json::parse_raw(text.to_owned()).expect("JSON"));
             fields.into_iter().map(|field| field.value.plain_text()).collect::<Vec<_>>()
         };
         assert_eq!(read(r#"[{"path":"a","content":"x"}]"#), ["a\nx"]);

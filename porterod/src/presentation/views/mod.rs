@@ -21,14 +21,6 @@ pub use self::tasks::{TaskListKind, TaskListPart, all_tasks_text, burst_text, li
 use super::ViewContext;
 use super::text::{EscapedText, StyledText};
 
-/// Who the person is to the bot.
-#[must_use]
-pub fn whoami_text(user: i64, chat: i64) -> StyledText {
-    let number = |number: i64| EscapedText::line(&number.to_string());
-    let text = StyledText::new().literal("Your user: ").code(&number(user)).on_new_line();
-    text.literal("This chat: ").code(&number(chat)).literal("\nPortero listens to you.")
-}
-
 /// The commands that there are, each with what it does.
 #[must_use]
 pub fn help_text(commands: &[(&'static str, &'static str)]) -> StyledText {

@@ -57,7 +57,7 @@ impl CommandHandler {
                 let commands: Vec<_> = COMMANDS.iter().map(|known| (known.name, known.summary)).collect();
                 Ok(views::help_text(&commands).into())
             }
-            ViewCommand::Whoami => Ok(views::whoami_text(person.user, person.chat).into()),
+            ViewCommand::Whoami => Ok(whoami_text(person).into()),
             ViewCommand::Status => api::request_as(daemon, person, GetStatus)
                 .await
                 .map(|status| views::status_text(&status, &self.view_context()).into()),
@@ -177,6 +177,13 @@ impl CommandHandler {
         let text = views::log_text(&stretch, trail.page_number(), &self.view_context());
         Ok(ViewPage { text, next: stretch.next.map(PageEnd::Record) })
     }
+}
+
+/// Who the person is to the bot.
+fn whoami_text(person: ChatUser) -> StyledText {
+    let number = |number: i64| EscapedText::line(&number.to_string());
+    let text = StyledText::new().literal("Your user: ").code(&number(person.user)).on_new_line();
+    text.literal("This chat: ").code(&number(person.chat)).literal("\nPortero listens to you.")
 }
 
 /// Reads back from where the page before ended as many records as one message holds, at least one where there is one.

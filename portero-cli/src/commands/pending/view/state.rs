@@ -156,8 +156,11 @@ impl PendingView {
             Notice::Task { task, tool, state, by, .. } => {
                 if self.item(*task).is_some() {
                     let by = by.to_string();
-                    self.message =
-                        format!("{} {tool} is {state}, by {}", approvals::short_id(*task), escape_hidden(&by));
+                    self.message = format!(
+                        "{} {tool} is {state}, by {}",
+                        approvals::short_id(*task),
+                        escape_hidden(&by)
+                    );
                     self.end_task(*task, format!("{state}, by {}", escape_hidden(&by)));
                 }
             }
