@@ -67,22 +67,18 @@ const MAY_SLEEP: [(&str, &str, &str); 29] = [
     ("porterod/src/telegram/supervisor.rs", "serve_bot", "an act that failed, at growing intervals"),
     ("porterod/src/telegram/supervisor.rs", "fetch_account", "an act that failed, at growing intervals"),
     (
-        "porterod/src/telegram/commands/activity.rs",
+        "porterod/src/telegram/notices/activity_watch.rs",
         "follow_activity",
         "the interval at which a person wants to be told",
     ),
     (
-        "porterod/src/telegram/commands/audit_head.rs",
+        "porterod/src/telegram/notices/audit_head.rs",
         "send_audit_heads",
         "the interval is a parameter: a minute",
     ),
+    ("porterod/src/telegram/menu.rs", "place_menu_with_retries", "an act that failed, at growing intervals"),
     (
-        "porterod/src/telegram/commands/menu.rs",
-        "place_menu_with_retries",
-        "an act that failed, at growing intervals",
-    ),
-    (
-        "porterod/src/telegram/commands/news.rs",
+        "porterod/src/telegram/notices/news.rs",
         "run_news",
         "gathers after each message, and waits for the next change",
     ),

@@ -251,15 +251,18 @@ fn leading_word(text: &str) -> String {
 const KNOWN_CIRCLES: [(&str, &[&str]); 7] = [
     // A connection keeps its handshake, its lists and its subscriptions, each of which asks over it.
     ("src/server", &["calls", "connection", "handshake", "lists"]),
-    // One `Shared` state whose methods are spread over the files: to be split by state.
+    // The session's state is split by role, and its verbs still reach each other through `SessionState`.
     (
         "src/session",
         &[
             "answers",
             "builtin_tools",
             "event_loop",
+            "list_state",
             "lists",
+            "listen",
             "logs",
+            "protocol",
             "request",
             "resource_updates",
             "state",
@@ -270,10 +273,10 @@ const KNOWN_CIRCLES: [(&str, &[&str]); 7] = [
     ("porterod/src/api", &["approvals", "challenge", "config", "consent"]),
     // The queue's methods are spread over the files of its steps.
     ("porterod/src/approvals", &["open", "queue", "settle", "unsaved_rejections"]),
-    // A topic that is gone has its cards drawn again: ends where the cards leave Telegram's room.
-    ("porterod/src/telegram", &["card_sync", "topics"]),
+    // A topic that is gone has its cards drawn again. The menu lists the commands, whose handler keeps the menu.
+    ("porterod/src/telegram", &["card_sync", "topics", "commands", "menu"]),
     // The start of a session and the running one hand each other the same parts.
-    ("portero-cli/src/commands/mcp", &["running_session", "startup"]),
+    ("portero-cli/src/mcp", &["running_session", "startup"]),
     // What is selected depends on what fits, and the other way round.
     ("portero-cli/src/commands/pending/view", &["layout", "state"]),
 ];

@@ -28,7 +28,7 @@ pub enum SealError {
     /// It cannot be read.
     #[error("portero.seal cannot be read: {0}")]
     Unreadable(#[source] FileError),
-    /// It is not as [`write`] left it.
+    /// It is not as [`write`](fn@write) left it.
     #[error("portero.seal is damaged: `{}`", .0.display())]
     Damaged(PathBuf),
 }

@@ -10,11 +10,11 @@ use interprocess::local_socket::ConnectOptions;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::failure::{DaemonFailure, FailureKind};
 use super::frame::{
-    FrameError, FrameReader, GREETING_TIMEOUT, MAX_FRAME_BYTES, MAX_GREETING_BYTES, encode_frame,
+    FrameError, FrameReader, GREETING_TIMEOUT, MAX_FRAME_BYTES, MAX_GREETING_BYTES, SendError, encode_frame,
 };
-use super::message_sender::{ConnectionEnd, MessageSender, SendError};
-use super::messages::{DaemonFailure, FailureKind};
+use super::message_sender::{ConnectionEnd, MessageSender};
 use super::messages::{
     FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL_VERSION, PushMessage, ToDaemon, Welcome,
 };

@@ -6,7 +6,6 @@ use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{Instant, timeout_at};
 
-use super::message_sender::SendError;
 use super::stream::ForeignWriter;
 
 /// The longest message, in bytes, in either direction.
@@ -23,6 +22,23 @@ const LENGTH_BYTES: usize = 4;
 pub(super) const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much is read at a time.
 const READ_CHUNK_BYTES: usize = 16 << 10;
+
+/// Why a message was not queued.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// It is longer than a frame may be.
+    #[error("the message is too long ({0} bytes; the limit is 16 MiB)")]
+    TooLong(usize),
+    /// It cannot be said in JSON: a path that is no UTF-8.
+    #[error("the message can't be said in JSON: {0}")]
+    NotJson(String),
+    /// The peer does not read fast enough.
+    #[error("too much waits to be read")]
+    Full,
+    /// The connection ended.
+    #[error("the connection is closed")]
+    Closed,
+}
 
 /// A message as a frame.
 ///

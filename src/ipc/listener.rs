@@ -13,12 +13,12 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 
 use super::address::SocketFile;
+use super::failure::{DaemonFailure, FailureKind};
 use super::frame::{
     FrameError, FrameReader, GREETING_TIMEOUT, MAX_FRAME_BYTES, MAX_GREETING_BYTES, encode_frame,
 };
 use super::lock::{BindError, DaemonLock};
 use super::message_sender::{ConnectionEnd, MessageSender};
-use super::messages::{DaemonFailure, FailureKind};
 use super::messages::{FromDaemon, Hello, PROTOCOL_VERSION, ToDaemon, Welcome};
 use super::{PeerProcess, address, stream};
 use crate::store_identity::Transcript;

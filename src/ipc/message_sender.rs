@@ -8,7 +8,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::frame::{MAX_FRAME_BYTES, encode_frame};
+use super::frame::{MAX_FRAME_BYTES, SendError, encode_frame};
 
 const MAX_QUEUED_FRAMES: usize = 1024;
 const MAX_QUEUED_BYTES: usize = 4 * MAX_FRAME_BYTES;
@@ -48,23 +48,6 @@ impl ConnectionEnd {
     pub fn reason(&self) -> String {
         self.reason.get().cloned().unwrap_or_else(|| "it was closed".to_owned())
     }
-}
-
-/// Why a message was not queued.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// It is longer than a frame may be.
-    #[error("the message is too long ({0} bytes; the limit is 16 MiB)")]
-    TooLong(usize),
-    /// It cannot be said in JSON: a path that is no UTF-8.
-    #[error("the message can't be said in JSON: {0}")]
-    NotJson(String),
-    /// The peer does not read fast enough.
-    #[error("too much waits to be read")]
-    Full,
-    /// The connection ended.
-    #[error("the connection is closed")]
-    Closed,
 }
 
 struct QueuedFrame {

@@ -16,6 +16,7 @@ mod act;
 mod address;
 mod challenge;
 mod client;
+mod failure;
 mod frame;
 mod listener;
 mod lock;
@@ -34,13 +35,14 @@ pub use challenge::{Challenge, DisclosedSecret, GivenProof, NewPassphrase};
 pub use client::{
     ConnectError, ForwardProgressSink, IpcClient, NotificationSink, ProbeResult, RequestError, probe_daemon,
 };
+pub use failure::{DaemonFailure, FailureKind};
 pub use frame::MAX_FRAME_BYTES;
+pub use frame::SendError;
 pub use listener::{AcceptedPeer, DaemonListener, GreetedPeer, MessageReceiver};
 pub use lock::{BindError, DaemonLock};
-pub use message_sender::{ConnectionEnd, MessageSender, SendError};
+pub use message_sender::{ConnectionEnd, MessageSender};
 pub use messages::{
-    DaemonFailure, FailureKind, FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL_VERSION, PeerRole,
-    PushMessage, ToDaemon, Welcome,
+    FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL_VERSION, PeerRole, PushMessage, ToDaemon, Welcome,
 };
 pub use process::PeerProcess;
 pub use request::{RawRequest, Request, Response, WipedJson};

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroize as _;
 
 use super::challenge::Challenge;
-use super::messages::FailureKind;
+use super::failure::FailureKind;
 use crate::json::RawJson;
 use crate::store_identity::Transcript;
 

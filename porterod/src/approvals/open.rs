@@ -121,7 +121,11 @@ impl ApprovalQueue {
                     return Ok((twin, records));
                 }
                 // One that is overdue and not marked so makes room: only one of the same call may wait.
-                records.extend(transition_record(&tasks::expire_task(store, twin.id, now)?, &Actor::Expiry, None));
+                records.extend(transition_record(
+                    &tasks::expire_task(store, twin.id, now)?,
+                    &Actor::Expiry,
+                    None,
+                ));
             }
             may(store, &task)?;
             tasks::insert_task(store, &task)?;

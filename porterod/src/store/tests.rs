@@ -178,7 +178,7 @@ fn half_a_store_from_a_crash_while_it_was_made_does_not_matter() {
 fn a_missing_trigger_is_damage() {
     let (_directory, path) = place();
     drop(open_store(&path).unwrap());
-    Connection::open(&path).unwrap().execute_batch("DROP TRIGGER tasks_steps").unwrap();
+    Connection::open(&path).unwrap().execute_batch("DROP TRIGGER tasks_transition").unwrap();
     assert!(matches!(open_store(&path), Err(StoreError::Corrupt { .. })));
 }
 
@@ -250,7 +250,7 @@ fn the_trigger_and_the_state_machine_say_the_same() {
     let store = open_store(&path).unwrap();
     let sql: String = store
         .read(move |store| {
-            let sql = "SELECT sql FROM sqlite_schema WHERE name = 'tasks_steps'";
+            let sql = "SELECT sql FROM sqlite_schema WHERE name = 'tasks_transition'";
             Ok(store.query_row(sql, [], |row| row.get(0))?)
         })
         .unwrap();

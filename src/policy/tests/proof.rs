@@ -201,8 +201,8 @@ impl ReferenceRule {
     }
 
     /// The id follows age and content, so that the same rule keeps its id wherever it stands.
-    fn to_rule(&self, ground: &ReferenceInputs) -> PolicyRule {
-        let Self { pattern, action, age } = *self;
+    fn to_rule(self, ground: &ReferenceInputs) -> PolicyRule {
+        let Self { pattern, action, age } = self;
         PolicyRule {
             id: synthetic_id(age, (pattern * 3 + action as usize) as u64),
             pattern: ground.patterns[pattern].clone(),
