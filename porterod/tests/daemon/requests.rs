@@ -7,6 +7,7 @@ use portero::ipc::requests::auth::SetPassphrase;
 use portero::ipc::requests::overrides::CreateGrant;
 use portero::ipc::requests::sessions::CheckTask;
 use portero::ipc::{FailureKind, PeerRole, Request};
+use portero::names::TaskId;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -91,7 +92,7 @@ async fn params_that_do_not_fit_are_refused_with_what_is_wrong_and_the_connectio
         (GetTask::METHOD, json!({}), "missing field `task`"),
         (CreateGrant::METHOD, json!({"pattern": "a b", "millis": 1, "challenge": {}}), "no name holds ' '"),
         (CreateGrant::METHOD, json!({"pattern": "a/b", "millis": -1, "challenge": {}}), "-1"),
-        (ApproveTask::METHOD, json!(["a"]), "missing field `task`"),
+        (ApproveTask::METHOD, json!({"task": TaskId::fresh()}), "missing field `challenge`"),
     ] {
         let refused = terminal.refused(method, &params).await;
         assert_eq!((refused.kind, &refused.hint), (FailureKind::Invalid, &restart()), "{refused:?}");

@@ -284,7 +284,8 @@ async fn what_could_not_be_committed_is_closed_once_all_the_same() {
     drop(session);
     heads.scan_segments().await.unwrap();
     let store = heads.journal.store();
-    let block = "CREATE TEMP TRIGGER full BEFORE UPDATE ON checkpoints WHEN NEW.segment LIKE '%' AND NEW.seq > 2
+    let block =
+        "CREATE TEMP TRIGGER full BEFORE UPDATE ON checkpoints WHEN NEW.segment LIKE '%' AND NEW.seq > 2
                  AND OLD.settled = 0 BEGIN SELECT RAISE(ABORT, 'disk full'); END";
     store
         .write(crate::store::Durability::StoreSynced, move |store| Ok(store.execute_batch(block)?))
