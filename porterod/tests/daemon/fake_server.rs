@@ -20,6 +20,7 @@ pub(crate) const MEMO_URI: &str = "memo://1";
 
 /// No test: the server's `main`.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one list of what it answers")]
 fn fake_server() {
     let Ok(role) = std::env::var(ROLE_VARIABLE) else { return };
     let is_talkative = role == TALKATIVE;

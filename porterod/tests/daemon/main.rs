@@ -430,11 +430,7 @@ async fn each_side_is_refused_what_the_other_may_ask() {
 
     let log = audit::read_log(&home.paths().audit(), &RecordFilter::default()).unwrap();
     let tried = log.entries.iter().filter_map(|entry| match &entry.record.event {
-        AuditEvent::Act { act, process: Some(by), done: false, .. }
-            if matches!(by, Actor::Session { .. }) =>
-        {
-            Some(act.as_str())
-        }
+        AuditEvent::Act { act, process: Some(Actor::Session { .. }), done: false, .. } => Some(act.as_str()),
         _ => None,
     });
     assert_eq!(
