@@ -1,9 +1,10 @@
-//! The one place that changes the store and writes the audit and the outbox, together.
+//! The only writer of store, audit and outbox. It changes them together.
 //!
-//! A change is made in a transaction, recorded, the record synced, then the change committed: without its
-//! record it is undone, and without the commit nobody is told that it was made (guarantee D2). What a person
-//! must be told of it goes into the same transaction (`ChangeReport`). What narrows, and what tells how a call
-//! ended, goes on without record or notice if it must; they follow when they can.
+//! The order is: change in a transaction, record, sync of the record, commit. Without its record a change is
+//! undone, and without the commit it isn't reported (guarantee D2). Its notices belong to the same
+//! transaction (`ChangeReport`).
+//! Narrowing changes and outcomes of calls commit even if their record or notice can't be written; those are
+//! written later.
 
 pub mod alarms;
 pub mod checkpoints;
@@ -36,27 +37,27 @@ use crate::store::checkpoints::save_checkpoint;
 use crate::store::{Durability, Store, StoreError};
 use notice_queue::NoticeQueue;
 
-/// How many records may wait for a disk that is full.
+/// How many records may wait while the disk is full.
 const MAX_LATE_RECORDS: usize = 4096;
 
-/// For how long alarms that say the same are counted after the first was told.
+/// How long identical alarms are counted after the first was sent.
 pub(crate) const ALARM_GATHER_INTERVAL: Duration = Duration::from_secs(5 * 60);
-/// How many different ones are counted at a time; each that is beyond is told.
+/// How many different alarms are counted at a time; alarms beyond that are sent at once.
 const MAX_ALARM_KINDS: usize = 1000;
 
-/// Whether a change may stand without its record.
+/// Whether a change may commit without its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AuditMode {
-    /// What widens, or lets something happen: no record, no change.
+    /// For widening changes, and for letting a call run: without a record the change is undone.
     Required,
-    /// What narrows, or tells what has happened: the record follows later.
+    /// For narrowing changes, and for past events: the record is written later.
     BestEffort,
 }
 
 /// The records and the notices of one change.
 ///
-/// Made from its records: people are told of every task that a record says came into a state, so that no step
-/// of a task is made without.
+/// Built from its records: each record of a task's new state becomes a notice, so no change of a task goes
+/// unreported.
 #[derive(Debug, Default)]
 pub(crate) struct ChangeReport {
     records: Vec<AuditRecord>,
@@ -64,7 +65,7 @@ pub(crate) struct ChangeReport {
 }
 
 impl ChangeReport {
-    /// With what people are told beside its tasks.
+    /// Adds notices besides those of its tasks.
     pub(crate) fn with_notices(mut self, notices: impl IntoIterator<Item = Notice>) -> Self {
         self.notices.extend(notices);
         self
@@ -85,9 +86,9 @@ pub struct Journal {
     notices: Arc<NoticeQueue>,
     anonymizer: Arc<ArcSwap<Anonymizer>>,
     clock: Arc<dyn Clock>,
-    /// Whether the last records could not be written, and people were told so.
+    /// Whether the last records could not be written and people were told.
     audit_failing: AtomicBool,
-    /// Alarms that were raised lately, by what they say, and how often since.
+    /// Recent alarms by their text, with a count of repetitions.
     alarms: Mutex<Debouncer<(AlarmKind, String), u64>>,
 }
 
@@ -98,7 +99,7 @@ struct RecordWriter {
 }
 
 impl Journal {
-    /// Brings them together. What a person is told is concealed by `anonymizer`.
+    /// A journal over store and audit. `anonymizer` conceals the notices.
     #[must_use]
     pub fn new(
         store: Store,
@@ -120,7 +121,8 @@ impl Journal {
         })
     }
 
-    /// Tells a person of something that changes nothing in the store. What cannot be written now follows.
+    /// Sends a notice that belongs to no change of the store. If it can't be written now, it is written
+    /// later.
     pub async fn add_notice(&self, notice: Notice) {
         self.notices.keep_late([notice]);
         if let Err(error) = self.write_late_notices().await {
@@ -128,9 +130,9 @@ impl Journal {
         }
     }
 
-    /// Raises an alarm, in Portero's own words. What an agent could raise at will is counted where it says the same as
-    /// one of the last minutes, and told with the others by `flush_alarms`: nobody is flooded with alarms to
-    /// overlook one in.
+    /// Raises an alarm in Portero's own words. Alarms that an agent can cause at will are counted if their
+    /// text repeats within minutes, and `flush_alarms` sends the count.
+    /// So an agent can't hide one alarm among many.
     pub async fn raise_alarm(&self, alarm: AlarmKind, about: &str) {
         let told = match alarm {
             AlarmKind::Withheld => self.count_alarm(alarm, about),
@@ -145,8 +147,9 @@ impl Journal {
         }
     }
 
-    /// How many such alarms are to be told now, if any.
+    /// How many such alarms to report now; none if they are only counted.
     fn count_alarm(&self, alarm: AlarmKind, about: &str) -> Option<u64> {
+        // A full table sends at once: losing an alarm would be worse than sending one too many.
         let mut alarms = lock(&self.alarms);
         if alarms.kind_count() >= MAX_ALARM_KINDS {
             return Some(1);
@@ -154,9 +157,10 @@ impl Journal {
         alarms.admit((alarm, about.to_owned()), 1, self.now().boot, |count, more| *count += more)
     }
 
-    /// Tells of the alarms that were counted for long enough; of all of them where the daemon is about to end.
+    /// Sends the alarms that were counted for long enough, or all of them if the daemon is about to end.
     pub(crate) async fn flush_alarms(&self, ends: bool) {
         let now = self.now().boot;
+        // The lock ends before the first await.
         let counted = {
             let mut alarms = lock(&self.alarms);
             if ends { alarms.take_all(now) } else { alarms.take_due(now) }
@@ -174,23 +178,23 @@ impl Journal {
         self.add_notice(Notice::Alarm { alarm, about }).await;
     }
 
-    /// Text for a notice, concealed.
+    /// Conceals text for a notice.
     #[must_use]
     pub fn conceal_text(&self, text: &str) -> Fake<String> {
         self.anonymizer.load().conceal_text(text)
     }
 
-    /// The segment that is written to here.
+    /// The name of the daemon's own segment.
     pub(crate) fn own_segment(&self) -> String {
         self.records.audit.checkpoint().segment
     }
 
-    /// Whether this is the segment that is written to here.
+    /// Whether this is the daemon's own segment.
     pub(crate) fn is_own_segment(&self, segment: &str) -> bool {
         self.records.audit.checkpoint().segment == segment
     }
 
-    /// Wakes whoever tells people: the value counts.
+    /// Wakes readers of the outbox; the value counts changes.
     #[must_use]
     pub fn subscribe_notices(&self) -> watch::Receiver<u64> {
         self.notices.subscribe()
@@ -204,7 +208,7 @@ impl Journal {
     /// Writes the notices that could not be written yet.
     ///
     /// # Errors
-    /// When they still cannot be.
+    /// If they still can't be written.
     pub(crate) async fn write_late_notices(&self) -> Result<(), StoreError> {
         let (notices, at) = (Arc::clone(&self.notices), self.now().wall);
         let taken = notices.take_late();
@@ -223,10 +227,10 @@ impl Journal {
         put
     }
 
-    /// Records a person's act that changed nothing here, and refused attempts.
+    /// Records a person's act that changed nothing here, or a refused attempt.
     ///
     /// # Errors
-    /// [`StoreError::Audit`]; the record is kept and written when that is possible again.
+    /// [`StoreError::Audit`]; the record is kept and written later.
     pub async fn record_act(
         &self,
         act: &str,
@@ -237,7 +241,8 @@ impl Journal {
         self.record(self.act_record(act, about, done, process)).await
     }
 
-    /// Writes one record that belongs to no change of the store, synced, on a thread that may wait for the disk.
+    /// Writes one synced record that belongs to no change of the store, on a thread that may block on the
+    /// disk.
     ///
     /// # Errors
     /// As [`Journal::record_act`].
@@ -252,7 +257,7 @@ impl Journal {
             .map_err(|error| StoreError::Audit(error.to_string()))
     }
 
-    /// Writes one record that nothing depends on, unsynced; when it cannot be written, later.
+    /// Writes one unsynced record that nothing depends on. If it can't be written, it is written later.
     pub(crate) fn record_unsynced(&self, record: AuditRecord) {
         if let Err(error) = self.records.append(std::slice::from_ref(&record)) {
             tracing::error!(%error, "the audit cannot be written");
@@ -260,7 +265,7 @@ impl Journal {
         }
     }
 
-    /// Syncs the audit, and keeps how far it has come.
+    /// Syncs the audit and stores its checkpoint.
     ///
     /// # Errors
     /// [`StoreError::Audit`], or when the store cannot be written.
@@ -277,8 +282,8 @@ impl Journal {
         self.clock.now()
     }
 
-    /// Makes a change that gives its value and the records to write about it; of the tasks in these, people
-    /// are told. `change` may run twice; the first time leaves nothing behind then.
+    /// Runs a change that returns its value and its records. Records of tasks become notices.
+    /// `change` may run twice; then the first run's transaction was rolled back.
     pub(crate) async fn change<T, F>(&self, weight: AuditMode, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -290,7 +295,7 @@ impl Journal {
         self.change_and_notify(weight, change).await
     }
 
-    /// The same, for a change of which people are told more than of tasks.
+    /// As `Journal::change`, for a change with notices besides those of tasks.
     pub(crate) async fn change_and_notify<T, F>(&self, weight: AuditMode, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -304,6 +309,7 @@ impl Journal {
             let (records, written) = (self.records.clone(), written.clone());
             self.store.write(Durability::AuditSynced, move |connection| {
                 let (value, account) = change(connection)?;
+                // Notices come before records: if they can't be stored, the append-only segment stays clean.
                 attempt.put_notices(connection, account.notices)?;
                 let about = account.records;
                 #[cfg(test)]
@@ -311,7 +317,8 @@ impl Journal {
                 if !about.is_empty() {
                     records.append(&about).map_err(|error| StoreError::Audit(error.to_string()))?;
                     *lock(&written) = about;
-                    // The audit is synced before this is committed, so the file is never shorter than its checkpoint.
+                    // The audit is synced before this transaction commits, so the file is never shorter than
+                    // its checkpoint.
                     save_checkpoint(connection, &records.audit.checkpoint())?;
                     #[cfg(test)]
                     crash::crash_at_change(ChangeStage::Recorded, lock(&written).as_slice());
@@ -325,18 +332,18 @@ impl Journal {
             self.report_audit_failure(problem).await;
         }
         match recorded {
-            // A restrictive change goes on without its record: forbidding must not depend on a disk that is full.
+            // A narrowing change commits without its record: a deny must not depend on a full disk.
             Err(StoreError::Audit(_)) if weight == AuditMode::BestEffort => {
                 let unwritten = lock(&written).is_empty();
                 self.change_without_record(change, unwritten).await
             }
             Err(error) => {
-                // The records say that it was done, and it was not. The audit only grows, so further records undo
-                // them.
+                // The records claim a change that was rolled back. The audit only grows, so further records
+                // revoke them.
                 let undone = std::mem::take(&mut *lock(&written));
                 for record in &undone {
                     let about = format!("{}: {error}", describe_undone(&record.event));
-                    // This is already the second failure; the one that is told is the first.
+                    // A failure here is the second one; the caller gets the first.
                     let _ = self.record_act("undo", &about, true, None).await;
                 }
                 Err(error)
@@ -352,8 +359,8 @@ impl Journal {
         }
     }
 
-    /// `unwritten` says that the records did not even reach the segment; else only syncing failed, and they
-    /// are in it.
+    /// Commits a change whose records could not be written. `unwritten` means that they didn't reach the
+    /// segment; otherwise only the sync failed and they are already in it.
     async fn change_without_record<T, F>(&self, change: Arc<F>, unwritten: bool) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -375,7 +382,7 @@ impl Journal {
         Ok(value)
     }
 
-    /// Tells people once that the audit cannot be written, until it can be again.
+    /// Reports once that the audit can't be written, until it can be again.
     async fn report_audit_failure(&self, problem: &str) {
         if !self.audit_failing.swap(true, Ordering::Relaxed) {
             let about = format!(
@@ -407,7 +414,7 @@ impl Journal {
     }
 }
 
-/// The record of the state that a task has come into.
+/// The record of a task's new state.
 pub(crate) fn task_record(task: &Task, by: &Actor, note: Option<&Fake<String>>) -> AuditRecord {
     AuditRecord {
         at: task.changed,
@@ -423,7 +430,7 @@ pub(crate) fn task_record(task: &Task, by: &Actor, note: Option<&Fake<String>>) 
     }
 }
 
-/// What a record that does not hold was about.
+/// Describes the subject of a record that was revoked.
 fn describe_undone(event: &AuditEvent) -> String {
     match event {
         AuditEvent::Task { task, state, .. } => format!("task {task} is not {state}"),
@@ -439,7 +446,7 @@ fn describe_undone(event: &AuditEvent) -> String {
     }
 }
 
-/// What people are told of a record.
+/// The notice that follows from a record.
 fn task_notice(event: &AuditEvent) -> Option<Notice> {
     match event {
         AuditEvent::Task { task, tool, state, by, note } => Some(Notice::Task {
@@ -462,8 +469,10 @@ fn task_notice(event: &AuditEvent) -> Option<Notice> {
 }
 
 impl RecordWriter {
-    /// Writes what is late, then `records`.
+    /// Writes the late records first, then `records`.
     fn append(&self, records: &[AuditRecord]) -> std::io::Result<()> {
+        // Late records come first, so the segment keeps the order of events. One that fails stays at the
+        // front.
         let mut late = lock(&self.late);
         while let Some(record) = late.front() {
             self.audit.append(record)?;
@@ -473,7 +482,7 @@ impl RecordWriter {
         self.audit.append_all(records)
     }
 
-    /// The same, and returns once they are on the disk.
+    /// As `append`, and returns once the record is on the disk.
     fn append_durable(&self, record: &AuditRecord) -> std::io::Result<()> {
         self.append(&[])?;
         self.audit.append_durable(record)

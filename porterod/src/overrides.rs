@@ -1,9 +1,9 @@
-//! Rules, grants and pauses: what people said since the configuration was written.
+//! Rules, grants and the pause: what people decided since the configuration was written.
 //!
-//! What widens takes a [`Authorization`], and is in force once it is on disk. What narrows is in force at once,
-//! even where it cannot be written ([`OverridesError::NotSaved`]). Each change raises the epoch by one in the
-//! same transaction, puts the standing into the daemon's policy, and rewrites the file of denies that
-//! sessions read while no daemon runs ([`portero::policy::offline_denies`]).
+//! A widening change needs an [`Authorization`] and applies once it is on disk. A narrowing change applies at
+//! once, even if it can't be written ([`OverridesError::NotSaved`]).
+//! Each change raises the epoch by one in the same transaction, updates the daemon's policy, and rewrites the
+//! file of denies that sessions read while no daemon runs ([`portero::policy::offline_denies`]).
 
 mod change;
 mod grant;
@@ -34,7 +34,7 @@ use crate::journal::Journal;
 use crate::store::StoreError;
 use crate::store::overrides::{self, OverridesRecord};
 
-/// Why rules or grants did not change as asked.
+/// Why rules or grants were not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OverridesError {
     /// There is no such rule or grant.
@@ -45,59 +45,60 @@ pub enum OverridesError {
         /// The id that was asked for.
         id: u64,
     },
-    /// A call does not run by a use of this grant.
+    /// The call doesn't run by a use of this grant.
     #[error("grant {0} does not cover this call, or has no uses left")]
     NotCovered(u64),
-    /// It would widen, and nobody confirmed.
+    /// The change widens and was not confirmed.
     #[error("removing this rule widens what is allowed, so it needs the approval passphrase")]
     NeedsConfirmation,
-    /// It was confirmed as one thing that is not wide, and it is wide.
+    /// The confirmation covers a lower risk than the change has.
     #[error("this is wide, and was not confirmed as such")]
     RiskTooHigh,
-    /// It was confirmed so long ago that its time is over.
+    /// The confirmation is so old that the granted time is over.
     #[error("the time that was confirmed is over already")]
     GrantOver,
     /// The grant would last too long, or no time at all.
     #[error("a grant lasts at most {} s and at least 1 s", .0.as_secs())]
     InvalidDuration(Duration),
-    /// It is in force in this daemon and its sessions, but could not be written; it is tried again, and
-    /// lost if the daemon ends before that succeeds.
+    /// The change applies in this daemon and its sessions but could not be written. Saving is retried; if the
+    /// daemon ends before that succeeds, the change is lost.
     #[error("it is in force, but could not be saved yet, and is lost if the daemon ends now: {0}")]
     NotSaved(String),
-    /// It did not take effect.
+    /// The change did not apply.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Where rules and grants are kept and put.
+/// The parts of an override store.
 pub struct OverrideStoreDeps {
     /// Store and audit.
     pub journal: Arc<Journal>,
-    /// The daemon's own policy; its `standing` is kept up to date here, and only here.
+    /// The daemon's policy; only this store updates its `overrides`.
     pub policy: Arc<ArcSwap<Policy>>,
     /// The file of denies.
     pub offline_denies: PathBuf,
     /// The machine's present boot.
     pub boot_id: String,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
-/// The rules and grants in force.
+/// The current rules, grants and pause.
 pub struct OverrideStore {
     deps: OverrideStoreDeps,
-    /// Held shortly, and never while anything is written: what narrows waits for no disk to be in force.
+    /// Held briefly and never during a write, so that a narrowing change applies without waiting for a disk.
     state: Mutex<OverrideState>,
-    /// Held by what widens or uses a grant up, one after the other, while it is written. Taken before `state`.
+    /// Held during the write by changes that widen or use a grant, one after the other. Lock order: before
+    /// `state`.
     elevating: Mutex<()>,
     epoch: watch::Sender<u64>,
     save_needed: Notify,
     saved: Arc<std::sync::Mutex<SavedOverrides>>,
-    /// Saves that are under way; one that takes long is not waited for.
+    /// Saves that are still running; a slow one isn't waited for.
     saving: TaskTracker,
-    /// Held while the file of denies is written, so that a disk that hangs holds one thread.
+    /// Held while the file of denies is written, so that a hanging disk blocks one thread only.
     denies_file_order: Arc<Mutex<()>>,
-    /// What was in force at some time since this daemon began, by its id.
+    /// The ids of all rules and grants that have applied since this daemon started.
     ever_in_force: std::sync::Mutex<HashSet<u64>>,
 }
 
@@ -105,13 +106,13 @@ struct OverrideState {
     kept: OverridesRecord,
 }
 
-/// What store and file hold, as far as it is known.
+/// The last known content of store and file.
 #[derive(Debug)]
 struct SavedOverrides {
     overrides: Overrides,
-    /// The epoch of what the file of denies holds.
+    /// The epoch that the file of denies holds.
     file_epoch: u64,
-    /// Why they do not hold what is in force; empty where nothing failed or takes long.
+    /// Why the current overrides aren't saved; empty if nothing failed or is slow.
     problem: String,
 }
 
@@ -122,12 +123,12 @@ impl SavedOverrides {
 }
 
 impl OverrideStore {
-    /// Reads them from the store and writes the file of denies. Where that file is ahead of the store (a
-    /// store that was put back, or lost its last writes), what narrows in it is taken over, and grants and
-    /// rules that allow are dropped: nothing gets weaker.
+    /// Reads the overrides from the store and writes the file of denies. The file can be ahead of a store
+    /// that was restored or lost its last writes. Then the file's denies are added, and all grants and
+    /// allowing rules are dropped, so that nothing gets weaker.
     ///
     /// # Errors
-    /// When the store cannot be read or written, or the file not be written.
+    /// If the store can't be read or written, or the file can't be written.
     pub async fn open(parts: OverrideStoreDeps) -> Result<Arc<Self>, OverridesError> {
         let mut kept = parts.journal.store().read(overrides::load_overrides)?;
         kept.overrides.boot_id.clone_from(&parts.boot_id);
@@ -136,6 +137,7 @@ impl OverrideStore {
         let read = files::read_off_thread(&parts.offline_denies, 2 * files::READ_TIMEOUT, read);
         let behind = match read.await.map_err(StoreError::from)? {
             Ok(file) if file.epoch > kept.overrides.epoch => Some(file),
+            // A missing or damaged file says nothing about the store.
             Ok(_) | Err(_) => None,
         };
         let (epoch, _) = watch::channel(kept.overrides.epoch);
@@ -159,12 +161,12 @@ impl OverrideStore {
         } else {
             rules.put_in_force(&kept);
         }
-        // The file that is there may be what a session goes by, if this start fails.
+        // If this start fails, sessions may still decide by the former file, so a failed write keeps it.
         rules.write_offline_denies(FormerFile::Keep).await.map_err(StoreError::Failed)?;
         Ok(Arc::new(rules))
     }
 
-    /// What is in force now; expired grants are left out, and those whose uses are gone are not.
+    /// The current overrides. Expired grants are left out; grants without uses left are not.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
         let mut standing = self.deps.policy.load().overrides().clone();
@@ -173,7 +175,7 @@ impl OverrideStore {
         standing
     }
 
-    /// What is in force and could not be saved so far; none where all of it is, or is about to be.
+    /// The current changes that could not be saved; none if all are saved or about to be.
     #[must_use]
     pub fn unsaved_changes(&self) -> Option<UnsavedChanges> {
         let stored = lock(&self.saved);
@@ -196,13 +198,16 @@ impl OverrideStore {
         })
     }
 
-    /// Pauses everything, and tells since when that is so: now, or since it was paused before. Narrows.
+    /// Pauses everything, and returns when the pause began: now, or earlier if it was already paused.
+    /// Narrows.
     ///
     /// # Errors
-    /// [`OverridesError::NotSaved`] when it is in force but not on disk.
+    /// [`OverridesError::NotSaved`] if it applies but isn't on disk.
     pub async fn pause_all(&self, process: &Actor) -> Result<Timestamp, OverridesError> {
         let state = self.state.lock().await;
         let before = state.kept.overrides.paused;
+        // A resume that is being saved would end the pause, so the pause is then set again with a later
+        // epoch.
         if let (Some(since), true) = (before, self.is_saved(&state) && !self.is_elevating()) {
             return Ok(since);
         }
@@ -214,10 +219,10 @@ impl OverrideStore {
         Ok(since)
     }
 
-    /// Ends a pause, and tells since when everything was paused; none where nothing was. Widens.
+    /// Ends a pause, and returns when it began; none if nothing was paused. Widens.
     ///
     /// # Errors
-    /// When it could not be recorded and stored; then everything stays paused.
+    /// If it could not be recorded and stored; then the pause stays.
     pub async fn resume_all(&self, confirmed: Authorization) -> Result<Option<Timestamp>, OverridesError> {
         check_covers(&confirmed, &Act::Resume)?;
         let widening = self.elevating.lock().await;
@@ -231,30 +236,30 @@ impl OverrideStore {
         Ok(Some(since))
     }
 
-    /// Whether a rule or grant with this id was in force at some time since this daemon began.
+    /// Whether a rule or grant with this id has applied since this daemon started.
     #[must_use]
     pub fn was_in_force(&self, id: u64) -> bool {
         lock(&self.ever_in_force).contains(&id)
     }
 
-    /// Whether store and file hold what is in force.
+    /// Whether store and file hold the current overrides.
     fn is_saved(&self, state: &OverrideState) -> bool {
         lock(&self.saved).has_epoch(state.kept.overrides.epoch)
     }
 
-    /// Whether something may be about to end what is in force.
+    /// Whether a widening change is being saved.
     fn is_elevating(&self) -> bool {
         self.elevating.try_lock().is_err()
     }
 
-    /// Watches for changes: the value is the epoch.
+    /// Watches for changes; the value is the epoch.
     #[must_use]
     pub fn subscribe_epoch(&self) -> watch::Receiver<u64> {
         self.epoch.subscribe()
     }
 }
 
-/// Refuses what was confirmed for less.
+/// Fails unless the authorization covers the act.
 fn check_covers(confirmed: &Authorization, act: &Act) -> Result<(), OverridesError> {
     if confirmed.covers(act) { Ok(()) } else { Err(OverridesError::RiskTooHigh) }
 }

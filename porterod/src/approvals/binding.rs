@@ -9,17 +9,18 @@ use portero::digest::FieldDigest;
 use portero::json::canonicalize;
 use portero::pipeline::{BoxFuture, Refusal};
 
-/// What a call stands on besides itself: if any of it changes after a person was asked, the call does not
-/// run. Policy is no part of it, since it decides again before the call runs.
+/// Everything that determines a call's effect besides the call itself. If any of it changes after a person
+/// was asked, the call doesn't run.
+/// Policy isn't part of it, because policy decides again before the call runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BindingInputs {
-    /// What the configuration says of it.
+    /// The part that the configuration determines.
     pub configured: ConfiguredInputs,
-    /// The digest of the tool's definition; none for what is not a tool.
+    /// The digest of the tool's definition; none for methods other than tool calls.
     pub definition: Option<String>,
 }
 
-/// The part of the ground that is known without asking a server.
+/// The inputs that are known without asking a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfiguredInputs {
     /// [`server_digest`] of the server.
@@ -30,7 +31,7 @@ pub struct ConfiguredInputs {
     pub values: String,
 }
 
-/// The parts of a ground, as people call them. Their order is that of a binding's short digests.
+/// The names of the inputs in messages. Their order is that of a binding's short digests.
 const PART_NAMES: [&str; 4] = [
     "the server's entry in mcps.json",
     "the variables that the server is given",
@@ -44,16 +45,16 @@ impl ConfiguredInputs {
     }
 }
 
-/// Tells what a call stands on now.
+/// Computes the binding inputs of a call as they are now.
 pub trait BindingSource: Send + Sync {
-    /// What the configuration says; it starts nothing.
+    /// The inputs from the configuration; this starts nothing.
     ///
     /// # Errors
     /// When there is no such server any more.
     fn configured_inputs(&self, call: &Call) -> Result<ConfiguredInputs, Refusal>;
 
-    /// What `call` stands on, where servers without a directory of their own run in `directory`. It may start the
-    /// server, to read the definition from itself rather than from a cache.
+    /// The inputs of `call`, where servers without a directory of their own run in `directory`. It may start
+    /// the server, because the definition must come from the server itself and not from a cache.
     fn binding_inputs<'a>(
         &'a self,
         call: &'a Call,
@@ -61,14 +62,14 @@ pub trait BindingSource: Send + Sync {
     ) -> BoxFuture<'a, Result<BindingInputs, Refusal>>;
 }
 
-/// The form of a binding. A task of another form was asked by another version of Portero.
+/// The version of a binding's format. A task with another version was asked by another version of Portero.
 const BINDING_VERSION: &str = "v1";
-/// How many hexadecimal digits tell one state of a part of the ground from another, for [`changed`].
+/// The length of a short digest in hexadecimal digits, for [`describe_changes`].
 const PART_DIGEST_LENGTH: usize = 16;
 
-/// The binding: a keyed digest over the call without its `_meta`, the directory it runs in, and its ground; and
-/// behind it a short one of each part of the ground, so that a difference can be named. The key keeps anyone
-/// who sees a task from guessing at real values in the ground.
+/// The binding: a keyed digest over the call without its `_meta`, its directory, and its inputs. A short
+/// digest of each input follows, so that a difference can be named.
+/// The key keeps readers of a task from guessing the real values by hashing candidates.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
@@ -79,7 +80,8 @@ pub fn compute_binding(
     ground: &BindingInputs,
 ) -> Result<String, Refusal> {
     if let Some(meta) = &call.meta {
-        // It is not bound, but a person reads it, and must read what the server reads.
+        // `_meta` isn't bound, but a person reads it. Two keys of one name could show them another value than
+        // the server reads.
         canonicalize(meta.get())
             .map_err(|problem| Refusal::Invalid(format!("`_meta` is not acceptable: {problem}")))?;
     }
@@ -110,8 +112,8 @@ fn part_digest<T>(
     digest.to_hex()[..PART_DIGEST_LENGTH].to_owned()
 }
 
-/// What tells one call from another, wherever and on whatever ground it is made: a keyed digest of tool, method
-/// and arguments.
+/// A keyed digest of tool, method and arguments. It identifies a call independently of its directory and
+/// binding inputs.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
@@ -119,8 +121,9 @@ pub fn fingerprint(key: &[u8; 32], call: &Call) -> Result<String, Refusal> {
     Ok(add_call(FieldDigest::keyed(key, "portero call v1"), call)?.to_hex())
 }
 
-/// Adds what is asked.
+/// Adds tool, method and canonical arguments.
 fn add_call(digest: FieldDigest, call: &Call) -> Result<FieldDigest, Refusal> {
+    // Canonical, so that key order and white space don't make two calls of one.
     let params = canonicalize(call.params.get())
         .map_err(|problem| Refusal::Invalid(format!("the arguments are not acceptable: {problem}")))?;
     Ok(digest
@@ -129,7 +132,7 @@ fn add_call(digest: FieldDigest, call: &Call) -> Result<FieldDigest, Refusal> {
         .bytes("params", params))
 }
 
-/// What is no longer as it was between two bindings of one call, in words.
+/// Names the differences between two bindings of one call.
 #[must_use]
 pub fn describe_changes(asked: &str, now: &str) -> String {
     let (Some(asked), Some(now)) = (split_part_digests(asked), split_part_digests(now)) else {
@@ -138,7 +141,7 @@ pub fn describe_changes(asked: &str, now: &str) -> String {
     differing_parts(&asked, &now).unwrap_or_else(|| "the call or its directory".to_owned())
 }
 
-/// What of the configuration is no longer as it was when a call was bound, in words; none where all of it is.
+/// Names the configuration inputs that changed since a call was bound; none if all are the same.
 #[must_use]
 pub fn describe_config_change(key: &[u8; 32], asked: &str, now: &ConfiguredInputs) -> Option<String> {
     let Some(asked) = split_part_digests(asked) else { return Some(OTHER_VERSION.to_owned()) };
@@ -148,7 +151,7 @@ pub fn describe_config_change(key: &[u8; 32], asked: &str, now: &ConfiguredInput
 
 const OTHER_VERSION: &str = "the version of Portero";
 
-/// The short digests of a binding of this form.
+/// The short digests of a binding; none if its format is another version's.
 fn split_part_digests(binding: &str) -> Option<Vec<&str>> {
     let mut fields = binding.split('.');
     let (form, _whole) = (fields.next()?, fields.next()?);
@@ -163,9 +166,10 @@ fn differing_parts(asked: &[&str], now: &[&str]) -> Option<String> {
     (!different.is_empty()).then(|| different.join(" and "))
 }
 
-/// A digest of everything in a server's entry that changes what a call to it does, but for its variables.
+/// A digest of everything in a server's entry that changes the effect of a call, without its variables.
 #[must_use]
 pub fn server_digest(server: &ServerConfig) -> String {
+    // Every member is named, so a new one doesn't compile until its effect on approvals is decided here.
     let ServerConfig {
         name,
         command,
@@ -173,7 +177,7 @@ pub fn server_digest(server: &ServerConfig) -> String {
         env: _,
         env_passthrough: _,
         cwd,
-        // How long it may take, and how it is shown.
+        // These change how long a call may take and how it is shown, not its effect.
         timeout: _,
         prefix: _,
         shared,
@@ -192,8 +196,8 @@ pub fn server_digest(server: &ServerConfig) -> String {
     digest.to_hex()
 }
 
-/// A digest of the variables that a server is given beside the allow-list, with their values where the
-/// configuration says them.
+/// A digest of the variables that a server is given beside the allow-list. Values are included if the
+/// configuration states them.
 #[must_use]
 pub fn environment_digest(server: &ServerConfig) -> String {
     FieldDigest::new("portero server environment v1")
@@ -203,8 +207,8 @@ pub fn environment_digest(server: &ServerConfig) -> String {
         .to_hex()
 }
 
-/// A digest of what a call's server would be sent: the arguments with the real values that it may see. A replacement
-/// that does not touch them is no part of it.
+/// A digest of the arguments as the server would receive them, with the real values that it may see. A
+/// replacement that doesn't occur in the arguments doesn't change it.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.

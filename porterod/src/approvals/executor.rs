@@ -1,8 +1,9 @@
-//! Runs what a person approved, once (guarantee A2).
+//! Runs approved tasks, each at most once (guarantee A2).
 //!
-//! A task is durably `executing` before the first byte of its call leaves; what is found `executing` at a
-//! start was interrupted, and is never run again. In between everything is checked once more: the expiry in
-//! the step itself, what the approval bound to, and that no deny holds now (guarantees A1, A5).
+//! A task is durably `executing` before the first byte of its call leaves. A task that is `executing` at a
+//! start was interrupted, and never runs again.
+//! Before the call goes out, the expiry, the binding and the deny rules are checked once more (guarantees A1,
+//! A5).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,18 +30,18 @@ use crate::journal::{AuditMode, Journal};
 use crate::store::StoreError;
 use crate::store::tasks::{self, TransitionRequest};
 
-/// How many approved calls run side by side.
+/// How many approved calls run concurrently.
 const MAX_RUNNING: usize = 32;
-/// How much of a frame is left for what a task holds besides its call and its result.
+/// How much of a frame is reserved for a task's fields besides its call and its result.
 const TASK_OVERHEAD_LIMIT: usize = 256 << 10;
 /// How long a stopping executor waits for the calls that it took back.
 const STOP_GRACE: Duration = Duration::from_secs(2);
-/// How often, and after what pause, an outcome that could not be stored is tried again.
+/// How often, and after which pauses, an outcome that could not be stored is tried again.
 const RETRY_INTERVALS: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
 
-/// Makes permitted calls. The daemon's upstreams do it, which are built on the approvals: so the executor knows them by
-/// this trait alone.
+/// Makes permitted calls. The daemon's upstreams implement it; they are built on the approvals, so the
+/// executor can't import them.
 pub trait CallRunner: Send + Sync {
     /// Makes the call, with the pipeline of its directory.
     fn run_call<'a>(
@@ -55,21 +56,21 @@ pub trait CallRunner: Send + Sync {
 pub struct ExecutorDeps {
     /// Store and audit.
     pub journal: Arc<Journal>,
-    /// Where tasks come from, and what asks again what they stand on.
+    /// The source of tasks and of their present bindings.
     pub approval_queue: Arc<ApprovalQueue>,
-    /// What makes the calls.
+    /// Makes the calls.
     pub runner: Arc<dyn CallRunner>,
-    /// The daemon's own policy, configuration and standing together.
+    /// The daemon's policy: configuration and overrides.
     pub policy: Arc<ArcSwap<Policy>>,
-    /// The limits in force.
+    /// The current limits.
     pub settings: Arc<ArcSwap<ApprovalSettings>>,
-    /// Conceals what goes wrong.
+    /// Conceals error messages.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
-/// What a start found.
+/// The result of a recovery at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecoveryReport {
     /// Tasks that were running when the last daemon ended, and are interrupted now.
@@ -78,7 +79,7 @@ pub struct RecoveryReport {
     pub resumed: usize,
 }
 
-/// Runs approved tasks side by side.
+/// Runs approved tasks concurrently.
 pub struct Executor {
     deps: ExecutorDeps,
 }
@@ -98,13 +99,15 @@ impl Executor {
         Arc::new(Self { deps: parts })
     }
 
-    /// At a start, before anything else: what was running is interrupted, what is due expires.
+    /// Recovers after a start, before anything else runs: executing tasks become interrupted, overdue ones
+    /// expire.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub async fn recover_tasks(&self) -> Result<RecoveryReport, StoreError> {
         let note = "Portero stopped while this ran; whether it took effect is unknown";
-        // Before anything that was approved can start.
+        // First of all: a rejection that a crash kept out of the store must apply before an approved task can
+        // start.
         self.deps.approval_queue.restore_rejections().await?;
         let executing = self.task_ids(TaskState::Executing)?;
         for id in &executing {
@@ -120,13 +123,16 @@ impl Executor {
         })
     }
 
-    /// Runs approved tasks until `stop`, then takes back what runs and returns when that ended. The
+    /// Runs approved tasks until `stop`, then cancels the running calls and returns when they ended. The
     /// composition root spawns and joins it.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut running = JoinSet::new();
         let mut ids: HashMap<Id, TaskId> = HashMap::new();
         loop {
             self.start_approved(&mut running, &mut ids, &stop);
+            // A permit of `Notify` is kept if no one waits, so an approval between the scan above and this
+            // wait isn't missed.
+            // At the limit no wake-up is needed: the next end of a call scans again.
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.deps.approval_queue.wait_for_approval(), if running.len() < MAX_RUNNING => {}
@@ -149,7 +155,7 @@ impl Executor {
         ids: &mut HashMap<Id, TaskId>,
         stop: &CancellationToken,
     ) {
-        // Whoever ends the pause wakes the executor; what is approved may expire meanwhile.
+        // The end of a pause wakes the executor again. Meanwhile approved tasks may expire.
         if self.is_paused() {
             return;
         }
@@ -161,6 +167,8 @@ impl Executor {
             if running.len() >= MAX_RUNNING {
                 break;
             }
+            // A task whose execution has not claimed it yet is still `approved` in the store, so its id is
+            // looked up here too.
             if !ids.values().any(|known| *known == id) {
                 let (executor, cancel) = (self.clone(), stop.child_token());
                 let started = running.spawn(async move { executor.execute_task(id, cancel).await });
@@ -169,7 +177,7 @@ impl Executor {
         }
     }
 
-    /// A panic on the way leaves the task executing; what it did is unknown.
+    /// Forgets a finished execution. After a panic the outcome is unknown, so the task becomes interrupted.
     async fn reap_execution(
         &self,
         ended: Result<(Id, ()), tokio::task::JoinError>,
@@ -184,26 +192,29 @@ impl Executor {
                     tracing::error!(%task, %error, "an execution broke off");
                     let ending =
                         self.outcome_with_note(TaskState::Interrupted, "Portero failed while this ran");
-                    // It may not have begun; then it is not interrupted either.
+                    // If the task had not started, it is still `approved` and the store refuses this change.
                     let _ = self.store_outcome(task, &ending).await;
                 }
             }
         }
     }
 
-    /// Runs one task, if it is still to be run.
+    /// Runs one task, if it is still approved.
     async fn execute_task(&self, id: TaskId, cancel: CancellationToken) {
         let task = match self.start_task(id).await {
             Ok(Some(task)) => task,
             Ok(None) => return,
             Err(error) => {
                 tracing::error!(task = %id, %error, "an approved task could not be started");
-                // It is still approved and found again: not at once.
+                // The task is still approved, so the next scan finds it again. The pause keeps that from
+                // becoming a busy loop.
                 let _ = tokio::time::timeout(RETRY_INTERVALS[1], cancel.cancelled()).await;
                 return;
             }
         };
         let call_size = task.call.params.get().get().len();
+        // The task must fit into one frame when a client fetches it: the call's size counts against the
+        // result's.
         let fits = MAX_FRAME_BYTES.saturating_sub(call_size + TASK_OVERHEAD_LIMIT);
         let most = fits.min(self.deps.settings.load().max_result_bytes);
         let tool = task.call.tool.clone();
@@ -223,7 +234,7 @@ impl Executor {
                 }
             }
         }
-        // Perhaps what is short still fits.
+        // A short note may fit on a disk that has no space for the answer.
         (ending.result, ending.error) = (None, None);
         ending.note = Some(self.conceal_message("the answer came but could not be stored"));
         if let Err(error) = self.store_outcome(id, &ending).await {
@@ -237,13 +248,17 @@ impl Executor {
         self.deps.policy.load().overrides().paused.is_some()
     }
 
-    /// Moves it to `executing`, alone and durably. None when it is not to be run, or not now.
+    /// Moves the task to `executing`, durably and for this executor alone. None if it must not run, or not
+    /// now.
     async fn start_task(&self, id: TaskId) -> Result<Option<Task>, ApprovalError> {
         if self.is_paused() {
             return Ok(None);
         }
-        // A rejection that could not be saved holds too.
+        // A rejection that couldn't be saved blocks the start too. The guard lasts until the store holds the
+        // new state, so a rejection in between is either seen here or comes too late.
         let Some(_starting) = self.deps.approval_queue.announce_start(id) else { return Ok(None) };
+        // Only a deny matters here: an approval replaces the question, never a deny. A denial needs no record
+        // to apply, a start does.
         let now = self.deps.clock.now();
         let task = self.deps.approval_queue.find_task(id, None)?;
         let asker = Some(task.origin.asker());
@@ -266,13 +281,15 @@ impl Executor {
         }
     }
 
-    /// Checks what the approval bound to, claims the task, and makes the call.
+    /// Checks the binding, claims the task, and makes the call.
     async fn claim_and_run(&self, task: Task, cancel: CancellationToken) -> Result<CallReply, String> {
         let ground = self.deps.approval_queue.current_binding(&task.call, &task.origin.directory);
         let binding = match cancel.run_until_cancelled(ground).await {
             Some(binding) => binding.map_err(|refusal| refusal.to_string())?,
             None => return Err("it did not run: Portero stopped before".to_owned()),
         };
+        // Checked after `executing` was stored: a check before it could be outdated by the time the task
+        // starts.
         if binding != task.binding {
             return Err(format!(
                 "it did not run: since a person was asked, {} changed. Make the same call again: it is decided \
@@ -321,7 +338,8 @@ impl Executor {
         self.outcome_with_note(state, &refusal.to_string())
     }
 
-    /// An answer, or what is said in its place when it is too long to keep and to send on.
+    /// The outcome with an answer, or with a note in its place if the answer is too long to store and to
+    /// send.
     fn outcome_with_answer(
         &self,
         state: TaskState,

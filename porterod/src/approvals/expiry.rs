@@ -1,4 +1,4 @@
-//! What time does to tasks: they expire, and what ended long ago is removed.
+//! Expires tasks, and removes tasks that ended long ago.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +11,19 @@ use super::queue::{ApprovalQueue, transition_record};
 use crate::journal::AuditMode;
 use crate::store::{Durability, StoreError, denials, tasks};
 
-/// How long the timer sleeps at most, since the wall clock may be set while it does.
+/// The longest sleep of the timer. The wall clock may be set while it sleeps, so it looks again after that.
 const MAX_EXPIRY_SLEEP: Duration = Duration::from_secs(30);
 /// How often old tasks are removed.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 
 impl ApprovalQueue {
-    /// Expires whatever is due and tells how many were.
+    /// Expires every overdue task and returns their number.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub async fn expire_due(&self) -> Result<usize, StoreError> {
         let now = self.now();
+        // An expiry narrows, so it applies even if its record can't be written.
         let expired = self.deps.journal.change(AuditMode::BestEffort, move |store| {
             let mut records = Vec::new();
             for id in tasks::due_ids(store, now)? {
@@ -37,7 +38,8 @@ impl ApprovalQueue {
         Ok(expired)
     }
 
-    /// Removes tasks that ended longer ago than they are kept, and tells how many. The audit still tells of them.
+    /// Removes tasks that ended longer ago than the retention, and returns their number. The audit keeps its
+    /// records of them.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -45,6 +47,7 @@ impl ApprovalQueue {
         let now = self.now();
         let ago = |by: Duration| now.checked_sub(by).unwrap_or(Timestamp::MIN);
         let settings = self.deps.settings.load();
+        // The cool-down has its own limit: a denial must outlive its task if the retention is shorter.
         let (ended, denied) = (ago(settings.retention), ago(settings.deny_cooldown));
         let store = self.deps.journal.store();
         let pruned = store.write(Durability::StoreSynced, move |store| {
@@ -54,7 +57,7 @@ impl ApprovalQueue {
         pruned.await
     }
 
-    /// Removes what is no longer kept, at once and every hour, until `stop`. The composition root spawns it.
+    /// Removes old tasks at once and then every hour, until `stop`. The composition root spawns it.
     pub async fn run_pruning(self: Arc<Self>, stop: CancellationToken) {
         let pruning = async {
             loop {
@@ -77,6 +80,7 @@ impl ApprovalQueue {
                     continue;
                 }
                 match self.deps.journal.store().read(tasks::next_expiry) {
+                    // Without a waiting task only a new one can fall due.
                     Ok(None) => self.task_opened.notified().await,
                     Ok(Some(at)) => {
                         let left = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The approval queue: where calls wait for a person.
 //!
-//! [`ApprovalQueue`] opens a task, settles it once, lets it expire, and lets its principal cancel it. Each of these is a
-//! compare-and-swap in the store, so of any number at the same time one succeeds.
+//! [`ApprovalQueue`] opens a task, settles it once, expires it, or cancels it for its principal. Each of
+//! these is a compare-and-swap in the store, so only one of several concurrent changes succeeds.
 
 pub mod executor;
 

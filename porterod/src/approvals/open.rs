@@ -1,4 +1,5 @@
-//! Opening a task: the one that waits already, the limits, and what a person said no to a moment ago.
+//! Opens a task: finds a duplicate that already waits, checks the limits, and applies the cool-down after a
+//! denial.
 
 use std::time::Duration;
 
@@ -20,10 +21,11 @@ use crate::journal::{AuditMode, task_record};
 use crate::store::denials::{self, Denial};
 use crate::store::{StoreError, overrides, tasks};
 
-/// With so many calls that wait, a project leaves the last quarter of what may wait in all to others.
+/// A project with this many waiting calls can't use the last quarter of the total limit, so other projects
+/// can still ask.
 const FAIR_SHARE_LIMIT: u64 = 5;
 
-/// What a new task is held against.
+/// The checks for a new task.
 struct OpeningCheck {
     settings: ApprovalSettings,
     fingerprint: String,
@@ -31,7 +33,7 @@ struct OpeningCheck {
 }
 
 impl ApprovalQueue {
-    /// Opens a task, or gives the identical one that waits.
+    /// Opens a task, or returns the identical one that already waits.
     pub(super) async fn open_task(
         &self,
         call: Call,
@@ -46,13 +48,13 @@ impl ApprovalQueue {
         .await
     }
 
-    /// Asks anew what a task asked that has ended, with a task of the same principal that waits for a person as
-    /// any other. `call` is its call, concealed by the rules of today. What a person said no to a moment ago asks
-    /// them only where it is they who want that: `proof` is of them.
+    /// Asks again for a task that has ended. The new task has the same principal and waits like any other.
+    /// `call` is its call, concealed by today's rules.
+    /// After a recent denial it asks only if `proof` is an [`Authorization`] of this repetition by a person.
     ///
     /// # Errors
-    /// [`Refusal::Declined`] where the task is still open or was taken back by the agent, [`Refusal::Denied`]
-    /// where policy denies the call now, and as every call.
+    /// [`Refusal::Declined`] if the task is still open or was cancelled by the agent; [`Refusal::Denied`] if
+    /// policy denies the call now; otherwise as for every call.
     pub async fn repeat_task(
         &self,
         ended: &Task,
@@ -91,8 +93,7 @@ impl ApprovalQueue {
         .await
     }
 
-    /// Until when this call of a task's principal is refused without asking, since a person said no to it a moment
-    /// ago; none where it may ask.
+    /// The end of the cool-down of this call after a denial; none if the call may ask now.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -106,7 +107,7 @@ impl ApprovalQueue {
         Ok(found.map_err(store_refusal)?.and_then(|denial| cooldown_end(&denial, now, lasts)))
     }
 
-    /// Puts a task on disk if `may` lets it, or gives the identical one that waits.
+    /// Stores a task if `may` permits it, or returns the identical one that already waits.
     async fn insert_unless_duplicate(
         &self,
         task: Task,
@@ -116,17 +117,22 @@ impl ApprovalQueue {
         let (id, now, by) = (task.id, task.asked, by.clone());
         let opened = self.deps.journal.change(AuditMode::Required, move |store| {
             let mut records = Vec::new();
+            // Search and insertion share one transaction, so two identical calls at the same time open one
+            // task.
             if let Some(twin) = tasks::find_duplicate(store, &task.origin.principal, &task.binding)? {
                 if !tasks::is_expired(&twin, now) {
                     return Ok((twin, records));
                 }
-                // One that is overdue and not marked so makes room: only one of the same call may wait.
+                // An overdue task that the timer hasn't expired yet makes room: at most one task of a call
+                // may wait.
                 records.extend(transition_record(
                     &tasks::expire_task(store, twin.id, now)?,
                     &Actor::Expiry,
                     None,
                 ));
             }
+            // The limits are checked after the search for a duplicate, so a duplicate never counts against
+            // them.
             may(store, &task)?;
             tasks::insert_task(store, &task)?;
             records.push(task_record(&task, &by, None));
@@ -134,14 +140,14 @@ impl ApprovalQueue {
         });
         let task = opened.await.map_err(store_refusal)?;
         if task.id == id {
-            // A twin may have expired.
+            // A duplicate may have expired in this change, and its waiters must see that.
             self.notify_waiters();
             self.task_opened.notify_one();
         }
         Ok(task)
     }
 
-    /// A task that is not on disk yet.
+    /// Builds the task, not yet stored, and the checks that it must pass.
     async fn prepare_task(
         &self,
         call: Call,
@@ -174,7 +180,8 @@ impl ApprovalQueue {
         Ok((OpeningCheck { settings, fingerprint, now }, task))
     }
 
-    /// Writes down that no task was opened. It is not in any case; a record that cannot be written follows.
+    /// Records that no task was opened. The refusal doesn't depend on the record, so a failed write is
+    /// retried later.
     pub(super) fn record_refusal(&self, tool: ToolId, origin: &CallOrigin, refusal: &Refusal) {
         let record = AuditRecord {
             at: self.now(),
@@ -187,8 +194,8 @@ impl ApprovalQueue {
 }
 
 impl OpeningCheck {
-    /// Whether a person said no to the same call a moment ago. On a clock that was set back to before that, the
-    /// moment is over.
+    /// Fails during the cool-down after a denial of the same call. If the clock was set back before the
+    /// denial, the cool-down is over.
     fn check_deny_cooldown(&self, store: &Connection, task: &Task) -> Result<(), StoreError> {
         let Some(denial) = denials::find_denial(store, &task.origin.principal, &self.fingerprint)? else {
             return Ok(());
@@ -199,7 +206,8 @@ impl OpeningCheck {
         }
     }
 
-    /// Whether a person has enough to decide already. The identical call that waits does not count twice.
+    /// Fails if enough calls wait for a person. Limits are checked from the narrowest to the widest, so the
+    /// message names the closest one.
     fn check_pending_limits(&self, store: &Connection, task: &Task) -> Result<(), StoreError> {
         let waiting = tasks::count_waiting(store, task.origin.session, &task.origin.principal)?;
         let ApprovalSettings {
@@ -237,17 +245,18 @@ fn limit_refusal(whose: &str, most: u64) -> Result<(), StoreError> {
     )))
 }
 
-/// Notes that a person said no to this task's call.
+/// Stores the denial of this task's call, which starts its cool-down.
 pub(super) fn record_denial(store: &Connection, task: &Task) -> Result<(), StoreError> {
     let key = overrides::binding_key(store)?;
     match fingerprint(&key, &task.call) {
         Ok(fingerprint) => denials::record_denial(store, task, &fingerprint),
-        // It was read when the task was opened; a no holds even so.
+        // The call was valid when the task was opened. If it can't be read now, the denial still applies,
+        // without a cool-down.
         Err(_) => Ok(()),
     }
 }
 
-/// Until when a no holds that was said a moment ago.
+/// The end of a denial's cool-down; none if it is over.
 fn cooldown_end(denial: &Denial, now: Timestamp, lasts: Duration) -> Option<Timestamp> {
     let until = deadline_after(denial.at, lasts);
     (denial.at <= now && now < until).then_some(until)

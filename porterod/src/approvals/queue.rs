@@ -1,4 +1,4 @@
-//! The queue itself: what is read from it, and the one transition that every change of a task is made of.
+//! The queue: its queries, and the one transition that every change of a task uses.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,25 +24,25 @@ use crate::journal::{AuditMode, Journal, task_record};
 use crate::store::tasks::{self, TaskFilter, Transition, TransitionRequest};
 use crate::store::{Durability, StoreError, overrides};
 
-/// Why a task did not change as asked.
+/// Why a task was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApprovalError {
     /// There is no such task, or it is another principal's.
     #[error("there is no task {0}")]
     NotFound(TaskId),
-    /// It is no longer (or not yet) in a state that this follows.
+    /// The task is not in a state from which this change is possible.
     #[error("task {0} is {1}")]
     WrongState(TaskId, TaskState),
-    /// What was confirmed is something else.
+    /// The authorization covers another act.
     #[error("nobody confirmed that task {0} runs")]
     Unauthorized(TaskId),
-    /// A yes would not make it run, and why.
+    /// An approval would not make the task run; the text says why.
     #[error("task {0} would not run any more: {1}")]
     Void(TaskId, String),
-    /// It takes several people, and this yes adds nothing.
+    /// The call needs several people, and this vote adds nothing.
     #[error(transparent)]
     Vote(#[from] VoteError),
-    /// It is rejected and will not run, but that could not be saved yet.
+    /// The task is rejected and will not run, but the store doesn't hold that yet.
     #[error("task {0} is rejected and does not run, but that could not be saved in the store yet: {1}")]
     Unsaved(TaskId, String),
     /// The store failed.
@@ -51,7 +51,7 @@ pub enum ApprovalError {
 }
 
 impl ApprovalError {
-    /// What the store failed with; none where the task itself is not in a state for it, and trying again is no use.
+    /// The store's error; none if the task's state is the reason, so that a retry is useless.
     pub(super) fn store_failure(self) -> Option<StoreError> {
         match self {
             Self::Store(error) => Some(error),
@@ -65,37 +65,37 @@ impl ApprovalError {
     }
 }
 
-/// What an approval queue is made of.
+/// The parts of an approval queue.
 pub struct ApprovalQueueDeps {
     /// Store and audit.
     pub journal: Arc<Journal>,
-    /// What calls stand on.
+    /// Computes what approvals bind to.
     pub binding_source: Arc<dyn BindingSource>,
-    /// The daemon's own policy, configuration and standing together.
+    /// The daemon's policy: configuration and overrides.
     pub policy: Arc<ArcSwap<Policy>>,
-    /// The limits in force.
+    /// The current limits.
     pub settings: Arc<ArcSwap<ApprovalSettings>>,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The file of the rejections that the store could not take yet.
+    /// The file for rejections that the store could not take yet.
     pub rejections: PathBuf,
 }
 
-/// Where calls wait for a person.
+/// The queue of calls that wait for a person.
 pub struct ApprovalQueue {
     pub(super) deps: ApprovalQueueDeps,
-    /// Counts changes, to wake those who wait for a final state.
+    /// Counts changes, to wake callers that wait for a final state.
     changes: watch::Sender<u64>,
-    /// A task was approved: for the executor.
+    /// Signals the executor that a task was approved.
     pub(super) task_approved: Notify,
-    /// A task may expire sooner than the timer thinks.
+    /// Signals the timer that a task may expire sooner than it expects.
     pub(super) task_opened: Notify,
     /// Rejections that could not be saved yet.
     pub(super) rejections: UnsavedRejections,
 }
 
 impl ApprovalQueue {
-    /// An empty view on the tasks of this store. Changes are told through the outbox.
+    /// A queue over the tasks of this store. People learn of changes through the outbox.
     #[must_use]
     pub fn new(parts: ApprovalQueueDeps) -> Arc<Self> {
         let rejections = UnsavedRejections::new(parts.rejections.clone());
@@ -108,7 +108,7 @@ impl ApprovalQueue {
         })
     }
 
-    /// One task, whole. With a principal, only its own.
+    /// One task with all fields. With a principal, only that principal's tasks are found.
     ///
     /// # Errors
     /// [`ApprovalError::NotFound`].
@@ -119,12 +119,13 @@ impl ApprovalQueue {
         found.map(|task| self.rejections.apply_to_task(task)).ok_or(ApprovalError::NotFound(task))
     }
 
-    /// Tasks, the newest first, without their results and errors.
+    /// Tasks without their results and errors, the newest first.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn list_tasks(&self, which: &TaskFilter) -> Result<Vec<Task>, StoreError> {
         let wanted = which.clone();
+        // The store doesn't know the unsaved rejections, so the filter by state applies again after them.
         let mut found = self.deps.journal.store().read(move |store| tasks::list_tasks(store, &wanted))?;
         if !self.rejections.is_empty() {
             found = found.into_iter().map(|task| self.rejections.apply_to_task(task)).collect();
@@ -133,7 +134,7 @@ impl ApprovalQueue {
         Ok(found)
     }
 
-    /// How many tasks there are in each state.
+    /// The number of tasks in each state.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -141,7 +142,7 @@ impl ApprovalQueue {
         self.deps.journal.store().read(tasks::count_by_state)
     }
 
-    /// The tasks whose ids begin or end with `part`; some thousand at most.
+    /// The ids that begin or end with `part`; at most about a thousand.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -152,7 +153,7 @@ impl ApprovalQueue {
         Ok(fits.map(|(task, _)| task).collect())
     }
 
-    /// How many wait for a person.
+    /// The number of tasks that wait for a person.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -161,7 +162,7 @@ impl ApprovalQueue {
         Ok(waiting.saturating_sub(self.rejections.count_waiting()))
     }
 
-    /// The task once it is final, or as it is after `most`.
+    /// The task once it is final, or in its present state after `most`.
     ///
     /// # Errors
     /// As [`ApprovalQueue::find_task`].
@@ -184,7 +185,7 @@ impl ApprovalQueue {
             if is_rejected || state.ok_or(ApprovalError::NotFound(task))?.is_final() {
                 break;
             }
-            // Subscribed before the state was read, so a change between the two is seen here.
+            // Subscribed before the state was read, so a change between the two wakes this wait.
             let changed = changes.changed();
             let waited = match until {
                 Some(until) => tokio::time::timeout_at(until, changed).await,
@@ -197,7 +198,7 @@ impl ApprovalQueue {
         self.find_task(task, principal)
     }
 
-    /// Returns once no task is executing, or the store cannot be read.
+    /// Returns once no task is executing, or if the store can't be read.
     pub async fn none_executes(&self) {
         let which = TaskFilter { state: Some(TaskState::Executing), limit: 1, ..TaskFilter::default() };
         let mut changes = self.changes.subscribe();
@@ -208,7 +209,7 @@ impl ApprovalQueue {
         }
     }
 
-    /// The finished tasks of a principal that no agent has asked about.
+    /// The finished tasks of a principal that no agent has fetched.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -217,7 +218,7 @@ impl ApprovalQueue {
         self.deps.journal.store().read(move |store| tasks::unseen_tasks(store, &principal))
     }
 
-    /// Notes that an agent was told how these ended. Where that cannot be kept, a later session is told again.
+    /// Marks these tasks as seen by an agent. If that can't be stored, a later session reports them again.
     pub async fn mark_seen(&self, tasks: &[Task]) {
         let store = self.deps.journal.store();
         let is_new = |task: &TaskId| {
@@ -237,7 +238,7 @@ impl ApprovalQueue {
         }
     }
 
-    /// Makes a step of a task, with its record, and tells everyone.
+    /// Changes a task's state together with its record, and wakes the waiters.
     pub(crate) async fn transition_task(
         &self,
         step: TransitionRequest,
@@ -249,7 +250,7 @@ impl ApprovalQueue {
         self.finish_transition(id, stepped)
     }
 
-    /// What a stored transition means for the caller. Wakes those who wait for a final state.
+    /// The caller's result of a stored transition. Wakes callers that wait for a final state.
     pub(super) fn finish_transition(&self, id: TaskId, stepped: Transition) -> Result<Task, ApprovalError> {
         match stepped {
             Transition::Done(task) => {
@@ -265,17 +266,17 @@ impl ApprovalQueue {
         }
     }
 
-    /// Lets the executor look again: a pause is over.
+    /// Wakes the executor after a pause.
     pub fn wake_executor(&self) {
         self.task_approved.notify_one();
     }
 
-    /// Returns when a task was approved, or a pause ended, since the last time.
+    /// Returns when a task was approved or a pause ended since the last call.
     pub(crate) async fn wait_for_approval(&self) {
         self.task_approved.notified().await;
     }
 
-    /// The binding of a call as things are now.
+    /// The binding of a call at present.
     pub(crate) async fn current_binding(&self, call: &Call, directory: &Path) -> Result<String, Refusal> {
         let ground = self.deps.binding_source.binding_inputs(call, directory).await?;
         let key = self.deps.journal.store().read(overrides::binding_key);
@@ -292,7 +293,7 @@ impl ApprovalQueue {
     }
 }
 
-/// Makes a step in the store, with its record.
+/// Stores a transition with its record.
 pub(super) async fn store_transition(
     journal: Arc<Journal>,
     step: TransitionRequest,
@@ -310,7 +311,7 @@ pub(super) async fn store_transition(
     journal.change(weight, change).await
 }
 
-/// The record of a step that `by` made, or of the expiry that was found in its place; none where nothing changed.
+/// The record of a transition by `by`, or of the expiry that was found instead; none if nothing changed.
 pub(super) fn transition_record(
     stepped: &Transition,
     by: &Actor,
@@ -335,7 +336,8 @@ impl pipeline::Approvals for ApprovalQueue {
             let decision = self.deps.policy.load().decide(&call.tool, call.arguments(), asker, now);
             match decision.action {
                 Action::Deny => Err(Refusal::Denied(decision)),
-                // A grant may have come in between; whoever asks for a person gets one.
+                // A grant may have been made since the session decided. The call still asks, because the
+                // session already told its agent that it waits.
                 Action::Allow | Action::RequireApproval => {
                     let (tool, origin) = (call.tool.clone(), &context.origin);
                     let opened = self.open_task(call, origin.clone(), decision).await;
@@ -346,7 +348,7 @@ impl pipeline::Approvals for ApprovalQueue {
     }
 }
 
-/// A moment after `from`; as late as can be told where that is beyond all calendars.
+/// The time `by` after `from`, or the latest possible time on overflow.
 pub(super) fn deadline_after(from: Timestamp, by: Duration) -> Timestamp {
     from.checked_add(by).unwrap_or(Timestamp::MAX)
 }

@@ -1,6 +1,6 @@
-//! What makes an approval void, found before a person is asked to confirm it (guarantee A1).
+//! Finds out whether an approved call would run, before a person is asked to confirm it (guarantee A1).
 //!
-//! The executor checks the same once more when the call is to start.
+//! The executor checks the same again when the call starts.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use super::{describe_changes, describe_config_change};
 use crate::store::{overrides, tasks};
 
 impl ApprovalQueue {
-    /// Whether the call of a task that waits would run after a yes. A server that does not say within `timeout` what
-    /// it offers is no reason against it.
+    /// Checks that the call of a waiting task would run once approved. A server that doesn't list its tools
+    /// within `timeout` passes the check.
     ///
     /// # Errors
-    /// [`ApprovalError::Void`] with the cause; [`ApprovalError::WrongState`] where the task waits no more.
+    /// [`ApprovalError::Void`] with the cause; [`ApprovalError::WrongState`] if the task no longer waits.
     pub async fn check_runnable(&self, task: &Task, timeout: Duration) -> Result<(), ApprovalError> {
         let now = self.now();
         if task.state != TaskState::PendingApproval {
@@ -36,11 +36,12 @@ impl ApprovalQueue {
                 Err(ApprovalError::Void(task.id, changed_message(&describe_changes(&task.binding, &binding))))
             }
             Ok(Err(refusal)) => permanent_refusal(task.id, &refusal).map_or(Ok(()), Err),
+            // A slow server must not block an approval; the executor waits longer and checks again.
             Err(_) => Ok(()),
         }
     }
 
-    /// As [`ApprovalQueue::check_runnable`], by what is known without asking a server.
+    /// The part of [`ApprovalQueue::check_runnable`] that needs no server.
     ///
     /// # Errors
     /// [`ApprovalError::Void`] with the cause.
@@ -48,7 +49,7 @@ impl ApprovalQueue {
         let now = self.deps.clock.now();
         let (call, asker) = (&task.call, Some(task.origin.asker()));
         let decision = self.deps.policy.load().decide(&call.tool, call.arguments(), asker, now);
-        // A pause ends, and then the call runs.
+        // A pause is no reason to refuse: the approved call runs once the pause ends.
         if decision.action == Action::Deny && !matches!(decision.source, DecisionSource::Pause(_)) {
             return Err(ApprovalError::Void(task.id, decision.to_string()));
         }
@@ -64,8 +65,7 @@ impl ApprovalQueue {
     }
 }
 
-/// What a refusal says for good; none where it may be another one the next time, such as while a server starts again.
-/// The executor asks once more.
+/// The error of a permanent refusal; none if the next attempt may differ, as while a server restarts.
 fn permanent_refusal(task: TaskId, refusal: &Refusal) -> Option<ApprovalError> {
     match refusal {
         Refusal::Denied(_) | Refusal::Unknown(_) | Refusal::Invalid(_) => {

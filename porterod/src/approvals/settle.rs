@@ -1,4 +1,4 @@
-//! Settling a task: a person approves or denies it, or the agent cancels it.
+//! Settles a task: a person approves or denies it, or the agent cancels it.
 
 use std::sync::Arc;
 
@@ -15,23 +15,25 @@ use crate::journal::AuditMode;
 use crate::store::StoreError;
 use crate::store::tasks::{self, Transition, TransitionRequest};
 
-/// What one tap against all calls of a list did.
+/// The result of denying all calls of a list with one button.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListRejection {
-    /// How many waited and are denied now.
+    /// How many were waiting and are denied now.
     pub denied: usize,
     /// How many had expired before, so that nothing was left to deny.
     pub expired: usize,
-    /// Why that is in force and not saved in the store yet, where that is so.
+    /// Why the denial isn't saved in the store yet, if it isn't.
     pub unsaved: Option<String>,
 }
 
 impl ApprovalQueue {
-    /// A person says yes. The executor is woken, unless others have to say so too: then the task still waits.
+    /// Approves a task and wakes the executor. If the call needs several people, this is one vote and the
+    /// task may still wait.
     ///
     /// # Errors
-    /// [`ApprovalError::WrongState`] for everyone but the first; [`ApprovalError::Void`] where the call would not run even so;
-    /// [`ApprovalError::Vote`] where it takes several people and this yes adds nothing.
+    /// [`ApprovalError::WrongState`] for all but the first approval; [`ApprovalError::Void`] if the call
+    /// would not run;
+    /// [`ApprovalError::Vote`] if the call needs several people and this vote adds nothing.
     pub async fn approve(&self, task: TaskId, confirmed: Authorization) -> Result<Task, ApprovalError> {
         if !confirmed.covers(&Act::Approve(task)) {
             return Err(ApprovalError::Unauthorized(task));
@@ -54,7 +56,7 @@ impl ApprovalQueue {
         Ok(task)
     }
 
-    /// The step that approves a call: from then on it must start within the start timeout, or expires.
+    /// The transition to `approved`. The call must then start within the start timeout, or it expires.
     pub(super) fn approval_transition(&self, task: TaskId, consumes: Option<ButtonUse>) -> TransitionRequest {
         let now = self.now();
         TransitionRequest {
@@ -65,11 +67,11 @@ impl ApprovalQueue {
         }
     }
 
-    /// A person says no, also after a yes as long as it has not started. The same call does not ask again for
-    /// as long as the settings say.
+    /// Denies a task, also after its approval as long as it hasn't started. The same call is refused without
+    /// a question for the configured cool-down.
     ///
     /// # Errors
-    /// [`ApprovalError::WrongState`] when it is too late.
+    /// [`ApprovalError::WrongState`] if the task has started or ended.
     pub async fn reject(
         &self,
         task: TaskId,
@@ -82,7 +84,7 @@ impl ApprovalQueue {
 
     /// As [`ApprovalQueue::reject`], but the same call may ask again at once.
     ///
-    /// # Errors
+    /// [`ApprovalError::WrongState`] if the task has started or ended.
     /// [`ApprovalError::WrongState`] when it is too late.
     pub async fn reject_without_cooldown(
         &self,
@@ -93,10 +95,10 @@ impl ApprovalQueue {
         self.save_rejection(self.denial_transition(task, reason), by).await
     }
 
-    /// As [`ApprovalQueue::reject`], by a tap, which is used up with it.
+    /// As [`ApprovalQueue::reject`], by a button, which is used up in the same change.
     ///
     /// # Errors
-    /// [`ApprovalError::WrongState`] when it is too late.
+    /// [`ApprovalError::WrongState`] if the task has started or ended.
     pub async fn reject_by_button(
         &self,
         tapped: &ButtonPress,
@@ -108,10 +110,10 @@ impl ApprovalQueue {
         self.save_rejection(step, &tapped.by()).await
     }
 
-    /// Denies every one of these that still waits, in one change. A tap on the one button against all of them is
-    /// used up with it. Where that cannot be saved they are denied all the same, and the button can be used again.
+    /// Denies every listed task that still waits, in one change, which also uses up the list's button. If the
+    /// change can't be saved, the tasks are denied all the same and the button stays usable.
     ///
-    /// # Errors
+    /// [`StoreError::Refused`] if the button was used before.
     /// [`StoreError::Refused`] when the button was used before.
     pub async fn reject_listed(
         &self,
@@ -128,7 +130,8 @@ impl ApprovalQueue {
                 let mut records = Vec::new();
                 let mut rejection = ListRejection::default();
                 for id in &listed {
-                    // One that is overdue has expired, even if the timer has not noticed: it is not denied.
+                    // An overdue task counts as expired even if the timer hasn't noticed, so the person isn't
+                    // told that they denied it.
                     let denial =
                         TransitionRequest::new(*id, &[TaskState::PendingApproval], TaskState::Denied, now);
                     let stepped =
@@ -154,6 +157,8 @@ impl ApprovalQueue {
                 self.notify_waiters();
                 Ok(rejection)
             }
+            // A refusal concerns the button, so nothing is denied. Every other error concerns the disk, and a
+            // denial doesn't wait for a disk.
             Err(error @ StoreError::Refused(_)) => Err(error),
             Err(error) => Ok(self.reject_list_unsaved(tasks, &by, &error).await),
         }
@@ -167,10 +172,10 @@ impl ApprovalQueue {
         }
     }
 
-    /// The agent takes its own task back.
+    /// Cancels a task for its agent.
     ///
     /// # Errors
-    /// [`ApprovalError::NotFound`] for another principal's.
+    /// [`ApprovalError::NotFound`] for another principal's task.
     pub async fn cancel(&self, task: TaskId, principal: &Principal) -> Result<Task, ApprovalError> {
         let from = &[TaskState::PendingApproval, TaskState::Approved];
         let step = TransitionRequest::new(task, from, TaskState::Cancelled, self.now());

@@ -1,10 +1,10 @@
-//! Rejections that the store could not take: in force at once, and saved as soon as that is possible.
+//! Rejections that the store could not take. They apply at once, and are saved as soon as possible.
 //!
-//! Meanwhile they are in a file beside the store, whose space was taken before, so that a daemon that is killed on a
-//! full disk, or while another program holds the store, starts no rejected task the next time.
+//! Meanwhile they are kept in a file beside the store with reserved disk space. So a daemon that is killed on
+//! a full disk, or while another program holds the store, doesn't start a rejected task after its restart.
 //!
-//! A task is never both rejected here and started: a start is announced here first, and one that was announced is
-//! too late to reject without the store.
+//! A task is never both rejected here and started. Each start is announced here first, and an announced task
+//! can only be rejected through the store.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -34,7 +34,7 @@ use crate::store::tasks::{self, TransitionRequest};
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// How many bytes of rejections are kept beside the store: some hundreds of them.
 const MAX_RESERVED_BYTES: usize = 64 << 10;
-/// How long a person's answer waits for that file.
+/// The longest that a person's answer waits for the reserved file.
 const RESERVED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Rejections that the store does not hold yet.
@@ -42,15 +42,15 @@ const RESERVED_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct UnsavedRejections {
     inner: Mutex<RejectionState>,
     added: Notify,
-    /// Saves that are under way; one that takes long is not waited for.
+    /// Saves that are still running; a slow one isn't waited for.
     saving: TaskTracker,
-    /// The file beside the store.
+    /// The reserved file beside the store.
     reserved: Arc<Reserved>,
-    /// Held while that is written, so that the last write holds the newest.
+    /// Held during a write of that file, so that the last write has the newest content.
     reserving: tokio::sync::Mutex<()>,
 }
 
-/// One of them in the file beside the store.
+/// A rejection as stored in the reserved file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Reserve {
     task: TaskId,
@@ -63,7 +63,7 @@ struct Reserve {
 #[derive(Debug, Default)]
 struct RejectionState {
     rejected: BTreeMap<TaskId, UnsavedRejection>,
-    /// Tasks that are being started.
+    /// Tasks that are about to start.
     starting: HashSet<TaskId>,
 }
 
@@ -71,13 +71,13 @@ struct RejectionState {
 struct UnsavedRejection {
     transition: TransitionRequest,
     by: Actor,
-    /// Why it is not saved.
+    /// Why it isn't saved.
     problem: String,
-    /// Whether it waited for a person until then.
+    /// Whether the task was waiting for a person when it was rejected.
     was_pending: bool,
 }
 
-/// A task that is being started; dropping it says that the store knows what came of it.
+/// An announced start; dropping it means that the store holds the task's new state.
 pub(crate) struct StartGuard<'a> {
     rejections: &'a UnsavedRejections,
     task: TaskId,
@@ -90,7 +90,7 @@ impl Drop for StartGuard<'_> {
 }
 
 impl UnsavedRejections {
-    /// None yet. `file` is the one beside the store.
+    /// An empty set; `file` is the reserved file beside the store.
     pub(super) fn new(file: PathBuf) -> Self {
         Self {
             inner: Mutex::default(),
@@ -101,15 +101,16 @@ impl UnsavedRejections {
         }
     }
 
-    /// Writes all of them to the file beside the store, where they survive this daemon.
+    /// Writes all rejections to the reserved file, where they survive this daemon.
     async fn reserve(&self) -> io::Result<()> {
+        // The lock comes first: a snapshot taken before it could overwrite a newer one.
         let _in_order = self.reserving.lock().await;
         let all: Vec<Reserve> = self.lock_state().rejected.values().map(Reserve::of).collect();
         let (text, reserved) = (serde_json::to_vec(&all)?, Arc::clone(&self.reserved));
         files::read_off_thread(self.reserved.path(), RESERVED_TIMEOUT, move || reserved.write(&text)).await?
     }
 
-    /// What the file beside the store holds.
+    /// The content of the reserved file.
     async fn reserves(&self) -> io::Result<Vec<Reserve>> {
         let reserved = Arc::clone(&self.reserved);
         let read =
@@ -132,13 +133,14 @@ impl UnsavedRejections {
         self.lock_state().rejected.contains_key(&task)
     }
 
-    /// How many of them waited for a person.
+    /// How many rejected tasks were waiting for a person.
     pub(super) fn count_waiting(&self) -> u64 {
         self.lock_state().rejected.values().filter(|rejection| rejection.was_pending).count() as u64
     }
 
-    /// The task as it is with what is not saved yet.
+    /// The task with its unsaved rejection applied.
     pub(super) fn apply_to_task(&self, mut task: Task) -> Task {
+        // The store may already say otherwise, as when the task expired; then its state is the true one.
         if let Some(rejection) = self.lock_state().rejected.get(&task.id)
             && rejection.transition.from.contains(&task.state)
         {
@@ -151,10 +153,10 @@ impl UnsavedRejections {
 }
 
 impl ApprovalQueue {
-    /// Makes a step that rejects. Where it cannot be saved the task is rejected all the same.
+    /// Rejects a task. If the change can't be saved, the task is rejected all the same.
     ///
     /// # Errors
-    /// [`ApprovalError::Unsaved`] where that is so, and as [`ApprovalQueue::reject`].
+    /// [`ApprovalError::Unsaved`] in that case, and as [`ApprovalQueue::reject`].
     pub(super) async fn save_rejection(
         &self,
         step: TransitionRequest,
@@ -169,7 +171,7 @@ impl ApprovalQueue {
         }
     }
 
-    /// Waits for a rejection to be saved, though not for long.
+    /// Waits for a rejection to be saved, until the store counts as stuck.
     pub(super) async fn wait_for_save<T: Send + 'static>(
         &self,
         saving: impl Future<Output = Result<T, StoreError>> + Send + 'static,
@@ -177,7 +179,7 @@ impl ApprovalQueue {
         let saving = self.rejections.saving.spawn(saving);
         tokio::select! {
             saved = saving => saved.map_err(|error| StoreError::Failed(error.to_string())).flatten(),
-            // It goes on all the same; what came of it is seen when it is saved again.
+            // The save continues in the background; the retry later finds its result.
             stuck = self.deps.journal.store().wait_until_stuck() => Err(stuck),
         }
     }
@@ -193,7 +195,7 @@ impl ApprovalQueue {
         Err(ApprovalError::Unsaved(id, self.reserve_rejections(&error).await))
     }
 
-    /// Rejects these, of which the store could take none. Of those that do not wait any more nothing is done.
+    /// Rejects these tasks without the store. Tasks that no longer wait are left alone.
     pub(super) async fn reject_list_unsaved(
         &self,
         listed: Vec<TaskId>,
@@ -224,7 +226,7 @@ impl ApprovalQueue {
         rejection
     }
 
-    /// Rejects a task without the store, unless that is too late.
+    /// Rejects a task without the store, unless it has been announced as starting.
     fn put_in_force(
         &self,
         step: TransitionRequest,
@@ -239,13 +241,16 @@ impl ApprovalQueue {
             was_pending: false,
         };
         {
+            // Check and insertion share one lock with `announce_start`, so exactly one of the two sees the
+            // other.
             let mut inner = self.rejections.lock_state();
             if inner.starting.contains(&id) {
                 return Err(error.clone().into());
             }
             inner.rejected.insert(id, rejection);
         }
-        // Only now: a start that ended before this is seen here, and none begins after.
+        // The state is read only now: a start that ended before the insertion is visible here, and no start
+        // can begin after it.
         let settled = match self.deps.journal.store().read(move |store| tasks::task_state(store, id, None)) {
             Ok(Some(state)) if from.contains(&state) => {
                 if let Some(rejection) = self.rejections.lock_state().rejected.get_mut(&id) {
@@ -255,7 +260,7 @@ impl ApprovalQueue {
             }
             Ok(Some(state)) => Some(ApprovalError::WrongState(id, state)),
             Ok(None) => Some(ApprovalError::NotFound(id)),
-            // What it was is seen when it is saved. Nothing can start it meanwhile.
+            // The retry finds the state when it saves. Nothing can start the task meanwhile.
             Err(_) => None,
         };
         if let Some(settled) = settled {
@@ -266,7 +271,8 @@ impl ApprovalQueue {
         Ok(())
     }
 
-    /// Keeps what is in force beside the store, and has it saved once that is possible. Gives why it is not saved.
+    /// Writes the rejections to the reserved file and wakes the saver. Returns the reason that they aren't in
+    /// the store.
     async fn reserve_rejections(&self, error: &StoreError) -> String {
         self.rejections.added.notify_one();
         self.notify_waiters();
@@ -279,8 +285,8 @@ impl ApprovalQueue {
         }
     }
 
-    /// At a start: what was rejected when the last daemon ended, and not saved. Where that cannot be told, nothing
-    /// starts of what was approved before.
+    /// Restores the rejections that the last daemon could not save. If the file is unreadable, no task that
+    /// was approved before starts.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -308,13 +314,14 @@ impl ApprovalQueue {
                     .insert(task, UnsavedRejection { transition: step, by, problem, was_pending: false });
             }
         }
+        // One attempt at once, so that the store usually holds them before the executor runs.
         if !self.retry_unsaved_rejections().await {
             self.rejections.added.notify_one();
         }
         Ok(())
     }
 
-    /// Rejections of all that was approved: some of it may have been rejected since.
+    /// Rejects all approved tasks, because any of them may have been rejected since.
     fn reject_approved(&self, error: &io::Error) -> Result<Vec<Reserve>, StoreError> {
         tracing::error!(%error, "which tasks were rejected cannot be read; what was approved does not start");
         let approved =
@@ -328,7 +335,7 @@ impl ApprovalQueue {
         Ok(approved.into_iter().map(reject).collect())
     }
 
-    /// Announces that a task is about to be started; none where it was rejected.
+    /// Announces that a task is about to start; none if it was rejected.
     pub(crate) fn announce_start(&self, task: TaskId) -> Option<StartGuard<'_>> {
         let mut inner = self.rejections.lock_state();
         if inner.rejected.contains_key(&task) {
@@ -338,7 +345,7 @@ impl ApprovalQueue {
         Some(StartGuard { rejections: &self.rejections, task })
     }
 
-    /// Why rejections are not saved, and which; none where all are.
+    /// The unsaved rejections and the reason; none if all are saved.
     #[must_use]
     pub fn unsaved_rejections(&self) -> Option<(String, Vec<TaskId>)> {
         let inner = self.rejections.lock_state();
@@ -346,7 +353,7 @@ impl ApprovalQueue {
         Some((problem, inner.rejected.keys().copied().collect()))
     }
 
-    /// Saves rejections that could not be saved, until `stop`. The composition root spawns and joins it.
+    /// Saves rejections until `stop`. The composition root spawns and joins it.
     pub async fn run_rejection_saver(self: Arc<Self>, stop: CancellationToken) {
         let saving = async {
             loop {
@@ -357,19 +364,23 @@ impl ApprovalQueue {
             }
         };
         stop.run_until_cancelled(saving).await;
+        // Saves in progress finish before the store closes.
         self.rejections.saving.close();
         self.rejections.saving.wait().await;
     }
 
-    /// Saves those that can be, and tells whether all are saved. One that cannot be keeps no other.
+    /// Saves the rejections that can be saved, and returns whether all are. One failure doesn't block the
+    /// others.
     pub async fn retry_unsaved_rejections(&self) -> bool {
+        // A copy: the lock isn't held while the store writes, and a rejection that comes meanwhile has its
+        // own wake-up.
         let all = self.rejections.lock_state().rejected.clone();
         let (mut are_saved, mut some_are_saved) = (true, false);
         for (id, UnsavedRejection { transition: step, by, .. }) in all {
             let stored =
                 store_transition(Arc::clone(&self.deps.journal), step, by, AuditMode::BestEffort).await;
             match stored {
-                // Done, or the store says already what became of it.
+                // Saved, or the store refuses because the task is already final.
                 Ok(_) | Err(StoreError::Refused(_)) => {
                     self.rejections.lock_state().rejected.remove(&id);
                     self.notify_waiters();
@@ -384,7 +395,8 @@ impl ApprovalQueue {
                 }
             }
         }
-        // What stays in the file although it is saved is known as such at the next start.
+        // An entry that stays in the file although it is saved does no harm: the next start finds the task
+        // final.
         if some_are_saved && let Err(error) = self.rejections.reserve().await {
             tracing::warn!(%error, "saved rejections stay beside the store");
         }

@@ -1,8 +1,9 @@
-//! Calls that take the yes of several people: each yes is a vote, and the last one that is needed settles the task.
+//! Calls that need the approval of several people. Each approval is a vote, and the last one needed settles
+//! the task.
 //!
-//! A vote is stored, recorded and told like a change of the task. What counts is decided when a vote comes, by the
-//! policy in force then, and once more when the call is to start ([`Task::claim`]): who is no longer named counts
-//! no more.
+//! A vote is stored, recorded and reported like a change of the task. Votes are counted by the policy at that
+//! time, and once more when the call starts ([`Task::claim`]). A voter whom the policy no longer names
+//! doesn't count.
 
 use std::fmt;
 
@@ -21,23 +22,23 @@ use crate::journal::{AuditMode, ChangeReport};
 use crate::store::StoreError;
 use crate::store::tasks::{self, Transition, TransitionRequest};
 
-/// Why a yes to a call that takes several people changed nothing.
+/// Why an approval of a call that needs several people changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VoteError {
-    /// It was not given with a button on Telegram, so it is nobody's of those whose approval counts.
+    /// It came from a terminal, which has no Telegram user whose vote could count.
     #[error(
         "task {0} takes {1}. A terminal is none of these people: they approve on Telegram, each for themselves"
     )]
     NotOnTelegram(TaskId, QuorumProgress),
-    /// It is somebody else's.
+    /// The user is not among those whose vote counts.
     #[error("task {0} takes {1}; telegram user {2} is none of these people")]
     NotEligible(TaskId, QuorumProgress, u64),
-    /// The same person said so before.
+    /// The same person voted before.
     #[error("telegram user {2} approved task {0} already; it takes {1}")]
     AlreadyVoted(TaskId, QuorumProgress, u64),
 }
 
-/// What is needed, and how far it has come, in words.
+/// The required votes and the progress, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuorumProgress(String);
 
@@ -56,16 +57,16 @@ impl fmt::Display for QuorumProgress {
 }
 
 impl ApprovalQueue {
-    /// What several people must say of a tool; nothing where one is enough.
+    /// The quorums of a tool; empty if one approval is enough.
     #[must_use]
     pub fn quorums(&self, tool: &ToolId) -> Vec<Quorum> {
         self.deps.policy.load().quorums(tool).into_iter().cloned().collect()
     }
 
-    /// Whether one person can settle a task, wherever they are.
+    /// Checks that one person can settle a task from anywhere.
     ///
     /// # Errors
-    /// [`VoteError::NotOnTelegram`] where it waits for several on Telegram.
+    /// [`VoteError::NotOnTelegram`] if the task needs several people on Telegram.
     pub fn check_single_approval(&self, task: TaskId) -> Result<(), ApprovalError> {
         let task = self.find_task(task, None)?;
         let quorums = self.quorums(&task.call.tool);
@@ -75,7 +76,7 @@ impl ApprovalQueue {
         Err(VoteError::NotOnTelegram(task.id, QuorumProgress::from_votes(&quorums, &task)).into())
     }
 
-    /// Counts one person's yes. The task is approved once all that is needed is there, and waits until then.
+    /// Counts one person's vote. The task is approved once every quorum is met, and waits until then.
     pub(super) async fn cast_vote(
         &self,
         task: Task,
@@ -112,39 +113,43 @@ impl ApprovalQueue {
     }
 }
 
-/// One person's yes, to be counted.
+/// One person's vote before it is counted.
 struct VoteAttempt {
-    /// As it was read before.
+    /// The task as it was read before the transaction.
     task: Task,
     user: u64,
     button: ButtonUse,
     quorums: Vec<Quorum>,
-    /// The step that the last yes makes: the same as where one person is enough.
+    /// The transition that the last vote makes; the same as with a single approval.
     approval: TransitionRequest,
 }
 
-/// What came of it.
+/// The result of a vote.
 enum VoteOutcome {
-    /// It counts, and others are needed still.
+    /// It counts, and more votes are needed.
     Counted(Box<Task>),
-    /// It counted before.
+    /// The person had voted before.
     AlreadyVoted,
-    /// It was the last one that was needed; or the task had moved meanwhile.
+    /// It was the last vote needed, or the task had changed meanwhile.
     Transitioned(Transition),
 }
 
 impl VoteAttempt {
     fn count_vote(&self, store: &Connection) -> Result<(VoteOutcome, ChangeReport), StoreError> {
         let (id, now) = (self.task.id, self.approval.now);
-        // A vote counts only for a task that still waits and is alive, as it is in this transaction.
+        // The task was read outside this transaction: a vote counts only if it still waits and isn't overdue
+        // now.
         match tasks::expire_task(store, id, now)? {
             Transition::WrongState(TaskState::PendingApproval) => {}
             moved => return Ok(transitioned(moved, &Actor::Expiry)),
         }
+        // A repeated vote can still settle the task: the policy may have been changed so that fewer votes are
+        // enough.
         let is_new = tasks::record_vote(store, &self.task, self.user, now)?;
         let all = counting_votes(&self.quorums, &tasks::votes_of_task(store, id)?);
         if self.quorums.iter().all(|quorum| quorum.is_met(&all)) {
-            // Whose approval counts no more is not among those who approved.
+            // Voters whom the policy no longer names are removed, so they aren't reported among those who
+            // approved.
             tasks::retain_votes(store, id, &all)?;
             let stepped = tasks::transition(store, &self.approval)?;
             let voters = Actor::from_voters(all.iter().map(|vote| vote.user).collect());
@@ -159,7 +164,7 @@ impl VoteAttempt {
         Ok((VoteOutcome::Counted(Box::new(task)), account))
     }
 
-    /// What is said of a vote that is not the last one.
+    /// The record and the notice of a vote that is not the last one.
     fn vote_report(&self, task: &Task) -> ChangeReport {
         let far: Vec<String> = self
             .quorums

@@ -1,13 +1,13 @@
-//! Tells people of what only the audit of a session says: that a message was withheld there, because a private
-//! value stood in it; that it goes on without ever having greeted this daemon; that it cites a rule or grant which never
-//! was in force here. The last two are what a session looks like that another process was the daemon for.
+//! Reports events that only a session's audit shows: a withheld answer, a session that never greeted this
+//! daemon, or a rule or grant that never applied here. The last two suggest that another process posed as the
+//! session's daemon.
 //!
-//! A session that ended before it could greet is told of only where it did what it could not have done without a
-//! daemon: by a rule or grant, or against a rule or pause of this one. The rest is what a session may do alone, and a
-//! process that forged it could as well greet in the session's name.
+//! A session that ended before it could greet is reported only if it needed a daemon: it used a rule or
+//! grant, or ignored a rule or pause of this one. Other calls are possible without a daemon, and a process
+//! that forged them could just as well greet in the session's name.
 //!
-//! What the daemon withholds itself, it tells itself, at once. Alarms that were raised several times in some minutes
-//! are told from here too, together.
+//! The daemon reports its own withheld answers at once. Alarms that were raised several times within minutes
+//! are sent together from here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -22,16 +22,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
 
-/// How often the segments are looked at.
+/// How often the segments are read.
 const SCAN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long a session may make calls before it greets: longer than the pause after which one that lost the daemon
-/// looks for it again.
+/// How long a session may make calls before it greets. It is longer than the pause after which a session that
+/// lost the daemon looks for it again.
 const GREET_TIMEOUT: Duration = Duration::from_secs(90);
 /// How many segments without a greeting are watched at once.
 const MAX_UNGREETED: usize = 10_000;
 
-/// The segments in which calls ran without being asked about.
+/// By segment: the calls that ran without a question.
 type CitedSources = BTreeMap<String, Made>;
 
 /// The calls of one segment.
@@ -45,37 +45,37 @@ struct Made {
 /// A segment with calls and without a greeting.
 #[derive(Debug, Clone, Copy)]
 struct Ungreeted {
-    /// Since when it was seen, in time since boot.
+    /// When it was first seen, in time since boot.
     since: Duration,
-    /// Whether a session that has no daemon could have made all of its calls.
+    /// Whether all of its calls are possible without a daemon.
     could_be_alone: bool,
 }
 
-/// What the daemon knows of sessions.
+/// What the daemon knows about sessions.
 #[derive(Clone)]
 pub struct SessionChecks {
-    /// Whether a session said that a segment is its own.
+    /// Whether a session announced this segment as its own.
     pub is_announced: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-    /// Whether a rule or grant with this id was in force since the daemon began.
+    /// Whether a rule or grant with this id has applied since the daemon started.
     pub was_in_force: Arc<dyn Fn(u64) -> bool + Send + Sync>,
-    /// Whether a rule that denies or asks, or a pause, holds for this tool now.
+    /// Whether a rule that denies or asks, or a pause, applies to this tool now.
     pub is_restricted: Arc<dyn Fn(&ToolId) -> bool + Send + Sync>,
 }
 
-/// Follows the segments of sessions, from their present ends.
+/// Follows the segments of sessions from their present ends.
 pub struct AlarmWatcher {
     journal: Arc<Journal>,
     session_checks: SessionChecks,
     directory: PathBuf,
     ungreeted: HashMap<String, Ungreeted>,
-    /// Segments of which people were told.
+    /// Segments that were already reported.
     reported: HashSet<String>,
     /// None until the directory could be read.
     follower: Option<AuditFollower>,
 }
 
 impl AlarmWatcher {
-    /// Of the segments in `directory`.
+    /// A watcher of the segments in `directory`.
     #[must_use]
     pub fn new(journal: Arc<Journal>, known: SessionChecks, directory: &Path) -> Self {
         let (follower, directory) = (follow_segments(directory), directory.to_owned());
@@ -89,7 +89,7 @@ impl AlarmWatcher {
         }
     }
 
-    /// Looks from time to time, until `stop`. The composition root spawns it.
+    /// Scans at intervals until `stop`. The composition root spawns it.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             tokio::select! {
@@ -99,7 +99,7 @@ impl AlarmWatcher {
         }
     }
 
-    /// Tells of what was withheld since the last look.
+    /// Scans what was written since the last scan, and raises the alarms.
     pub async fn scan_segments(&mut self) {
         let (follower, directory) = (self.follower.take(), self.directory.clone());
         let journal = Arc::clone(&self.journal);
@@ -136,7 +136,7 @@ impl AlarmWatcher {
         self.journal.flush_alarms(false).await;
     }
 
-    /// Raises one alarm for all that a look finds: whoever writes many segments floods nobody.
+    /// Raises one alarm for all findings of a scan, so that many forged segments don't flood the person.
     async fn alarm_unknown_sessions(&mut self, calls: CitedSources) {
         let (mut cite, now) = (Vec::new(), self.journal.now().boot);
         for (segment, Made { sources, tools }) in calls {
@@ -150,11 +150,13 @@ impl AlarmWatcher {
                     cite.push(format!("segment {segment} cites {source}"));
                 }
             }
+            // Beyond the limit new segments aren't watched; those already watched keep their time.
             if self.ungreeted.len() < MAX_UNGREETED {
                 let first = Ungreeted { since: now, could_be_alone: true };
                 self.ungreeted.entry(segment).or_insert(first).could_be_alone &= could_be_alone;
             }
         }
+        // A greeting that comes within the timeout ends the watch without an alarm.
         self.ungreeted.retain(|segment, _| !(self.session_checks.is_announced)(segment));
         let late =
             self.ungreeted.extract_if(|_, seen| now.saturating_sub(seen.since) >= GREET_TIMEOUT).collect();
@@ -165,11 +167,11 @@ impl AlarmWatcher {
         self.raise_alarm("a session makes calls and never greeted this daemon", &strange).await;
     }
 
-    /// The segments of these but for those of a session that ended before it could greet, and that may have been alone.
+    /// Removes the segments of sessions that ended before they could greet and needed no daemon.
     async fn without_ended(&self, mut late: Vec<(String, Ungreeted)>) -> Vec<String> {
         let directory = self.directory.clone();
         let is_open = move |segment: &str| {
-            // Of what cannot be told here people are told.
+            // If that can't be determined, the segment is reported.
             audit::is_open(&directory, segment).unwrap_or(true)
         };
         let looked = tokio::task::spawn_blocking(move || {
@@ -188,7 +190,7 @@ impl AlarmWatcher {
         );
         tracing::error!("{about}");
         self.journal.raise_alarm(AlarmKind::Audit, &about).await;
-        // People are told in any case; a record that cannot be written now follows.
+        // The notice doesn't depend on the record; a record that can't be written now is written later.
         let _ = self.journal.record_act("alarm", &about, true, None).await;
     }
 

@@ -1,8 +1,8 @@
-//! Remembers how far every segment of the audit has come, so that `portero logs verify` finds what was cut
-//! off or removed (guarantee U2).
+//! Stores a checkpoint of every audit segment, so that `portero logs verify` finds a removed segment or a
+//! cut-off end (guarantee U2).
 //!
-//! What a session says of its segment is never believed: the file is followed from where it stood before, and
-//! what does not fit is kept as a problem, with a record of its own.
+//! A session's claim about its segment is never trusted. The file is followed from its last checkpoint, and a
+//! mismatch is stored as a problem and recorded.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -23,36 +23,36 @@ use tokio_util::sync::CancellationToken;
 use crate::journal::{AuditMode, ChangeReport, Journal};
 use crate::store::{StoreError, checkpoints};
 
-/// How often every segment is looked at: a session of an older release, or one that was killed, says nothing.
+/// How often every segment is read. Sessions of older releases and killed sessions report nothing.
 const SCAN_INTERVAL: Duration = Duration::from_secs(30);
-/// How long after a session left it is looked whether its process is gone.
+/// How long after a session left its process is checked.
 const EXIT_GRACE: Duration = Duration::from_millis(300);
-/// How long one look may take: the segments may be large, and drives hang.
+/// The time limit of one scan: segments may be large, and drives hang.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The heads of all segments.
+/// The checkpoints of all segments.
 #[derive(Debug)]
 pub struct AuditCheckpoints {
     journal: Arc<Journal>,
     directory: PathBuf,
-    /// Segments whose first record was read: what it says of the one that it goes on after does not change.
+    /// Segments whose first record was read. Its claim about the former segment doesn't change.
     starts_read: Mutex<HashSet<String>>,
-    /// Segments that a session of this daemon's said are its own.
+    /// Segments that a session of this daemon announced as its own.
     announced: Mutex<HashSet<String>>,
-    /// Held while calls are closed, so that none is twice.
+    /// Held while calls are closed, so that each is closed once.
     closing_calls: tokio::sync::Mutex<()>,
-    /// Whether calls may have been closed in our own segment without that being known.
+    /// Whether calls may have been closed in our own segment without a confirmed commit.
     uncertain: AtomicBool,
     session_left: Notify,
 }
 
-/// What a look at one segment found.
+/// A segment's former checkpoint, and its new one or the problem.
 type HeadChange = (SegmentCheckpoint, Result<SegmentCheckpoint, String>);
-/// Where segments ended, by their names, and which segments said so.
+/// The ends of segments by name, and the segments that stated them.
 type SegmentEnds = (HashMap<String, SegmentCheckpoint>, Vec<String>);
 
 impl AuditCheckpoints {
-    /// Of the segments in `directory`.
+    /// The checkpoints of the segments in `directory`.
     #[must_use]
     pub fn new(journal: Arc<Journal>, directory: PathBuf) -> Arc<Self> {
         Arc::new(Self {
@@ -70,13 +70,13 @@ impl AuditCheckpoints {
         &self.journal
     }
 
-    /// Where the segments are.
+    /// The directory of the segments.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Looks at every segment now and from time to time, until `stop`.
+    /// Scans every segment now and at intervals, until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         loop {
             if let Err(error) = self.scan_segments().await {
@@ -93,19 +93,20 @@ impl AuditCheckpoints {
         }
     }
 
-    /// A session left: perhaps its process is gone.
+    /// Notes that a session left, so its process may be gone.
     pub fn note_session_left(&self) {
         self.session_left.notify_one();
     }
 
-    /// Records for each call of a process that is gone, and that has no outcome, that it was interrupted: exactly
-    /// once, whenever this daemon or another is killed. Only segments that are not settled are read.
+    /// Records `interrupted` for each call without an outcome whose process is gone. Each call is recorded
+    /// exactly once, even if a daemon is killed meanwhile. Only segments that aren't settled are read.
     ///
     /// # Errors
-    /// When the audit cannot be read, or nothing could be recorded; then it is tried again with the next look.
+    /// If the audit can't be read or nothing could be recorded; the next scan tries again.
     pub async fn record_interrupted_calls(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.closing_calls.lock().await;
         let settled = self.journal.store().read(checkpoints::settled_segments)?;
+        // After a failed commit our own segment may already hold the outcomes, so it is searched as well.
         let own = self.uncertain.load(Ordering::Relaxed).then(|| self.journal.own_segment());
         let directory = self.directory.clone();
         let EndedProcesses { segments, open } =
@@ -119,6 +120,7 @@ impl AuditCheckpoints {
         }
         let at = self.journal.now().wall;
         let records: Vec<AuditRecord> = open.into_iter().map(|left| interrupted_record(left, at)).collect();
+        // Set before the change and cleared after it: if this task is dropped in between, the doubt remains.
         self.uncertain.store(true, Ordering::Relaxed);
         let closed = self.journal.change(AuditMode::Required, move |store| {
             segments.iter().try_for_each(|segment| checkpoints::mark_settled(store, segment))?;
@@ -129,7 +131,7 @@ impl AuditCheckpoints {
         Ok(())
     }
 
-    /// Every head, as far as it is known.
+    /// All known checkpoints.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -137,7 +139,7 @@ impl AuditCheckpoints {
         self.journal.store().read(checkpoints::list_checkpoints)
     }
 
-    /// Looks at every segment.
+    /// Follows every segment from its checkpoint.
     ///
     /// # Errors
     /// When the directory or the store cannot be read, or the store cannot be written.
@@ -150,7 +152,7 @@ impl AuditCheckpoints {
             let (told, read) = read_segment_ends(&directory, &names, &begun)?;
             let found: HashSet<&str> =
                 names.iter().map(String::as_str).chain(told.keys().map(String::as_str)).collect();
-            // There may be many thousands, and this is done every half minute.
+            // There may be many thousands of segments, and this runs every half minute, hence the set.
             let named: HashSet<&str> = known.iter().map(|head| head.segment.as_str()).collect();
             let fresh: Vec<SegmentCheckpoint> =
                 found.difference(&named).filter_map(|name| SegmentCheckpoint::before_first(name)).collect();
@@ -161,12 +163,13 @@ impl AuditCheckpoints {
                 let end = told.get(&head.segment);
                 follow_segment(&directory, head, end)
             });
-            // One that cannot be read is logged, and holds up none of the others.
+            // A segment that can't be read is logged and doesn't block the others.
             let seen: Vec<_> = looks.filter_map(Result::transpose).filter_map(Result::ok).collect();
             Ok::<_, StoreError>((seen, read))
         })
         .await??;
         self.store_changes(seen).await?;
+        // Only after the store holds their ends: otherwise a failure would lose what these segments state.
         self.lock_starts_read().extend(read);
         Ok(())
     }
@@ -175,16 +178,16 @@ impl AuditCheckpoints {
         lock(&self.starts_read)
     }
 
-    /// Whether a session of this daemon's said that this segment is its own.
+    /// Whether a session of this daemon announced this segment as its own.
     #[must_use]
     pub fn is_announced(&self, segment: &str) -> bool {
         lock(&self.announced).contains(segment)
     }
 
-    /// A process says how far its segment has come. From its first word on the segment is missed when it is gone.
+    /// Accepts a process's checkpoint of its segment. From the first one on, a missing segment is noticed.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when that is no segment's name, and when the store or the file fails.
+    /// [`StoreError::Refused`] if the name isn't that of a segment; otherwise if the store or the file fails.
     pub async fn accept_checkpoint(&self, told: SegmentCheckpoint) -> Result<(), StoreError> {
         let first = SegmentCheckpoint::before_first(&told.segment)
             .ok_or_else(|| StoreError::Refused("that is no name of an audit segment".to_owned()))?;
@@ -201,7 +204,7 @@ impl AuditCheckpoints {
         self.store_changes(seen.await??.into_iter().collect()).await
     }
 
-    /// What somebody else found wrong with segments.
+    /// Stores problems that another check found.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -257,7 +260,7 @@ fn interrupted_record(left: UnfinishedCall, at: jiff::Timestamp) -> AuditRecord 
     AuditRecord { at, session, principal, event: AuditEvent::Interrupted { segment, call, tool, task } }
 }
 
-/// Where segments ended, as those say that go on after them, and which were read for that.
+/// The ends of segments as their successors state them, and the segments that were read for it.
 fn read_segment_ends(
     directory: &Path,
     names: &[String],
@@ -276,7 +279,7 @@ fn read_segment_ends(
             }
         };
         read.push(name.clone());
-        // Where the disk failed the end may be lost.
+        // After a disk fault the end of the former segment may be missing, so its stated end isn't used.
         if let Some(former) = former.filter(|former| !former.fault) {
             told.insert(former.name.clone(), former.checkpoint());
         }
@@ -284,7 +287,7 @@ fn read_segment_ends(
     Ok((told, read))
 }
 
-/// What became of a segment; none when nothing did.
+/// Advances a segment's checkpoint; none if nothing changed.
 fn follow_segment(
     directory: &Path,
     head: SegmentCheckpoint,

@@ -1,10 +1,10 @@
-//! Lets the first of its kind through and gathers those that follow within a while, so that whoever makes a thing
-//! come again and again floods nobody, and nothing is lost: what was gathered comes after, as one.
+//! Passes the first item of each kind and gathers those that follow within a window. So repeated events don't
+//! flood a person and none is lost: the gathered ones come later as one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Gathers things `T` of kinds `K`. Times are since boot, so that no clock that is set matters.
+/// Gathers items `T` of kinds `K`. Times are since boot, so setting the wall clock has no effect.
 #[derive(Debug)]
 pub struct Debouncer<K, T> {
     window: Duration,
@@ -13,20 +13,19 @@ pub struct Debouncer<K, T> {
 
 #[derive(Debug)]
 struct DebouncedKind<T> {
-    /// When one was let through.
+    /// When the last item passed, which is when the window began.
     since: Duration,
     gathered: Option<T>,
 }
 
 impl<K: Ord + Clone, T> Debouncer<K, T> {
-    /// One that gathers for so long.
+    /// A debouncer with this window.
     #[must_use]
     pub const fn new(lasts: Duration) -> Self {
         Self { window: lasts, kinds: BTreeMap::new() }
     }
 
-    /// A thing came. It is given back, together with what was gathered, where it goes through; else it is joined to
-    /// what was gathered.
+    /// Adds an item. Returns it, joined with the gathered ones, if the window is over; otherwise gathers it.
     pub fn admit(&mut self, kind: K, thing: T, now: Duration, join: impl FnOnce(&mut T, T)) -> Option<T> {
         let lasts = self.window;
         let Some(known) = self.kinds.get_mut(&kind) else {
@@ -40,6 +39,9 @@ impl<K: Ord + Clone, T> Debouncer<K, T> {
             }
             None => thing,
         };
+        // The window is measured from the last item that passed, not from the last one gathered: a steady
+        // stream
+        // therefore passes once per window, and can't hold itself back for ever.
         if now.saturating_sub(known.since) < lasts {
             known.gathered = Some(gathered);
             return None;
@@ -48,25 +50,27 @@ impl<K: Ord + Clone, T> Debouncer<K, T> {
         Some(gathered)
     }
 
-    /// What was gathered for long enough. Another while begins with it.
+    /// Removes and returns everything whose window is over. A new window begins for it.
     pub fn take_due(&mut self, now: Duration) -> Vec<(K, T)> {
         let lasts = self.window;
+        // A kind that had no repetition within its window is forgotten, so the map stays as small as the
+        // recent kinds.
         self.kinds.retain(|_, kind| kind.gathered.is_some() || now.saturating_sub(kind.since) < lasts);
         self.take_where(now, |since| now.saturating_sub(since) >= lasts)
     }
 
-    /// All that was gathered.
+    /// Removes and returns everything that was gathered.
     pub fn take_all(&mut self, now: Duration) -> Vec<(K, T)> {
         self.take_where(now, |_| true)
     }
 
-    /// Whether something is gathered.
+    /// Whether anything is gathered.
     #[must_use]
     pub fn has_gathered(&self) -> bool {
         self.kinds.values().any(|kind| kind.gathered.is_some())
     }
 
-    /// How many kinds came lately.
+    /// The number of recent kinds.
     #[must_use]
     pub fn kind_count(&self) -> usize {
         self.kinds.len()

@@ -1,4 +1,4 @@
-//! Notices on their way into the store, and those that could not be written yet.
+//! Notices on their way into the store, and notices that could not be written yet.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -13,11 +13,11 @@ use super::AuditMode;
 use crate::store::StoreError;
 use crate::store::outbox::{self, OutboxLimits};
 
-/// How many notices may wait for a disk that is full. The notice of a new task never waits: without it the task is not
-/// opened.
+/// How many notices may wait while the disk is full. The notice of a new task never waits: without it the
+/// task isn't opened.
 const MAX_LATE_NOTICES: usize = 4096;
 
-/// The notices that wait for the disk, and the signals for those who read the outbox.
+/// The notices that wait for the disk, and the signals for readers of the outbox.
 #[derive(Debug)]
 pub(super) struct NoticeQueue {
     late: Mutex<VecDeque<Notice>>,
@@ -47,7 +47,7 @@ impl NoticeQueue {
     /// Keeps notices until they can be written.
     pub(super) fn keep_late(&self, notices: impl IntoIterator<Item = Notice>) {
         let mut late = lock(&self.late);
-        // The oldest go first: of what a person must know, the present counts most.
+        // The oldest are dropped first: a person needs the present state most.
         late.extend(notices);
         while late.len() > MAX_LATE_NOTICES {
             late.pop_front();
@@ -58,26 +58,26 @@ impl NoticeQueue {
         }
     }
 
-    /// Takes all that wait, to write them or to keep them again.
+    /// Takes all waiting notices, to write them or put them back.
     pub(super) fn take_late(&self) -> Vec<Notice> {
         lock(&self.late).drain(..).collect()
     }
 
-    /// The notices of one change that is about to be tried.
+    /// Begins an attempt to store the notices of one change.
     pub(super) fn begin_attempt(self: &Arc<Self>, weight: AuditMode, at: Timestamp) -> Arc<NoticeAttempt> {
         Arc::new(NoticeAttempt { notices: Arc::clone(self), weight, at, late: Mutex::default() })
     }
 }
 
-/// What became of notices in a transaction.
+/// How the notices of a transaction fared.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum PutState {
-    /// There were none.
+    /// There were no notices.
     #[default]
     Nothing,
-    /// They are in it.
+    /// The transaction holds them.
     Stored,
-    /// They could not be put into it.
+    /// They could not be put into the transaction.
     Failed,
 }
 
@@ -91,18 +91,20 @@ pub(super) struct NoticeAttempt {
 
 #[derive(Default)]
 struct AttemptNotices {
-    /// They came before this change, and are in its transaction now.
+    /// Late notices from before this change, now in its transaction.
     earlier: Vec<Notice>,
-    /// This change's own, where none of them could be put into its transaction.
+    /// This change's own notices, if they could not be put into its transaction.
     own: Vec<Notice>,
-    /// What became of all of them in it.
+    /// How all of them fared.
     put: PutState,
 }
 
 impl NoticeAttempt {
-    /// Puts what is late and then `own` into the transaction. A restrictive change goes on even where that fails.
+    /// Puts the late notices and then `own` into the transaction. A narrowing change continues even if that
+    /// fails.
     pub(super) fn put_notices(&self, connection: &Connection, own: Vec<Notice>) -> Result<(), StoreError> {
-        // Taken from the queue only for as long as this transaction lasts: `finish` puts back what did not stay.
+        // The queue gives them up only during this transaction: `finish` puts back those that weren't
+        // committed.
         let earlier = self.notices.take_late();
         let all: Vec<Notice> = earlier.iter().chain(&own).cloned().collect();
         let put = put_in_outbox(connection, &all, self.at);
@@ -119,8 +121,8 @@ impl NoticeAttempt {
         }
     }
 
-    /// To be called once it is known whether the transaction stays. What is not in the store waits for the next
-    /// one; only the change's own notices go with a change that was undone.
+    /// Must be called once the transaction's result is known. Notices that weren't stored wait for the next
+    /// transaction; only the own notices of a rolled-back change are dropped.
     pub(super) fn finish(&self, stays: bool) {
         let AttemptNotices { earlier, own, put } = std::mem::take(&mut *lock(&self.late));
         match (stays, put) {

@@ -1,22 +1,24 @@
-//! The outbox: what a person must be told, kept until every channel has told it.
+//! The outbox: notices, kept until every channel has delivered them.
 //!
-//! A notice is stored in the same transaction as the change that it tells of, by
-//! [`Journal::change`](crate::journal::Journal). From there a channel takes it at least once: whatever was not
-//! acknowledged when the daemon was killed comes again. So a channel works like this, and must bear to be told
+//! A notice is stored in the same transaction as its change, by [`Journal::change`](crate::journal::Journal).
+//! Channels get it at least once: an entry that wasn't acknowledged when the daemon was killed comes again.
+//! So a channel must tolerate repetitions and works like this:
 //! the same twice:
 //!
 //! ```text
-//! outbox.register_channel("telegram")      once it may tell (paired); what is open comes first
+//! outbox.register_channel("telegram")      once it is paired; open tasks come first
 //! loop {
-//!     for entry in outbox.next_entries("telegram") { tell it }
+//!     for entry in outbox.next_entries("telegram") { deliver it }
 //!     outbox.acknowledge("telegram", the last one's seq)
 //!     if there was none { outbox.subscribe().changed() }
 //! }
 //! ```
 //!
-//! The order is that of the changes. A notice tells that a task *came* into a state; a channel reads the task as
-//! it is now and shows that. When more than 100 000 notices wait, only the last one of each task is kept; what
-//! waits longer than thirty days goes too. Nothing of that takes away a notice about an open task, and where
+//! Entries keep the order of the changes. A notice says that a task *came* into a state; a channel reads the
+//! task and shows its present state.
+//! Beyond 100 000 waiting notices only the last one of each task is kept, and notices older than thirty days
+//! are removed. A notice about an open task is never removed, and an alarm replaces any others that were
+//! lost.
 //! anything untold had to go, an alarm stands in its place.
 
 use std::sync::Arc;
@@ -33,32 +35,32 @@ pub use crate::store::outbox::NoticesAfter;
 use crate::store::outbox::{self as kept, OutboxLimits};
 use crate::store::{Durability, StoreError};
 
-/// How many notices one look gives.
+/// The most entries that one call returns.
 pub const MAX_BATCH: u32 = 100;
-/// How often what is too old is looked for.
+/// How often old notices are removed.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
-/// How long to wait before writing again what could not be written.
+/// How long to wait before retrying a failed write.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// For how long `portero status` shows an alarm, and how many.
+/// How long `portero status` shows an alarm, and how many it shows.
 const SHOWN_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 const MAX_SHOWN_ALARMS: u32 = 5;
 
-/// What people are to be told.
+/// The notices for people.
 #[derive(Debug)]
 pub struct Outbox {
     journal: Arc<Journal>,
 }
 
 impl Outbox {
-    /// On this journal.
+    /// The outbox of this journal.
     #[must_use]
     pub fn new(journal: Arc<Journal>) -> Arc<Self> {
         Arc::new(Self { journal })
     }
 
-    /// Takes a channel in, under a name that it keeps, and tells whether it is new. From then on every notice
-    /// waits for it. A new one is first told of every task that is open now; of what was before, nothing.
+    /// Registers a channel under a stable name, and returns whether it is new. From then on every notice
+    /// waits for it. A new channel first gets every open task, and nothing older.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -67,7 +69,8 @@ impl Outbox {
         self.write_store(move |connection| kept::register_channel(connection, &name, now)).await
     }
 
-    /// Lets a channel go, as when it is unpaired; nothing waits for it any more. Tells whether there was one.
+    /// Unregisters a channel, as after unpairing; no notice waits for it any more. Returns whether it was
+    /// registered.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -76,11 +79,11 @@ impl Outbox {
         self.write_store(move |connection| kept::unregister_channel(connection, &name)).await
     }
 
-    /// What a channel has to tell next, in order, at most [`MAX_BATCH`]; empty when it has told everything. The
-    /// same comes again until it is acknowledged.
+    /// The next entries for a channel in order, at most [`MAX_BATCH`]; empty if it has delivered all. The
+    /// same entries come again until they are acknowledged.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when there is no such channel, else when the store cannot be read.
+    /// [`StoreError::Refused`] if there is no such channel; otherwise if the store can't be read.
     pub fn next_entries(&self, channel: &str) -> Result<Vec<NoticeEntry>, StoreError> {
         let named = channel.to_owned();
         let next =
@@ -88,26 +91,27 @@ impl Outbox {
         Ok(self.conceal_entries(next.ok_or_else(|| missing_channel(channel))?))
     }
 
-    /// A channel has told everything up to and including the notice `upto`. An earlier place changes nothing.
+    /// Acknowledges every notice up to and including `upto`. An earlier position changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when there is no such channel, else when the store cannot be written.
+    /// [`StoreError::Refused`] if there is no such channel; otherwise if the store can't be written.
     pub async fn acknowledge(&self, channel: &str, upto: u64) -> Result<(), StoreError> {
         let name = channel.to_owned();
-        // Where this is lost with the machine's power, the same is told again.
+        // Unsynced: if a power failure loses this, the notices are only delivered twice.
         let acknowledge =
             move |connection: &rusqlite::Connection| kept::acknowledge_upto(connection, &name, upto);
         let found = self.journal.store().write(Durability::Unsynced, acknowledge).await?;
         if found { Ok(()) } else { Err(missing_channel(channel)) }
     }
 
-    /// Changes whenever there is something new. Take it before [`Outbox::next_entries`], so that nothing falls between.
+    /// Changes whenever there is a new notice. Subscribe before [`Outbox::next_entries`], so that no notice
+    /// falls between the two.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.journal.subscribe_notices()
     }
 
-    /// The place of the last notice, for those who only watch and keep their place themselves.
+    /// The position of the last notice, for watchers that keep their own position.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -115,7 +119,7 @@ impl Outbox {
         self.journal.store().read(kept::last_seq)
     }
 
-    /// What came after `place` for everyone, at most [`MAX_BATCH`].
+    /// The notices after `place`, for all channels, at most [`MAX_BATCH`].
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -130,7 +134,7 @@ impl Outbox {
         }
     }
 
-    /// The latest alarms of the last days, the newest first, whether they were told or not.
+    /// The latest alarms of the last days, the newest first, whether delivered or not.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -151,8 +155,7 @@ impl Outbox {
         Ok(alarms.collect())
     }
 
-    /// Writes what could not be written, and removes what is told or too old, until `stop`. The composition
-    /// root spawns it.
+    /// Writes late notices and removes delivered or old ones, until `stop`. The composition root spawns it.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let keeping = async {
             loop {
@@ -161,14 +164,14 @@ impl Outbox {
                     tokio::time::sleep(RETRY_INTERVAL).await;
                     continue;
                 }
-                // A late notice or the passing of time: both are reasons to look again.
+                // Either a late notice or the end of the interval is a reason to run again.
                 let _ = tokio::time::timeout(PRUNE_INTERVAL, self.journal.wait_for_late_notice()).await;
             }
         };
         stop.run_until_cancelled(keeping).await;
     }
 
-    /// Concealed by the rules of today, which may know values that those of the day did not.
+    /// Conceals entries by today's rules, which may know more values than those of the day they were stored.
     fn conceal_entries(&self, mut entries: Vec<NoticeEntry>) -> Vec<NoticeEntry> {
         for entry in &mut entries {
             match &mut entry.notice {

@@ -1,9 +1,9 @@
-//! What is done for the audit once in a while: what is older than it is kept is removed, and everything is
-//! verified from the first line to the last.
+//! The periodic care of the audit: segments past their retention are removed, and all segments are verified
+//! from the first line to the last.
 //!
-//! Nobody else removes a segment. One that a process writes to stays, and so does one that is not whole. The
-//! mark in the store and the record come first, the file goes after: what is gone without a mark was removed by
-//! somebody else (guarantee U2).
+//! Only this module removes segments. Segments in use and damaged ones stay. The mark in the store and the
+//! record come before the removal of the file, so a missing file without a mark was removed by another
+//! program (guarantee U2).
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,18 +21,18 @@ use crate::journal::checkpoints::AuditCheckpoints;
 use crate::journal::{AuditMode, Journal};
 use crate::store::{StoreError, checkpoints};
 
-/// How often it is looked whether something is due.
+/// How often due work is looked for.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
-/// How often everything is verified.
+/// How often all segments are verified.
 const VERIFY_INTERVAL: Duration = Duration::from_secs(24 * 3600);
-/// How long the wall clock must have gone as it should before an age is believed.
+/// How long the wall clock must have agreed with the boot clock before an age counts.
 const MIN_CLOCK_AGREEMENT: Duration = Duration::from_secs(3600);
-/// How far the wall clock may go off between two looks.
+/// How far the two clocks may diverge between two checks.
 const MAX_CLOCK_DRIFT: SignedDuration = SignedDuration::from_mins(5);
 /// How many segments are removed at a time.
 const MAX_REMOVED_SEGMENTS: usize = 64;
 
-/// Looks after the audit.
+/// Verifies and prunes the audit.
 #[derive(Debug)]
 pub struct AuditRetention {
     journal: Arc<Journal>,
@@ -48,7 +48,7 @@ struct RetentionState {
     verified: Option<Moment>,
 }
 
-/// Since when the wall clock and the boot clock have gone alike.
+/// Since when the wall clock and the boot clock have advanced alike.
 #[derive(Debug, Clone, Copy)]
 struct ClockAgreement {
     since: Moment,
@@ -56,14 +56,14 @@ struct ClockAgreement {
 }
 
 impl AuditRetention {
-    /// Of those segments whose heads these are.
+    /// The retention of the segments that `heads` knows.
     #[must_use]
     pub fn new(heads: Arc<AuditCheckpoints>, config: Arc<ArcSwap<Config>>) -> Arc<Self> {
         let (journal, directory) = (Arc::clone(heads.journal()), heads.directory().to_owned());
         Arc::new(Self { journal, heads, directory, config, state: Mutex::default() })
     }
 
-    /// Does what is due, from time to time, until `stop`.
+    /// Does due work at intervals, until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         loop {
             tokio::select! {
@@ -76,13 +76,13 @@ impl AuditRetention {
         }
     }
 
-    /// When everything was last verified, if it was since the daemon started.
+    /// The time of the last verification since the daemon started.
     #[must_use]
     pub fn last_verified(&self) -> Option<Timestamp> {
         self.lock_state().verified.map(|at| at.wall)
     }
 
-    /// Does what is due.
+    /// Does the work that is due.
     ///
     /// # Errors
     /// When the audit or the store fails.
@@ -98,13 +98,16 @@ impl AuditRetention {
         if due {
             self.verify_segments(now).await?;
         }
+        // A wall clock that was just set forward would make every segment look old. So the age counts only
+        // after an
+        // hour in which both clocks agreed.
         if now.boot.saturating_sub(steady.since.boot) >= MIN_CLOCK_AGREEMENT {
             self.remove_old_segments(now).await?;
         }
         Ok(())
     }
 
-    /// Follows every chain from its first line. What does not hold raises the alarm.
+    /// Verifies every chain from its first line. A broken one raises the alarm.
     async fn verify_segments(&self, now: Moment) -> Result<(), StoreError> {
         self.heads.scan_segments().await?;
         let (known, directory) = (self.heads.list_checkpoints()?, self.directory.clone());
@@ -126,9 +129,9 @@ impl AuditRetention {
         Ok(())
     }
 
-    /// Removes what is older than the audit is kept.
+    /// Removes the segments past their retention.
     async fn remove_old_segments(&self, now: Moment) -> Result<(), StoreError> {
-        // What a daemon marked that was killed before it removed the file.
+        // Files that a former daemon had marked but not removed when it was killed.
         let marked =
             |head: &&SegmentCheckpoint| head.removed.is_some() && self.directory.join(&head.segment).exists();
         let left: Vec<String> =
@@ -146,7 +149,7 @@ impl AuditRetention {
         Ok(())
     }
 
-    /// Whole segments, to which nobody writes and in which nothing is newer than `edge`; the oldest first.
+    /// The intact segments that are not in use and have no record newer than `edge`, the oldest first.
     async fn segments_older_than(
         &self,
         edge: Timestamp,
@@ -180,7 +183,7 @@ impl AuditRetention {
         Ok(old)
     }
 
-    /// Says in store and audit that these are removed, and gives their names.
+    /// Marks these segments as removed in store and audit, and returns their names.
     async fn mark_removed(
         &self,
         old: Vec<(SegmentCheckpoint, Timestamp)>,
@@ -222,7 +225,7 @@ impl ClockAgreement {
     }
 }
 
-/// Works on all of the audit, which may take minutes: so without the time limit of
+/// Runs work on the whole audit, which may take minutes. So it has no time limit, unlike
 /// [`portero::files::read_off_thread`].
 async fn run_off_thread<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,

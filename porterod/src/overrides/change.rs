@@ -1,4 +1,4 @@
-//! How a change comes into force. A restrictive one is in force at once and saved after; an elevating one is saved
+//! How a change is applied. A narrowing change applies at once and is saved after; a widening one is saved
 //! first.
 
 use std::sync::{Arc, Mutex};
@@ -21,11 +21,11 @@ use crate::journal::{AuditMode, ChangeReport, Journal};
 use crate::store::overrides::{self, OverridesRecord};
 use crate::store::{SAVE_TIMEOUT, StoreError};
 
-/// How long to wait before writing again what could not be written.
+/// How long to wait before retrying a failed write.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl OverrideStore {
-    /// Writes again what could not be written, until `stop`. The composition root spawns and joins it.
+    /// Retries failed saves until `stop`. The composition root spawns and joins it.
     pub async fn run_saver(self: Arc<Self>, stop: CancellationToken) {
         let kept = async {
             loop {
@@ -40,17 +40,19 @@ impl OverrideStore {
         self.saving.wait().await;
     }
 
-    /// Writes what is in force to store and file if that is still to be done, and tells whether it is done.
+    /// Saves the current overrides to store and file if needed, and returns whether they are saved.
     pub async fn retry_save(&self) -> bool {
         let state = self.state.lock().await;
         if self.is_saved(&state) {
             return true;
         }
         if !self.saving.is_empty() {
-            // One that was not waited for is still under way.
+            // A save that wasn't waited for is still running.
             return false;
         }
         let stored = self.lock_saved().overrides.epoch;
+        // The store is up to date, so only the file is missing. Without this branch each retry would raise
+        // the epoch.
         if stored >= state.kept.overrides.epoch {
             drop(state);
             return self.write_offline_denies(FormerFile::Keep).await.is_ok();
@@ -61,7 +63,7 @@ impl OverrideStore {
         self.apply_narrowing(state, next, record).await.is_ok()
     }
 
-    /// Puts a restrictive change in force, then saves it if that is possible.
+    /// Applies a narrowing change, then saves it if possible.
     pub(super) async fn apply_narrowing(
         &self,
         state: MutexGuard<'_, OverrideState>,
@@ -71,7 +73,7 @@ impl OverrideStore {
         self.apply_narrowing_with(state, next, record, None, FormerFile::Remove).await
     }
 
-    /// The same, by a step of a button that is used up in the same transaction.
+    /// As `apply_narrowing`; a button is used up in the same transaction.
     pub(super) async fn apply_narrowing_with(
         &self,
         mut state: MutexGuard<'_, OverrideState>,
@@ -81,14 +83,14 @@ impl OverrideStore {
         former: FormerFile,
     ) -> Result<(), OverridesError> {
         if self.is_elevating() {
-            // An elevation that is being saved has the next epoch already. This change skips it, so that of the two
-            // the restrictive one is the later, in whatever order they reach the store.
+            // A widening change that is being saved already has the next epoch. This change skips that one,
+            // so it stays the later of the two in whichever order they reach the store.
             next.overrides.epoch += 1;
         }
         let epoch = next.overrides.epoch;
         self.put_in_force(&next);
         state.kept = next.clone();
-        // Not held while saving: the next deny must be in force at once too, however long this one takes.
+        // Released before saving: the next deny must apply at once, however long this save takes.
         drop(state);
         let saving = self.saving.spawn(self.make_saver().save_change(
             AuditMode::BestEffort,
@@ -99,17 +101,18 @@ impl OverrideStore {
         ));
         let saved = tokio::select! {
             saved = saving => saved.map_err(|error| StoreError::Failed(error.to_string())).flatten(),
-            // It goes on all the same, and `retry_save` sees what came of it.
+            // The save continues in the background, and `retry_save` finds its result.
             stuck = self.deps.journal.store().wait_until_stuck() => Err(stuck),
         };
         let saved = saved.map_err(|error| error.to_string());
-        // The file comes after the store: one that is ahead says at the next start that the store lost something.
+        // The file is written after the store. A file that is ahead therefore shows at the next start that
+        // the store lost a write.
         let written = self.write_offline_denies(former).await;
         let Err(problem) = saved.and(written) else { return Ok(()) };
         let is_first = {
             let mut stored = self.lock_saved();
             if stored.has_epoch(epoch) {
-                // It came to its end just now, or with a later one.
+                // The save finished just now, or a later one contained this change.
                 return Ok(());
             }
             std::mem::replace(&mut stored.problem, problem.clone()).is_empty()
@@ -122,16 +125,16 @@ impl OverrideStore {
                  lost if the daemon ends now, so look at the disk first"
             );
             let journal = Arc::clone(&self.deps.journal);
-            // It waits for the same disk, and the person's answer does not.
+            // The alarm waits for the same disk, so the person's answer doesn't wait for it.
             self.saving.spawn(async move { journal.raise_alarm(AlarmKind::Store, &about).await });
         }
         Err(OverridesError::NotSaved(problem))
     }
 
-    /// Saves an elevation, together with the step of the button that confirmed it, then puts it in force. It is
-    /// refused where anything was restricted while it was being saved: the restriction wins. Locks: `elevating` is
-    /// held throughout and was taken before `state`, which is released while the disk works, so that a deny never
-    /// waits for it.
+    /// Saves a widening change together with the use of its button, then applies it. It is refused if a
+    /// narrowing change came during the save: the restriction wins.
+    /// Locks: `elevating` is held throughout and was taken before `state`. `state` is released during the
+    /// write, so that a deny never waits for it.
     pub(super) async fn apply_elevation(
         &self,
         widening: MutexGuard<'_, ()>,
@@ -141,7 +144,7 @@ impl OverrideStore {
         consumes: Option<ButtonUse>,
     ) -> Result<(), OverridesError> {
         let base = state.kept.overrides.epoch;
-        // A rule that is made meanwhile must not get the same id.
+        // A rule made during the save must not get the same id.
         state.kept.next_id = next.next_id;
         drop(state);
         let unless = (Arc::clone(&self.deps.policy), base);
@@ -150,7 +153,7 @@ impl OverrideStore {
             .await?;
         let mut state = self.state.lock().await;
         if state.kept.overrides.epoch != base {
-            // The restriction that came between has a later epoch, and is saved over what was just saved.
+            // The narrowing change has a later epoch, and its save replaces this one.
             return Err(overtaken_error().into());
         }
         self.put_in_force(&next);
@@ -177,7 +180,7 @@ impl OverrideStore {
         }
     }
 
-    /// The present state, one epoch on and without expired grants: what a change begins with.
+    /// A copy of the present state with the next epoch and without expired grants: the start of every change.
     pub(super) fn begin_change(&self, state: &OverrideState) -> OverridesRecord {
         let mut next = state.kept.clone();
         next.overrides.epoch += 1;
@@ -186,23 +189,27 @@ impl OverrideStore {
         next
     }
 
-    /// Puts rules and grants in force in this process, and wakes those who tell the sessions.
+    /// Applies rules and grants in this process, and wakes the tasks that tell the sessions.
     pub(super) fn put_in_force(&self, kept: &OverridesRecord) {
         let Overrides { rules, grants, .. } = &kept.overrides;
         let ids = rules.iter().map(|rule| rule.id).chain(grants.iter().map(|grant| grant.id));
-        // Before a session can go by it, and so cite it.
+        // Before the policy changes, because a session may then use the rule and cite it.
         lock(&self.ever_in_force).extend(ids);
         self.deps.policy.rcu(|policy| policy.with_overrides(kept.overrides.clone()));
         self.epoch.send_replace(kept.overrides.epoch);
     }
 
-    /// Writes what is denied now to the file. A disk that hangs is not waited for: the writing goes on all the same.
+    /// Writes the current denies to the file. A hanging disk isn't waited for; the write continues in the
+    /// background.
     pub(super) async fn write_offline_denies(&self, former: FormerFile) -> Result<(), String> {
         let (file, policy) = (Arc::clone(&self.denies_file_order), Arc::clone(&self.deps.policy));
         let (path, stored) = (self.deps.offline_denies.clone(), Arc::clone(&self.saved));
         let writing = self.saving.spawn(async move {
             let in_order = file.lock_owned().await;
             let writing = tokio::task::spawn_blocking(move || {
+                // The lock moves into the blocking thread: it stays held while the disk hangs, even if this
+                // task is dropped.
+                // The policy is read under the lock, so the last write always has the newest denies.
                 let _in_order = in_order;
                 let standing = policy.load().overrides().restrictive_only();
                 let written = offline_denies::write(&path, &standing).inspect_err(|_| {
@@ -229,7 +236,7 @@ impl OverrideStore {
         written.map_err(|problem| format!("the file of denies could not be written: {problem}"))
     }
 
-    /// The store is behind the file of denies: only what narrows stays, of both.
+    /// Recovers from a store that is behind the file of denies: of both, only what narrows is kept.
     pub(super) async fn recover_from_file(
         &self,
         store: OverridesRecord,
@@ -253,17 +260,18 @@ impl OverrideStore {
             true,
             None,
         );
-        // The file there is the only one that holds all of this.
+        // The present file is the only copy of all of this, so a failed write must not remove it.
         self.apply_narrowing_with(self.state.lock().await, next, record, None, FormerFile::Keep).await
     }
 }
 
-/// What becomes of the former file of denies where it cannot be written anew.
+/// What happens to the former file of denies if it can't be rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FormerFile {
-    /// It lacks what narrows: rather no file, by which nothing is allowed without the daemon.
+    /// It lacks a narrowing change, so it is removed: without a file and without the daemon nothing is
+    /// allowed.
     Remove,
-    /// It denies as much as what is to be written, or more.
+    /// It denies as much as the new content, or more.
     Keep,
 }
 
@@ -283,9 +291,9 @@ struct OverrideSaver {
 }
 
 impl OverrideSaver {
-    /// Notices tell how the saved overrides differ from those saved before. `unless` refuses the change where that
-    /// policy is no longer of that epoch: checked within the transaction, so that nothing comes between the check
-    /// and the save.
+    /// Saves the overrides with notices about the differences from the last saved ones. `unless` refuses the
+    /// change if that policy's epoch has changed. The check is inside the transaction, so no change can come
+    /// between check and save.
     async fn save_change(
         self,
         weight: AuditMode,
@@ -297,7 +305,7 @@ impl OverrideSaver {
         let Self { journal, boot, now, stored } = self;
         let (telling, saved) = (Arc::clone(&journal), kept.overrides.clone());
         let saving = journal.change_and_notify(weight, move |connection| {
-            // Rules that cannot be read are replaced as a whole: there is nothing to compare them with.
+            // Unreadable rules are replaced as a whole, because there is nothing to compare with.
             let before = overrides::load_overrides(connection).unwrap_or_else(|_| kept.clone());
             if unless.as_ref().is_some_and(|(policy, base)| policy.load().overrides().epoch != *base) {
                 return Err(overtaken_error());
@@ -308,7 +316,7 @@ impl OverrideSaver {
                 crate::crash::crash_at("button used");
             }
             if before.overrides.epoch > kept.overrides.epoch {
-                // A later one was saved before, and holds all of it.
+                // A later change was saved first, and contains this one.
                 return Ok(((), ChangeReport::from(vec![record.clone()])));
             }
             overrides::save_overrides(connection, &kept)?;
@@ -330,8 +338,8 @@ impl OverrideSaver {
     }
 }
 
-/// What people are told of a change: every difference, what ended first. A grant that is gone has expired unless it
-/// is still `live`; of one that was used up, people were told when its last use was consumed.
+/// The notices of a change: one for each difference, endings first. A missing grant has expired unless it is
+/// still `live`; a used-up grant was already reported with its last use.
 fn notices_between(
     before: &Overrides,
     after: &Overrides,

@@ -10,19 +10,19 @@ use portero::policy::{Grant, GrantLimits};
 use super::{OverrideStore, OverridesError, check_covers, next_id};
 use crate::auth::passphrase::Authorization;
 
-/// What a person wants to grant.
+/// A person's request for a grant.
 #[derive(Debug, Clone)]
 pub struct GrantRequest {
-    /// What it is about.
+    /// The tools that it covers.
     pub pattern: Pattern,
-    /// How long.
+    /// How long it lasts.
     pub duration: Duration,
-    /// For whom, and how often.
+    /// Sessions, projects or uses that limit it.
     pub limits: GrantLimits,
 }
 
 impl GrantRequest {
-    /// What a person confirms.
+    /// The act that a person confirms.
     #[must_use]
     pub fn act(&self) -> Act {
         Act::grant(&self.pattern, self.duration, &self.limits)
@@ -30,8 +30,8 @@ impl GrantRequest {
 }
 
 impl OverrideStore {
-    /// Grants for a while, `most` at the most, from now on; by a tap, from when that was first taken up, also where a
-    /// crash came in between. Widens.
+    /// Makes a grant that lasts at most `most`. A grant by a button starts when the button was first pressed,
+    /// even if a crash came in between. Widens.
     ///
     /// # Errors
     /// [`OverridesError::InvalidDuration`], [`OverridesError::GrantOver`], or when it could not be recorded and stored.
@@ -68,12 +68,12 @@ impl OverrideStore {
         Ok(grant)
     }
 
-    /// Ends grants, all where `ids` is none, and tells how many it ended. One that was over a moment before keeps
-    /// no other in force. Narrows.
+    /// Ends these grants, or all if `ids` is none, and returns their number. An id that is no longer there
+    /// doesn't block the others. Narrows.
     ///
     /// # Errors
-    /// [`OverridesError::NotFound`] when none of them is there, or [`OverridesError::NotSaved`] when it is in force but not
-    /// on disk.
+    /// [`OverridesError::NotFound`] if none of them exists, or [`OverridesError::NotSaved`] if the change
+    /// applies but isn't on disk.
     pub async fn revoke_grants(&self, ids: Option<&[u64]>, process: &Actor) -> Result<u64, OverridesError> {
         let state = self.state.lock().await;
         let mut next = self.begin_change(&state);
@@ -98,10 +98,10 @@ impl OverrideStore {
         Ok(ended)
     }
 
-    /// Puts grants away that hold no more, and tells whether there were any.
+    /// Removes expired grants, and returns whether there were any.
     ///
     /// # Errors
-    /// [`OverridesError::NotSaved`] when that could not be written yet.
+    /// [`OverridesError::NotSaved`] if that could not be written yet.
     pub async fn expire_grants(&self) -> Result<bool, OverridesError> {
         let state = self.state.lock().await;
         let now = self.deps.clock.now();
@@ -116,11 +116,12 @@ impl OverrideStore {
         Ok(true)
     }
 
-    /// How long the grant that ends first still holds, at most; none where there is no grant.
+    /// The longest time until the next grant expires; none if there is no grant.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Duration> {
         let now = self.deps.clock.now();
         let left = |grant: &Grant| {
+            // Whichever clock advanced further counts, so setting the wall clock back can't prolong a grant.
             let passed =
                 Duration::try_from(now.wall.duration_since(grant.made.wall)).unwrap_or(Duration::MAX);
             let passed = passed.max(now.boot.saturating_sub(grant.made.boot));
@@ -130,7 +131,7 @@ impl OverrideStore {
     }
 }
 
-/// A grant in the words of the audit.
+/// A grant as the audit describes it.
 fn describe_grant(grant: &Grant) -> String {
     let limits = match grant.limits.to_string() {
         none if none.is_empty() => none,

@@ -1,4 +1,4 @@
-//! Rules: made for good, and ended.
+//! Rules without an end: making and removing them.
 
 use portero::clock::Moment;
 use portero::ipc::Act;
@@ -13,12 +13,12 @@ use crate::auth::passphrase::Authorization;
 use crate::store::overrides::OverridesRecord;
 use crate::store::{StoreError, buttons};
 
-/// What came of a button that narrows.
+/// The result of a button that narrows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RestrictionOutcome {
     /// This rule was made.
     Made(PolicyRule),
-    /// This rule says so already.
+    /// This rule already says so.
     AlreadyThere(PolicyRule),
 }
 
@@ -26,7 +26,7 @@ impl OverrideStore {
     /// Adds a rule that denies. Narrows.
     ///
     /// # Errors
-    /// [`OverridesError::NotSaved`] when it is in force but not on disk.
+    /// [`OverridesError::NotSaved`] if it applies but isn't on disk.
     pub async fn add_deny_rule(
         &self,
         pattern: Pattern,
@@ -35,10 +35,11 @@ impl OverrideStore {
         self.add_restricting_rule(pattern, Action::Deny, process).await
     }
 
-    /// Adds a rule that asks: what would run unasked asks from now on, whatever permitted it before. Narrows.
+    /// Adds a rule that asks: calls that would run without a question ask from now on, whatever permitted
+    /// them. Narrows.
     ///
     /// # Errors
-    /// [`OverridesError::NotSaved`] when it is in force but not on disk.
+    /// [`OverridesError::NotSaved`] if it applies but isn't on disk.
     pub async fn add_ask_rule(
         &self,
         pattern: Pattern,
@@ -62,11 +63,11 @@ impl OverrideStore {
         Ok(rule)
     }
 
-    /// Makes the rule that a button stands for, and uses the button in the same transaction; where a rule about
-    /// exactly this tool says so already, it makes none. Narrows.
+    /// Makes the rule of a button and uses the button up in the same transaction. If a rule for exactly this
+    /// tool already says so, no rule is made. Narrows.
     ///
     /// # Errors
-    /// [`OverridesError::NotSaved`] when it is in force but not on disk; a refusal when the button was used before.
+    /// [`OverridesError::NotSaved`] if it applies but isn't on disk; a refusal if the button was used before.
     pub async fn restrict_by_button(
         &self,
         tapped: &RestrictionPress,
@@ -74,12 +75,13 @@ impl OverrideStore {
         let Restriction { tool, to } = tapped.restriction();
         let state = self.state.lock().await;
         let (key, now) = (tapped.ticket().key, self.deps.clock.now());
-        // Here alone such buttons are used, one after the other.
+        // Such buttons are used only here and under the lock, so a check before the transaction is enough.
         if self.deps.journal.store().read(move |store| buttons::is_used(store, &key))? {
             return Err(StoreError::Refused("this button was used already".to_owned()).into());
         }
         let mut next = self.begin_change(&state);
         let restricts = next.overrides.restricting_rule(tool, to.action(), now);
+        // A widening change in progress might remove that rule, so then a new one is made with a later epoch.
         if let Some(rule) = restricts.filter(|_| !self.is_elevating()) {
             return Ok(RestrictionOutcome::AlreadyThere(rule.clone()));
         }
@@ -91,10 +93,10 @@ impl OverrideStore {
         Ok(RestrictionOutcome::Made(rule))
     }
 
-    /// Adds a rule that allows, in place of those that ask for this very pattern. Widens.
+    /// Adds a rule that allows; it replaces the asking rules with the same pattern. Widens.
     ///
     /// # Errors
-    /// When it could not be recorded and stored; then it is not in force.
+    /// If it could not be recorded and stored; then it doesn't apply.
     pub async fn add_allow_rule(
         &self,
         pattern: Pattern,
@@ -113,17 +115,18 @@ impl OverrideStore {
         Ok(rule)
     }
 
-    /// Removes a rule. Removing anything but an allow widens.
+    /// Removes a rule. Removing any rule but an allowing one widens.
     ///
     /// # Errors
-    /// [`OverridesError::NeedsConfirmation`], and as for the others.
+    /// [`OverridesError::NeedsConfirmation`], and as for the other changes.
     pub async fn remove_rule(
         &self,
         id: u64,
         confirmed: Option<Authorization>,
         process: &Actor,
     ) -> Result<PolicyRule, OverridesError> {
-        // What narrows waits for nothing that widens; a rule's action never changes.
+        // Removing an allowing rule narrows, so it must not wait for `elevating`. Checking before the lock is
+        // safe, because a rule's action never changes.
         let is_allow = |rule: &PolicyRule| rule.id == id && rule.action == Action::Allow;
         let widening = match &confirmed {
             Some(_) if !self.deps.policy.load().overrides().rules.iter().any(is_allow) => {
@@ -157,7 +160,7 @@ fn push_rule(kept: &mut OverridesRecord, pattern: Pattern, action: Action, now: 
     rule
 }
 
-/// Making such a rule, in the words of the audit: as the terminal's commands.
+/// The audit's word for making such a rule, which is the terminal's command.
 const fn act_word(action: Action) -> &'static str {
     match action {
         Action::Allow => "allow",

@@ -1,7 +1,7 @@
-//! The uses of grants: consumed one by one, each on the disk before its call goes out.
+//! The uses of grants: consumed one by one, each stored on disk before its call goes out.
 //!
-//! A use is no change of the epoch: sessions need not know what is left, since they come here for each. Where it
-//! is not known whether one was kept, it is lost: none is ever had twice.
+//! A use doesn't change the epoch. Sessions need not know the remaining uses, because they ask here for each
+//! one. If it is unknown whether a use was stored, it counts as consumed, so no use is ever spent twice.
 
 use portero::audit::AuditRecord;
 use portero::call::Call;
@@ -16,7 +16,7 @@ use crate::store::StoreError;
 use crate::store::overrides;
 
 impl OverrideStore {
-    /// Consumes one use of a grant for a call that runs by it and, were it not there, would ask. It is on disk
+    /// Consumes one use of a grant, for a call that runs by it and would otherwise ask. The use is on disk
     /// when this returns.
     ///
     /// # Errors
@@ -30,6 +30,8 @@ impl OverrideStore {
         let _one = self.elevating.lock().await;
         let mut state = self.state.lock().await;
         let now = self.deps.clock.now();
+        // The policy with only this grant shows whether the grant covers the call. With all grants another
+        // one could hide it.
         let policy = self.deps.policy.load().with_only_grant(id);
         let decision = policy.decide(&call.tool, call.arguments(), Some(origin.asker()), now);
         let live = |grant: &Grant| grant.id == id && grant.is_live(&self.deps.boot_id, now);
@@ -48,10 +50,12 @@ impl OverrideStore {
             principal: Some(origin.principal.clone()),
             ..self.deps.journal.act_record("use", &about, true, None)
         };
-        // Counted before it is written, so that a change that is saved meanwhile holds it too.
+        // Counted before the write, so that another change that is saved meanwhile includes it.
         self.set_used(&mut state, id, grant.used);
         drop(state);
         let consumed = self.store_use(&grant, record).await;
+        // In both cases the store surely doesn't hold the use. After any other error that is unknown, and the
+        // use is lost.
         if matches!(consumed, Err(StoreError::Audit(_) | StoreError::Refused(_))) {
             self.set_used(&mut *self.state.lock().await, id, grant.used - 1);
         }
@@ -59,7 +63,7 @@ impl OverrideStore {
         Ok(grant)
     }
 
-    /// Puts in force how many uses of a grant are gone, unless it ended meanwhile.
+    /// Applies the number of consumed uses, unless the grant has ended meanwhile.
     fn set_used(&self, state: &mut OverrideState, id: u64, used: u32) {
         if let Some(grant) = state.kept.overrides.grants.iter_mut().find(|grant| grant.id == id) {
             grant.used = used;
@@ -67,7 +71,7 @@ impl OverrideStore {
         }
     }
 
-    /// Writes down how many uses of a grant are gone; people are told when it was the last.
+    /// Stores the number of consumed uses; the last use is reported to people.
     async fn store_use(&self, grant: &Grant, record: AuditRecord) -> Result<(), StoreError> {
         let (id, used) = (grant.id, grant.used);
         let ended = Notice::Grant {
