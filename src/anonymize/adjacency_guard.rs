@@ -1,7 +1,7 @@
-//! Whether a replacement and the text beside it make up another rule's fake.
+//! Detects a replacement that, with the text beside it, spells another rule's fake.
 //!
-//! The proof of the rules permits small overlaps. Where a message really has one, revealing it later would not give
-//! back the concealed text, so the message is withheld (guarantees N2 and N5).
+//! The proof of the rules permits small overlaps. Where a message really has one, revealing it later wouldn't
+//! give back the concealed text, so the message is withheld (guarantees N2 and N5).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use super::term::fold_text;
 use super::{Direction, REDACTED, ReplacementRule};
 use crate::json;
 
-/// The texts that must not be beside a replacement, by the number of its needle.
+/// The texts that must not be beside a replacement, by its term's number.
 #[derive(Default)]
 pub(super) struct AdjacencyGuard {
     before: Vec<Vec<AdjacentText>>,
@@ -39,6 +39,8 @@ impl AdjacencyGuard {
             let small = fold_text(replacement);
             let (mut before, mut after) = (Vec::new(), Vec::new());
             // Where a fake ends with the replacement's first letters, its rest must not be before the replacement.
+            // Only the folded text is looked up here: a fake that differs in case may still be read as this
+            // one. The case is compared below, where it counts.
             for end in small.char_indices().map(|(at, c)| at + c.len_utf8()) {
                 for &(other, at) in fakes.ends.get(&small[..end]).into_iter().flatten() {
                     let (start, end) = split_at_char(&rules[other].fake, at);
@@ -99,7 +101,8 @@ impl AdjacentText {
     }
 }
 
-/// The parts of fakes without case, with the rule and the character at which the fake is parted.
+/// The beginnings and ends of all fakes, folded, each with its rule and the character where the fake was
+/// split.
 struct FakeParts<'a> {
     starts: HashMap<&'a str, Vec<(usize, usize)>>,
     ends: HashMap<&'a str, Vec<(usize, usize)>>,
@@ -112,6 +115,8 @@ impl<'a> FakeParts<'a> {
             if rules[number].direction == Direction::Injected {
                 continue;
             }
+            // From 1: a split needs a character on each side, and a whole fake beside a replacement is no
+            // overlap.
             for (count, (at, _)) in fake.char_indices().enumerate().skip(1) {
                 parts.starts.entry(&fake[..at]).or_default().push((number, count));
                 parts.ends.entry(&fake[at..]).or_default().push((number, count));
@@ -121,7 +126,7 @@ impl<'a> FakeParts<'a> {
     }
 }
 
-/// Parts a text before one of its characters. Folding keeps the number of characters.
+/// Splits a text before one of its characters. Folding keeps the number of characters, so the index fits both.
 fn split_at_char(text: &str, at: usize) -> (&str, &str) {
     text.split_at(text.char_indices().nth(at).map_or(text.len(), |(at, _)| at))
 }

@@ -1,8 +1,8 @@
-//! Which stretches of raw JSON can hold a value in another spelling than its own.
+//! Finds the stretches of raw JSON that can hold a value in an escaped spelling.
 //!
-//! An escaped value covers at least one escape of one of its characters, and no byte or escape of any other character.
-//! So the scan visits escapes only and opens a window around those that matter. The rest, nearly everything in common
-//! text, needs no decoding.
+//! An escaped occurrence covers at least one escape of one of the value's characters. It covers no byte and no
+//! escape of any other character. So the scan visits escapes only, and opens a window around those that
+//! matter. Most text has none and needs no decoding.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -12,9 +12,9 @@ use super::term::Term;
 
 /// The characters that values are made of.
 pub(super) struct TermAlphabet {
-    /// Bytes that a value holds, in some spelling.
+    /// Bytes that occur in a value, in some spelling.
     term_bytes: [bool; 256],
-    /// The same, and bytes that escapes are made of.
+    /// Those, and the bytes that escapes are made of.
     spelling_bytes: [bool; 256],
     /// Characters beyond ASCII.
     non_ascii: HashSet<char>,
@@ -33,11 +33,13 @@ impl TermAlphabet {
             }
         }
         let mut spelled = held;
+        // Digits, hex letters and escape letters belong to a window, because an inner layer may spell its
+        // escapes with them.
         b"0123456789abcdefABCDEFunrtbf\\/%\"".iter().for_each(|byte| spelled[usize::from(*byte)] = true);
         Self { term_bytes: held, spelling_bytes: spelled, non_ascii: wide }
     }
 
-    /// The stretches to decode, in order, apart from each other; each within one string.
+    /// Returns the stretches to decode, in order and disjoint. Each lies within one string.
     pub(super) fn decode_windows(&self, json: &[u8]) -> Vec<Range<usize>> {
         let mut windows: Vec<Range<usize>> = Vec::new();
         // Behind the last escape that can't be part of a value.
@@ -63,13 +65,14 @@ impl TermAlphabet {
         windows
     }
 
-    /// The start of the plain bytes before an escape that can belong to a value.
+    /// Where the plain bytes before a relevant escape begin.
     fn window_start(&self, json: &[u8], barrier: usize, escape: usize) -> usize {
         let plain = json[barrier..escape].iter().rev().take_while(|byte| self.is_plain_byte(**byte)).count();
         escape - plain
     }
 
-    /// Goes on over plain bytes and further escapes that matter; returns where the window ends.
+    /// Extends the window over plain bytes and relevant escapes, moves `at` there, and returns the window's
+    /// end.
     fn extend_window(&self, json: &[u8], at: &mut usize) -> usize {
         while let Some(byte) = json.get(*at) {
             match byte {
@@ -136,6 +139,8 @@ impl TermAlphabet {
     }
 
     fn is_relevant(&self, byte: u8) -> bool {
+        // Where values hold no quote or slash, an escaped one can't be part of an occurrence. A backslash or
+        // `%` always may begin an inner escape, whatever the values hold.
         match byte {
             b'"' | b'/' => self.term_bytes[usize::from(byte)],
             b'\\' | b'%' => true,
@@ -147,9 +152,9 @@ impl TermAlphabet {
 /// An escape in raw JSON.
 struct EscapeSpan {
     relevant: bool,
-    /// The bytes to go on after.
+    /// How many bytes the scan skips.
     length: usize,
-    /// The bytes that can't begin a value.
+    /// How many bytes can't begin a value.
     consumed: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The two sides of the anonymizer, as types.
+//! The two sides of the anonymizer as types.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 /// A concealed value: the agent, its vendor, Telegram, logs and the terminal may see it.
 ///
-/// Only [`Anonymizer`](super::Anonymizer) makes one from text of outside. It deserializes, because Portero
-/// stores and sends concealed values between its own programs; nothing else may be read as one.
+/// Only [`Anonymizer`](super::Anonymizer) makes one from foreign text. It deserializes, because Portero stores
+/// concealed values and sends them between its own programs. Nothing else may be read as one.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fake<T>(T);
 
 impl<T> Fake<T> {
-    /// Marks a value as concealed. Only the anonymizer knows that.
+    /// Marks a value as concealed. Only the anonymizer can know that.
     pub(super) const fn concealed(value: T) -> Self {
         Self(value)
     }
@@ -23,14 +23,14 @@ impl<T> Fake<T> {
         &self.0
     }
 
-    /// The concealed value, unwrapped at an exit toward the agent.
+    /// Unwraps the concealed value, at an exit toward the agent.
     pub fn into_inner(self) -> T {
         self.0
     }
 }
 
 impl Fake<&'static str> {
-    /// Portero's own fixed words.
+    /// Wraps Portero's own fixed text.
     #[must_use]
     pub const fn from_static(words: &'static str) -> Self {
         Self(words)
@@ -54,12 +54,12 @@ impl<T: fmt::Debug> fmt::Debug for Fake<T> {
 pub struct Real<T>(T);
 
 impl<T> Real<T> {
-    /// Marks a value as real: anything that comes from a server is, until it is concealed.
+    /// Marks a value as real. All that comes from a server is real until it is concealed.
     pub const fn from_server(value: T) -> Self {
         Self(value)
     }
 
-    /// Marks a revealed value. Only the anonymizer reveals.
+    /// Marks a value as revealed. Only the anonymizer reveals.
     pub(super) const fn revealed(value: T) -> Self {
         Self(value)
     }
@@ -69,7 +69,7 @@ impl<T> Real<T> {
         &self.0
     }
 
-    /// The real value, unwrapped at the exit toward a server.
+    /// Unwraps the real value, at the exit toward a server.
     pub fn into_exposed(self) -> T {
         self.0
     }

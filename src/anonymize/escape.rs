@@ -1,38 +1,40 @@
-//! Escapes: reading one layer of them, and writing a value in the way in which another was written.
+//! Reads one layer of escapes, and writes a value in the style in which another was written.
 //!
-//! Two kinds are known, JSON's (`\"`, `\u00e9`) and percent-encoding (`%20`). One step reads both kinds, or
-//! JSON's alone, leniently, so that any nesting comes apart step by step; what is no escape stays as it is.
+//! Two kinds are known: JSON's (`\"`, `\u00e9`) and percent-encoding (`%20`). A step reads one layer of both
+//! kinds, or of JSON's alone, so nested escapes come apart step by step. Anything that is no escape stays.
 
-/// A text with one or more layers of escapes read, that knows where each byte came from.
+/// A text with one or more layers of escapes read. It knows where each of its bytes came from.
 pub(super) struct DecodedText {
     pub(super) bytes: Vec<u8>,
-    /// Where in the raw text each byte's source begins; one more for the end.
+    /// Where each byte's source begins in the raw text, and one more entry for the end.
     starts: Vec<u32>,
 }
 
-/// Takes the place of half a surrogate pair: it is in no value, and in no UTF-8.
+/// Replaces half a surrogate pair. No value and no UTF-8 text holds this byte.
 const INVALID_BYTE: u8 = 0xFF;
 
 impl DecodedText {
-    /// Reads the one layer that a JSON string has on the wire.
+    /// Reads the layer that every JSON string has on the wire.
     pub(super) fn from_json_string(raw: &[u8]) -> Self {
         Self::decode_once(raw, to_u32, raw.len(), false)
     }
 
-    /// Reads one more layer, when there is something to read: JSON's escapes, and percent-encoding when asked.
+    /// Reads one more layer: JSON's escapes, and percent-encoding if asked. `None` if there is nothing to
+    /// read.
     pub(super) fn decode_layer(&self, percent: bool) -> Option<Self> {
         memchr::memchr2(b'\\', b'%', &self.bytes)?;
         let end = self.bytes.len();
         let deeper = Self::decode_once(&self.bytes, |at| self.starts[at], end, percent);
+        // Every escape is longer than its character, so an equal length means that no escape was read.
         (deeper.bytes.len() < end).then_some(deeper)
     }
 
-    /// The span of the raw text that a span of the view was read from.
+    /// The span of the raw text from which a span of this view was read.
     pub(super) fn source_span(&self, start: usize, end: usize) -> (usize, usize) {
         (self.starts[start] as usize, self.starts[end] as usize)
     }
 
-    /// The bytes of the view whose source is a span of the raw text.
+    /// The bytes of this view that were read from a span of the raw text.
     pub(super) fn slice_at_source(&self, start: usize, end: usize) -> &[u8] {
         // `starts` only grows, so the bytes of one source span are one stretch of the view.
         let from = self.starts.partition_point(|at| (*at as usize) < start);
@@ -99,6 +101,8 @@ fn read_unicode_escape(text: &[u8]) -> Option<(EscapeValue, usize)> {
     let unit = parse_hex(text.get(2..6)?)?;
     let (code, length) = match unit {
         0xD800..=0xDBFF => {
+            // Half a pair without its other half stays alone, six characters long. It becomes `INVALID_BYTE`
+            // below.
             match text.get(6..12).filter(|low| low.starts_with(b"\\u")).and_then(|low| parse_hex(&low[2..])) {
                 Some(low @ 0xDC00..=0xDFFF) => (0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00), 12),
                 _ => (unit, 6),
@@ -123,7 +127,7 @@ fn parse_hex(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)?))
 }
 
-/// In what way a text is escaped in one layer.
+/// How a text is escaped in one layer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct EscapeStyle {
     json: bool,
@@ -132,24 +136,24 @@ pub(super) struct EscapeStyle {
     ascii_only: bool,
     escaped_slash: bool,
     upper_hex: bool,
-    /// Bytes that were percent-encoded, and bytes that were plain.
+    /// Bytes that were percent-encoded, and bytes that were not.
     encoded: Vec<u8>,
     plain: Vec<u8>,
 }
 
 impl EscapeStyle {
-    /// The way of a JSON string that shows no escape.
+    /// The style of a JSON string, also of one without any escape.
     pub(super) fn from_json_string(raw: &[u8]) -> Self {
         Self { json: true, ..Self::detect(raw, false) }
     }
 
-    /// The way of an inner layer.
+    /// The style of an inner layer.
     pub(super) fn from_layer(text: &[u8], percent: bool) -> Self {
         Self::detect(text, percent)
     }
 
-    /// Whether no writer writes so: a quote or control character bare beside JSON's escapes, or a sign both
-    /// percent-encoded and bare. It could not be written back as it was.
+    /// Whether no writer writes this: a bare quote or control character beside JSON escapes, or a character
+    /// both percent-encoded and bare. Such a text can't be written back as it was.
     pub(super) fn is_inconsistent(&self) -> bool {
         let twice = |byte: &u8| !byte.is_ascii_alphanumeric() && self.encoded.contains(byte);
         (self.json && self.plain.iter().any(|byte| matches!(byte, b'"' | 0..=0x1f)))
@@ -178,6 +182,7 @@ impl EscapeStyle {
                 _ => None,
             };
             let length = read.map_or(1, |(_, length)| length);
+            // Longer escapes have hex digits (`\u00e9`, `%2f`); two-byte ones such as `\n` have none.
             if length > 2 {
                 lower |= text[at..at + length]
                     .iter()
@@ -189,13 +194,14 @@ impl EscapeStyle {
             }
             at += length;
         }
-        // What hex digits of no case leave open goes by custom: `%2F`, but `\u00e9`.
+        // Digits without letters don't show a case, so custom decides: `%2F`, but `\u00e9`.
         style.upper_hex = if style.percent { upper || !lower } else { upper && !lower };
         style
     }
 
-    /// Writes `text` in this way. An inner layer that held escapes while the text needs none gets one where it
-    /// needs none, so that the way back is known: always for percent-encoding, with `mark` for JSON's.
+    /// Writes `text` in this style. If the layer held escapes and `text` needs none, one character is escaped
+    /// all the same, so that revealing finds the same number of layers. Percent-encoding always does this,
+    /// JSON's only with `mark`.
     pub(super) fn write_escaped(&self, text: &[u8], mark: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(text.len() + 8);
         if self.percent {
@@ -209,6 +215,7 @@ impl EscapeStyle {
                 return out;
             }
         }
+        // Where a layer has both kinds, its percent-encoded text is escaped for JSON.
         let text = if self.percent { std::mem::take(&mut out) } else { text.to_vec() };
         if self.json {
             self.write_json(&text, &mut out);
@@ -220,7 +227,8 @@ impl EscapeStyle {
         text
     }
 
-    /// Escapes the first letter where characters beyond ASCII are escaped, the last where they are not.
+    /// Escapes the first ASCII character if the style escapes characters beyond ASCII, else the last one. By
+    /// the position `detect` tells the two styles apart.
     fn force_escape(&self, text: &[u8], out: &mut Vec<u8>) {
         let letter = |byte: &u8| byte.is_ascii();
         let at = if self.ascii_only { text.iter().position(letter) } else { text.iter().rposition(letter) };
@@ -233,6 +241,8 @@ impl EscapeStyle {
 
     fn write_percent(&self, text: &[u8], out: &mut Vec<u8>) {
         let reserved = |byte: &u8| b":/?#[]@!$&'()*+,;=".contains(byte);
+        // Reserved characters are kept bare only where the sample kept some and encoded none, as a whole URL
+        // does.
         let whole = self.encoded.iter().any(reserved) || !self.plain.iter().any(reserved);
         for byte in text {
             let encode = if self.encoded.contains(byte) {

@@ -1,4 +1,4 @@
-//! The position of a byte in raw JSON: in a string, in a number, or in what holds them together.
+//! The position of a byte in raw JSON: in a string, in a number, or in the structure around them.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ pub(super) enum JsonPosition {
     Structure,
 }
 
-/// Tells places, from front to back.
+/// Tells positions, from front to back.
 pub(super) struct JsonPositions<'a> {
     json: &'a [u8],
     at: usize,
@@ -25,7 +25,7 @@ impl<'a> JsonPositions<'a> {
         Self { json, at: 0, in_string: false }
     }
 
-    /// The position of a byte that is no part of an escape, and not before the last one asked for.
+    /// The position of a byte. The byte must not be part of an escape, nor lie before the last one asked for.
     pub(super) fn position_of(&mut self, at: usize) -> JsonPosition {
         while self.at < at {
             let stretch = &self.json[self.at..at];
@@ -34,7 +34,7 @@ impl<'a> JsonPositions<'a> {
             self.in_string ^= count_quotes(&stretch[..plain]) % 2 == 1;
             self.at += plain;
             if plain < stretch.len() {
-                // The backslash and what it escapes, which may be a quote.
+                // Skips the backslash and the character that it escapes, which may be a quote.
                 self.at += 2;
             }
         }
@@ -53,7 +53,7 @@ impl<'a> JsonPositions<'a> {
     }
 }
 
-/// Counted in sums of at most 192, which fit into a byte: compilers turn those into vector code.
+/// Sums at most 192 at a time, which fits into a byte, so that compilers emit vector code.
 fn count_quotes(text: &[u8]) -> usize {
     text.chunks(192)
         .map(|chunk| usize::from(chunk.iter().map(|byte| u8::from(*byte == b'"')).sum::<u8>()))

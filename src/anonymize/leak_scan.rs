@@ -1,9 +1,9 @@
-//! The second look (guarantee N5): whether an outgoing message still holds a value.
+//! The leak scan (guarantee N5): a second search for values in an outgoing message.
 //!
-//! It shares no search, no decoder and no JSON reader with the first pass, so that one fault cannot blind both. It
-//! skips through the raw bytes from the values' ends (after Horspool, by blocks of three). Only where escapes could
-//! hide a value does it unescape every string, layer by layer, and look again. A value that arises at the joins of
-//! replacements is plain text to it like every other.
+//! It shares no search, no decoder and no JSON reader with the first pass, so one fault can't blind both. It
+//! skips through the raw bytes by the ends of values (Horspool's method, with blocks of three bytes). Where
+//! escapes could hide a value, it also unescapes every string, layer by layer, and searches each layer. A
+//! value that arises where two replacements meet is plain text here, and is found like any other.
 
 use std::ops::Range;
 
@@ -11,20 +11,20 @@ use aho_corasick::AhoCorasick;
 
 use super::term::{Term, fold_char, fold_text};
 
-/// Looks for values that must not go out.
+/// Searches for values that must not leave.
 #[derive(Default)]
 pub(super) struct LeakScan {
     exact: SkipSearch,
     folded: SkipSearch,
-    /// Bytes that values hold.
+    /// Bytes that occur in values.
     value_bytes: Vec<bool>,
     has_non_ascii: bool,
     folded_has_non_ascii: bool,
 }
 
-/// Beyond this many layers of escapes the message counts as hiding something.
+/// A message with more layers of escapes than this counts as a leak.
 const MAX_ESCAPE_LAYERS: usize = 24;
-/// Between two strings that were unescaped: in no value.
+/// Separates two unescaped strings. No value holds this byte.
 const STRING_SEPARATOR: u8 = 0xFF;
 
 impl LeakScan {
@@ -50,7 +50,7 @@ impl LeakScan {
         }
     }
 
-    /// Whether raw JSON holds a value.
+    /// Whether raw JSON holds a value, plainly or escaped.
     pub(super) fn contains_value(&self, json: &str) -> bool {
         if self.exact.is_empty() && self.folded.is_empty() {
             return false;
@@ -59,9 +59,9 @@ impl LeakScan {
         let mut doubt = false;
         let mut scalars = None;
         let mut counts = |hit: Range<usize>| {
-            // Letters of an escape may look like a value's: the `n` of `\nick` is none of `nick`. Five bytes back
-            // reaches the backslash of the longest escape, `\u` and four digits, from its last digit. Unescaping will
-            // tell.
+            // The letters of an escape may look like a value's: `\nick` does not hold `nick`. Five bytes back
+            // from its last digit is the backslash of the longest escape, `\u` and four digits. Such a hit is
+            // left to the search in unescaped text.
             if raw[hit.start.saturating_sub(5)..hit.end].contains(&b'\\') {
                 doubt = true;
                 return false;
@@ -71,6 +71,7 @@ impl LeakScan {
         if self.search_bytes(raw, &mut counts) {
             return true;
         }
+        // Unescaping costs most, so it comes last and only where an escape could matter.
         (doubt || self.may_hide_value(raw)) && self.search_layers(raw)
     }
 
@@ -81,14 +82,13 @@ impl LeakScan {
         if self.folded.is_empty() || text.is_ascii() {
             return false;
         }
-        // The plain search above compares without the case of ASCII only. That is enough unless a value holds other
-        // letters, or the text holds `K` (Kelvin), `ſ` or `ı`, which fold to letters of ASCII.
+        // The search above ignores the case of ASCII letters only. That is enough unless a value holds other
+        // letters, or the text holds `K` (Kelvin), `ſ` or `ı`, which fold to ASCII letters.
         let odd = ["\u{212A}", "ſ", "ı"].iter().any(|c| memchr::memmem::find(text, c.as_bytes()).is_some());
         (self.folded_has_non_ascii || odd) && self.search_folded(text, counts)
     }
 
-    /// Compares without case in a copy without case. A hit there is one wherever it lies in a string; where
-    /// strings end is seen from the quotes, which have no case.
+    /// Searches a folded copy for folded values. Quotes have no case, so the copy shows where strings end.
     fn search_folded(&self, text: &[u8], counts: &mut dyn FnMut(Range<usize>) -> bool) -> bool {
         let mut copy = Vec::with_capacity(text.len());
         let mut keeps_places = true;
@@ -97,8 +97,8 @@ impl LeakScan {
             copy.extend_from_slice(fold_text(chunk.valid()).as_bytes());
             copy.extend_from_slice(chunk.invalid());
         }
-        // `counts` expects places of the text. Equal lengths are not enough: a letter that grows and one that shrinks
-        // shift what is between them.
+        // `counts` expects places in the original text. An equal total length doesn't guarantee them: one
+        // letter that grows and one that shrinks shift everything in between.
         if keeps_places {
             return self.folded.any_match(&copy, counts);
         }
@@ -107,7 +107,7 @@ impl LeakScan {
             .any_match(&copy, &mut |hit| copy.contains(&STRING_SEPARATOR) || is_inside_scalar(&scalars, &hit))
     }
 
-    /// Whether the text holds an escape of a character that a value holds.
+    /// Whether the text holds an escape that may spell a character of a value.
     fn may_hide_value(&self, raw: &[u8]) -> bool {
         let mut at = 0;
         while let Some(next) = memchr::memchr2(b'\\', b'%', &raw[at..]).map(|offset| at + offset) {
@@ -118,8 +118,8 @@ impl LeakScan {
                         || parse_hex(digits).is_some_and(|byte| self.may_be_value_char(byte))
                 })
             } else {
-                // The whole run of backslashes at once: how many layers they are makes no difference here, only the
-                // character behind the last of them.
+                // Reads the whole run of backslashes at once. The number of layers doesn't matter here, only
+                // the character behind the last backslash.
                 let run = raw[next..].iter().take_while(|byte| **byte == b'\\').count();
                 at = next + run + 1;
                 let code = match raw.get(next + run) {
@@ -147,6 +147,8 @@ impl LeakScan {
     fn may_be_value_char(&self, code: u32) -> bool {
         match u8::try_from(code) {
             Ok(byte) if byte.is_ascii() => {
+                // An escaped letter or digit is odd enough to look closer, whatever the values hold: it may
+                // belong to an inner escape.
                 byte.is_ascii_alphanumeric()
                     || matches!(byte, b'\\' | b'%')
                     || self.value_bytes[usize::from(byte)]
@@ -155,7 +157,7 @@ impl LeakScan {
         }
     }
 
-    /// Looks at every string without its escapes, then without those inside, and so on.
+    /// Searches every string with one layer of escapes taken off, then with two, and so on.
     fn search_layers(&self, raw: &[u8]) -> bool {
         let mut text = Vec::with_capacity(raw.len());
         for scalar in read_scalars(raw) {
@@ -165,7 +167,7 @@ impl LeakScan {
                 text.push(STRING_SEPARATOR);
             }
         }
-        // A `%` in a value may look like percent-encoding, so JSON's escapes are taken off alone, too.
+        // A `%` in a value may look like percent-encoding, so JSON's escapes are also taken off alone.
         let mut percent = false;
         self.search_stripped(text.clone(), &mut |text| {
             percent |= memchr::memchr(b'%', text).is_some();
@@ -174,8 +176,8 @@ impl LeakScan {
     }
 
     fn search_stripped(&self, mut text: Vec<u8>, percent: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        // Each layer is shorter than the one before, so the loop ends by itself where nothing is left to strip. A text
-        // with more layers than the limit counts as a leak: no honest one has them.
+        // Each layer is shorter than the one before, so the loop ends where nothing is left to strip. A text
+        // with more layers than the limit counts as a leak, since honest texts have a handful.
         for _ in 0..MAX_ESCAPE_LAYERS {
             if self.search_bytes(&text, &mut |_| true) {
                 return true;
@@ -191,7 +193,7 @@ impl LeakScan {
     }
 }
 
-/// The insides of all strings, and all numbers.
+/// The insides of all strings, and all numbers, in order.
 fn read_scalars(json: &[u8]) -> Vec<Range<usize>> {
     let mut scalars = Vec::new();
     let mut at = 0;
@@ -225,7 +227,7 @@ fn is_inside_scalar(scalars: &[Range<usize>], hit: &Range<usize>) -> bool {
     scalars.get(before).is_some_and(|scalar| scalar.start <= hit.start)
 }
 
-/// Takes one layer of escapes off.
+/// Takes one layer of escapes off and appends the result to `out`.
 fn strip_escape_layer(text: &[u8], percent: bool, out: &mut Vec<u8>) {
     let mut at = 0;
     while let Some(next) = memchr::memchr2(b'\\', b'%', &text[at..]).map(|offset| at + offset) {
@@ -263,7 +265,7 @@ fn strip_escape_layer(text: &[u8], percent: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(&text[at..]);
 }
 
-/// Writes the character of the hex digits behind `\u`; returns how long the escape is without its backslash.
+/// Decodes the hex digits behind `\u`. Returns the escape's length without its backslash.
 fn decode_unicode_escape(digits: &[u8], out: &mut Vec<u8>) -> usize {
     // The digits of one unit, and of a second one behind the next `\u`: together they may be a surrogate pair.
     let units: Vec<u16> = [0, 6]
@@ -288,17 +290,17 @@ fn parse_hex(digits: &[u8]) -> Option<u32> {
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// A search for several texts that skips.
+/// A search for several texts that skips ahead.
 #[derive(Default)]
 struct SkipSearch {
-    /// Texts that are too short to skip well.
+    /// Texts too short for skipping.
     short: Option<AhoCorasick>,
     long: Vec<Vec<u8>>,
     any_case: bool,
     shortest: usize,
-    /// By the hash of a block: how far one may go on.
+    /// For each block's slot, how far the search may skip.
     shifts: Vec<u8>,
-    /// The hash of a block at which to compare, and the text; in order.
+    /// The slot at which a text must be compared, with the text's number, sorted.
     ends: Vec<(usize, usize)>,
 }
 
@@ -343,6 +345,7 @@ impl SkipSearch {
         self.short.is_none() && self.long.is_empty()
     }
 
+    // Short texts have an automaton of their own: one of them would shrink every skip of the long ones.
     fn any_match(&self, text: &[u8], counts: &mut dyn FnMut(Range<usize>) -> bool) -> bool {
         if let Some(short) = &self.short
             && short.find_overlapping_iter(text).any(|hit| counts(hit.range()))
@@ -408,6 +411,7 @@ impl SkipSearch {
         false
     }
 
+    // Out of line, so that the loops that call it stay small enough for the registers.
     #[cold]
     #[inline(never)]
     fn matches_at_end(&self, text: &[u8], end: usize, counts: &mut dyn FnMut(Range<usize>) -> bool) -> bool {
@@ -424,8 +428,8 @@ impl SkipSearch {
     }
 }
 
-/// Blocks that differ only in case share a slot, since five bits of a letter tell no case. Others may share one too: a
-/// slot only says where to compare.
+/// Five bits of a letter leave its case out, so blocks that differ only in case share a slot. Other blocks may
+/// share one too, because a slot only says where to compare.
 fn block_slot(block: &[u8]) -> usize {
     let low = |at: usize| usize::from(block[at] & 0x1F);
     ((low(0) << 9) ^ (low(1) << 5) ^ low(2)) & (SHIFT_TABLE_SIZE - 1)

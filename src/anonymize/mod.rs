@@ -1,21 +1,21 @@
-//! Real values stay with the servers; the agent's side sees fakes.
+//! Real values stay with the servers, and the agent's side sees fakes.
 //!
-//! *Conceal* is real→fake toward the agent, *reveal* is fake→real toward one server: one pass,
-//! leftmost-longest, no rescan (guarantees N1 to N7). [`Fake`] and [`Real`] keep the two sides apart in the
-//! types.
+//! *Conceal* maps real to fake toward the agent, *reveal* maps fake to real toward one server. Each is one
+//! pass, leftmost-longest, without a rescan (guarantees N1 to N7). [`Fake`] and [`Real`] keep the two sides
+//! apart in the types.
 //!
-//! Values are found in strings, keys and numbers of raw JSON; also where JSON's escapes hide them, at any depth of
-//! JSON in a string, and percent-encoded. Replacements are written in the same way. All other bytes stay as they came.
+//! Values are found in strings, keys and numbers of raw JSON. They are also found escaped, percent-encoded,
+//! and at any depth of JSON within a string. A replacement is written in the same style. All other bytes stay
+//! unchanged.
 //!
 //! # Limits
 //! * Images, compressed or encrypted data, base64, and values split over several strings or calls are not seen.
-//! * A number in which a fake is put that is no number becomes a string, and stays one when it is revealed.
-//! * A value that was escaped comes back as the same text. Its spelling (which characters were escaped, the
-//!   case of hex digits) comes back as far as the fake could carry it.
-//! * Where case does not count, a value that is spelled as in the rule, all in capitals, or all in small
-//!   letters makes the round trip exactly, as long as the fake has those three spellings too; every other
-//!   spelling comes back as in the rule. A redaction has one spelling.
-//! * `+` for a space is read in both values or in none: only where the fake has a space too.
+//! * A number becomes a string if its fake is no number, and it stays one when it is revealed.
+//! * An escaped value comes back as the same text. Which characters were escaped, and the case of hex digits,
+//!   comes back as far as the fake could carry it.
+//! * Where case doesn't count, three spellings make the round trip: the rule's, all capitals, and all small
+//!   letters, if the fake has them too. Any other spelling comes back as in the rule. A redaction has one spelling.
+//! * `+` as a space is read only where the fake has a space too.
 
 mod adjacency_guard;
 mod decode;
@@ -41,27 +41,27 @@ use crate::secret::Secret;
 /// One rule of `replacements.json`, with its values read.
 #[derive(Debug, Clone)]
 pub struct ReplacementRule {
-    /// The value that the agent's side sees.
+    /// The value that the agent's side sees in its place.
     pub fake: String,
     /// The value that servers see.
     pub real: Secret,
     /// How it maps.
     pub direction: Direction,
-    /// Whether case matters when looking for `real` and `fake`.
+    /// Whether case matters in the search for `real` and `fake`.
     pub case_sensitive: bool,
-    /// The kind of value, such as `name` or `email`; the agent is told the fake under it.
+    /// The kind of value, such as `name` or `email`. The agent learns the fake under this label.
     pub label: Option<String>,
-    /// The servers it is revealed to; none means all.
+    /// The servers that may see the real value; none means all.
     pub servers: Option<Vec<ServerName>>,
 }
 
-/// How a rule maps.
+/// In which directions a rule maps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Direction {
     /// Both ways.
     Both,
-    /// Fake→real toward servers; toward the agent the real value becomes these words
-    /// (`***REDACTED***` by default).
+    /// Fake to real toward servers. Toward the agent the real value becomes a redaction (`***REDACTED***` by
+    /// default).
     OneWay {
         /// The text that the agent's side sees in place of the real value.
         redaction: String,
@@ -70,13 +70,13 @@ pub enum Direction {
     Injected,
 }
 
-/// Two rules (by their positions) that cannot hold together, or one that cannot hold at all.
+/// Two rules, by position, that can't hold together, or one that can't hold at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub struct RuleConflict {
     /// The rule's position.
     pub rule: usize,
-    /// The other one's.
+    /// The other rule's position.
     pub other: Option<usize>,
     /// The problem, in words that hold no real value.
     pub problem: String,
@@ -90,7 +90,7 @@ pub struct Leak;
 /// Replaces a secret that was given to a child.
 const REDACTED: &str = "***REDACTED***";
 
-/// Replaces a text in which the second look found a private value.
+/// Replaces a text in which the leak scan found a private value.
 const WITHHELD_NOTICE: &str = "[withheld: a private value would have shown]";
 
 /// A proven rule set.
@@ -100,20 +100,20 @@ pub struct Anonymizer {
     reveal: Rewriter,
     leak_scan: LeakScan,
     adjacency_guard: AdjacencyGuard,
-    /// For each rule, the servers it is revealed to; none means all.
+    /// For each rule, the servers that may see its real value; none means all.
     scopes: Vec<Option<Vec<ServerName>>>,
     /// Labels and fakes.
     identity: Vec<(String, String)>,
 }
 
 impl Anonymizer {
-    /// Proves that the rules keep N1 and N2 together, and builds the searchers.
+    /// Proves that the rules keep N1 and N2 together, and builds the searches.
     ///
-    /// Injected secrets that a rule has as its real value are that rule's; those of fewer than four characters
-    /// are taken for flags and ports, and not looked for.
+    /// An injected secret that is also a rule's real value follows that rule. Injected secrets of fewer than
+    /// four characters are probably flags or ports, so they are not searched for.
     ///
     /// # Errors
-    /// Every conflict there is.
+    /// All conflicts among the rules.
     pub fn new(rules: &[ReplacementRule]) -> Result<Self, Vec<RuleConflict>> {
         let conflicts = rule_proof::find_conflicts(rules);
         if !conflicts.is_empty() {
@@ -121,7 +121,8 @@ impl Anonymizer {
         }
         let mut conceal: Vec<(Term, TermReplacement)> = Vec::new();
         let mut reveal = Vec::new();
-        // Where a rule and an injected secret are found in the same place, the rule comes first.
+        // Terms are numbered in this order, and the lower number wins in the same place. So a rule outweighs
+        // an injected secret.
         let own_first = |injected: bool| {
             rules
                 .iter()
@@ -137,6 +138,7 @@ impl Anonymizer {
                 Direction::Injected => TermReplacement::new(real, REDACTED, false),
             };
             if rule.direction == Direction::Injected {
+                // A rule of `replacements.json` already replaces this value.
                 let known = |other: &ReplacementRule| {
                     other.direction != Direction::Injected && other.real == rule.real
                 };
@@ -167,22 +169,24 @@ impl Anonymizer {
         })
     }
 
-    /// Without a rule.
+    /// An anonymizer without rules.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// Conceals every string, object key and number of raw JSON, then looks again in another way.
+    /// Conceals every string, object key and number of raw JSON, then scans the result for leaks.
     ///
-    /// Without anything to conceal, the value is handed back as it is.
+    /// If there is nothing to conceal, the bytes stay the same.
     ///
     /// # Errors
-    /// [`Leak`], and the message must be withheld.
+    /// [`Leak`]; the message must be withheld.
     pub fn conceal(&self, json: Real<RawJson>) -> Result<Fake<RawJson>, Leak> {
         let json = json.into_exposed();
         let json = match self.conceal.rewrite(json.get(), |_| true) {
             RewriteOutcome::Unchanged => json,
+            // Joined to its surroundings a replacement could read as another fake, which revealing would turn
+            // into a value that was never there.
             RewriteOutcome::Changed(changed, places)
                 if !self.adjacency_guard.is_violated(&changed, &places) =>
             {
@@ -190,20 +194,21 @@ impl Anonymizer {
             }
             RewriteOutcome::Changed(..) | RewriteOutcome::TooDeep => return Err(Leak),
         };
+        // Also where nothing was replaced: the scan must catch a value that the first search missed.
         if self.leak_scan.contains_value(json.get()) { Err(Leak) } else { Ok(Fake::concealed(json)) }
     }
 
-    /// Conceals JSON that the agent's side sent or that Portero made: it may hold a real value too, and must
-    /// not be stored or sent on with it.
+    /// Conceals JSON that the agent's side sent or that Portero made. It may hold a real value too, which must
+    /// not be stored or sent on.
     ///
     /// # Errors
-    /// [`Leak`], and the message must be withheld.
+    /// [`Leak`]; the message must be withheld.
     pub fn conceal_local(&self, json: RawJson) -> Result<Fake<RawJson>, Leak> {
         self.conceal(Real::from_server(json))
     }
 
-    /// Conceals plain text: a line of a child's stderr, an error, a name. What the second look would
-    /// withhold becomes a fixed notice.
+    /// Conceals plain text, such as a line of a child's stderr, an error or a name. A text that fails the leak
+    /// scan becomes a fixed notice.
     #[must_use]
     pub fn conceal_text(&self, text: &str) -> Fake<String> {
         if self.conceal.is_empty() {
@@ -227,25 +232,25 @@ impl Anonymizer {
         self.is_private(tool.as_str()) || original.is_some_and(|original| self.is_private(&original))
     }
 
-    /// Reveals what `server` may see.
+    /// Reveals the values that `server` may see. Everything else stays a fake.
     #[must_use]
     pub fn reveal(&self, server: &ServerName, json: &Fake<RawJson>) -> Real<RawJson> {
         let allowed = |rule: usize| self.scopes[rule].as_ref().is_none_or(|servers| servers.contains(server));
         Real::revealed(match self.reveal.rewrite(json.get().get(), allowed) {
             RewriteOutcome::Changed(changed, _) => json::raw_unchecked(changed),
-            // Escaped deeper than any server reads: what is not revealed stays a fake.
+            // Text that is escaped deeper than any server reads keeps its fakes.
             RewriteOutcome::Unchanged | RewriteOutcome::TooDeep => json.get().clone(),
         })
     }
 
-    /// The fakes that have a label: whom the agent acts for.
+    /// The labels and fakes of the person whom the agent acts for.
     pub fn identity(&self) -> impl Iterator<Item = (&str, &str)> {
         self.identity.iter().map(|(label, fake)| (label.as_str(), fake.as_str()))
     }
 }
 
-/// The fake and the real value as a query string has them, with `+` for spaces, where that is another rule's
-/// value in no way.
+/// A rule's fake and real value with `+` for spaces, as in a query string. `None` if either could be confused
+/// with a value of some rule.
 fn plus_encoded_pair(rule: &ReplacementRule, rules: &[ReplacementRule]) -> Option<(String, String)> {
     let real = rule.real.expose();
     let texts = [rule.fake.as_str(), real];

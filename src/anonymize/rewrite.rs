@@ -1,8 +1,8 @@
-//! One pass over raw JSON: finds values in every spelling, and splices their replacements in.
+//! One pass over raw JSON: finds values in every spelling and splices their replacements in.
 //!
-//! Plain occurrences come from the search over the raw bytes, hidden ones from the windows that
-//! [`TermAlphabet`] opens; no occurrence crosses a window's border. In each region the leftmost wins, then the
-//! longest, then the least escaped, then the one whose rule comes first.
+//! Plain occurrences come from the search over the raw bytes, escaped ones from the windows of
+//! [`TermAlphabet`]. No occurrence crosses a window's border. In each region the leftmost occurrence wins,
+//! then the longest, then the least escaped, then the one whose rule comes first.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -13,31 +13,31 @@ use super::json_position::{JsonPosition, JsonPositions};
 use super::sampled_search::{TermFinder, TermMatch};
 use super::term::{Term, lowercase_text, uppercase_text};
 
-/// One direction: what is looked for, and what it becomes.
+/// One direction: the values to search for, and their replacements.
 #[derive(Default)]
 pub(super) struct Rewriter {
     finder: TermFinder,
     alphabet: Option<TermAlphabet>,
-    /// The replacement of each needle.
+    /// The replacement of each term.
     replacements: Vec<TermReplacement>,
 }
 
-/// The outcome of a pass.
+/// The outcome of one pass.
 #[derive(Debug)]
 pub(super) enum RewriteOutcome {
-    /// There was nothing to replace.
+    /// There is nothing to replace.
     Unchanged,
-    /// The new JSON, and the places of the replacements in it, with the needles' numbers.
+    /// The new JSON, and where each replacement is in it, with its term's number.
     Changed(String, Vec<(Range<usize>, usize)>),
     /// More layers of escapes than any honest text has.
     TooDeep,
 }
 
-/// The layers of escapes that are read. An honest text has a handful.
+/// The most layers of escapes that are read. Honest texts have a handful.
 const MAX_ESCAPE_LAYERS: usize = 24;
 
 impl Rewriter {
-    /// Each needle with what it becomes.
+    /// Takes each term with its replacement.
     pub(super) fn new(pairs: Vec<(Term, TermReplacement)>) -> Self {
         let (needles, becomes): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let alphabet = (!needles.is_empty()).then(|| TermAlphabet::new(&needles));
@@ -52,7 +52,7 @@ impl Rewriter {
         self.finder.is_empty()
     }
 
-    /// Replaces what belongs to the rules that `allowed` names.
+    /// Replaces the values whose rules `allowed` admits.
     pub(super) fn rewrite(&self, json: &str, allowed: impl Fn(usize) -> bool) -> RewriteOutcome {
         let Some(alphabet) = &self.alphabet else { return RewriteOutcome::Unchanged };
         let raw = json.as_bytes();
@@ -71,7 +71,7 @@ impl Rewriter {
         self.apply_splices(json, splices)
     }
 
-    /// The occurrences that are spelled as they are, outside the windows.
+    /// The unescaped occurrences outside the windows.
     fn plain_splices(
         &self,
         raw: &[u8],
@@ -83,8 +83,8 @@ impl Rewriter {
         if found.is_empty() {
             return Vec::new();
         }
-        // This order is the precedence: the loop takes each occurrence that begins no earlier than the last one taken
-        // ended.
+        // This order is the precedence: leftmost, then longest, then the earlier rule. The loop takes each
+        // occurrence that begins no earlier than the end of the last one taken.
         found.sort_unstable_by_key(|found| (found.start, Reverse(found.end), found.term));
         let mut places = JsonPositions::new(raw);
         let mut splices: Vec<Splice> = Vec::new();
@@ -93,6 +93,8 @@ impl Rewriter {
         for hit in found {
             // Both lists are in order, so a window that ends before this occurrence ends before all later ones.
             while windows.next_if(|window| window.end <= hit.start).is_some() {}
+            // An occurrence that touches a window is left to the window, which sees the same bytes decoded.
+            // One that needs or lies in an escape is no plain text, and only looks like the value.
             if hit.start < end
                 || windows.peek().is_some_and(|window| window.start < hit.end)
                 || needs_json_escape(&raw[hit.start..hit.end])
@@ -113,7 +115,7 @@ impl Rewriter {
         splices
     }
 
-    /// The occurrences in a window, layer by layer; `None` when there are too many layers.
+    /// The occurrences in a window, layer by layer. `None` if there are too many layers.
     fn window_splices(
         &self,
         raw: &[u8],
@@ -134,7 +136,8 @@ impl Rewriter {
                 self.finder.find_all(&view.bytes, &mut found);
                 for found in found.drain(..).filter(|found| allowed(found)) {
                     let (start, end) = view.source_span(found.start, found.end);
-                    // A spelling that could not be written back is left to the second look, which withholds it.
+                    // An inconsistent spelling can't be written back. The leak scan finds the value and
+                    // withholds the message.
                     let mut outer = views[..layer].iter().map(|outer| outer.slice_at_source(start, end));
                     if outer.any(|text| EscapeStyle::from_layer(text, percent).is_inconsistent()) {
                         continue;
@@ -154,11 +157,12 @@ impl Rewriter {
                 }
             }
         }
-        // The precedence again, with the layer: of two readings of the same bytes the less escaped one counts.
+        // The same precedence, and of two readings of the same bytes the less escaped one wins.
         hits.sort_unstable_by_key(|hit| (hit.start, Reverse(hit.end), hit.layer, hit.percent, hit.term));
         let mut last = 0;
         for (number, hit) in hits.iter().enumerate() {
-            // With a backslash beside it, a value may look like the same value once more, escaped.
+            // With a backslash beside it, an escaped value may also match as a longer one from outside. The
+            // inner match is the real one.
             let looks = |inner: &EscapedMatch| {
                 inner.term == hit.term && inner.layer < hit.layer && inner.end <= hit.end
             };
@@ -168,7 +172,7 @@ impl Rewriter {
             }
             last = hit.end;
             let mut written = self.replacements[hit.term].spellings[hit.spelling].text.clone().into_bytes();
-            // From the inside out: each layer is escaped in the style that its own text has at this place.
+            // From the inside out: each layer is written in the style that its own text has at this place.
             for view in chains[usize::from(hit.percent)][..hit.layer].iter().rev() {
                 written = EscapeStyle::from_layer(view.slice_at_source(hit.start, hit.end), hit.percent)
                     .write_escaped(&written, hit.must_escape);
@@ -185,7 +189,7 @@ impl Rewriter {
         Some(())
     }
 
-    /// A stretch of a string, layer after layer of escapes; `None` when there are too many.
+    /// Reads a stretch of a string layer by layer. `None` if there are too many.
     fn decode_layers(text: &[u8], percent: bool) -> Option<Vec<DecodedText>> {
         let mut views = vec![DecodedText::from_json_string(text)];
         while let Some(deeper) = views.last().and_then(|view| view.decode_layer(percent)) {
@@ -203,6 +207,8 @@ impl Rewriter {
         let mut at = 0;
         let mut splices = splices.into_iter().peekable();
         while let Some(splice) = splices.next() {
+            // All splices in one number are written together, because the number may have to become a string
+            // as a whole.
             if let Some(token) = splice.number.clone() {
                 let mut of_token = vec![splice];
                 while let Some(next) = splices.next_if(|next| next.number.as_ref() == Some(&token)) {
@@ -226,7 +232,7 @@ impl Rewriter {
         RewriteOutcome::Changed(out, places)
     }
 
-    /// Writes a number in which values were replaced: as a number where it still is one, else as a string.
+    /// Writes a number in which values were replaced: as a number if it still is one, else as a string.
     fn write_number(
         &self,
         token: &str,
@@ -253,26 +259,27 @@ impl Rewriter {
             ));
             out.push('"');
         }
+        // A string quotes the whole token, so every term in it gets the token's place.
         places.extend(splices.iter().map(|splice| (start..out.len(), splice.term)));
     }
 }
 
-/// The replacement of a value, for each way in which its case can be carried over.
+/// A replacement in each case that it can carry over.
 pub(super) struct TermReplacement {
     spellings: Vec<ReplacementSpelling>,
 }
 
 struct ReplacementSpelling {
-    /// The value found in just this spelling.
+    /// The spelling that was found.
     found: String,
-    /// The replacement, and the same as a JSON string spells it.
+    /// The replacement, and the same as in a JSON string.
     text: String,
     json: String,
 }
 
 impl TermReplacement {
-    /// `from` becomes `to`; where case does not count, all-capital and all-small spellings are carried over,
-    /// and any other becomes `to` as it is.
+    /// `from` becomes `to`. With `carry_case`, all capitals and all small letters are carried over; any other
+    /// spelling becomes `to` itself.
     pub(super) fn new(from: &str, to: &str, carry_case: bool) -> Self {
         let mut spellings: Vec<ReplacementSpelling> = Vec::new();
         let mut add = |found: String, text: String| {
@@ -305,7 +312,7 @@ struct EscapedMatch {
     start: usize,
     end: usize,
     layer: usize,
-    /// Whether percent-encoding was read as well.
+    /// Whether percent-encoding was read too.
     percent: bool,
     term: usize,
     spelling: usize,
@@ -317,16 +324,17 @@ struct Splice {
     term: usize,
     spelling: usize,
     escaped: Option<Vec<u8>>,
-    /// The number token that holds it.
+    /// The number that holds it, if one does.
     number: Option<Range<usize>>,
 }
 
-/// Whether a position is inside a JSON escape, behind its backslash.
+/// Whether a position is inside a JSON escape, after its backslash.
 fn is_in_escape(raw: &[u8], at: usize) -> bool {
     let near = at.saturating_sub(5);
     let Some(slash) = memchr::memrchr(b'\\', &raw[near..at]).map(|offset| near + offset) else {
         return false;
     };
+    // In an even run the backslashes escape each other, so the character behind it is plain.
     let run = raw[..=slash].iter().rev().take_while(|byte| **byte == b'\\').count();
     let length = if raw.get(slash + 1) == Some(&b'u') { 6 } else { 2 };
     run % 2 == 1 && slash + length > at

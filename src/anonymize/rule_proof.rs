@@ -1,10 +1,14 @@
-//! The proof that a rule set keeps what it promises (guarantee N4).
+//! The proof that a rule set keeps its promises (guarantee N4).
 //!
-//! Refused are: values that are empty, too short or a word of JSON; two equal reals or fakes; a fake that
-//! holds another fake or a real, or is part of one; a redaction that holds a real or a fake; and a fake whose
-//! end is a sizeable part of another fake's or a real's beginning, or the other way round. A smaller overlap
-//! is let be, because names and addresses can hardly avoid one: should a message really join two values there,
-//! it is withheld. A real may hold another real: the longer wins.
+//! Refused are:
+//! - values that are empty, too short, or a literal of JSON;
+//! - two equal real values, or two equal fakes;
+//! - a fake that contains another fake or a real value, or is part of one;
+//! - a redaction that contains a real value or a fake;
+//! - a fake that shares a sizeable part, end to beginning, with another fake or a real value.
+//!
+//! Smaller overlaps are accepted, because names and addresses can hardly avoid them. If a message really joins
+//! two values there, it is withheld. A real value may contain another one: the longer wins.
 
 use std::collections::HashMap;
 
@@ -13,23 +17,25 @@ use aho_corasick::AhoCorasick;
 use super::term::fold_text;
 use super::{Direction, ReplacementRule, RuleConflict};
 
-/// The fewest characters of a real value; anything shorter is in nearly every message.
+/// The fewest characters of a real value. Anything shorter occurs in nearly every message.
 pub(super) const MIN_REAL_LENGTH: usize = 3;
-/// An injected secret shorter than this is a flag or a port, and is not looked for.
+/// An injected secret shorter than this is probably a flag or a port, and is not searched for.
 pub(super) const MIN_INJECTED_LENGTH: usize = 4;
-/// The literals of JSON: a replacement would change the value's type.
+/// The literals of JSON. Replacing one would change a value's type.
 const JSON_WORDS: [&str; 3] = ["true", "false", "null"];
 
-/// Whether an injected secret is one that can be looked for.
+/// Whether an injected secret is worth searching for.
 pub(super) fn is_searchable_secret(rule: &ReplacementRule) -> bool {
     let real = rule.real.expose();
     real.trim().chars().count() >= MIN_INJECTED_LENGTH
         && !JSON_WORDS.contains(&real.to_ascii_lowercase().as_str())
 }
 
-/// Every conflict in a rule set.
+/// All conflicts in a rule set.
 pub(super) fn find_conflicts(rules: &[ReplacementRule]) -> Vec<RuleConflict> {
     let values = rules.iter().map(RuleTexts::new).collect();
+    // Comparing every pair would be quadratic. Each candidate search works on folded text, so it finds at
+    // least the pairs that conflict; the checks then compare exactly.
     let mut proof = RuleSetProof { rules, values, conflicts: Vec::new() };
     for number in 0..rules.len() {
         proof.check_rule(number);
@@ -53,7 +59,7 @@ struct RuleSetProof<'a> {
     conflicts: Vec<RuleConflict>,
 }
 
-/// A text as it is, and without its case.
+/// A text, and the same without its case.
 struct FoldedText<'a> {
     exact: &'a str,
     folded: String,
@@ -72,7 +78,7 @@ struct RuleTexts<'a> {
     redaction: Option<FoldedText<'a>>,
     exact: bool,
     injected: bool,
-    /// Whether the real value is looked for.
+    /// Whether the real value is searched for.
     is_searched: bool,
 }
 
@@ -94,7 +100,7 @@ impl<'a> RuleTexts<'a> {
 }
 
 impl RuleSetProof<'_> {
-    /// Rules of which one may have a value that the other has.
+    /// Pairs of rules that may share a value.
     fn equality_candidates(&self) -> Vec<(usize, usize)> {
         let mut first: HashMap<&str, Vec<usize>> = HashMap::new();
         let mut pairs = Vec::new();
@@ -110,7 +116,7 @@ impl RuleSetProof<'_> {
         dedup_pairs(pairs)
     }
 
-    /// Rules of which one may have a value that holds one of the other's.
+    /// Pairs of rules of which one may contain a value of the other.
     fn containment_candidates(&self) -> Vec<(usize, usize)> {
         let parts: Vec<(usize, &str)> = (self.values.iter().enumerate())
             .flat_map(|(number, values)| {
@@ -134,11 +140,12 @@ impl RuleSetProof<'_> {
         dedup_pairs(pairs)
     }
 
-    /// Rules of which one may have a value that ends as one of the other's begins.
+    /// Pairs of rules of which one value may end as another begins.
     fn overlap_candidates(&self) -> Vec<(usize, usize)> {
         let mut beginnings: HashMap<&str, Vec<usize>> = HashMap::new();
         for (number, values) in self.values.iter().enumerate().filter(|(_, values)| !values.injected) {
             for text in [&values.fake.folded, &values.real.folded] {
+                // From the second character on: an overlap of one character is never refused.
                 for (end, _) in text.char_indices().skip(2) {
                     beginnings.entry(&text[..end]).or_default().push(number);
                 }
@@ -202,7 +209,7 @@ impl RuleSetProof<'_> {
         }
     }
 
-    /// Refuses a text that holds, or is part of, a text of the other rule.
+    /// Refuses a text that contains a text of the other rule, or is part of one.
     fn check_containment(&mut self, number: usize, other: usize) {
         let (one, two) = (&self.values[number], &self.values[other]);
         let exact = one.exact && two.exact;
@@ -231,7 +238,7 @@ impl RuleSetProof<'_> {
         }
     }
 
-    /// Refuses an end of a text that is a sizeable beginning of one of the other rule's.
+    /// Refuses an end that is a sizeable beginning of one of the other rule's texts.
     fn check_overlap(&mut self, number: usize, other: usize) {
         let (one, two) = (&self.values[number], &self.values[other]);
         if one.injected || two.injected {
@@ -257,7 +264,7 @@ impl RuleSetProof<'_> {
         self.conflicts.push(RuleConflict { rule, other: other.filter(|other| *other != rule), problem });
     }
 
-    /// The fake, unless it would give a real value away.
+    /// The fake, or `…` if it would give a real value away.
     fn shown_fake(&self, number: usize) -> &str {
         let fake = &self.rules[number].fake;
         let folded = fold_text(fake);
@@ -284,8 +291,8 @@ fn text_contains(text: &FoldedText<'_>, part: &FoldedText<'_>, exact: bool) -> b
         && if exact { text.exact.contains(part.exact) } else { text.folded.contains(&part.folded) }
 }
 
-/// Whether one text ends in a sizeable part of what the other begins with: four characters, or two that are a
-/// third of the shorter.
+/// Whether one text ends in a sizeable part of the other's beginning: four characters, or at least two that
+/// are a third of the shorter text.
 fn texts_overlap(one: &FoldedText<'_>, two: &FoldedText<'_>, exact: bool) -> bool {
     let (one, two) = if exact { (one.exact, two.exact) } else { (one.folded.as_str(), two.folded.as_str()) };
     let shorter = one.chars().count().min(two.chars().count());

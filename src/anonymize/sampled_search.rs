@@ -1,8 +1,9 @@
 //! The first search: all occurrences of many values, at several gigabytes a second.
 //!
-//! Every occurrence of a value with at least *m* bytes covers a whole block of *b* bytes that begins at a
-//! multiple of *m − b + 1*. So only those blocks are looked at: each is folded, hashed and asked for in a
-//! small bit set, and what is in it is compared for real. No step waits for the one before it.
+//! Each occurrence of a value with at least *m* bytes covers a whole block of *b* bytes that begins at a
+//! multiple of *m − b + 1*. So only those blocks are read. Each is folded, hashed and looked up in a small bit
+//! set, and the hits are compared in full. No step depends on the one before it, so the processor can overlap
+//! them.
 
 use super::term::Term;
 
@@ -15,7 +16,7 @@ pub(super) struct TermMatch {
     pub(super) term: usize,
 }
 
-/// Finds values.
+/// Finds all occurrences of its terms.
 #[derive(Default)]
 pub(super) struct TermFinder {
     terms: Vec<Term>,
@@ -47,7 +48,7 @@ impl TermFinder {
         &self.terms
     }
 
-    /// All occurrences, also those that overlap, in no order.
+    /// Appends all occurrences to `found`, overlapping ones too, in no particular order.
     pub(super) fn find_all(&self, hay: &[u8], found: &mut Vec<TermMatch>) {
         for sampler in &self.samplers {
             sampler.find_all(&self.terms, hay, found);
@@ -55,9 +56,10 @@ impl TermFinder {
     }
 }
 
-/// Values with fewer bytes are sampled in smaller blocks, apart from the longer ones, which they would slow.
+/// Shorter values get a sampler of their own with smaller blocks, because they would slow the longer ones
+/// down.
 const MIN_LONG_TERM_BYTES: usize = 7;
-/// A wider stride would cost more in hits of the bit set than it spares.
+/// A wider stride would cost more false hits of the bit set than it saves.
 const MAX_STRIDE: usize = 12;
 
 struct BlockSampler {
@@ -76,28 +78,28 @@ struct SampleEntry {
     bucket: u32,
     block: u32,
     term: u32,
-    /// The character of the needle at which the sampled window begins, and the bytes from there to the block.
+    /// The character of the term at which the sampled window begins, and the bytes from there to the block.
     index: u32,
     offset: u32,
 }
 
-/// The bit that is case in ASCII letters, in each byte of a block. It joins other bytes too; the comparison tells them
-/// apart.
+/// The bit that is the case of ASCII letters, in each byte of a block. Setting it also merges other bytes,
+/// which the full comparison tells apart.
 const CASE_BITS: u32 = 0x2020_2020;
 const BUCKET_BITS: u32 = 12;
 
 impl BlockSampler {
     fn new(needles: &[(usize, &Term)], block: usize) -> Self {
         let shortest = needles.iter().map(|(_, needle)| needle.min_length()).min().unwrap_or(block);
-        // A value of `shortest` bytes holds that many blocks, one at each offset, so one of them begins at a multiple
-        // of it.
+        // A value of `shortest` bytes holds `stride` blocks at consecutive offsets, so one of them begins at a
+        // multiple of `stride`.
         let stride = (shortest.max(block) - block + 1).min(MAX_STRIDE);
-        // Blocks of three are read as four bytes, little-endian, without the last.
+        // A block of three is read as four little-endian bytes, and the mask drops the last.
         let mask = if block == 4 { u32::MAX } else { 0x00FF_FFFF };
         let mut entries: Vec<SampleEntry> = Vec::new();
         for (number, needle) in needles {
-            // A window of so many bytes has a block at each of the `stride` offsets. Any window of the needle does:
-            // the one whose blocks are rarest in text causes the fewest comparisons.
+            // A window of this length has a block at each of the `stride` offsets, and any window of the term
+            // will do. The one whose blocks are rarest in text causes the fewest comparisons.
             let index = rarest_window(needle, stride + block - 1);
             for path in byte_paths(needle, index, stride + block - 1) {
                 for offset in 0..stride {
@@ -115,7 +117,8 @@ impl BlockSampler {
         }
         entries.sort_unstable();
         entries.dedup();
-        // About one bit in 48 is set, and the set fits the processor's first cache: at most 2^18 bits.
+        // About one bit in 48 is set. The set has at most 2^18 bits, so it fits into the processor's first
+        // cache.
         let width = (entries.len() * 48).next_power_of_two().trailing_zeros().clamp(12, 18);
         let mut bits = vec![0_u64; 1 << (width - 6)].into_boxed_slice();
         let mut firsts = vec![0_u32; (1 << BUCKET_BITS) + 1];
@@ -124,7 +127,8 @@ impl BlockSampler {
             bits[bit / 64] |= 1 << (bit % 64);
             firsts[entry.bucket as usize + 1] += 1;
         }
-        // From counts to beginnings: `firsts[b]..firsts[b + 1]` are the entries of bucket `b`, which are sorted by it.
+        // From counts to beginnings: the entries are sorted by bucket, and `firsts[b]..firsts[b + 1]` are
+        // those of `b`.
         for bucket in 0..1 << BUCKET_BITS {
             firsts[bucket + 1] += firsts[bucket];
         }
@@ -135,7 +139,8 @@ impl BlockSampler {
         let coarse = CASE_BITS & self.mask;
         let bits = &*self.bits;
         let mut next = 0;
-        // Whole words as long as four bytes are left; the few blocks at the end are loaded bytewise below.
+        // Reads whole words while four bytes are left. The loop below loads the few blocks at the end
+        // bytewise.
         for block in hay.windows(4).step_by(self.stride) {
             let block = u32::from_le_bytes([block[0], block[1], block[2], block[3]]) & self.mask | coarse;
             let bit = (hash_block(block) >> self.shift) as usize;
@@ -150,6 +155,7 @@ impl BlockSampler {
         }
     }
 
+    // Out of line and cold, so that the scanning loop stays tight.
     #[cold]
     #[inline(never)]
     fn compare_block(&self, needles: &[Term], hay: &[u8], at: usize, block: u32, found: &mut Vec<TermMatch>) {
@@ -161,7 +167,7 @@ impl BlockSampler {
                 && let Some((start, end)) = needles[needle].match_around(hay, window, entry.index as usize)
             {
                 let hit = TermMatch { start, end, term: needle };
-                // Two spellings that differ only in bits that are folded away give the same occurrence.
+                // Two spellings that fold to the same block would report the same occurrence twice.
                 if found.last() != Some(&hit) {
                     found.push(hit);
                 }
@@ -182,7 +188,7 @@ fn load_block(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(block)
 }
 
-/// The character at which the window of `length` bytes begins whose blocks are the least common in text.
+/// The character at which to sample: the window of `length` bytes from there has the rarest bytes.
 fn rarest_window(needle: &Term, length: usize) -> usize {
     let shortest: Vec<usize> = (0..needle.chars().len())
         .map(|index| needle.spellings_at(index).iter().map(|c| c.len_utf8()).min().unwrap_or(1))
@@ -192,11 +198,13 @@ fn rarest_window(needle: &Term, length: usize) -> usize {
         .min_by_key(|&index| {
             let window = byte_paths(needle, index, length);
             let common: u32 = window[0].iter().take(length).map(|byte| byte_frequency(*byte)).sum();
+            // Rarity first, then the number of spellings, since each spelling adds entries.
             common * 64 + u32::try_from(window.len()).unwrap_or(u32::MAX / 2).min(63)
         })
         .unwrap_or(0)
 }
 
+// A rough rank of letters in English text and JSON. It steers speed only, never what is found.
 fn byte_frequency(byte: u8) -> u32 {
     match byte.to_ascii_lowercase() {
         b' ' | b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 8,
@@ -208,8 +216,8 @@ fn byte_frequency(byte: u8) -> u32 {
     }
 }
 
-/// Every sequence of at least `length` bytes in which the needle can go on from one of its characters,
-/// folded coarsely.
+/// All byte sequences of at least `length` bytes, coarsely folded, that can follow from one of the term's
+/// characters.
 fn byte_paths(needle: &Term, index: usize, length: usize) -> Vec<Vec<u8>> {
     let mut done = Vec::new();
     let mut open = vec![(index, Vec::new())];

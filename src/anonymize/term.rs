@@ -1,16 +1,16 @@
-//! One value that is searched for: its text, how case counts, and whether it occurs at a given place.
+//! One value to search for: its text, how case counts, and whether it occurs at a place.
 //!
-//! Case-insensitive means Unicode's simple mappings, one character to one: `K` (the Kelvin sign) is `k`,
-//! `ẞ` is `ß`, but `ß` is not `ss`.
+//! Ignoring case means Unicode's simple mappings, one character to one. `K` (the Kelvin sign) is `k` and `ẞ`
+//! is `ß`, but `ß` is not `ss`.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// A value that is searched for.
+/// A value to search for.
 pub(super) struct Term {
-    /// The position of the rule it belongs to, among the rules that were kept.
+    /// The position of its rule in the rule set.
     pub(super) rule: usize,
-    /// Its characters, folded when case does not count.
+    /// Its characters, folded if case doesn't count.
     chars: Vec<char>,
     text: String,
     /// Where each character begins in the text.
@@ -27,7 +27,7 @@ impl Term {
         Self { rule, chars, text, starts, folded: !case_sensitive }
     }
 
-    /// The text: as given, or folded.
+    /// The text, folded if case doesn't count.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
@@ -40,12 +40,12 @@ impl Term {
         &self.chars
     }
 
-    /// Every spelling of one of its characters.
+    /// All spellings of one of its characters.
     pub(super) fn spellings_at(&self, index: usize) -> Vec<char> {
         spellings(self.chars[index], self.folded)
     }
 
-    /// The fewest bytes of an occurrence.
+    /// The fewest bytes that an occurrence has.
     pub(super) fn min_length(&self) -> usize {
         (0..self.chars.len())
             .map(|index| self.spellings_at(index).iter().map(|c| c.len_utf8()).min().unwrap_or(1))
@@ -65,7 +65,7 @@ impl Term {
             return hay[start..].starts_with(self.text.as_bytes()).then(|| (start, start + self.text.len()));
         }
         let end = self.match_end_from(hay, at, index)?;
-        // Backwards character by character: spellings differ in length, so the start can't be computed.
+        // Goes back character by character: spellings differ in length, so the start can't be computed.
         let mut start = at;
         for wanted in self.chars[..index].iter().rev() {
             let found = last_char(&hay[..start])?;
@@ -98,7 +98,7 @@ pub(super) fn fold_char(c: char) -> char {
     if c.is_ascii() {
         c.to_ascii_lowercase()
     } else {
-        // Over the capital, so that letters which share one fold alike: `ς` and `σ` both to `σ`.
+        // Through the capital, so that letters which share one fold alike: `ς` and `σ` both become `σ`.
         map_single(map_single(c, char::to_uppercase), char::to_lowercase)
     }
 }
@@ -108,7 +108,7 @@ pub(super) fn fold_text(text: &str) -> String {
     text.chars().map(fold_char).collect()
 }
 
-/// A text in capital letters, as far as each has one of the same fold.
+/// A text in capitals. A character whose capital would fold differently stays as it is.
 pub(super) fn uppercase_text(text: &str) -> String {
     text.chars()
         .map(|c| {
@@ -117,7 +117,7 @@ pub(super) fn uppercase_text(text: &str) -> String {
         .collect()
 }
 
-/// A text in small letters, as far as each has one of the same fold.
+/// A text in small letters. A character whose small letter would fold differently stays as it is.
 pub(super) fn lowercase_text(text: &str) -> String {
     text.chars()
         .map(|c| {
@@ -126,7 +126,7 @@ pub(super) fn lowercase_text(text: &str) -> String {
         .collect()
 }
 
-/// The characters that count as `c`, which is folded when `folded`.
+/// All characters that count as `c`. With `folded`, `c` must be folded already.
 pub(super) fn spellings(c: char, folded: bool) -> Vec<char> {
     if !folded {
         return vec![c];
@@ -134,7 +134,7 @@ pub(super) fn spellings(c: char, folded: bool) -> Vec<char> {
     SPELLINGS.get(&c).cloned().unwrap_or_else(|| vec![c])
 }
 
-/// The blocks of Unicode in which characters have case. A test compares them with all of Unicode.
+/// The Unicode blocks that have cased characters. A test compares them with all of Unicode.
 const CASED_RANGES: [(u32, u32); 21] = [
     (0x41, 0x587),
     (0x10A0, 0x10FF),
@@ -174,7 +174,7 @@ static SPELLINGS: LazyLock<HashMap<char, Vec<char>>> = LazyLock::new(|| {
     all
 });
 
-/// The mapped character where the mapping is one to one.
+/// The mapped character, or `c` itself if the mapping yields several.
 fn map_single<I: Iterator<Item = char>>(c: char, map: impl Fn(char) -> I) -> char {
     let mut mapped = map(c);
     match (mapped.next(), mapped.next()) {
@@ -200,6 +200,7 @@ fn first_char(bytes: &[u8]) -> Option<char> {
 fn last_char(bytes: &[u8]) -> Option<char> {
     let start = (1..=4.min(bytes.len())).find(|back| bytes[bytes.len() - back] & 0xC0 != 0x80)?;
     let found = first_char(&bytes[bytes.len() - start..])?;
+    // A continuation byte may end a longer, damaged sequence; then this is no character.
     (found.len_utf8() == start).then_some(found)
 }
 

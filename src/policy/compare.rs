@@ -1,7 +1,7 @@
 //! Which edits of a policy widen it, and which narrow it.
 //!
-//! An edit that is not marked as widening makes no call of any tool looser, whatever its arguments and whatever rules
-//! and grants there are. The reverse does not hold: an edit counts as widening where that can't be excluded.
+//! An edit that isn't marked as widening loosens no call of any tool, for any arguments, rules and grants. The
+//! reverse doesn't hold: an edit counts as widening wherever loosening can't be excluded.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -9,17 +9,17 @@ use std::fmt::Write as _;
 use super::{Action, ConfigPolicy, PolicyEntry};
 use crate::pattern::{Pattern, Specificity};
 
-/// One thing that two policies say differently.
+/// One difference between two policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyEdit {
-    /// Whether some call of some tool could become looser by it.
+    /// Whether the edit could loosen some call of some tool.
     pub widens: bool,
-    /// In words: what, what it was, what it would be, and where that is written.
+    /// The difference in words: the pattern, the old and new action, and where they are written.
     pub description: String,
 }
 
-/// Everything that `changed` says otherwise than `confirmed`, in the order of patterns. What looks the same
-/// and is only written elsewhere is no edit.
+/// All differences of `changed` from `confirmed`, by pattern. An entry that only moved within the file is no
+/// edit.
 #[must_use]
 pub fn compare_policies(confirmed: &ConfigPolicy, changed: &ConfigPolicy) -> Vec<PolicyEdit> {
     let (before, after) = (PolicyStatement::from_policy(confirmed), PolicyStatement::from_policy(changed));
@@ -47,7 +47,7 @@ pub fn compare_policies(confirmed: &ConfigPolicy, changed: &ConfigPolicy) -> Vec
     edits
 }
 
-/// An entry, or the default, which is weaker than any.
+/// An entry, or the default, which is weaker than any entry.
 #[derive(Clone, Copy)]
 enum PolicyStatement<'a> {
     Entry(&'a PolicyEntry),
@@ -93,11 +93,13 @@ impl<'a> PolicyStatement<'a> {
     fn may_overlap(self, other: Self) -> bool {
         match (self.pattern(), other.pattern()) {
             (Some(one), Some(two)) => one.may_overlap(two),
+            // The default covers every tool.
             (None, _) | (_, None) => true,
         }
     }
 
-    /// Whether it never decides about the exact tool of `other`, since a statement of `all` is more specific there.
+    /// Whether it never decides about the exact tool of `other`, because another statement of `all` is more
+    /// specific there.
     fn is_outweighed(self, other: Self, all: &[Self]) -> bool {
         let Some(tool) = other.pattern().and_then(Pattern::exact_tool) else { return false };
         all.iter().any(|said| {
@@ -106,7 +108,7 @@ impl<'a> PolicyStatement<'a> {
         })
     }
 
-    /// Whether it has the same pattern as `other` and is never looser, whatever the arguments.
+    /// Whether it has the pattern of `other` and is never looser, whatever the arguments.
     fn supersedes(self, other: Self) -> bool {
         match (self, other) {
             (Self::Entry(new), Self::Entry(old)) => new.pattern == old.pattern && is_as_strict(new, old),
@@ -116,7 +118,7 @@ impl<'a> PolicyStatement<'a> {
     }
 }
 
-/// The patterns whose edits could loosen a call, and whether the default's could.
+/// The patterns whose edits could loosen a call, and whether an edit of the default could.
 #[derive(Default)]
 struct WideningEdits<'a> {
     patterns: HashSet<&'a str>,
@@ -124,8 +126,8 @@ struct WideningEdits<'a> {
 }
 
 impl<'a> WideningEdits<'a> {
-    /// A call becomes looser only where one thing decided it before, `old`, and another, `new`, decides it now,
-    /// and both cover its tool. Each pair for which that can be is marked.
+    /// Marks the edits that can loosen a call. A call becomes looser only if one statement (`old`) decided it
+    /// before, another (`new`) decides it now, and both cover its tool. So each such pair is tried.
     fn find_widening(before: &[PolicyStatement<'a>], after: &[PolicyStatement<'a>]) -> Self {
         let mut found = Self::default();
         let known: HashSet<_> = before.iter().map(|said| said.pattern_text()).collect();
@@ -133,7 +135,8 @@ impl<'a> WideningEdits<'a> {
         for new in after {
             let is_known = known.contains(&new.pattern_text());
             for (old, kept) in before.iter().zip(&kept) {
-                // What stays gives way only to what is more specific, and what was there before did so to `old`.
+                // An unchanged statement loses only to a more specific one. And where `new` existed before and
+                // is more specific, it already outweighed `old`.
                 let hidden = (*kept && new.specificity() <= old.specificity())
                     || (is_known && old.specificity() < new.specificity());
                 if !hidden
@@ -169,16 +172,17 @@ fn is_as_strict(new: &PolicyEntry, old: &PolicyEntry) -> bool {
     }
     let loosest = new.actions().min().unwrap_or(new.action);
     let mut added: Vec<_> = new.cases.iter().collect();
-    // A case stays where one with the same conditions says at least that; one that is gone must have been
-    // looser than all that is left to hold in its place.
+    // A kept case needs one with the same conditions that is at least as strict. A case that is gone must have
+    // been no stricter than all that can take its place.
     let cases_hold = old.cases.iter().all(|case| {
         let same = added.iter().position(|other| other.when == case.when && other.action >= case.action);
         same.map(|at| added.swap_remove(at)).is_some() || case.action <= loosest
     });
+    // An added case may match where the old entry's own action held, so it must be at least as strict as that.
     cases_hold && new.action >= old.action && added.iter().all(|case| case.action >= old.action)
 }
 
-/// The entries of each policy for one pattern.
+/// The entries of both policies for one pattern.
 type EntryPair<'a> = (Vec<&'a PolicyEntry>, Vec<&'a PolicyEntry>);
 
 fn pair_by_pattern<'a>(
@@ -199,7 +203,7 @@ fn pair_by_pattern<'a>(
     patterns.into_values().collect()
 }
 
-/// Whether two lists of entries of one pattern say the same, wherever they were written.
+/// Whether two lists of entries for one pattern have the same effect, wherever they are written.
 fn same_entries(was: &[&PolicyEntry], is: &[&PolicyEntry]) -> bool {
     let covered = |some: &[&PolicyEntry], others: &[&PolicyEntry]| {
         some.iter().all(|entry| others.iter().any(|other| same_effect(entry, other)))

@@ -1,4 +1,4 @@
-//! The configured policy, arranged for deciding.
+//! The configured policy, prepared for deciding.
 
 use super::entry_index::EntryIndex;
 use super::quorum::Quorum;
@@ -36,6 +36,8 @@ impl CompiledConfig {
     }
 
     pub(super) fn is_locked(&self, tool: &ToolId) -> bool {
+        // A quorum locks its tools too. Otherwise a grant would replace several people's approval by one
+        // person's.
         self.config.locked.iter().any(|pattern| pattern.matches(tool)) || self.quorums(tool).next().is_some()
     }
 
@@ -49,7 +51,7 @@ impl CompiledConfig {
 }
 
 impl ConfigPolicy {
-    /// With its places named as those of the confirmed files.
+    /// The same policy, with its sources marked as those of the confirmed files.
     fn with_approved_sources(&self) -> Self {
         let confirmed = |source: &DecisionSource| match *source {
             DecisionSource::Config { line, column } => DecisionSource::Confirmed { line, column },

@@ -1,4 +1,4 @@
-//! A decision, why it came about, and how that is told.
+//! A decision, its reason, and how both are worded.
 
 use std::fmt;
 
@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 use super::{Action, Grant, Quorum};
 use crate::pattern::Pattern;
 
-/// A decision and why.
+/// An action with its reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// The action.
     pub action: Action,
-    /// The pattern that won; none when nothing was said.
+    /// The pattern that won; none if no rule or entry matched.
     pub pattern: Option<Pattern>,
-    /// Where that pattern was written.
+    /// Where that pattern is written.
     pub source: DecisionSource,
-    /// Whether a `locked` pattern, or a quorum, keeps a rule or grant from loosening it.
+    /// Whether a `locked` pattern or a quorum kept a rule or grant from loosening it.
     pub locked: bool,
-    /// The case that matched the arguments, where one did; the source is its place then.
+    /// The case that matched the arguments, if one did. The source is then the case's place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case: Option<MatchedCase>,
 }
 
-/// A case of an entry that holds for a call.
+/// A case of an entry that matched a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatchedCase {
     /// Its one-based number in the entry.
     pub number: u32,
-    /// Whether the arguments meet its conditions for sure. Where that cannot be told, the strictest that could
+    /// Whether the arguments certainly meet its conditions. If that is unsure, the strictest case that could
     /// hold does.
     pub sure: bool,
 }
@@ -40,7 +40,7 @@ pub struct Explanation {
     pub decision: Decision,
     /// The other decisions that matched, strongest first.
     pub losing: Vec<Decision>,
-    /// Grants that cover the tool and are for other sessions or projects than the one that asks.
+    /// Live grants that cover the tool, but for other sessions or projects than the one that asks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<Grant>,
     /// The quorums that must be met before a call of the tool runs.
@@ -49,46 +49,48 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Whether this lost since it is a grant that was made before the rule that asks now.
+    /// Whether a grant lost because it is older than the rule that asks now.
     #[must_use]
     pub fn is_outdated_grant(&self, losing: &Decision) -> bool {
         let asks = self.decision.action == Action::RequireApproval;
         match (&self.decision.source, &losing.source) {
+            // Ids of rules and grants come from one sequence, so the smaller one is older.
             (DecisionSource::Rule(rule), DecisionSource::Grant(grant)) => asks && grant < rule,
             _ => false,
         }
     }
 }
 
-/// Where an entry was written, for people: a file with line and column, or a rule's or grant's id.
+/// Where an entry is written: a file with line and column, or a rule's or grant's id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecisionSource {
     /// An entry of `policies.json`.
     Config {
-        /// One-based line; 0 when the policy was not read from a file.
+        /// One-based line; 0 if the policy wasn't read from a file.
         line: u32,
         /// One-based column.
         column: u32,
     },
-    /// An entry of the policy that a person confirmed, where `policies.json` says something looser that is not
-    /// confirmed.
+    /// An entry of the confirmed policy, where `policies.json` has something looser that waits for
+    /// confirmation.
     Confirmed {
-        /// One-based line in the file as it was confirmed; 0 when it was not read from a file.
+        /// One-based line in the file as it was confirmed; 0 if it wasn't read from a file.
         line: u32,
         /// One-based column.
         column: u32,
     },
     /// An entry of `telegram.quorum` of `portero.json`.
     Quorum {
-        /// One-based line; 0 when it was not read from a file.
+        /// One-based line; 0 if it wasn't read from a file.
         line: u32,
         /// One-based column.
         column: u32,
     },
-    /// Such an entry as a person confirmed it, where the file says something looser that is not confirmed.
+    /// A confirmed entry of `telegram.quorum`, where the file has something looser that waits for
+    /// confirmation.
     ConfirmedQuorum {
-        /// One-based line in the file as it was confirmed; 0 when it was not read from a file.
+        /// One-based line in the file as it was confirmed; 0 if it wasn't read from a file.
         line: u32,
         /// One-based column.
         column: u32,
@@ -97,13 +99,13 @@ pub enum DecisionSource {
     Rule(u64),
     /// A grant, by its id.
     Grant(u64),
-    /// Nothing was said.
+    /// No rule or entry matched.
     Default,
-    /// A person paused everything, at this moment.
+    /// A person paused all calls at this moment.
     Pause(jiff::Timestamp),
 }
 
-/// The words of an answer to the agent: the action and the rule, never a value.
+/// The text of an answer to the agent: action and rule, never a value.
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let DecisionSource::Pause(since) = self.source {
@@ -141,7 +143,7 @@ impl fmt::Display for Decision {
 }
 
 impl DecisionSource {
-    /// The rule or grant that a decision names in its words, where it names one.
+    /// Reads back the rule or grant that a decision's text names, if it names one.
     #[must_use]
     pub fn parse_from_text(words: &str) -> Option<Self> {
         let (_, place) = words.rsplit_once(" (")?;

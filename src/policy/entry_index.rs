@@ -1,4 +1,4 @@
-//! One layer of precedence, sorted so that the first match is the one that counts.
+//! One layer of precedence, sorted so that the first match decides.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -9,16 +9,16 @@ use super::condition::{PolicyCase, Truth};
 use super::{Action, Decision, MatchedCase, PolicyEntry};
 use crate::names::ToolId;
 
-/// The arguments that entries with cases look at.
+/// Which arguments the cases of entries look at.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ArgumentsView<'a> {
     /// A call's arguments, as far as they are known.
     Call(Option<&'a RawValue>),
-    /// None: of each entry its loosest action counts.
+    /// No call yet: the loosest action of each entry counts.
     Loosest,
 }
 
-/// The entries of one layer: exact ones by their names, the rest strongest first.
+/// The entries of one layer: exact ones by name, the others strongest first.
 #[derive(Debug, Default)]
 pub(super) struct EntryIndex {
     exact: HashMap<ToolId, Vec<PolicyEntry>>,
@@ -26,8 +26,8 @@ pub(super) struct EntryIndex {
 }
 
 impl EntryIndex {
-    /// Sorts by specificity, then by the strictest that an entry can say. Text and place come last: they make
-    /// the reason that is given independent of the order in which things were written.
+    /// Sorts by specificity, then by the strictest action of an entry. Text and source come last, so that the
+    /// reason given doesn't depend on the order in which entries were written.
     pub(super) fn new(entries: impl Iterator<Item = PolicyEntry>) -> Self {
         let mut layer = Self::default();
         for entry in entries {
@@ -55,10 +55,12 @@ impl EntryIndex {
         let first = matching.next()?;
         let mut decision = first.decide(view);
         if first.cases.is_empty() {
-            // The order puts the strictest of the most specific first, and without cases that is what it says.
+            // Sorted strictest first, and without cases an entry always gives its strictest action. No other
+            // can be stricter.
             return Some(decision);
         }
-        // With cases an entry may say less than its strictest, so the others of the same specificity are asked too.
+        // With cases an entry may give less than its strictest, so the others of the same specificity are
+        // asked too.
         let specificity = first.pattern.specificity();
         for other in matching.take_while(|other| other.pattern.specificity() == specificity) {
             let also = other.decide(view);
@@ -69,11 +71,12 @@ impl EntryIndex {
         Some(decision)
     }
 
-    /// Every entry that matches, the strongest first.
+    /// All matching entries, the strongest first.
     pub(super) fn matching<'a, 't>(
         &'a self,
         tool: &'t ToolId,
     ) -> impl Iterator<Item = &'a PolicyEntry> + use<'a, 't> {
+        // An exact name is more specific than any pattern, so it comes first.
         let exact = if self.exact.is_empty() { None } else { self.exact.get(tool) };
         exact
             .into_iter()
@@ -83,7 +86,7 @@ impl EntryIndex {
 }
 
 impl PolicyEntry {
-    /// Each case, and what holds where none matches.
+    /// The action of each case, and the one if no case matches.
     pub(super) fn actions(&self) -> impl Iterator<Item = Action> {
         self.cases.iter().map(|case| case.action).chain([self.action])
     }
@@ -103,10 +106,10 @@ impl PolicyEntry {
         }
     }
 
-    /// The decision about these arguments, and after it every other that matches or could match.
+    /// The decision about these arguments, and after it every other one that matches or could match.
     ///
-    /// The strictest case that matches for sure counts, or, where none does, what is said otherwise. A case of
-    /// which nothing can be told counts where it is stricter: of all that could hold, the strictest does.
+    /// The strictest case that certainly matches decides, or else the entry's own action. An unsure case
+    /// decides where it is stricter: of all that could hold, the strictest does.
     pub(super) fn possible_decisions(&self, arguments: Option<&RawValue>) -> Vec<Decision> {
         let mut cases: Vec<(Truth, &PolicyCase)> = self
             .cases
@@ -118,8 +121,8 @@ impl PolicyEntry {
         let matched = |(truth, case): &(Truth, &PolicyCase)| self.case_decision(case, *truth == Truth::Yes);
         let mut outcomes: Vec<_> = cases.iter().map(matched).collect();
         outcomes.push(self.fallback_decision());
-        // Strictest first, so the first case that matches for sure outweighs the sure ones after it. Where none does,
-        // that index is the fallback's, which was pushed behind the cases. Unsure ones before it count if they are
+        // Sorted strictest first, so the first certain case outweighs the certain ones after it. Without one,
+        // the index is that of the fallback, which was pushed last. An unsure case before it decides if it is
         // stricter.
         let certain = cases.iter().position(|(truth, _)| *truth == Truth::Yes).unwrap_or(cases.len());
         let stricter = outcomes[..certain].iter().position(|unsure| unsure.action > outcomes[certain].action);

@@ -1,6 +1,6 @@
-//! Grants: a person's permission for a while, and what limits it: one session, one project, a number of uses.
+//! Grants: a person's permission for a while, with its limits (one session, one project, a number of uses).
 //!
-//! A limit only ever takes away: a grant counts for a call where all of its limits admit the one that asks.
+//! A limit only takes away. A grant counts for a call only if all of its limits admit the caller.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -13,7 +13,7 @@ use crate::clock::Moment;
 use crate::names::{AgentSessionId, Principal, SessionId};
 use crate::pattern::Pattern;
 
-/// A person's permission, for a while, for what would otherwise ask. It never lifts a deny.
+/// A person's permission, for a while, for calls that would otherwise ask. It never lifts a deny.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// Its id, for `revoke`.
@@ -22,71 +22,72 @@ pub struct Grant {
     pub pattern: Pattern,
     /// When it was made.
     pub made: Moment,
-    /// The machine's boot that it was made in; it is void after another.
+    /// The machine's boot in which it was made. The grant is void after the next one.
     pub boot_id: String,
     /// How long it lasts from `made`, in milliseconds, on both clocks.
     pub millis: u64,
-    /// For whom it is, and how often.
+    /// Who may use it, and how often.
     #[serde(default, skip_serializing_if = "GrantLimits::is_none")]
     pub limits: GrantLimits,
-    /// How many of its uses are gone; never more than it has. A grant without a number of uses counts none.
+    /// How many uses are consumed, never more than it has. It stays 0 if uses aren't counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub used: u32,
 }
 
-/// The limits of a grant; where several are given, all of them hold.
+/// The limits of a grant. All that are given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantLimits {
     /// Only this session with Portero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
-    /// Only this session of the agent's own program, however often it connects.
+    /// Only this session of the agent's own program, however often that connects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_session: Option<AgentSessionId>,
     /// Only sessions in this project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<Principal>,
-    /// Only so many calls.
+    /// Only this many calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uses: Option<NonZeroU32>,
 }
 
-/// Who asks, as far as a grant looks at it.
+/// The caller, as far as grants look at it.
 #[derive(Debug, Clone, Copy)]
 pub struct CallerIdentity<'a> {
     /// The project.
     pub principal: &'a Principal,
     /// The session with Portero.
     pub session: SessionId,
-    /// The session of the agent's own program, where it says one.
+    /// The session of the agent's own program, if it names one.
     pub agent_session: Option<&'a AgentSessionId>,
 }
 
 impl Grant {
-    /// Whether it can let a call run at this moment: it [holds](Self::is_within_time), and has uses left.
+    /// Whether it can let a call run now: it is [within its time](Self::is_within_time) and has uses left.
     #[must_use]
     pub fn is_live(&self, boot_id: &str, now: Moment) -> bool {
         self.uses_left() != Some(0) && self.is_within_time(boot_id, now)
     }
 
-    /// Whether its time goes on: in the boot that it was made in, and within its time on the wall clock and on
-    /// the boot clock both (guarantee D5). A clock that went back ends it too.
+    /// Whether its time still runs. Boot, wall clock and boot clock must all agree (guarantee D5), so setting
+    /// a clock back ends the grant too.
     #[must_use]
     pub fn is_within_time(&self, boot_id: &str, now: Moment) -> bool {
         let length = self.duration();
         let within_boot = now.boot.checked_sub(self.made.boot).is_some_and(|passed| passed < length);
         let within_wall =
             Duration::try_from(now.wall.duration_since(self.made.wall)).is_ok_and(|passed| passed < length);
+        // An unknown boot is an empty id. It must not match another unknown one.
         !self.boot_id.is_empty() && self.boot_id == boot_id && within_boot && within_wall
     }
 
-    /// How long it lasts as a whole.
+    /// Its whole duration.
     #[must_use]
     pub const fn duration(&self) -> Duration {
         Duration::from_millis(self.millis)
     }
 
-    /// How many uses are left; none where they are not counted.
+    /// The uses left; none if they aren't counted.
     #[must_use]
     pub fn uses_left(&self) -> Option<u32> {
         self.limits.uses.map(|uses| uses.get().saturating_sub(self.used))
@@ -104,23 +105,23 @@ impl Grant {
     }
 }
 
-/// No one session is meant.
+/// Why a typed text doesn't name one session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SessionMatchError {
-    /// None has such an id.
+    /// No session has such an id.
     #[error("no connected session has an id that begins or ends with `{0}`")]
     None(String),
-    /// Several have.
+    /// Several sessions have.
     #[error("the ids of {1} connected sessions begin or end with `{0}`; type more of it")]
     Several(String, usize),
 }
 
 impl GrantLimits {
-    /// The one of these connected sessions whose id, its own or its agent's, begins or ends as it was typed. The
-    /// agent's own is the one that lasts: its program may start `portero mcp` again.
+    /// The limit for the connected session whose id, its own or its agent's, begins or ends with `typed`. The
+    /// agent's own id is preferred, because it lasts when its program starts `portero mcp` again.
     ///
     /// # Errors
-    /// When none is meant by it, or several are.
+    /// If no session or several match.
     pub fn for_session(
         sessions: &[(SessionId, Principal)],
         agents: &[(SessionId, AgentSessionId)],
@@ -134,6 +135,7 @@ impl GrantLimits {
         let mut found: Vec<Self> = Vec::new();
         for (id, _) in sessions {
             let agent = agents.iter().find(|(of, _)| of == id).map(|(_, agent)| agent.clone());
+            // Several connections of one agent give equal limits, and count as one match.
             if fits(&id.to_string()) || agent.as_ref().is_some_and(|agent| fits(agent.as_str())) {
                 let session = agent.is_none().then_some(*id);
                 let limits = Self { session, agent_session: agent, ..Self::default() };
@@ -149,7 +151,7 @@ impl GrantLimits {
         }
     }
 
-    /// For whom it is, in words: `only in session 7c1d…, only in project /home/me/site`; empty for everyone.
+    /// Who may use it, in words: `only in session 7c1d…, only in project /home/me/site`. Empty for everyone.
     #[must_use]
     pub fn describe_scope(&self) -> String {
         let Self { session, agent_session, project, uses: _ } = self;
@@ -161,7 +163,7 @@ impl GrantLimits {
         words.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether nothing is limited but the time.
+    /// Whether only the time is limited.
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()
@@ -182,7 +184,7 @@ impl GrantLimits {
     }
 }
 
-/// [`GrantLimits::describe_scope`], and `10 uses`; nothing where nothing is limited.
+/// [`GrantLimits::describe_scope`] and the uses, such as `10 uses`; empty without limits.
 impl fmt::Display for GrantLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let uses = self.uses.map(|uses| format!("{uses} use{}", if uses.get() == 1 { "" } else { "s" }));

@@ -1,17 +1,22 @@
-//! Whether a call is allowed, refused, or a question for a person.
+//! Whether a call is allowed, denied, or a question for a person.
 //!
-//! [`Policy::decide`] is a pure function of the tool, its arguments, who asks, the rules, the grants and the
-//! moment (guarantees P1, P2, P6). The order in which anything was written never matters.
+//! [`Policy::decide`] is a pure function of the tool, its arguments, the caller, the rules, the grants and the
+//! moment (guarantees P1, P2, P6). The order in which entries were written never matters.
 //!
-//! Precedence: persistent rules (from people), then exact entries of `policies.json`, then its patterns, then
-//! the default. Within one of these layers the most specific pattern wins ([`crate::pattern::Specificity`]),
-//! and between equals the stricter action. A rule that asks never loosens: it counts only where a call would not
-//! be denied without it.
+//! Precedence, strongest first:
+//! 1. persistent rules, which people made at run time;
+//! 2. exact entries of `policies.json`, then its patterns;
+//! 3. the default.
 //!
-//! A grant lifts `require-approval` only, for the callers that it names, and where a rule asks, only if it was made
-//! after that rule. Of several, one that counts no uses comes first. Where a `locked` pattern covers the tool, the
-//! outcome is never looser than the files alone. While a person paused everything ([`Overrides::paused`]), every
-//! decision is a deny. A tool under a [`Quorum`] asks where it is not denied, and is locked.
+//! Within a layer the most specific pattern wins ([`crate::pattern::Specificity`]), and between equals the
+//! stricter action. A rule that asks never loosens: it counts only where the call would not be denied without
+//! it.
+//!
+//! A grant lifts only `require-approval`, and only for the callers that it names. Where a rule asks, the grant
+//! must be newer than that rule. Of several grants, one without a number of uses comes first. Where a `locked`
+//! pattern covers the tool, the outcome is never looser than the files alone. While a person has paused
+//! everything ([`Overrides::paused`]), every decision is a deny. A tool under a [`Quorum`] asks unless it is
+//! denied, and is locked.
 
 pub mod compare;
 mod compiled_config;
@@ -40,7 +45,7 @@ pub use grant::{CallerIdentity, Grant, GrantLimits, SessionMatchError};
 pub use overrides::{Overrides, PolicyRule};
 pub use quorum::{Quorum, Vote};
 
-/// The outcome of a decision.
+/// What happens to a call. `Ord` puts the looser first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
@@ -78,26 +83,26 @@ impl fmt::Display for Action {
 pub struct PolicyEntry {
     /// The tools that it covers.
     pub pattern: Pattern,
-    /// The action, or where there are cases, the one when none of them matches.
+    /// The action; with cases, the one if no case matches.
     pub action: Action,
-    /// The actions for certain arguments, in no meaningful order.
+    /// The actions for certain arguments, in no particular order.
     pub cases: Vec<PolicyCase>,
-    /// Where it was written.
+    /// Where it is written.
     pub source: DecisionSource,
 }
 
 /// The configured policy: `policies.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigPolicy {
-    /// The entries, in no meaningful order.
+    /// The entries, in no particular order.
     pub entries: Vec<PolicyEntry>,
-    /// The action where no entry matches.
+    /// The action if no entry matches.
     pub default: Action,
     /// Patterns whose configured decision no rule and no grant can loosen.
     pub locked: Vec<Pattern>,
-    /// The tools that take the approval of several people, in no meaningful order, from `portero.json`.
+    /// The tools that need several people's approval, from `portero.json`, in no particular order.
     pub quorums: Vec<Quorum>,
-    /// The policy that a person confirmed, while what this one widens is not confirmed: for every call the
+    /// The confirmed policy, while a widening edit in this one waits for confirmation. For every call the
     /// stricter of the two decisions holds.
     pub approved: Option<Box<ConfigPolicy>>,
 }
@@ -114,7 +119,7 @@ impl Default for ConfigPolicy {
     }
 }
 
-/// Everything a decision is made from, arranged for deciding. Cheap to clone.
+/// Everything that a decision depends on, prepared for deciding. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Policy {
     config: Arc<CompiledConfig>,
@@ -127,13 +132,13 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Arranges what the files and what people say.
+    /// Combines the files with what people set at run time.
     #[must_use]
     pub fn new(config: ConfigPolicy, standing: Overrides) -> Self {
         Self::build(Arc::new(CompiledConfig::new(config)), standing)
     }
 
-    /// The same files with other rules and grants.
+    /// The same files with other rules, grants and pause.
     #[must_use]
     pub fn with_overrides(&self, standing: Overrides) -> Self {
         Self::build(Arc::clone(&self.config), standing)
@@ -149,8 +154,8 @@ impl Policy {
             standing.grants.iter().enumerate().map(|(at, grant)| (grant.pattern.clone(), at)).collect();
         grants.sort_by_key(|(pattern, at)| {
             let grant = &standing.grants[*at];
-            // Uncounted grants first, so that no use is consumed without need; then the most specific. Text and id
-            // only make the choice independent of the order in which grants are stored.
+            // Uncounted grants come first, so that no use is consumed without need, then the most specific.
+            // Pattern text and id only make the choice independent of the stored order.
             let counted = grant.limits.uses.is_some();
             (counted, std::cmp::Reverse(pattern.specificity()), pattern.as_str().to_owned(), grant.id)
         });
@@ -163,14 +168,14 @@ impl Policy {
         &self.config.config
     }
 
-    /// The rules, grants and pause that people set since.
+    /// The rules, grants and pause that people set at run time.
     #[must_use]
     pub fn overrides(&self) -> &Overrides {
         &self.overrides
     }
 
-    /// The quorums of a tool, each of which must be met before a call of it runs. While an edit waits for a person,
-    /// these are the ones of the files as confirmed and as they are now.
+    /// The quorums of a tool, all of which must be met before a call of it runs. While an edit waits for a
+    /// person, those of the confirmed and of the present files both count.
     #[must_use]
     pub fn quorums(&self, tool: &ToolId) -> Vec<&Quorum> {
         let mut quorums: Vec<&Quorum> = self.config.quorums(tool).collect();
@@ -182,16 +187,15 @@ impl Policy {
         quorums
     }
 
-    /// Whether nothing that a person says at run time loosens a tool.
+    /// Whether no rule and no grant can loosen a tool.
     #[must_use]
     pub fn is_locked(&self, tool: &ToolId) -> bool {
         let confirmed = self.config.approved.as_deref();
         self.config.is_locked(tool) || confirmed.is_some_and(|confirmed| confirmed.is_locked(tool))
     }
 
-    /// Decides on one call of `asker` at one moment. `arguments` are the concealed arguments, for entries that look at
-    /// them; without any, the strictest action of such an entry holds. Without an asker only grants for everyone
-    /// count.
+    /// Decides on one call of `asker` at one moment. `arguments` are the concealed arguments; without them,
+    /// the strictest action of an entry with cases holds. Without an asker, only grants for everyone count.
     #[must_use]
     pub fn decide(
         &self,
@@ -200,11 +204,13 @@ impl Policy {
         asker: Option<CallerIdentity<'_>>,
         now: Moment,
     ) -> Decision {
+        // A pause outweighs everything, even what is locked.
         self.pause_decision()
             .unwrap_or_else(|| self.decide_unpaused(tool, ArgumentsView::Call(arguments), asker, now))
     }
 
-    /// The grant whose uses a decision counts: a call that runs by it runs only once one was consumed.
+    /// The grant by which a call would run, if its uses are counted. The call may run only after a use was
+    /// consumed.
     #[must_use]
     pub fn consumed_grant(&self, decision: &Decision) -> Option<u64> {
         let DecisionSource::Grant(id) = decision.source else { return None };
@@ -212,7 +218,7 @@ impl Policy {
         self.overrides.grants.iter().find(counts).map(|grant| grant.id)
     }
 
-    /// The same without these grants.
+    /// The same policy without these grants.
     #[must_use]
     pub fn without_grants(&self, ids: &[u64]) -> Self {
         let mut standing = Overrides::clone(&self.overrides);
@@ -220,7 +226,7 @@ impl Policy {
         self.with_overrides(standing)
     }
 
-    /// The same as if this were the only grant, and its uses were not counted: what holds for a call that has
+    /// The same policy as if this grant were the only one and not counted. It decides about a call that has
     /// consumed a use of it, or is about to.
     #[must_use]
     pub fn with_only_grant(&self, id: u64) -> Self {
@@ -230,24 +236,24 @@ impl Policy {
         self.with_overrides(standing)
     }
 
-    /// The decision about every call while a person has everything paused.
+    /// The decision about every call while a person has paused everything.
     fn pause_decision(&self) -> Option<Decision> {
         let since = self.overrides.paused?;
         let source = DecisionSource::Pause(since);
         Some(Decision { action: Action::Deny, pattern: None, source, locked: false, case: None })
     }
 
-    /// The action of a tool before there is a call, for lists: the one that every call of it would get, and
-    /// [`Action::RequireApproval`] where that depends on the arguments. A pause does not count: a tool stays listed,
-    /// so that the agent calls it and is told of the pause.
+    /// The action to show in lists, before there is a call. It is the one that every call of the tool would
+    /// get, or [`Action::RequireApproval`] if that depends on the arguments. A pause doesn't count: the tool
+    /// stays listed, so that a call of it can tell the agent of the pause.
     #[must_use]
     pub fn expected_action(&self, tool: &ToolId, asker: Option<CallerIdentity<'_>>, now: Moment) -> Action {
         let (loosest, strictest) = self.action_range(tool, asker, now);
         if loosest == strictest { strictest } else { Action::RequireApproval }
     }
 
-    /// The loosest and the strictest that calls of a tool can get but for a pause; equal where the arguments
-    /// do not matter.
+    /// The loosest and the strictest action that calls of a tool can get, apart from a pause. They are equal
+    /// if the arguments don't matter.
     #[must_use]
     pub fn action_range(
         &self,
@@ -271,9 +277,9 @@ impl Policy {
             None => decision,
             Some(confirmed) => {
                 let confirmed = self.decide_with_quorums(confirmed, tool, view, asker, now);
-                // The stricter of the two holds. Between equals the confirmed one counts where it consumes a grant's
-                // use or asks several people, since both must happen whichever of the two says so; a quorum of the
-                // present files comes before that, as it is the one that a person reads.
+                // The stricter of the two decisions holds. Between equals the confirmed one counts if it
+                // consumes a grant's use or asks several people, because both must then happen. A quorum of
+                // the present files comes before that, because people read it there.
                 let is_told = matches!(
                     confirmed.source,
                     DecisionSource::Grant(_) | DecisionSource::ConfirmedQuorum { .. }
@@ -284,7 +290,7 @@ impl Policy {
         }
     }
 
-    /// By the files as confirmed, or as they are now. Several people are asked of whatever is not denied.
+    /// Decides by one of the two versions of the files. A quorum turns everything but a deny into a question.
     fn decide_with_quorums(
         &self,
         config: &CompiledConfig,
@@ -308,8 +314,8 @@ impl Policy {
         asker: Option<CallerIdentity<'_>>,
         now: Moment,
     ) -> Decision {
-        // In the order of precedence: a rule that allows or denies outweighs the files; a rule that asks outweighs
-        // both unless they deny; a grant lifts only a question.
+        // In order of precedence: a rule that allows or denies outweighs the files. A rule that asks outweighs
+        // both, unless they deny. A grant lifts only a question.
         let configured = config.entries.decide(tool, view).unwrap_or_else(|| config.default_decision());
         let ruled = self.rules.decide(tool, view);
         let said = ruled.as_ref().unwrap_or(&configured).action;
@@ -320,16 +326,17 @@ impl Policy {
             (None, None) if said == Action::RequireApproval => {
                 self.grant_decision(tool, None, asker, now).unwrap_or_else(|| configured.clone())
             }
+            // Only files decided, and they need no check against the lock.
             (None, None) => return configured,
         };
-        // Last, so that it undoes whatever loosened the files above. A stricter rule stays.
+        // The lock comes last, so that it undoes any loosening above. A stricter rule stays.
         if unlocked.action < configured.action && config.is_locked(tool) {
             return Decision { locked: true, ..configured };
         }
         unlocked
     }
 
-    /// Decides, and tells what else matched, and what other cases could have.
+    /// Decides, and lists everything else that matched or could have.
     #[must_use]
     pub fn explain(
         &self,
@@ -368,8 +375,8 @@ impl Policy {
         }
     }
 
-    /// The rule that has a tool ask that would not be denied, with its id: of those that the rule which allows it
-    /// does not outweigh, the last one that was made, since only a grant made after it counts.
+    /// The rule that makes an otherwise permitted tool ask, with its id. Rules that the allowing rule
+    /// outweighs don't count. Of the others the newest does, because a grant must be newer than all of them.
     fn asking_rule(&self, tool: &ToolId, allowed: Option<&Decision>) -> Option<(u64, Decision)> {
         let least = allowed.and_then(|allowed| allowed.pattern.as_ref()).map(Pattern::specificity);
         let counts = |entry: &&PolicyEntry| least.is_none_or(|least| entry.pattern.specificity() >= least);
@@ -386,8 +393,8 @@ impl Policy {
         asks.max_by_key(|(id, _)| *id).map(|(id, entry)| (id, entry.fallback_decision()))
     }
 
-    /// A grant turns a question into a yes, and nothing else; a question that a rule asks only where it was made
-    /// `after` that rule. Ids of rules and grants are counted together.
+    /// The grant that turns a question into a yes. If a rule asks, the grant must be newer (`after`); ids of
+    /// rules and grants come from one sequence.
     fn grant_decision(
         &self,
         tool: &ToolId,
@@ -400,7 +407,7 @@ impl Policy {
             .map(Grant::to_decision)
     }
 
-    /// The grants that cover a tool, whomever they are for, in the order in which they count.
+    /// The live grants that cover a tool, for any caller, in their order of precedence.
     fn live_grants<'a>(&'a self, tool: &'a ToolId, now: Moment) -> impl Iterator<Item = &'a Grant> + 'a {
         self.grants
             .iter()

@@ -1,8 +1,8 @@
-//! The file of denies: what a session decides by while no daemon runs (guarantee D4).
+//! The file of denies, by which a session decides while no daemon runs (guarantee D4).
 //!
-//! The daemon writes `Overrides::restrictive_only()` after every change, atomically and synced; a session reads it
-//! before it decides. A file that is damaged, or gone where a store is, means that nothing may be allowed
-//! without the daemon.
+//! The daemon writes `Overrides::restrictive_only()` after every change, atomically and synced. A session
+//! reads it before it decides. If the file is damaged, or missing although a store exists, nothing may be
+//! allowed without the daemon.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,16 @@ use super::Overrides;
 use crate::atomic_file;
 use crate::files::{self, FileError, FileProblem, MAX_STATE_FILE_BYTES, PipeMode, SymlinkMode};
 
-/// Why the denies cannot be known.
+/// Why the denies are unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum OfflineDeniesError {
-    /// A daemon ran here once, and the file is gone.
+    /// A daemon ran here before, and the file is missing.
     #[error("the file of denies {0} is missing")]
     Missing(PathBuf),
-    /// The file is not as the daemon wrote it.
+    /// The file differs from what the daemon wrote.
     #[error("the file of denies {0} is damaged")]
     Corrupt(PathBuf),
-    /// It cannot be read.
+    /// The file can't be read.
     #[error("the file of denies {0} cannot be read")]
     Unreadable(PathBuf, #[source] FileError),
 }
@@ -35,8 +35,8 @@ struct StoredDenies<'a> {
     standing: &'a RawValue,
 }
 
-/// Reads the denies that the daemon last wrote. Where neither the file nor the daemon's `store` is there, no
-/// daemon ever ran and nothing was denied.
+/// Reads the denies that the daemon last wrote. If neither the file nor the daemon's `store` exists, no daemon
+/// ever ran and nothing was denied.
 ///
 /// # Errors
 /// See [`OfflineDeniesError`]; the caller must then allow nothing.
@@ -44,6 +44,8 @@ pub fn read(path: &Path, store: &Path) -> Result<Overrides, OfflineDeniesError> 
     let (file, store) = (path.to_owned(), store.to_owned());
     let read = files::read_with_timeout(path, files::READ_TIMEOUT, move || {
         let read = files::read_text(&file, MAX_STATE_FILE_BYTES, SymlinkMode::Refuse, PipeMode::Refuse);
+        // Both look-ups share one timeout. An error on the store counts as a store, which is the strict
+        // answer.
         let began = read.is_err() && store.try_exists().unwrap_or(true);
         read.map_err(|error| (error, began))
     });
@@ -61,17 +63,18 @@ pub fn read(path: &Path, store: &Path) -> Result<Overrides, OfflineDeniesError> 
 
 fn parse_denies(text: &str) -> Option<Overrides> {
     let stored: StoredDenies<'_> = serde_json::from_str(text).ok()?;
+    // The digest covers the raw bytes, so an edit by hand shows even if it is valid JSON.
     if blake3::hash(stored.standing.get().as_bytes()).to_hex().as_str() != stored.digest {
         return None;
     }
     serde_json::from_str(stored.standing.get()).ok()
 }
 
-/// Replaces the file, atomically and synced. `standing` is what [`read`] gives back; the caller leaves all
-/// but the denies out.
+/// Replaces the file, atomically and synced. `standing` is exactly what [`read`] gives back, so the caller
+/// leaves out everything that widens.
 ///
 /// # Errors
-/// When it cannot be written; then the former file stays.
+/// If it can't be written; the former file then stays.
 pub fn write(path: &Path, standing: &Overrides) -> io::Result<()> {
     #[derive(Serialize)]
     struct DeniesToStore<'a> {

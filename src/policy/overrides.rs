@@ -1,4 +1,4 @@
-//! The rules, grants and pause that people set since the configuration was written.
+//! The rules, grants and pause that people set at run time.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,31 +14,30 @@ pub struct PolicyRule {
     pub id: u64,
     /// The tools that it covers.
     pub pattern: Pattern,
-    /// The action; one that asks counts only for calls that would not be denied without it.
+    /// The action. A rule that asks counts only for calls that would not be denied without it.
     pub action: Action,
     /// When it was made.
     pub made: jiff::Timestamp,
 }
 
-/// What a person changed at run time: the rules and grants in force, whether everything is paused, and their
-/// epoch.
+/// What people changed at run time: rules, grants and a pause, with their epoch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overrides {
-    /// Grows by one with every change.
+    /// Raised by one with every change.
     pub epoch: u64,
     /// The persistent rules.
     pub rules: Vec<PolicyRule>,
-    /// The grants, some perhaps expired.
+    /// The grants; some may have expired.
     pub grants: Vec<Grant>,
-    /// The boot that `grants` are compared with.
+    /// The boot against which `grants` are checked.
     pub boot_id: String,
-    /// Since when a person has paused everything.
+    /// When a person paused everything, if they did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<jiff::Timestamp>,
 }
 
 impl Overrides {
-    /// Whether a pause, or a rule that denies or asks, holds for this tool.
+    /// Whether a pause, or a rule that denies or asks, applies to this tool.
     #[must_use]
     pub fn narrows(&self, tool: &ToolId) -> bool {
         let restricts = |rule: &PolicyRule| rule.action != Action::Allow && rule.pattern.matches(tool);
@@ -47,14 +46,14 @@ impl Overrides {
 }
 
 impl PolicyRule {
-    /// Whether a rule that allows this pattern takes the place of this one: it asks for the very same, and would
-    /// outweigh it for good.
+    /// Whether an allowing rule for this pattern replaces this rule. An asking rule for the very same pattern
+    /// would otherwise outweigh the new one for good.
     #[must_use]
     pub fn is_replaced_by_allowing(&self, pattern: &Pattern) -> bool {
         self.action == Action::RequireApproval && self.pattern == *pattern
     }
 
-    /// Arranged for deciding.
+    /// The rule as an entry of its layer.
     pub(super) fn to_entry(&self) -> PolicyEntry {
         PolicyEntry {
             pattern: self.pattern.clone(),
@@ -66,8 +65,8 @@ impl PolicyRule {
 }
 
 impl Overrides {
-    /// The rule about exactly this tool by which it asks or is denied already, so that another one with this action
-    /// would change nothing.
+    /// The rule for exactly this tool that already has the effect of `action`, so that another one would
+    /// change nothing.
     #[must_use]
     pub fn restricting_rule(&self, tool: &ToolId, action: Action, now: Moment) -> Option<&PolicyRule> {
         let by = |action| {
@@ -82,13 +81,15 @@ impl Overrides {
         match action {
             Action::Allow => by(Action::Allow),
             Action::RequireApproval => {
+                // A deny covers asking too. An asking rule counts only if no newer grant lifts it.
                 by(Action::Deny).or_else(|| by(action).filter(|rule| !permits_since(rule)))
             }
             Action::Deny => by(Action::Deny),
         }
     }
 
-    /// Rules that ask, were made after this grant and may be about the same tools: it counts for nothing there.
+    /// Asking rules that are newer than this grant and may cover the same tools. The grant counts for nothing
+    /// there.
     pub fn asking_rules_since<'a>(&'a self, grant: &'a Grant) -> impl Iterator<Item = &'a PolicyRule> + 'a {
         self.rules.iter().filter(|rule| {
             rule.action == Action::RequireApproval
@@ -97,8 +98,8 @@ impl Overrides {
         })
     }
 
-    /// The part that holds while the daemon can't be reached (guarantee D4): everything that narrows. Grants and
-    /// allowing rules are void.
+    /// The part that holds while the daemon can't be reached (guarantee D4): everything that narrows. Grants
+    /// and allowing rules are void.
     #[must_use]
     pub fn restrictive_only(&self) -> Self {
         Self {

@@ -1,7 +1,7 @@
-//! Calls that take the yes of several people: "two of these three".
+//! Quorums: calls that need the approval of several people, such as "two of these three".
 //!
-//! A tool under a quorum always asks, as if its configured decision were to ask and were locked; what denies it
-//! still wins. Where several entries cover a tool, each of them must be met.
+//! A tool under a quorum always asks, as if its configured decision asked and were locked. A deny still wins.
+//! If several entries cover a tool, each must be met.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -17,23 +17,22 @@ use crate::pattern::Pattern;
 /// An entry of `telegram.quorum` of `portero.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quorum {
-    /// Of which tools.
+    /// The tools that it covers.
     pub tools: Vec<Pattern>,
-    /// How many people it takes.
+    /// How many people must approve.
     pub approvals: usize,
-    /// Whose approvals count, by their users' numbers on Telegram. Where these are fewer than it takes, the tools
-    /// do not run.
+    /// The Telegram user ids whose approvals count. If there are fewer than `approvals`, the tools can't run.
     pub of: Vec<u64>,
-    /// Where it was written.
+    /// Where it is written.
     pub source: DecisionSource,
 }
 
-/// One person's yes to a call that takes several.
+/// One person's approval of a call that needs several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {
-    /// Their user's number on Telegram.
+    /// Their Telegram user id.
     pub user: u64,
-    /// When they said so.
+    /// When they approved.
     pub at: Timestamp,
 }
 
@@ -50,20 +49,20 @@ impl Quorum {
         self.of.contains(&user)
     }
 
-    /// How many of those whose approvals count are among these; each counts once.
+    /// How many people with a counting approval are among these votes. Each person counts once.
     #[must_use]
     pub fn approval_count(&self, votes: &[Vote]) -> usize {
         let users: HashSet<u64> = votes.iter().map(|vote| vote.user).collect();
         users.into_iter().filter(|user| self.counts_user(*user)).count()
     }
 
-    /// Whether these are enough.
+    /// Whether these votes are enough.
     #[must_use]
     pub fn is_met(&self, votes: &[Vote]) -> bool {
         self.approval_count(votes) >= self.approvals
     }
 
-    /// Whether another entry has the same terms, wherever it was written.
+    /// Whether another entry has the same terms, wherever it is written.
     #[must_use]
     pub fn has_same_terms(&self, other: &Self) -> bool {
         let Self { tools, approvals, of, source: _ } = self;
@@ -72,6 +71,7 @@ impl Quorum {
 
     /// The decision about a tool that it covers.
     pub(super) fn to_decision(&self, tool: &ToolId) -> Decision {
+        // The pattern is only the reason shown. Ties are broken by text, so that it is always the same one.
         let matching = self.tools.iter().filter(|pattern| pattern.matches(tool));
         let pattern = matching.max_by_key(|pattern| (pattern.specificity(), Reverse(pattern.as_str())));
         Decision {
@@ -83,7 +83,7 @@ impl Quorum {
         }
     }
 
-    /// Puts what has no meaningful order into one.
+    /// Sorts and dedups the lists whose order means nothing.
     pub(super) fn normalize(&mut self) {
         self.tools.sort_by(|one, other| one.as_str().cmp(other.as_str()));
         self.tools.dedup();
@@ -91,7 +91,7 @@ impl Quorum {
         self.of.dedup();
     }
 
-    /// The strictest first; of equals always the same one, in whatever order they were written.
+    /// Sorts the strictest first. Equals come in a fixed order, however they were written.
     pub(super) fn sort_key(&self) -> impl Ord + use<> {
         let tools: Vec<String> = self.tools.iter().map(|pattern| pattern.as_str().to_owned()).collect();
         (Reverse(self.approvals), self.of.clone(), self.source.clone(), tools)
@@ -109,7 +109,7 @@ impl fmt::Display for Quorum {
     }
 }
 
-/// The people who approved, as `telegram user 11, 22`; empty without any.
+/// The people who approved, such as `telegram user 11, 22`; empty without votes.
 #[must_use]
 pub fn describe_voters(votes: &[Vote]) -> String {
     match votes {
@@ -118,8 +118,8 @@ pub fn describe_voters(votes: &[Vote]) -> String {
     }
 }
 
-/// How far it has come, such as `1 of 2 approvals: telegram user 11`, by those whose approvals count; nothing where
-/// one person is enough.
+/// The progress, such as `1 of 2 approvals: telegram user 11`. Only counting votes are named. `None` if one
+/// person is enough.
 #[must_use]
 pub fn describe_progress(quorums: &[Quorum], votes: &[Vote]) -> Option<String> {
     if quorums.is_empty() {
@@ -135,7 +135,7 @@ pub fn describe_progress(quorums: &[Quorum], votes: &[Vote]) -> Option<String> {
     })
 }
 
-/// Those of these approvals that count by one of the entries at least.
+/// The votes that count toward at least one of the quorums.
 #[must_use]
 pub fn counting_votes(quorums: &[Quorum], votes: &[Vote]) -> Vec<Vote> {
     let counts = |vote: &&Vote| quorums.iter().any(|quorum| quorum.counts_user(vote.user));

@@ -37,7 +37,7 @@ impl Comparison {
     }
 }
 
-/// Plainly where that takes few zeros, else as a fraction of one and a power of ten.
+/// Written out where that takes few zeros, else as a fraction with a power of ten.
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MAX_PADDING_ZEROS: usize = 12;

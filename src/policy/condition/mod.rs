@@ -1,10 +1,10 @@
-//! Rules that look at a call's arguments: a case is an action with conditions, each a test on what a JSON
+//! Conditions on a call's arguments. A case is an action with conditions, each a test on the value that a JSON
 //! Pointer finds.
 //!
-//! A test says yes, no, or that it cannot tell ([`Truth`]): the value is of another type than the test is for, a
-//! server may read it in another way than Portero does, or the elements of a list differ. What cannot be told never
-//! helps a call and may always hold it up: of all that could hold, the strictest does (`PolicyEntry::decide`). Tests see the
-//! concealed arguments, as all of policy does.
+//! A test is true, false or unsure ([`Truth`]). It is unsure if the value has another type than the test, if a
+//! server may read it differently than Portero, or if the elements of a list differ. An unsure test never
+//! loosens a call and may tighten it: of all cases that could hold, the strictest does
+//! (`PolicyEntry::decide`). Like all of policy, tests see the concealed arguments.
 
 mod display;
 mod number;
@@ -27,11 +27,11 @@ use crate::json;
 pub struct PolicyCase {
     /// All of them must hold; never empty.
     pub when: Vec<ArgumentCondition>,
-    /// The action then.
+    /// The action in that case.
     pub action: Action,
     /// Its one-based number in its entry, to name it by.
     pub number: u32,
-    /// Where it was written.
+    /// Where it is written.
     pub source: DecisionSource,
 }
 
@@ -76,19 +76,19 @@ pub enum Comparison {
     AtMost,
 }
 
-/// Whether something holds. `Ord`: all of several hold as far as the least of them does.
+/// Whether a condition holds. `Ord` puts the least first, so several hold together as far as the minimum does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Truth {
-    /// It does not.
+    /// It doesn't hold.
     No,
-    /// It cannot be told.
+    /// It can't be known.
     Unsure,
-    /// It does.
+    /// It holds.
     Yes,
 }
 
 impl PolicyCase {
-    /// Whether all conditions hold on these arguments; without arguments to look at nothing can be told.
+    /// Whether all conditions hold on these arguments. Without arguments the result is unsure.
     #[must_use]
     pub fn evaluate(&self, arguments: Option<&RawValue>) -> Truth {
         let Some(arguments) = arguments else { return Truth::Unsure };
@@ -103,8 +103,7 @@ impl ArgumentCondition {
 }
 
 impl ValueTest {
-    /// Whether the value is so. A value of another type than the test is for may be turned into one by its
-    /// server, so nothing can be told.
+    /// Whether the test holds on this value. A server may convert a value of another type, so that is unsure.
     #[must_use]
     pub fn evaluate(&self, value: &RawValue) -> Truth {
         match self {
@@ -130,8 +129,8 @@ impl ValueTest {
     }
 }
 
-/// A test on a text holds for the text as it is and for the path that it may be: where the two differ, a
-/// server may see what the test did not.
+/// Tests the text as it is, and as the path that it may be. If the results differ, a server may see what the
+/// test didn't, so the result is unsure.
 fn test_text(value: &RawValue, test: impl Fn(&str) -> Truth) -> Truth {
     let Some(text) = json::as_text(value) else { return Truth::Unsure };
     let plain = test(&text);

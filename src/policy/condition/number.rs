@@ -1,9 +1,10 @@
-//! Numbers as JSON spells them, compared exactly: `1e3`, `1000` and `1000.0` are one number, and no digit is
+//! Numbers as JSON spells them, compared exactly. `1e3`, `1000` and `1000.0` are one number, and no digit is
 //! rounded away.
 
 use std::cmp::Ordering;
 
-/// The most digits of an exponent; a number beyond is none that anyone means.
+/// The most digits of an exponent. No argument means a larger number, and the limit keeps the sums below from
+/// overflowing.
 const MAX_EXPONENT_DIGITS: usize = 12;
 
 /// An exact decimal: 0.d₁d₂d₃… × 10^`point`, without zeros at either end of the digits.
@@ -16,7 +17,7 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// Reads a JSON number (RFC 8259, section 6); `None` for anything else, and for exponents of more than
+    /// Reads a JSON number (RFC 8259, section 6). `None` for anything else, and for exponents of more than
     /// twelve digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -38,7 +39,7 @@ impl Decimal {
             return None;
         }
         let mut digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
-        // Zeros at either end say nothing but where the point is; without them each number has one spelling.
+        // Zeros at either end only move the point. Without them, each number has exactly one form.
         let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
         digits.drain(..zeros);
         while digits.last() == Some(&b'0') {
@@ -52,19 +53,19 @@ impl Decimal {
         Some(Self { negative, digits, point })
     }
 
-    /// Whether it is negative, its digits, and the position of the point in them.
+    /// The sign, the digits, and the position of the point in them.
     pub(super) fn parts(&self) -> (bool, &str, i64) {
         (self.negative, std::str::from_utf8(&self.digits).unwrap_or_default(), self.point)
     }
 
-    /// How far from zero, apart from the sign.
+    /// Compares the distance from zero.
     fn cmp_magnitude(&self, other: &Self) -> Ordering {
         match (self.digits.is_empty(), other.digits.is_empty()) {
             (true, true) => Ordering::Equal,
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
-            // The first digit is none of zero, so the point alone tells the size; digits compare like text, since a
-            // longer list that begins with a shorter one is larger.
+            // The first digit is never zero, so a larger point means a larger number. With equal points,
+            // digits compare like text, where a longer list beats its own beginning.
             (false, false) => self.point.cmp(&other.point).then_with(|| self.digits.cmp(&other.digits)),
         }
     }

@@ -1,5 +1,5 @@
-//! Paths in arguments, by their text alone: nothing here looks at a disk, so a symbolic link counts as the
-//! name that it has.
+//! Paths in arguments, by their text alone. Nothing here looks at a disk, so a symbolic link counts as its own
+//! name.
 
 use super::Truth;
 use super::pointer::equals_ignoring_case;
@@ -8,7 +8,7 @@ use super::pointer::equals_ignoring_case;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder(AbsolutePath);
 
-/// Why a text is no folder.
+/// Why a text can't be used as a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a folder is an absolute path such as `/home/me/notes` or `C:\\notes`, without `%`, a final dot or blank"
@@ -18,13 +18,13 @@ pub struct FolderError;
 /// An absolute path in its plainest form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct AbsolutePath {
-    /// The letter of a Windows drive, in small; none for a path from `/`.
+    /// The lower-case letter of a Windows drive; none for a path from `/`.
     drive: Option<char>,
     segments: Vec<String>,
 }
 
 impl Folder {
-    /// A Windows drive's letter, and the names below it.
+    /// The drive's letter, and the names below it.
     pub(super) fn parts(&self) -> (Option<char>, &[String]) {
         (self.0.drive, &self.0.segments)
     }
@@ -32,7 +32,7 @@ impl Folder {
     /// Reads a folder.
     ///
     /// # Errors
-    /// When it is no absolute path, or one that systems read in several ways.
+    /// If it isn't an absolute path, or if systems read it in several ways.
     pub fn parse(text: &str) -> Result<Self, FolderError> {
         match <[AbsolutePath; 1]>::try_from(absolute_readings(text)) {
             Ok([folder]) => Ok(Self(folder)),
@@ -40,12 +40,13 @@ impl Folder {
         }
     }
 
-    /// Whether this text is the folder's own path or one below it. It can be told of absolute paths only: where
-    /// a relative one begins is the server's to know.
+    /// Whether this text is the folder's own path or one below it. Only absolute paths can be compared,
+    /// because only the server knows where a relative one begins.
     #[must_use]
     pub fn contains_path(&self, text: &str) -> Truth {
         let mut truths = absolute_readings(text).into_iter().map(|path| self.contains_absolute(&path));
         let Some(first) = truths.next() else { return Truth::Unsure };
+        // All readings must agree. A server may follow any of them.
         if truths.all(|other| other == first) { first } else { Truth::Unsure }
     }
 
@@ -65,8 +66,8 @@ impl Folder {
     }
 }
 
-/// Whether two names are of one file. Windows takes any case; elsewhere some file systems do, and some take
-/// several spellings of letters with accents for one.
+/// Whether two names mean one file. Windows ignores case, and so do some file systems elsewhere. Some also
+/// treat several spellings of an accented letter as one.
 fn compare_names(one: &str, other: &str, on_drive: bool) -> Truth {
     if one == other {
         return Truth::Yes;
@@ -79,7 +80,7 @@ fn compare_names(one: &str, other: &str, on_drive: bool) -> Truth {
     }
 }
 
-/// Every way in which systems read a text as an absolute path; none where it is not one for sure.
+/// All ways in which systems read a text as an absolute path; empty if it may not be one.
 fn absolute_readings(text: &str) -> Vec<AbsolutePath> {
     if text.chars().any(char::is_control) || has_percent_escape(text) {
         return Vec::new();
@@ -94,11 +95,12 @@ fn absolute_readings(text: &str) -> Vec<AbsolutePath> {
             let drive = Some(char::from(letter.to_ascii_lowercase()));
             vec![AbsolutePath { drive, segments: resolve_dots(segments) }]
         }
-        // Two of them may begin the name of another machine.
+        // Two separators may begin the name of another machine.
         [b'/', b'/' | b'\\', ..] => Vec::new(),
         [b'/', ..] => {
             let from_root = |segments| AbsolutePath { drive: None, segments: resolve_dots(segments) };
             let mut readings = vec![from_root(text.split('/').collect())];
+            // Unix takes `\` as part of a name, but a server may convert it to `/`.
             if text.contains('\\') {
                 readings.push(from_root(text.split(both).collect()));
             }
@@ -115,7 +117,7 @@ fn is_ambiguous_on_windows(segment: &str) -> bool {
     (!dots && segment.ends_with(['.', ' '])) || segment.contains([':', '*', '?', '"', '<', '>', '|']) || short
 }
 
-/// `%2e` and its like, which some servers decode.
+/// Whether the text holds an escape such as `%2e`, which some servers decode.
 fn has_percent_escape(text: &str) -> bool {
     text.as_bytes()
         .windows(3)
@@ -127,7 +129,7 @@ fn resolve_dots(segments: Vec<&str>) -> Vec<String> {
     for segment in segments {
         match segment {
             "" | "." => {}
-            // At the root it leads nowhere, as the systems have it.
+            // At the root `..` leads nowhere, on every system.
             ".." => {
                 flat.pop();
             }
@@ -137,12 +139,12 @@ fn resolve_dots(segments: Vec<&str>) -> Vec<String> {
     flat
 }
 
-/// The text with its `.`, `..` and doubled separators taken out, as if it were a path or a URL; `None` where
-/// that changes nothing.
+/// The text without `.`, `..` and doubled separators, as if it were a path or a URL. `None` if that changes
+/// nothing.
 pub(super) fn normalize_path(text: &str) -> Option<String> {
     let start = text.find("://").map_or(0, |at| at + 3);
     let (head, body) = text.split_at(start);
-    // Pairs of a separator and the name after it; the first has none.
+    // Pairs of a separator and the name after it. The first name has no separator.
     let mut flat: Vec<(&str, &str)> = Vec::new();
     let mut rest = body;
     let mut separator = "";
@@ -154,11 +156,11 @@ pub(super) fn normalize_path(text: &str) -> Option<String> {
             "" if !first && !after.is_empty() => {}
             "." if !first || !after.is_empty() => {}
             ".." => match flat.last() {
-                // It takes the name before it along; behind another `..`, which found none, it stays.
+                // `..` removes the name before it. Behind another `..` that removed nothing, it stays.
                 Some((_, last)) if !matches!(*last, "" | "..") => {
                     flat.pop();
                 }
-                // The name before it is empty, so this is the root: there it leads nowhere.
+                // The name before it is empty, so this is the root, where `..` leads nowhere.
                 Some((_, "")) => {}
                 _ => flat.push((separator, name)),
             },
@@ -169,7 +171,7 @@ pub(super) fn normalize_path(text: &str) -> Option<String> {
         }
         (separator, rest) = after.split_at(1);
     }
-    // The names before the first one that is left are gone, and the separator with them.
+    // If the names before the first one left were removed, its separator goes too.
     if let Some((separator, _)) = flat.first_mut() {
         *separator = "";
     }

@@ -1,8 +1,8 @@
-//! JSON Pointers (RFC 6901) into a call's arguments, in which `*` as a whole segment means every element of a list, or
+//! JSON Pointers (RFC 6901) into a call's arguments. A whole segment `*` means every element of a list, or
 //! every value of an object.
 //!
-//! A test with a `*` on its way holds for sure only where it does for every one, and fails for sure only where
-//! it does for every one.
+//! A test behind a `*` holds only if it holds for every element, and fails only if it fails for every one.
+//! Otherwise the result is unsure.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::Truth;
 use crate::json::RawObject;
 
-/// A checked pointer to a member, never to the whole.
+/// A checked pointer to a member, never to the arguments as a whole.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JsonPointer {
     text: String,
@@ -29,21 +29,21 @@ enum PointerToken {
 /// Why a text is no pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PointerError {
-    /// It does not begin with a `/`.
+    /// It doesn't begin with `/`.
     #[error("a JSON Pointer begins with a `/`, as `/path` does")]
     Start,
-    /// A `~` that is not of `~0` or `~1`.
+    /// A `~` that isn't part of `~0` or `~1`.
     #[error("in a JSON Pointer `~` is written `~0`, and a `/` in a name `~1`")]
     Escape,
 }
 
-/// The target of one segment.
+/// The result of one segment.
 #[derive(Debug, Clone, Copy)]
 enum PointerTarget<'a> {
     Value(&'a RawValue),
-    /// It is not there.
+    /// There is no such member.
     Missing,
-    /// A server may find another value than Portero does, or find one where Portero finds none.
+    /// A server may find another value than Portero, or find one where Portero finds none.
     Ambiguous,
 }
 
@@ -51,7 +51,7 @@ impl JsonPointer {
     /// Reads a pointer.
     ///
     /// # Errors
-    /// When it is none, or points to the whole arguments.
+    /// If it is no pointer, or points to the arguments as a whole.
     pub fn parse(text: &str) -> Result<Self, PointerError> {
         let inner = text.strip_prefix('/').ok_or(PointerError::Start)?;
         let token = |text| match text {
@@ -62,8 +62,8 @@ impl JsonPointer {
         Ok(Self { text: text.to_owned(), tokens })
     }
 
-    /// Follows it, and tells how a test holds of what is there. It does not hold of what is missing. Keys that are
-    /// equal but for their case are unclear: there are servers that take either.
+    /// Follows the pointer and applies the test to the value there. A test on a missing value is false. Keys
+    /// that differ only in case are unsure, because some servers accept either.
     pub(super) fn evaluate(&self, arguments: &RawValue, test: &dyn Fn(&RawValue) -> Truth) -> Truth {
         evaluate_tokens(&self.tokens, arguments, test)
     }
@@ -83,8 +83,8 @@ fn evaluate_tokens(tokens: &[PointerToken], value: &RawValue, test: &dyn Fn(&Raw
     }
 }
 
-/// What all of them say. Where they differ nothing can be told; neither where there are none, since some servers
-/// take an empty list for everything.
+/// The common result. If the results differ, or there are none, it is unsure: some servers take an empty list
+/// for everything.
 fn combine_truths(truths: impl Iterator<Item = Truth>) -> Truth {
     truths.reduce(|one, other| if one == other { one } else { Truth::Unsure }).unwrap_or(Truth::Unsure)
 }
@@ -97,7 +97,7 @@ fn resolve_token<'a>(value: &'a RawValue, token: &str) -> PointerTarget<'a> {
     }
 }
 
-/// Every element, or every value; none where it is neither a list nor an object.
+/// All elements or values. `None` if the value is neither a list nor an object.
 fn all_children(value: &RawValue) -> Option<Vec<&RawValue>> {
     match value.get().trim_start().as_bytes().first() {
         Some(b'{') => Some(RawObject::read(value).ok()?.iter().map(|(_, value)| value).collect()),
@@ -111,6 +111,7 @@ fn object_member<'a>(object: &'a RawValue, token: &str) -> PointerTarget<'a> {
     let mut found = PointerTarget::Missing;
     for (key, value) in object.iter() {
         match (key == token, found) {
+            // A second key of the same name: parsers disagree on which of the two counts.
             (true, PointerTarget::Missing) => found = PointerTarget::Value(value),
             (true, _) => return PointerTarget::Ambiguous,
             (false, _) if equals_ignoring_case(key, token) => return PointerTarget::Ambiguous,
@@ -146,7 +147,7 @@ fn unescape(token: &str) -> Option<String> {
     Some(plain)
 }
 
-/// Whether two texts are equal without regard to case, in every language's letters.
+/// Whether two texts are equal without regard to case, in all scripts.
 pub(super) fn equals_ignoring_case(one: &str, other: &str) -> bool {
     one == other || fold_case(one).eq(fold_case(other))
 }
@@ -155,7 +156,7 @@ fn fold_case(text: &str) -> impl Iterator<Item = char> + '_ {
     text.chars().filter(|c| !is_ignorable(*c)).flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
 
-/// Characters that some file systems and readers skip.
+/// Characters that some file systems and parsers skip.
 const fn is_ignorable(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

@@ -1,4 +1,4 @@
-//! Globs and regular expressions over texts in arguments. Both match the text as a whole.
+//! Globs and regular expressions over texts in arguments. Both must match the whole text.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ pub struct TextMatcher {
 }
 
 impl TextMatcher {
-    /// A glob: `*` is any run of characters but `/`, `**` any run, `?` one character but `/`; all else stands
-    /// for itself.
+    /// A glob: `*` is any run of characters except `/`, `**` any run, `?` one character except `/`. All other
+    /// characters mean themselves.
     ///
     /// # Errors
-    /// When it is too long to be compiled.
+    /// If it is too long to compile.
     pub fn glob(text: &str) -> Result<Self, regex::Error> {
         let mut regex = String::new();
         let mut rest = text;
@@ -34,12 +34,12 @@ impl TextMatcher {
         Self::compile("glob", text, &regex)
     }
 
-    /// A regular expression in the syntax of the `regex` crate; `.` matches a line's end too.
+    /// A regular expression in the syntax of the `regex` crate. `.` matches line ends too.
     ///
     /// # Errors
-    /// When it is none.
+    /// If it isn't a valid expression.
     pub fn regex(text: &str) -> Result<Self, regex::Error> {
-        // By itself first: what only closes our group is no expression.
+        // Compiled alone first: a text such as `a)|(b` would close our own group and be valid only inside it.
         Regex::new(text)?;
         Self::compile("regex", text, text)
     }
