@@ -1,4 +1,4 @@
-//! The composition root: everything that the daemon is made of, put together and taken apart.
+//! The composition root: builds the daemon from its parts and takes it down.
 
 mod compose;
 
@@ -34,52 +34,52 @@ use crate::telegram::commands::CommandHandler;
 use crate::telegram::supervisor::{self, TelegramTiming};
 use crate::{apply_config, approved_config, listen, reload};
 
-/// How long approved calls that are with a server may take when the daemon ends.
+/// How long running calls may take after the daemon is asked to end.
 const EXECUTION_GRACE: Duration = Duration::from_secs(5);
-/// How long everything else may take.
+/// How long everything else may take to end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often idle servers are looked for.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What the daemon takes from the process that it runs in; a test gives its own.
+/// Everything that the daemon takes from its process; a test passes its own.
 pub struct AppDeps {
-    /// Where things live.
+    /// The directories and files.
     pub paths: Paths,
-    /// The user's home: the directory that shared servers are started in.
+    /// The user's home, in which shared servers are started.
     pub home: PathBuf,
-    /// This process's environment: what `${VAR}` reads, and what children get after the allow-list.
+    /// The process's environment: `${VAR}` is read from it, and children get its allow-listed part.
     pub environment: Vec<(OsString, OsString)>,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Where the audit is written.
+    /// The disk for the audit.
     pub disk: Arc<dyn Disk>,
-    /// The machine's boot, as [`crate::boot::boot_id`] tells it; grants are void after another.
+    /// The machine's boot id ([`crate::boot::boot_id`]); grants end with it.
     pub boot_id: String,
-    /// What children run under, on unix.
+    /// The supervisor of children, on unix.
     pub guard: Option<GuardCommand>,
     /// The version, for people.
     pub build: String,
-    /// How fast things go on Telegram.
+    /// The timing of everything on Telegram.
     pub telegram: TelegramTiming,
 }
 
-/// A daemon that runs in this process, on the current runtime, which must have one thread: children are tied
-/// to the thread that starts them.
+/// A daemon in this process, on the current runtime. The runtime must have one thread, because children are
+/// tied to the thread that starts them.
 pub struct App {
     daemon: Arc<Daemon>,
     listening: JoinHandle<DaemonLock>,
     executing: JoinHandle<()>,
-    /// Takes back what executes.
+    /// Cancels the running calls.
     interrupt: CancellationToken,
     background: TaskTracker,
 }
 
 impl App {
-    /// Starts it: it listens when this returns.
+    /// Starts the daemon, which listens when this returns.
     ///
     /// # Errors
-    /// [`FailureKind::Configuration`] when the files have errors or another store sealed them,
-    /// [`FailureKind::Refused`] when another daemon is running, otherwise [`FailureKind::Internal`].
+    /// [`FailureKind::Configuration`] if the files have errors or another store sealed them,
+    /// [`FailureKind::Refused`] if another daemon is running, otherwise [`FailureKind::Internal`].
     pub async fn start(parts: AppDeps) -> Result<Self, DaemonFailure> {
         let internal = |what: &str, error: &dyn std::fmt::Display| {
             DaemonFailure::new(FailureKind::Internal, format!("{what}: {error}"))
@@ -92,23 +92,29 @@ impl App {
         let environment = environment_lookup(parts.environment.clone());
         apply_config::check_files(&ApprovedConfig::Open, &files, &environment)
             .map_err(|problems| config_failure(&problems))?;
+        // The order matters: the seal is checked before the socket exists, and the socket's lock is held
+        // before the
+        // store is opened, so two daemons never open one store.
         approved_config::check_may_start(paths).await.map_err(|error| store_failure(paths, &error))?;
         let listener = bind_listener(paths).await.map_err(|error| bind_failure(&error))?;
         approved_config::mark_new_store(paths)
             .map_err(|error| internal("could not write to the state directory", &error))?;
         let tuning = parts.telegram.clone();
         let (daemon, executor) = compose_daemon(parts, environment, &files).await?;
-        // What is kept of the passphrase must be readable: else each confirmation would fail later.
+        // An unreadable verifier must stop the start: otherwise each confirmation would fail later.
         let readable = daemon.passphrase.kdf_params();
         readable.map_err(|error| internal("could not read what is kept of the passphrase", &error))?;
         record_startup(&daemon, &files).await;
         let ended = daemon.remote_confirmations.end_leftover().await;
         ended.map_err(|error| internal("could not end what terminals asked for", &error))?;
+        // Recovery comes before the executor and the socket, so no call runs and no client is served before
+        // it.
         executor
             .recover_tasks()
             .await
             .map_err(|error| internal("could not take up where it ended", &error))?;
         let background = TaskTracker::new();
+        // Weak, because the upstreams belong to the daemon and would otherwise keep it alive for ever.
         let hearing = Arc::downgrade(&daemon);
         let changes = daemon.upstreams.start_shared(Arc::new(move |event| {
             if let Some(daemon) = hearing.upgrade() {
@@ -116,6 +122,7 @@ impl App {
             }
         }));
         background.spawn(follow_server_changes(Arc::clone(&daemon), changes));
+        // The position is read before the first task can settle, so no push is missed.
         let place =
             daemon.outbox.last_seq().map_err(|error| internal("could not read the outbox", &error))?;
         background.spawn(push_settled_tasks(Arc::clone(&daemon), place));
@@ -148,20 +155,23 @@ impl App {
         Ok(Self { daemon, listening, executing, interrupt, background })
     }
 
-    /// What people are to be told, for a channel.
+    /// The notices for people, for a channel.
     #[cfg(test)]
     pub(crate) fn outbox(&self) -> Arc<Outbox> {
         Arc::clone(&self.daemon.outbox)
     }
 
-    /// Returns once a person asked the daemon to stop over the socket.
+    /// Returns once a person has asked the daemon to stop over the socket.
     pub async fn wait_for_stop(&self) {
         self.daemon.stop.cancelled().await;
     }
 
-    /// Ends it: accepts nothing new, lets what is under way finish for a while, ends every child and flushes
-    /// the audit. Another daemon can start when this returns.
+    /// Ends the daemon: accepts nothing new, gives running calls some time, ends every child and flushes the
+    /// audit. Another daemon can start when this returns.
     pub async fn shutdown(self) {
+        // The order: no new connections, then the calls, then their servers, then the audit and the store.
+        // The lock is
+        // dropped last, because another daemon may start as soon as it is free.
         let Self { daemon, listening, executing, interrupt, background } = self;
         daemon.stop.cancel();
         let lock = listening.await;
@@ -191,7 +201,7 @@ impl App {
     }
 }
 
-/// What tells a session of this daemon's from another.
+/// Tells the sessions of this daemon from others.
 fn session_checks(daemon: &Daemon) -> SessionChecks {
     let (heads, rules) = (Arc::clone(&daemon.checkpoints), Arc::clone(&daemon.overrides));
     let restricting = Arc::clone(&rules);
@@ -211,7 +221,7 @@ fn config_failure(problems: &[String]) -> DaemonFailure {
     DaemonFailure::new(FailureKind::Configuration, message).with_hint("run `portero check`")
 }
 
-/// Whoever holds the lock is the only one that listens here, and the only one that opens the store.
+/// The holder of the lock is the only listener here, and the only one that opens the store.
 async fn bind_listener(paths: &Paths) -> Result<DaemonListener, BindError> {
     let lock = DaemonLock::acquire(&paths.runtime_lock())?.with_state(&paths.state_lock(), &paths.runtime)?;
     DaemonListener::bind(&paths.socket(), lock).await
@@ -229,7 +239,7 @@ fn bind_failure(error: &BindError) -> DaemonFailure {
     error.hint().into_iter().fold(failure, DaemonFailure::with_hint)
 }
 
-/// Writes down what is in force, and what waits.
+/// Records the effective configuration, and starts its pending changes.
 async fn record_startup(daemon: &Daemon, files: &ConfigFiles) {
     let config = daemon.config.load_full();
     config.log_skipped();
@@ -237,7 +247,7 @@ async fn record_startup(daemon: &Daemon, files: &ConfigFiles) {
     apply_config::settle_at_start(daemon, files).await;
 }
 
-/// Tells sessions which of their principal's tasks reached a final state after `place`.
+/// Tells sessions which of their principal's tasks became final after `place`.
 async fn push_settled_tasks(daemon: Arc<Daemon>, mut place: u64) {
     let mut changes = daemon.outbox.subscribe();
     loop {
@@ -251,13 +261,13 @@ async fn push_settled_tasks(daemon: Arc<Daemon>, mut place: u64) {
                     continue;
                 }
             }
-            // A session that waits for a task reads its state itself.
+            // The skipped notices need no push: a session that waits for a task also reads its state.
             Ok(NoticesAfter::Removed) => place = daemon.outbox.last_seq().unwrap_or(place),
             Err(error) => tracing::warn!(%error, "sessions are not told of tasks that ended"),
         }
         tokio::select! {
             () = daemon.stop.cancelled() => return,
-            // The sender lives as long as the daemon.
+            // The sender lives as long as the daemon, so this can't fail.
             _ = changes.changed() => {}
         }
     }
@@ -273,11 +283,11 @@ fn push_settled_task(daemon: &Daemon, notice: &Notice) {
     }
 }
 
-/// How soon a shared server that does not say what it offers is asked again, and how often at last.
+/// The first and the longest interval between attempts to list a shared server that doesn't answer.
 const RELIST_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5 * 60));
 
-/// Asks a shared server anew what it offers, until it says so, and tells sessions which lists differ. One task a
-/// server does this, so one that hangs holds up nothing of the others.
+/// Lists a shared server again until it answers, and tells sessions which lists differ. Each server has a
+/// task of its own, so one that hangs doesn't block the others.
 async fn relist_until_current(daemon: &Daemon, server: &ServerName) {
     let mut interval = RELIST_INTERVAL.0;
     loop {
@@ -305,7 +315,8 @@ async fn relist_until_current(daemon: &Daemon, server: &ServerName) {
     }
 }
 
-/// Tells sessions what changed of shared servers, until their fleet is closed. Nothing here waits for a server.
+/// Tells sessions about changes of shared servers, until the upstreams are closed. Nothing here waits for a
+/// server.
 async fn follow_server_changes(daemon: Arc<Daemon>, mut changes: mpsc::Receiver<ServerChange>) {
     while let Some(change) = changes.recv().await {
         match change {
@@ -326,8 +337,8 @@ async fn follow_server_changes(daemon: Arc<Daemon>, mut changes: mpsc::Receiver<
     }
 }
 
-/// Passes on what a shared server says unasked, concealed. Its answers take the same way to a session, so that what
-/// it said before one arrives before it.
+/// Forwards a shared server's notification, concealed. Answers reach a session by the same queue, so a
+/// notification that came before an answer also arrives before it.
 fn forward_server_event(daemon: &Arc<Daemon>, event: ServerEvent) {
     let (server, method, params) = match event {
         ServerEvent::ResourceUpdated(server, params) => (server, "notifications/resources/updated", params),

@@ -1,4 +1,4 @@
-//! Which boot of the machine this is: grants are void after another (guarantee D5).
+//! Identifies the machine's boot; grants end with it (guarantee D5).
 
 #[cfg(target_os = "linux")]
 #[path = "boot/linux.rs"]
@@ -10,8 +10,8 @@ mod system;
 #[path = "boot/other.rs"]
 mod system;
 
-/// The id of the machine's present boot. Where the system tells none, a new one for each call, which only
-/// ever shortens what is limited in time; so ask once for each process.
+/// The id of the present boot. If the system has none, each call returns a new id, which can only shorten
+/// grants. So call it once per process.
 #[must_use]
 pub fn boot_id() -> String {
     system::boot_id().unwrap_or_else(|| format!("process-{:032x}", rand::random::<u128>()))

@@ -1,6 +1,6 @@
-//! How the bot fares, as `portero status` tells it.
+//! The bot's health, for `portero status`.
 //!
-//! The channel writes it, the terminal's questions read it. It holds no text of anybody's.
+//! The channel writes it and the terminal's requests read it. It holds no text from messages.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -11,43 +11,43 @@ use tokio::sync::watch;
 
 use crate::auth::pairing::ConfiguredBot;
 
-/// What is known of the bot.
+/// The known state of the bot.
 #[derive(Debug, Clone)]
 pub struct BotState {
-    /// How it is.
+    /// Its present state.
     pub state: TelegramState,
-    /// Which bot it is; none without one.
+    /// Its number and address; none without a bot.
     pub bot: Option<ConfiguredBot>,
-    /// Its name, once it told it.
+    /// Its name, once Telegram stated it.
     pub username: Option<String>,
-    /// When the last poll went well.
+    /// The time of the last successful poll.
     pub last_poll: Option<Timestamp>,
-    /// What last went wrong.
+    /// The last problem.
     pub last_trouble: Option<TelegramTrouble>,
-    /// What a person should change in the group, if anything.
+    /// A problem in the group that a person should fix.
     pub group_trouble: Option<String>,
-    /// How many updates failed for ever and were given up.
+    /// How many updates failed permanently and were given up.
     pub given_up: u64,
 }
 
-/// How the bot fares.
+/// The health of the bot.
 pub struct BotHealth {
     state: watch::Sender<BotState>,
     sending: Mutex<Option<SendingProbe>>,
 }
 
-/// How sending goes.
+/// The state of the sender.
 #[derive(Debug, Clone, Default)]
 pub struct SendingState {
-    /// How many messages wait to be sent.
+    /// How many messages wait.
     pub waiting: usize,
-    /// What goes wrong with sending.
+    /// The present problem with sending.
     pub trouble: Option<String>,
-    /// What was refused and will not be shown.
+    /// The last refused message, which will not be shown.
     pub refused: Option<TelegramRefused>,
 }
 
-/// Tells how sending goes.
+/// Returns the state of the sender.
 pub type SendingProbe = Arc<dyn Fn() -> SendingState + Send + Sync>;
 
 impl Default for BotHealth {
@@ -66,13 +66,13 @@ impl Default for BotHealth {
 }
 
 impl BotHealth {
-    /// What is known now.
+    /// The present state.
     #[must_use]
     pub fn state(&self) -> BotState {
         self.state.borrow().clone()
     }
 
-    /// How sending goes.
+    /// The state of the sender.
     #[must_use]
     pub fn sending_state(&self) -> SendingState {
         let sending = self.lock_sending().clone();
@@ -86,7 +86,7 @@ impl BotHealth {
         known.map_or_else(|_| self.state(), |seen| seen.clone())
     }
 
-    /// Another bot, or none.
+    /// Starts again with another bot, or with none.
     pub(crate) fn reset(&self, state: TelegramState, place: Option<ConfiguredBot>) {
         *self.lock_sending() = None;
         self.state.send_replace(BotState {
@@ -100,12 +100,12 @@ impl BotHealth {
         });
     }
 
-    /// An update failed for ever and was given up.
+    /// Counts an update that failed permanently.
     pub(crate) fn count_given_up(&self) {
         self.state.send_modify(|seen| seen.given_up += 1);
     }
 
-    /// The bot told its name, and messages can be sent.
+    /// Notes that the bot answered with its name and that messages can be sent.
     pub(crate) fn set_connected(&self, username: String, sending: SendingProbe) {
         *self.lock_sending() = Some(sending);
         self.state.send_modify(|seen| {
@@ -114,12 +114,12 @@ impl BotHealth {
         });
     }
 
-    /// A poll went well.
+    /// Notes a successful poll.
     pub(crate) fn note_poll(&self, now: Timestamp) {
         self.set_state(TelegramState::Serving, |seen| seen.last_poll = Some(now));
     }
 
-    /// Something went wrong.
+    /// Notes a problem; it is logged when the state changes.
     pub(crate) fn note_trouble(&self, state: TelegramState, trouble: TelegramTrouble) {
         let words = trouble.what.clone();
         let turned = self.set_state(state, |seen| seen.last_trouble = Some(trouble));
@@ -128,7 +128,7 @@ impl BotHealth {
         }
     }
 
-    /// What a person should change in the group, or that all is well there. It is logged once.
+    /// Sets or clears the problem in the group. A new one is logged once.
     pub(crate) fn set_group_trouble(&self, trouble: Option<&str>) {
         let turned = self.state.send_if_modified(|seen| {
             let turned = seen.group_trouble.as_deref() != trouble;
@@ -140,7 +140,7 @@ impl BotHealth {
         }
     }
 
-    /// Whether the state is another one now.
+    /// Sets the state, and returns whether it changed.
     fn set_state(&self, state: TelegramState, also: impl FnOnce(&mut BotState)) -> bool {
         let mut turned = false;
         self.state.send_modify(|seen| {

@@ -1,4 +1,4 @@
-//! Leaving the terminal, and where the log goes.
+//! Detaches the daemon from its terminal, and opens its log.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader};
@@ -11,11 +11,11 @@ use portero::printable::OneLineWriter;
 use tracing_subscriber::EnvFilter;
 
 const LOG_FILE: &str = "porterod.log";
-/// The log of earlier daemons is kept up to this size, once.
+/// Above this size the log is renamed to `.log.old` at the next start, replacing the former one.
 const MAX_LOG_BYTES: u64 = 5 << 20;
 
-/// Starts `daemon` and gives the word that it says once it listens. If it ends without one, its exit code; none
-/// where it was killed.
+/// Starts `daemon` and returns the word that it prints once it listens. If it ends without one, this returns
+/// its exit code, or none if it was killed.
 pub(crate) fn start_daemon(daemon: &mut Command) -> io::Result<Result<String, Option<u8>>> {
     #[cfg(windows)]
     {
@@ -35,19 +35,19 @@ pub(crate) fn start_daemon(daemon: &mut Command) -> io::Result<Result<String, Op
     Ok(Err(daemon.wait()?.code().and_then(|code| u8::try_from(code).ok())))
 }
 
-/// Leaves the session and process group of whoever started this, so that their end is not ours.
+/// Leaves the session and process group of the starting process, so that its end doesn't end this one.
 #[cfg(unix)]
 pub(crate) fn leave_terminal() {
-    // Fails only for the leader of a group, which has left already.
+    // This fails only for a group leader, which has already left.
     let _ = rustix::process::setsid();
 }
 
-/// Whoever starts this on Windows detaches it (`DETACHED_PROCESS`).
+/// On Windows the starting process detaches this one (`DETACHED_PROCESS`).
 #[cfg(not(unix))]
 pub(crate) fn leave_terminal() {}
 
-/// Lets go of the standard streams, so that nobody waits for their end; not of standard input if its end is
-/// waited for here.
+/// Closes the standard streams, so that no reader waits for their end. Standard input stays open if this
+/// process itself waits for its end.
 #[cfg(unix)]
 pub(crate) fn let_go(but_input: bool) {
     let Ok(null) = files::open_device("/dev/null") else { return };
@@ -58,11 +58,11 @@ pub(crate) fn let_go(but_input: bool) {
     let _ = rustix::stdio::dup2_stderr(&null);
 }
 
-/// Whoever starts this on Windows closes its own end.
+/// On Windows the starting process closes its own end.
 #[cfg(not(unix))]
 pub(crate) fn let_go(_: bool) {}
 
-/// Logs into `directory`, or to stderr. `PORTERO_LOG` says how much, as `tracing` filters read it.
+/// Logs into `directory`, or to stderr. `PORTERO_LOG` sets the level, in the syntax of `tracing` filters.
 pub(crate) fn init_logging(directory: Option<&Path>) -> io::Result<()> {
     let filter = EnvFilter::try_from_env("PORTERO_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);

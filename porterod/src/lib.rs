@@ -1,8 +1,8 @@
-//! The Portero daemon: one per user, it lives on when sessions end.
+//! The Portero daemon: one per user; it outlives sessions.
 //!
-//! It keeps tasks, rules and grants, asks a person, runs what was approved through the library's own
-//! [`portero::pipeline`], and serves the servers that sessions share. The modules stand in layers, in the
-//! order below: each imports only from those above it.
+//! It keeps tasks, rules and grants, asks people, and runs approved calls through the library's own
+//! [`portero::pipeline`]. It also runs the servers that sessions share.
+//! The modules are layers in the order below: each imports only from those above it.
 
 #[cfg(test)]
 mod crash;

@@ -1,7 +1,7 @@
-//! Serves the local socket: a client says who it is, then makes requests.
+//! Serves the local socket: a client greets, then makes requests.
 //!
-//! Requests are answered side by side. A connection that ends takes back what
-//! only waits; what changes something comes to its end.
+//! Requests of a connection are answered concurrently. The end of a connection cancels its waiting requests;
+//! a request that changes something still completes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -24,10 +24,10 @@ use crate::api::{self, Answer, Caller, Incoming, Session, Subscriber};
 use crate::daemon::Daemon;
 use crate::sessions::connections::{ConnectionRole, ConnectionSlot, Connections};
 
-/// How long to wait when the system can't accept.
+/// How long to wait after a failed `accept`.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Serves until the daemon is to end. The lock is given back, to be dropped when everything has ended.
+/// Serves until the daemon ends. The lock is returned, to be dropped when everything has ended.
 pub async fn serve_socket(daemon: Arc<Daemon>, listener: DaemonListener) -> DaemonLock {
     let connections = Arc::new(Connections::default());
     loop {
@@ -123,12 +123,12 @@ fn check_same_config(daemon: &Daemon, hello: &Hello) -> Result<(), DaemonFailure
     )))
 }
 
-/// The requests of a connection that have no response yet.
+/// The requests of a connection without a response so far.
 #[derive(Default)]
 struct OpenRequests(Mutex<HashMap<u64, CancellationToken>>);
 
 impl OpenRequests {
-    /// None when there are too many, or the number is taken.
+    /// None if too many are open or the number is taken.
     fn add_request(&self, number: u64) -> Option<CancellationToken> {
         let mut open = lock(&self.0);
         if open.len() >= MAX_OPEN_REQUESTS || open.contains_key(&number) {
@@ -156,7 +156,7 @@ struct ClientConnection {
     transcript: Transcript,
     outbox: MessageSender,
     open_requests: Arc<OpenRequests>,
-    /// Room for requests whose responses are not on their way yet.
+    /// Permits for requests whose responses aren't sent yet.
     unread_answers: Arc<Semaphore>,
     slot: Arc<ConnectionSlot>,
 }
@@ -202,7 +202,7 @@ impl ClientConnection {
             return respond(&self.outbox, number, Err(DaemonFailure::new(FailureKind::Refused, message)))
                 .await;
         };
-        // A peer that asks and does not read is heard no further: its responses would pile up here.
+        // A peer that asks without reading isn't read any further, because its responses would pile up here.
         let Ok(room) = Arc::clone(&self.unread_answers).acquire_owned().await else { return };
         let ends = request.method == StopDaemon::METHOD && matches!(*self.caller, Caller::Terminal(..));
         let is_watch = request.method == WatchTasks::METHOD;
@@ -214,11 +214,12 @@ impl ClientConnection {
         self.daemon.pending_work.spawn(async move {
             let answered = api::answer(&daemon, &caller, incoming).await;
             slot.end_question(is_watch);
-            // A request that was withdrawn is owed no response.
+            // A withdrawn request gets no response.
             if open.remove_request(number).is_some() {
                 respond(&outbox, number, answered).await;
             }
             drop(room);
+            // After the response: the client of `daemon stop` must get it before the socket closes.
             if ends {
                 daemon.stop.cancel();
             }
@@ -226,10 +227,10 @@ impl ClientConnection {
     }
 }
 
-/// How many characters are told of a failure that cannot be sent whole.
+/// How many characters remain of a failure that is too long to send.
 const MAX_LOST_MESSAGE: usize = 1000;
 
-/// Sends a response; where it can't be sent, what the client must know in its place.
+/// Sends a response. If that is impossible, sends the information that the client needs instead.
 async fn respond(outbox: &MessageSender, number: u64, answered: Result<Answer, DaemonFailure>) {
     let (result, (kind, lost)) = match answered {
         Ok(Answer { response, if_lost }) => (Ok(response), if_lost),

@@ -23,9 +23,9 @@ use porterod::telegram::supervisor::TelegramTiming;
 
 mod detach;
 
-/// How long to wait for a daemon that is just starting or ending.
+/// How long to wait for another daemon that is just starting or ending.
 const OTHER_DAEMON_TIMEOUT: Duration = Duration::from_secs(15);
-/// The first pause before it is started again beside it, and the longest.
+/// The first and the longest pause between attempts to start.
 const START_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 /// The Portero daemon: keeps tasks, rules and grants, runs what was approved, and serves shared servers.
@@ -52,7 +52,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os();
-    // A guard must be nothing else first: it wants a process with one thread.
+    // The guard comes first of all: it needs a process with a single thread.
     if args.by_ref().nth(1).is_some_and(|word| word == guard::SUBCOMMAND) {
         return guard::run(args);
     }
@@ -92,8 +92,7 @@ fn internal_failure(what: &str, error: &dyn std::fmt::Display) -> DaemonFailure 
     DaemonFailure::new(FailureKind::Internal, format!("{what}: {error}"))
 }
 
-/// Starts the daemon as a child that this process then leaves behind, so that whoever ends the tree of
-/// processes of the one that asked does not end the daemon.
+/// Starts the daemon as a child and exits. So an end of the caller's process tree doesn't end the daemon.
 fn start_detached(args: &Args) -> Result<ExitCode, DaemonFailure> {
     let own =
         std::env::current_exe().map_err(|error| internal_failure("could not find this program", &error))?;
@@ -110,12 +109,12 @@ fn start_detached(args: &Args) -> Result<ExitCode, DaemonFailure> {
     let word =
         detach::start_daemon(&mut daemon).map_err(|error| internal_failure("could not start", &error))?;
     match word {
-        // It listens, or another one does.
+        // The daemon listens, or another one already does.
         Ok(word) => {
             print_status_word(&word);
             Ok(ExitCode::SUCCESS)
         }
-        // It has said why on stderr, which is this process's too.
+        // The child stated the reason on stderr, which it shares with this process.
         Err(Some(code)) => Ok(ExitCode::from(code)),
         Err(None) => Err(internal_failure("could not start", &"it was killed before it listened")),
     }
@@ -137,14 +136,14 @@ fn run_daemon(args: &Args) -> Result<(), DaemonFailure> {
         .build()
         .map_err(|error| internal_failure("could not start", &error))?;
     let served = runtime.block_on(serve_until_stopped(paths, args));
-    // A thread that hangs on a drive must not keep the process.
+    // A thread that hangs on a drive must not keep the process alive.
     runtime.shutdown_background();
     served
 }
 
 async fn serve_until_stopped(paths: Paths, args: &Args) -> Result<(), DaemonFailure> {
     ignore_file_size_signal();
-    // Before anybody is told that it is ready: whoever waits for that may end it at once.
+    // Before `ready` is printed, because a reader of that word may send a signal at once.
     let mut signals = Signals::new(SignalGraces::default())
         .map_err(|error| internal_failure("could not listen for signals", &error))?;
     let Some(app) = start_app(&paths, args.detached).await? else { return Ok(()) };
@@ -161,8 +160,8 @@ async fn serve_until_stopped(paths: Paths, args: &Args) -> Result<(), DaemonFail
     Ok(())
 }
 
-/// From now on a write beyond `ulimit -f` fails as on a full disk, instead of ending this process: the system sends
-/// SIGXFSZ, and here is somebody who hears it. What is executed from here begins with the default again.
+/// Makes a write beyond `ulimit -f` fail as on a full disk, instead of ending this process by SIGXFSZ.
+/// Programs that are executed from here get the default handler again.
 fn ignore_file_size_signal() {
     #[cfg(unix)]
     {
@@ -177,7 +176,7 @@ fn ignore_file_size_signal() {
 /// Returns at the end of standard input.
 async fn wait_for_stdin_end() {
     let (ended, end) = tokio::sync::oneshot::channel();
-    // A thread of its own: the runtime would wait for one of its own to return from reading.
+    // A thread outside the runtime: its end would wait for a blocking read on one of its own.
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         let _ = ended.send(());
@@ -185,7 +184,7 @@ async fn wait_for_stdin_end() {
     let _ = end.await;
 }
 
-/// Starts the daemon; none if another one runs already and that is well.
+/// Starts the daemon; none if another one already runs and answers.
 async fn start_app(paths: &Paths, detached: bool) -> Result<Option<App>, DaemonFailure> {
     let since = Instant::now();
     let mut pause = START_PAUSES.0;
@@ -204,7 +203,7 @@ async fn start_app(paths: &Paths, detached: bool) -> Result<Option<App>, DaemonF
                 return Ok(None);
             }
             ProbeResult::NeedsRestart(reason) => return Err(reason),
-            // It starts or ends just now.
+            // The other daemon is starting or ending.
             ProbeResult::Unreachable(_) if since.elapsed() < OTHER_DAEMON_TIMEOUT => {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(START_PAUSES.1);
@@ -244,7 +243,8 @@ fn app_deps(paths: &Paths) -> Result<AppDeps, DaemonFailure> {
     })
 }
 
-/// Tells whoever started this; nobody listening is no harm.
+/// Prints the word for the starting process. A failed write is ignored: without a reader the word has no
+/// purpose.
 fn print_status_word(word: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{word}").and_then(|()| stdout.flush());

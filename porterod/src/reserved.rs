@@ -1,7 +1,8 @@
-//! A small file whose space is taken before it is needed, so that it can be written while the disk is full.
+//! A small file whose space is reserved in advance, so that it can be written while the disk is full.
 //!
-//! It has two slots that are written in turn: a write that breaks off leaves what the other one holds. On a file system
-//! that writes every block anew (Btrfs, ZFS) a full disk may refuse even this; the caller is told.
+//! It has two slots, written in turn, so an interrupted write leaves the other slot intact. File systems that
+//! write every block to a new place (Btrfs, ZFS) may refuse even this write on a full disk; then the caller
+//! gets the error.
 
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,10 +12,10 @@ use portero::atomic_file;
 use portero::files::{self, SymlinkMode};
 use portero::sync::lock;
 
-/// Number, length and hash of what a slot holds.
+/// A slot's header: number, length and hash of its text.
 const HEADER_BYTES: usize = 8 + 4 + 32;
 
-/// One such file.
+/// A file with reserved space.
 #[derive(Debug)]
 pub(crate) struct Reserved {
     path: PathBuf,
@@ -23,16 +24,16 @@ pub(crate) struct Reserved {
     next: Mutex<Option<u64>>,
 }
 
-/// What a slot holds.
+/// The content of a slot.
 enum Slot<'a> {
     Empty,
     Whole(u64, &'a [u8]),
-    /// A write broke off, or another program changed it.
+    /// A write was interrupted, or another program changed the slot.
     Damaged,
 }
 
 impl Reserved {
-    /// The file at `path`, for texts of up to `slot_bytes`. Nothing is read or made yet.
+    /// The file at `path`, for texts of up to `slot_bytes`. Nothing is read or created yet.
     pub(crate) const fn new(path: PathBuf, slot_bytes: usize) -> Self {
         Self { path, slot_bytes, next: Mutex::new(None) }
     }
@@ -41,18 +42,18 @@ impl Reserved {
         &self.path
     }
 
-    /// What was written last; none where nothing was. The file is made where there is none, and takes its space.
+    /// The text that was written last, if any. A missing file is created at its full size.
     ///
     /// # Errors
-    /// When it cannot be read or made, or what was written last cannot be told.
+    /// If the file can't be read or created, or both slots are damaged.
     pub(crate) fn read(&self) -> io::Result<Option<Vec<u8>>> {
         self.read_last(&mut lock(&self.next))
     }
 
-    /// Replaces what was written last, and returns once that is on the disk.
+    /// Replaces the text, and returns once it is on the disk.
     ///
     /// # Errors
-    /// When it cannot be written, or is too long; what was written before stays then.
+    /// If it can't be written or is too long; then the former text stays.
     pub(crate) fn write(&self, text: &[u8]) -> io::Result<()> {
         let (Ok(length), true) = (u32::try_from(text.len()), HEADER_BYTES + text.len() <= self.slot_bytes)
         else {
@@ -60,7 +61,7 @@ impl Reserved {
         };
         let mut next = lock(&self.next);
         if next.is_none() && self.read_last(&mut next).is_err() {
-            // What cannot be read was told when it was read first.
+            // The first read of this file already reported the damage.
             self.make(&mut next)?;
         }
         let number = next.unwrap_or(1);
@@ -74,10 +75,11 @@ impl Reserved {
             other => other?,
         };
         let mut file = file.file();
+        // The number's parity selects the slot, so a write never touches the slot with the newest text.
         file.seek(SeekFrom::Start((number % 2) * self.slot_bytes as u64))?;
         file.write_all(&slot)?;
         file.sync_data()?;
-        // Only now: a write that failed is tried again in the same slot, and the other one stays as it is.
+        // Only after the sync: a failed write is retried in the same slot, and the other slot stays intact.
         *next = Some(number + 1);
         Ok(())
     }
@@ -96,7 +98,7 @@ impl Reserved {
         let (number, text) = match (slot(first), slot(second)) {
             (Slot::Whole(one, text), Slot::Whole(other, _)) if one > other => (one, Some(text)),
             (_, Slot::Whole(number, text)) | (Slot::Whole(number, text), _) => (number, Some(text)),
-            // The very first write broke off, so its caller was told nothing.
+            // The very first write was interrupted, so its caller got no success.
             (Slot::Empty, _) | (_, Slot::Empty) => (0, None),
             (Slot::Damaged, Slot::Damaged) => return Err(damaged()),
         };

@@ -1,7 +1,7 @@
-//! The sessions that are connected, and how a change reaches all of them before its command returns.
+//! The connected sessions, and how a change reaches all of them before its command returns.
 //!
-//! A session that does not confirm a change of rules or grants in time loses its connection, and with it
-//! everything but the denies on disk.
+//! A session that doesn't confirm a change of overrides in time loses its connection. Without it, only the
+//! denies on disk apply there.
 
 pub mod connections;
 pub mod subscriptions;
@@ -28,11 +28,11 @@ use crate::sessions::subscriptions::ResourceSubscriptions;
 /// How long a session has to confirm a change.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Every connected session.
+/// All connected sessions.
 #[derive(Debug, Default)]
 pub struct Sessions {
     inner: Mutex<SeatTable>,
-    /// What they are subscribed to of shared servers.
+    /// Their subscriptions to resources of shared servers.
     pub subscriptions: ResourceSubscriptions,
 }
 
@@ -53,7 +53,7 @@ struct ConnectedSession {
     followed_epoch: watch::Sender<u64>,
 }
 
-/// One session's place; dropping it leaves.
+/// A session's place in the table; dropping it removes the session.
 #[derive(Debug)]
 pub struct SessionSeat {
     sessions: Arc<Sessions>,
@@ -61,7 +61,7 @@ pub struct SessionSeat {
 }
 
 impl Sessions {
-    /// Takes a session in.
+    /// Adds a session.
     #[must_use]
     pub fn join_session(self: &Arc<Self>, origin: &CallOrigin, outbox: MessageSender) -> SessionSeat {
         let mut inner = self.lock_seats();
@@ -81,7 +81,7 @@ impl Sessions {
         SessionSeat { sessions: Arc::clone(self), number }
     }
 
-    /// Who is connected.
+    /// The connected sessions with their principals.
     #[must_use]
     pub fn list_sessions(&self) -> Vec<(SessionId, Principal)> {
         let mut list: Vec<_> =
@@ -90,7 +90,7 @@ impl Sessions {
         list
     }
 
-    /// The session of its agent's program, for each that says one.
+    /// The agent program's own session id, for each session that stated one.
     #[must_use]
     pub fn agent_sessions(&self) -> Vec<(SessionId, AgentSessionId)> {
         let said = |seat: &ConnectedSession| Some((seat.session, seat.agent_session.clone()?));
@@ -99,12 +99,12 @@ impl Sessions {
         list
     }
 
-    /// Tells every session.
+    /// Pushes a message to every session.
     pub fn push_to_all(&self, push: &PushMessage) {
         self.push_where(push, |_| true);
     }
 
-    /// Passes on to every session what a shared server says unasked.
+    /// Forwards a shared server's notification to every session.
     pub fn notify_all(&self, notification: &ServerNotification) {
         let message = notification.to_message();
         for entry in self.lock_seats().seats.values() {
@@ -112,13 +112,13 @@ impl Sessions {
         }
     }
 
-    /// Tells the sessions of one principal.
+    /// Pushes a message to the sessions of one principal.
     pub fn push_to_principal(&self, principal: &Principal, push: &PushMessage) {
         self.push_where(push, |entry| entry.principal == *principal);
     }
 
-    /// Pushes the rules and grants to every subscribed session, in order with the other calls of this, and
-    /// gives back the wait for their confirmations.
+    /// Pushes the overrides to every subscribed session, and returns the wait for their confirmations.
+    /// The push happens under the lock, so that two changes reach every session in the same order.
     pub fn spread_overrides(&self, standing: &Overrides) -> OverridesSpread {
         let push = FromDaemon::Push(PushMessage::Standing(standing.clone()));
         let inner = self.lock_seats();
@@ -144,7 +144,8 @@ impl Sessions {
     }
 }
 
-/// Whether it was queued. A session that can't take what it must not miss is closed.
+/// Queues a message, and returns whether that succeeded. A session whose queue is full is disconnected,
+/// because it must not miss a change.
 fn deliver_push(entry: &ConnectedSession, message: &FromDaemon) -> bool {
     match entry.outbox.try_send(message) {
         Ok(()) => true,
@@ -157,15 +158,15 @@ fn deliver_push(entry: &ConnectedSession, message: &FromDaemon) -> bool {
 }
 
 impl SessionSeat {
-    /// From now on this session is told of changes. Read the standing to answer with after this, so that no
-    /// change falls between.
+    /// Subscribes this session to changes of the overrides. Read the overrides for the response after this
+    /// call, so that no change falls between the two.
     pub fn subscribe(&self) {
         if let Some(entry) = self.sessions.lock_seats().seats.get_mut(&self.number) {
             entry.subscribed = true;
         }
     }
 
-    /// The session decides by this epoch.
+    /// Notes that the session decides by this epoch.
     pub fn note_epoch(&self, epoch: u64) {
         if let Some(entry) = self.sessions.lock_seats().seats.get(&self.number) {
             entry.followed_epoch.send_modify(|follows| *follows = epoch.max(*follows));
@@ -179,7 +180,7 @@ impl Drop for SessionSeat {
     }
 }
 
-/// A change on its way.
+/// A change that sessions have not confirmed yet.
 #[must_use]
 pub struct OverridesSpread {
     epoch: u64,
@@ -187,12 +188,12 @@ pub struct OverridesSpread {
 }
 
 impl OverridesSpread {
-    /// Returns once every session confirmed or lost its connection.
+    /// Returns once every session has confirmed or lost its connection.
     pub async fn wait_for_sessions(self) {
         let epoch = self.epoch;
         join_all(self.waiting.into_iter().map(|(outbox, mut follows)| async move {
             let late = tokio::select! {
-                // An error means that the session has left.
+                // An error means that the session left.
                 _ = follows.wait_for(|follows| *follows >= epoch) => false,
                 _ = outbox.connection_end().wait_until_closed() => false,
                 () = tokio::time::sleep(CONFIRM_TIMEOUT) => true,

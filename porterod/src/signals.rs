@@ -1,21 +1,21 @@
-//! The signals that end the daemon, heard on a thread of their own.
+//! Handles the signals that end the daemon, on a thread of their own.
 //!
-//! Whatever holds up the runtime's thread, a signal ends the process within a bounded time: first as the runtime
-//! does it, and by force where it doesn't.
+//! A signal ends the process within a bounded time even if the runtime's thread is blocked: by the runtime if
+//! it answers, otherwise by force.
 
 use std::time::Duration;
 
-/// How long the parts of an end that a signal asks for may take.
+/// The time limits of an end by a signal.
 #[derive(Debug, Clone, Copy)]
 pub struct SignalGraces {
-    /// Until the runtime says that it heard of the signal.
+    /// Until the runtime confirms the signal.
     pub hear: Duration,
-    /// From then on, until the process is gone.
+    /// From the confirmation until the process has ended.
     pub end: Duration,
 }
 
 impl Default for SignalGraces {
-    /// The end is longer than what an end as it should be takes at most.
+    /// The second limit is longer than the longest regular end.
     fn default() -> Self {
         Self { hear: Duration::from_secs(5), end: Duration::from_secs(40) }
     }
@@ -39,20 +39,20 @@ mod unix {
 
     use super::SignalGraces;
 
-    /// How long the log may take to say that the end is by force; its lock may be held by what hangs.
+    /// How long the last log line may take, since a hanging thread may hold the log's lock.
     const LAST_WORD_TIMEOUT: Duration = Duration::from_millis(200);
 
-    /// Tells the runtime of the first signal.
+    /// Tells the runtime about the first signal.
     pub struct Signals {
         told: oneshot::Receiver<()>,
         heard: Option<mpsc::Sender<()>>,
     }
 
     impl Signals {
-        /// From now on they don't end the process by themselves.
+        /// Takes over the signals, which no longer end the process by themselves.
         ///
         /// # Errors
-        /// When the system does not let us listen.
+        /// If the system doesn't permit it.
         pub fn new(graces: SignalGraces) -> io::Result<Self> {
             let mut signals = iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
             let (tell, told) = oneshot::channel();
@@ -60,7 +60,7 @@ mod unix {
             thread::Builder::new().name("signals".to_owned()).spawn(move || {
                 let Some(signal) = signals.forever().next() else { return };
                 let _ = tell.send(());
-                // The other end is dropped where the runtime ended at that moment; the process follows.
+                // A dropped receiver means that the runtime is ending right now, so the process ends too.
                 let hung = matches!(hears.recv_timeout(graces.hear), Err(RecvTimeoutError::Timeout));
                 if !hung {
                     thread::sleep(graces.end);
@@ -73,7 +73,7 @@ mod unix {
         /// Returns at the first signal.
         pub async fn next(&mut self) {
             if (&mut self.told).await.is_err() {
-                // Its thread listens for as long as the process lives.
+                // The thread listens as long as the process lives, so this isn't reached while it runs.
                 std::future::pending::<()>().await;
             }
             if let Some(heard) = self.heard.take() {
@@ -82,9 +82,11 @@ mod unix {
         }
     }
 
-    /// Ends as if nothing had listened to the signal. Children are tied to this process and end with it.
+    /// Ends the process as the signal's default handler would. Children are tied to this process and end with
+    /// it.
     fn end_by_force(signal: i32) {
         let (said, word) = mpsc::channel();
+        // On another thread, because a hanging writer could hold the log's lock and block this one.
         thread::spawn(move || {
             tracing::error!("the daemon did not end by itself within its time, so it is ended by force");
             let _ = said.send(());
@@ -101,14 +103,14 @@ mod windows {
 
     use super::SignalGraces;
 
-    /// Tells the runtime of Ctrl-C; `portero daemon stop` ends a process that does not answer.
+    /// Tells the runtime about Ctrl-C; `portero daemon stop` ends a process that doesn't answer.
     pub struct Signals(tokio::signal::windows::CtrlC);
 
     impl Signals {
-        /// From now on it does not end the process by itself.
+        /// Takes over Ctrl-C, which no longer ends the process by itself.
         ///
         /// # Errors
-        /// When the system does not let us listen.
+        /// If the system doesn't permit it.
         pub fn new(_: SignalGraces) -> io::Result<Self> {
             tokio::signal::windows::ctrl_c().map(Self)
         }

@@ -1,9 +1,9 @@
-//! The daemon's own children: one fleet for the shared servers, and one for each project directory in which
-//! something was approved.
+//! The daemon's own child servers: one set for the shared servers, and one for each project directory with an
+//! approved call.
 //!
-//! All of them work by the same policy, anonymizer and audit. Each project has a catalogue of its own, since two
-//! checkouts may run two versions of a server. A project's fleet is made when it is
-//! needed and closed when nobody used it for a while.
+//! All of them use the same policy, anonymizer and audit. Each project has its own catalog, because two
+//! checkouts may run two versions of a server. A project's servers are created when needed and closed when
+//! idle.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -40,24 +40,24 @@ use crate::approvals::{
 /// How long a project's servers outlive their last use.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// How long a listing is given to other sessions though its server announced no change: many never do.
+/// How long a listing is reused without an announced change; many servers never announce one.
 const LISTING_LIFETIME: Duration = Duration::from_secs(60);
 
-/// What all fleets have in common.
+/// The parts that all upstreams share.
 pub struct DaemonUpstreamsDeps {
-    /// The configuration in force.
+    /// The current configuration.
     pub config: Arc<ArcSwap<Config>>,
-    /// The rules of the anonymizer in force.
+    /// The current anonymizer.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
-    /// The policy in force.
+    /// The current policy.
     pub policy: Arc<ArcSwap<Policy>>,
-    /// What the shared servers offer, and what the others were last heard to in any directory.
+    /// The listings of the shared servers, and the last known ones of the others in any directory.
     pub catalog: Arc<Catalog>,
-    /// Who counts the uses of grants.
+    /// Counts the uses of grants.
     pub uses: Arc<dyn GrantUses>,
-    /// Where calls are written down.
+    /// The audit for calls.
     pub audit: Arc<AuditWriter>,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The supervisor of children.
     pub guard: Option<GuardCommand>,
@@ -67,11 +67,11 @@ pub struct DaemonUpstreamsDeps {
     pub logs: PathBuf,
     /// The directory that shared servers run in.
     pub home: PathBuf,
-    /// The version that servers are told.
+    /// The version that servers get as the client's.
     pub build: String,
 }
 
-/// Every child of the daemon.
+/// All child servers of the daemon.
 pub struct DaemonUpstreams {
     deps: DaemonUpstreamsDeps,
     approval_queue: OnceLock<Arc<dyn Approvals>>,
@@ -79,16 +79,16 @@ pub struct DaemonUpstreams {
     listings: Mutex<HashMap<ServerName, Arc<SharedListing>>>,
 }
 
-/// What a shared server said last that it offers: asked once for all sessions.
+/// The last listing of a shared server, fetched once for all sessions.
 #[derive(Default)]
 struct SharedListing {
-    /// Held while the server is asked; each server has its own, so that one that hangs delays no other.
+    /// Held while the server is asked. Each server has its own lock, so one that hangs doesn't delay others.
     cached: tokio::sync::Mutex<Option<CachedListing>>,
-    /// Raised whenever what is kept may be out of date.
+    /// Raised whenever the cached listing may be outdated.
     generation: AtomicU64,
-    /// The lists that changed since sessions were told.
+    /// The lists that changed since sessions were last told.
     unreported_changes: Mutex<Vec<ListKind>>,
-    /// Whether a task asks it anew until it answers.
+    /// Whether a task is asking it again until it answers.
     is_followed: AtomicBool,
 }
 
@@ -105,23 +105,23 @@ struct ProjectTable {
     closed: bool,
 }
 
-/// One directory's servers and the pipeline to them.
+/// The servers of one directory and the pipeline to them.
 pub struct ProjectUpstreams {
     pipeline: Pipeline,
     upstreams: Arc<Upstreams>,
-    /// The most talkative level of log messages that a session asked for.
+    /// The most verbose log level that a session asked for.
     log_level: AtomicU8,
     last_used: Mutex<Instant>,
 }
 
 impl ProjectUpstreams {
-    /// The life of a call here.
+    /// The pipeline to these servers.
     #[must_use]
     pub const fn pipeline(&self) -> &Pipeline {
         &self.pipeline
     }
 
-    /// A session wants log messages from this level on: the servers must log at least so much.
+    /// Lowers the servers' log level to this one if it is more verbose than the present one.
     pub fn raise_log_level(&self, level: LogLevel) {
         if (level as u8) < self.log_level.fetch_min(level as u8, Ordering::Relaxed) {
             self.upstreams.set_log_level(level.as_str());
@@ -130,7 +130,7 @@ impl ProjectUpstreams {
 }
 
 impl DaemonUpstreams {
-    /// No server is started yet.
+    /// Upstreams without a started server.
     #[must_use]
     pub fn new(parts: DaemonUpstreamsDeps) -> Arc<Self> {
         Arc::new(Self {
@@ -141,14 +141,14 @@ impl DaemonUpstreams {
         })
     }
 
-    /// Sets where calls that need a person go; once, before the first call. Desk and servers need each
-    /// other, so that neither can be made with the other.
+    /// Sets the queue for calls that need a person. It must be called once, before the first call: queue and
+    /// upstreams need each other, so one of them must be completed later.
     pub fn set_approval_queue(&self, desk: Arc<dyn Approvals>) {
         let _ = self.approval_queue.set(desk);
     }
 
-    /// Makes the fleet of the shared servers, and gives which of their lists change; everything else that they say
-    /// unasked goes to the sink.
+    /// Creates the shared servers, and returns the changes of their lists. All other notifications go to the
+    /// sink.
     pub fn start_shared(&self, sink: ServerEventSink) -> mpsc::Receiver<ServerChange> {
         let (project, changes) = self.build_project(&self.deps.home, true);
         project.upstreams.set_event_sink(sink);
@@ -156,18 +156,18 @@ impl DaemonUpstreams {
         changes
     }
 
-    /// A session wants log messages of the shared servers from this level on: they are told at once, and those that
-    /// start later when they do.
+    /// Sets the log level that a session wants of the shared servers: at once for running servers, and at
+    /// their start for the others.
     pub fn want_logs(&self, level: LogLevel) {
         if let Some(project) = self.lock_projects().shared.clone() {
             project.raise_log_level(level);
         }
     }
 
-    /// The servers with which a call to `server` is made.
+    /// The servers through which calls to `server` go.
     ///
     /// # Errors
-    /// When there is no such server, or the daemon is ending.
+    /// If there is no such server, or the daemon is ending.
     pub fn project_for(
         &self,
         server: &ServerName,
@@ -187,7 +187,8 @@ impl DaemonUpstreams {
         }
         let project = inner.projects.entry(directory.to_owned()).or_insert_with(|| {
             let (project, mut changes) = self.build_project(directory, false);
-            // A project's lists are read anew before each approved call; its other words have no reader.
+            // A project's listing is fetched again before each approved call, so its announcements aren't
+            // needed. They are read only to keep the channel empty.
             tokio::spawn(async move { while changes.recv().await.is_some() {} });
             Arc::new(project)
         });
@@ -195,10 +196,10 @@ impl DaemonUpstreams {
         Ok(Arc::clone(project))
     }
 
-    /// What a shared server offers, as it said itself a moment ago or says now; the catalogue takes note.
+    /// The recent or freshly fetched listing of a shared server; the catalog is updated.
     ///
     /// # Errors
-    /// When it is not shared, or does not answer.
+    /// If the server isn't shared or doesn't answer.
     pub async fn shared_listing(&self, server: &ServerName) -> Result<Arc<ServerListing>, ServerError> {
         let shared = self.lock_projects().shared.clone();
         let is_shared = find_server(&self.deps.config.load(), server).is_some_and(|server| server.shared);
@@ -207,6 +208,8 @@ impl DaemonUpstreams {
         };
         let listing = self.listing_slot(server);
         let mut kept = listing.cached.lock().await;
+        // Read before the server is asked: a change during the request then leaves the cached listing
+        // outdated.
         let generation = listing.generation.load(Ordering::Acquire);
         if let Some(kept) = &*kept
             && kept.generation == generation
@@ -232,8 +235,8 @@ impl DaemonUpstreams {
         }
     }
 
-    /// Notes that a shared server may offer something else now; true when nobody asks it anew yet, which is the
-    /// caller's to do then, with [`Self::relist_server`].
+    /// Marks a shared server's listing as outdated. Returns true if no task is asking it again yet; then the
+    /// caller must call [`Self::relist_server`].
     #[must_use]
     pub fn mark_outdated(&self, server: &ServerName) -> bool {
         let listing = self.listing_slot(server);
@@ -241,11 +244,11 @@ impl DaemonUpstreams {
         !listing.is_followed.swap(true, Ordering::AcqRel)
     }
 
-    /// Asks a server anew that was told to be out of date, and gives the lists that differ from what sessions were
-    /// told; none when nothing is left to ask.
+    /// Asks an outdated server again, and returns the lists that differ from what sessions were told; none if
+    /// nothing is left to do.
     ///
     /// # Errors
-    /// When it does not answer: it stays the caller's to ask again.
+    /// If it doesn't answer; then the caller must ask again.
     pub async fn relist_server(&self, server: &ServerName) -> Result<Option<Vec<ListKind>>, ServerError> {
         let listing = self.listing_slot(server);
         let is_current = |kept: &Option<CachedListing>| {
@@ -259,7 +262,8 @@ impl DaemonUpstreams {
                 return Ok(Some(untold));
             }
             listing.is_followed.store(false, Ordering::Release);
-            // It may have become out of date just before that.
+            // The listing may have become outdated just before the flag was cleared. Then either this task or
+            // the one that set the flag again continues.
             let is_done = is_current(&*listing.cached.lock().await);
             if is_done || listing.is_followed.swap(true, Ordering::AcqRel) {
                 return Ok(None);
@@ -284,7 +288,7 @@ impl DaemonUpstreams {
         Arc::clone(listings.entry(server.clone()).or_default())
     }
 
-    /// Whether a shared server runs or is being started.
+    /// Whether a shared server runs or is starting.
     #[must_use]
     pub fn is_running(&self, server: &ServerName) -> bool {
         let shared = self.lock_projects().shared.clone();
@@ -294,7 +298,7 @@ impl DaemonUpstreams {
         matches!(condition, Some(ServerCondition::Starting | ServerCondition::Ready))
     }
 
-    /// How the servers are; the shared ones first.
+    /// The health of all servers, the shared ones first.
     #[must_use]
     pub fn health(&self) -> Vec<ServerHealth> {
         let inner = self.lock_projects();
@@ -306,7 +310,7 @@ impl DaemonUpstreams {
             .collect()
     }
 
-    /// A tool as its server lists it in `directory`, or was last heard to.
+    /// A tool as its server lists it in `directory`, or as it was last known anywhere.
     #[must_use]
     pub fn find_tool(&self, tool: &ToolId, directory: &Path) -> Option<Arc<Tool>> {
         let here = self.lock_projects().projects.get(directory).cloned();
@@ -314,7 +318,7 @@ impl DaemonUpstreams {
         here.or_else(|| self.deps.catalog.tool(tool))
     }
 
-    /// Every tool that the daemon has heard of, in any directory.
+    /// All tools that the daemon knows, in any directory.
     #[must_use]
     pub fn known_tools(&self) -> Vec<ToolId> {
         let projects: Vec<Arc<ProjectUpstreams>> = self.lock_projects().projects.values().cloned().collect();
@@ -326,7 +330,7 @@ impl DaemonUpstreams {
         known
     }
 
-    /// Takes the servers of the configuration in force; unchanged ones go on running.
+    /// Applies the current configuration; unchanged servers continue to run.
     pub fn apply_config(&self) {
         let config = self.deps.config.load();
         self.deps.catalog.replace_servers(&config.servers);
@@ -342,12 +346,13 @@ impl DaemonUpstreams {
         }
     }
 
-    /// Ends the servers of projects that nobody used for a while.
+    /// Closes the servers of idle projects.
     pub async fn close_idle_projects(&self) {
         let idle: Vec<_> = {
             let mut inner = self.lock_projects();
             let is_idle = |project: &Arc<ProjectUpstreams>| {
                 let used = *lock(&project.last_used);
+                // A count of one means that only this table holds the project, so no call is running there.
                 Arc::strong_count(project) == 1 && used.elapsed() >= IDLE_TIMEOUT
             };
             inner.projects.extract_if(|_, project| is_idle(project)).collect()
@@ -357,7 +362,7 @@ impl DaemonUpstreams {
         }
     }
 
-    /// Ends every server; none starts again.
+    /// Closes every server; none is started again.
     pub async fn close(&self) {
         let all: Vec<_> = {
             let mut inner = self.lock_projects();
@@ -453,7 +458,7 @@ impl BindingSource for DaemonUpstreams {
             if definition.is_none() && call.method == Method::CallTool {
                 return Err(Refusal::Unknown(call.tool.to_string()));
             }
-            // Last: asking a server takes time, and the configuration may have changed meanwhile.
+            // Last, because asking a server takes time and the configuration may have changed meanwhile.
             Ok(BindingInputs { configured: self.configured_inputs(call)?, definition })
         })
     }

@@ -1,4 +1,4 @@
-//! Makes everything, from what needs nothing to what needs all of it.
+//! Builds all parts, in the order of their dependencies.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -38,7 +38,7 @@ use crate::upstreams::{DaemonUpstreams, DaemonUpstreamsDeps};
 
 use super::{AppDeps, config_failure};
 
-/// Makes everything, from what needs nothing to what needs all of it.
+/// Builds all parts, in the order of their dependencies.
 pub(super) async fn compose_daemon(
     parts: AppDeps,
     environment: EnvironmentLookup,
@@ -121,13 +121,13 @@ pub(super) async fn compose_daemon(
     Ok((Arc::clone(&daemon), build_executor(&daemon)))
 }
 
-/// The limits of approvals and the configuration, as they are exchanged for others.
+/// The limits of approvals and the configuration, as values that a reload can swap.
 fn swappable_settings(config: Config) -> (Arc<ArcSwap<ApprovalSettings>>, Arc<ArcSwap<Config>>) {
     let approvals = config.settings.approvals.clone();
     (Arc::new(ArcSwap::from_pointee(approvals)), Arc::new(ArcSwap::from_pointee(config)))
 }
 
-/// What is kept on disk, opened.
+/// The parts that keep their state on disk, opened.
 struct OpenedState {
     audit_follower: Option<AuditFollower>,
     audit: Arc<AuditWriter>,
@@ -148,7 +148,7 @@ impl OpenedState {
         let AppDeps { paths, clock, disk, build, .. } = parts;
         let internal =
             |error: &dyn std::fmt::Display| DaemonFailure::new(FailureKind::Internal, error.to_string());
-        // What is counted begins where this daemon does.
+        // The counts begin with this daemon, so the follower is opened before its own audit is.
         let audit_directory = paths.audit();
         let (directory, key) = (audit_directory.clone(), paths.audit_key());
         let read =
@@ -161,13 +161,15 @@ impl OpenedState {
             .map_err(|error| internal(&format!("could not write the audit: {error}")))?;
         let audit = Arc::new(audit.with_key(key));
         let store = open_store(paths, &audit).map_err(|error| store_failure(paths, &error))?;
-        // What is told before it is known what holds is concealed by all that the files say.
+        // Until the approved configuration is known, notices are concealed by all present files, which hides
+        // at least as much.
         let valid = apply_config::check_files(&ApprovedConfig::Open, files, environment);
         let anonymizer = valid.map_err(|problems| config_failure(&problems))?.anonymizer;
         let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
         let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(&anonymizer), Arc::clone(clock));
         let confirmed = ApprovedConfigStore::open(Arc::clone(&journal), paths.clone(), files).await;
         let confirmed = confirmed.map_err(|error| store_failure(paths, &error))?;
+        // Checked again: until the store was open it wasn't known which part of the files a person confirmed.
         let valid = apply_config::check_files(&confirmed.current(), files, environment)
             .map_err(|problems| config_failure(&problems))?;
         audit.set_max_segment_bytes(valid.config.settings.audit.max_segment_bytes);
@@ -198,7 +200,7 @@ impl OpenedState {
     }
 }
 
-/// The desk, at which shared servers ask too.
+/// The approval queue. Shared servers ask there too, so both are tied together here.
 fn open_approval_queue(
     (journal, paths): (&Arc<Journal>, &Paths),
     servers: &Arc<DaemonUpstreams>,
@@ -230,13 +232,13 @@ fn build_executor(daemon: &Daemon) -> Arc<Executor> {
     })
 }
 
-/// The file of denies is written at every start, so where it is, a store once was.
+/// The file of denies is written at every start, so its existence shows that there was a store.
 fn open_store(paths: &Paths, audit: &Arc<AuditWriter>) -> Result<Store, StoreError> {
     let audit = Arc::clone(audit);
     Store::open(&paths.store(), Some(&paths.offline_denies()), Box::new(move || audit.sync()))
 }
 
-/// Why no daemon starts with this store.
+/// The failure of a start for which this store is the reason.
 pub(super) fn store_failure(paths: &Paths, error: &StoreError) -> DaemonFailure {
     let kind = match error {
         StoreError::Refused(_) | StoreError::Seal { .. } => FailureKind::Configuration,

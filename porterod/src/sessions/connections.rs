@@ -1,11 +1,13 @@
-//! Who may be connected at a time, so that no process takes the place of a person's terminal.
+//! Limits the connections, so that no process can crowd out a person's terminal.
 //!
-//! Sessions, terminals and connections that have not said who they are have places of their own. Where one kind
-//! is full, a connection has to go: of the largest family first, then the idle, then the one that is idle the
-//! longest. A family is what one process opened, or the processes that one parent started, so that a program
-//! gains nothing by forking. A terminal that said or asked something but a watch a moment ago counts as not idle: a
-//! person may be at a prompt there. Where all are busy, the largest family loses one all the same. A session goes only
-//! where its family is `MIN_LARGE_FAMILY` or more.
+//! Sessions, terminals and connections before their greeting have separate limits. At a limit, one connection
+//! of that kind is closed to make room: from the largest family first, then an idle one, then the one idle
+//! for longest.
+//! A family is the connections of one process, or of all processes with one parent, so that a program gains
+//! nothing by forking.
+//! A terminal that greeted or asked something other than a watch within a minute isn't idle, because a person
+//! may be at its prompt. If all are busy, the largest family loses one.
+//! A session is closed only if its family has at least `MIN_LARGE_FAMILY` connections.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -16,24 +18,24 @@ use portero::ipc::{DaemonFailure, FailureKind, PeerProcess};
 use portero::sync::lock;
 use tokio_util::sync::CancellationToken;
 
-/// How many connections may be open that have not said who they are.
+/// The most connections before their greeting.
 pub const MAX_GREETING: usize = 64;
-/// How many sessions may be connected.
+/// The most connected sessions.
 pub const MAX_SESSIONS: usize = 192;
-/// How many terminals may be connected.
+/// The most connected terminals.
 pub const MAX_TERMINALS: usize = 64;
-/// How many connections one process may have open.
+/// The most connections of one process.
 pub const MAX_PER_PROCESS: usize = 32;
-/// From how many connections on a family may lose one that is not idle, or that is a session.
+/// From this size on a family may lose a connection that is busy or a session.
 const MIN_LARGE_FAMILY: usize = 8;
 
-/// How long a terminal counts as busy after its last question or greeting.
+/// How long a terminal counts as busy after its last request or greeting.
 const PROMPT_GRACE: Duration = Duration::from_secs(60);
 
-/// What a connection is.
+/// The kind of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectionRole {
-    /// It has not said who it is.
+    /// Before its greeting.
     Greeting,
     /// An agent's session.
     Session,
@@ -41,7 +43,7 @@ pub enum ConnectionRole {
     Terminal,
 }
 
-/// The connections that are open.
+/// The open connections.
 #[derive(Debug, Default)]
 pub struct Connections(Mutex<ConnectionTable>);
 
@@ -55,18 +57,18 @@ struct ConnectionTable {
 struct OpenConnection {
     role: ConnectionRole,
     process: PeerProcess,
-    /// How many of its questions have no answer yet.
+    /// How many of its requests have no response yet.
     questions: usize,
-    /// How many of these only watch.
+    /// How many of these are watches.
     watches: usize,
-    /// Until when a person may be at a prompt of it.
+    /// Until when a person may be at its prompt.
     busy_until: Option<Instant>,
-    /// Counts up whenever any connection becomes idle, so the lowest is idle the longest.
+    /// A counter that rises whenever a connection becomes idle, so the lowest value is idle for longest.
     idle_since: u64,
     evicted: CancellationToken,
 }
 
-/// One connection's place; dropping it leaves.
+/// A connection's place in the table; dropping it removes the connection.
 #[derive(Debug)]
 pub struct ConnectionSlot {
     connections: Arc<Connections>,
@@ -75,10 +77,10 @@ pub struct ConnectionSlot {
 }
 
 impl Connections {
-    /// Takes in a connection that has said nothing yet.
+    /// Adds a connection before its greeting.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] where its process has [`MAX_PER_PROCESS`] already.
+    /// [`FailureKind::Refused`] if its process already has [`MAX_PER_PROCESS`] connections.
     pub fn accept_connection(
         self: &Arc<Self>,
         process: &PeerProcess,
@@ -119,7 +121,7 @@ impl ConnectionTable {
         self.next
     }
 
-    /// Sees that one more of this role has a place.
+    /// Makes room for one more connection of this role.
     fn make_room(&mut self, role: ConnectionRole) -> Result<(), DaemonFailure> {
         let max = match role {
             ConnectionRole::Greeting => MAX_GREETING,
@@ -137,14 +139,17 @@ impl ConnectionTable {
         };
         let going = self.open.iter().filter(|(_, entry)| entry.role == role && may_go(entry));
         let now = Instant::now();
-        // Idle ones of small families are alike: there only idleness counts. In a large one the process that has most
-        // comes first, because a person's shell may have started that one too.
+        // In small families only idleness counts. In a large family the process with most connections comes
+        // first, because a person's shell may have started that family too.
         let rank = |entry: &OpenConnection| {
             let (size, own) = (families.family_size(&entry.process), families.process_size(&entry.process));
             let is_prompting = entry.busy_until.is_some_and(|until| now < until);
             let (large, busy) = (size >= MIN_LARGE_FAMILY, is_prompting || entry.questions > 0);
             let (size, own) = if large || busy { (size, own) } else { (0, 0) };
             let (only_watches, largest) = (entry.watches == entry.questions, Reverse((size, own)));
+            // Smallest first, so the order of the fields is the precedence. `false` sorts before `true`: a
+            // large family
+            // goes before a small one, and in a small one an idle connection before a busy one.
             (!large, !large && busy, largest, is_prompting, !only_watches, busy, entry.idle_since)
         };
         let chosen = going.min_by_key(|(_, entry)| rank(entry)).map(|(number, _)| *number);
@@ -159,7 +164,7 @@ impl ConnectionTable {
         }
     }
 
-    /// Why there is no room, with the process that holds most of it.
+    /// The refusal, which names the process with the most connections.
     fn crowded_failure(&self, role: ConnectionRole, count: usize) -> DaemonFailure {
         let what = match role {
             ConnectionRole::Greeting => "connections that say nothing",
@@ -190,7 +195,7 @@ fn refused_failure(message: String) -> DaemonFailure {
         .with_hint("end that process, or sessions that are no longer used")
 }
 
-/// How many connections each process has, and the processes that one parent started.
+/// The number of connections by process and by parent process.
 struct ProcessFamilies {
     of_process: HashMap<u32, usize>,
     of_parent: HashMap<u32, usize>,
@@ -221,10 +226,11 @@ impl ProcessFamilies {
 }
 
 impl ConnectionSlot {
-    /// It said who it is.
+    /// Notes the role from the greeting.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] where there is no place for such a one; the message names who holds most.
+    /// [`FailureKind::Refused`] if there is no room for this role; the message names the process with the
+    /// most.
     pub fn assign_role(&self, role: ConnectionRole) -> Result<(), DaemonFailure> {
         let mut inner = self.connections.lock_table();
         inner.make_room(role)?;
@@ -237,7 +243,7 @@ impl ConnectionSlot {
         Ok(())
     }
 
-    /// It asked a question, which may be one that stays open to watch.
+    /// Notes an open request, which may be a watch.
     pub fn begin_question(&self, is_watch: bool) {
         if let Some(entry) = self.connections.lock_table().open.get_mut(&self.number) {
             entry.questions += 1;
@@ -248,7 +254,7 @@ impl ConnectionSlot {
         }
     }
 
-    /// One of its questions has its answer.
+    /// Notes that a request got its response.
     pub fn end_question(&self, is_watch: bool) {
         let mut inner = self.connections.lock_table();
         let now = inner.next_number();
@@ -259,7 +265,7 @@ impl ConnectionSlot {
         }
     }
 
-    /// Returns once it has to go.
+    /// Returns once this connection was chosen to make room.
     pub async fn wait_for_eviction(&self) {
         self.evicted.cancelled().await;
     }

@@ -1,7 +1,7 @@
-//! What shared servers say unasked, on its way to one session, which may read slowly.
+//! Notifications of shared servers on their way to one session, which may read slowly.
 //!
-//! Nothing goes silently: of updates and changes the last of each follows once there is room, and log messages for
-//! which there is none are counted, and the count is told.
+//! No notification disappears silently. Of updates and changes the last of each kind is held until there is
+//! room. Log messages without room are counted, and the count is sent.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,23 +12,23 @@ use portero::json::{self, RawJson, RawObject};
 use portero::names::ServerName;
 use portero::sync::lock;
 
-/// How many updates and changes are held for one session.
+/// The most updates and changes held for one session.
 const MAX_HELD: usize = 1024;
-/// An update with more than this in it is not held.
+/// Updates above this size aren't held.
 const MAX_HELD_BYTES: usize = 4 << 10;
 
-/// A shared server's notification, concealed.
+/// A concealed notification of a shared server.
 #[derive(Debug, Clone)]
 pub struct ServerNotification {
     /// The server.
     pub server: ServerName,
-    /// `notifications/resources/updated`, `notifications/message`, or that a list changed.
+    /// `notifications/resources/updated`, `notifications/message`, or a `list_changed` method.
     pub method: &'static str,
-    /// Its `params`.
+    /// The `params`.
     pub params: Option<Fake<RawJson>>,
 }
 
-/// The way of notifications to one session.
+/// The queue of notifications to one session.
 #[derive(Debug, Clone)]
 pub(super) struct NotificationQueue {
     outbox: MessageSender,
@@ -40,17 +40,18 @@ struct HeldNotifications {
     order: VecDeque<NotificationKey>,
     last: HashMap<NotificationKey, ServerNotification>,
     left_out: BTreeMap<ServerName, u64>,
-    /// Whether a task follows that sends them.
+    /// Whether a task is running that sends the held ones.
     flushing: bool,
 }
 
-/// Of two notifications with the same key only the later one counts.
+/// Of two notifications with one key only the later one is needed.
 type NotificationKey = (ServerName, &'static str, Option<String>);
 
 const LOG_METHOD: &str = "notifications/message";
 
 impl ServerNotification {
-    /// None for a log message: each counts.
+    /// The key under which a later notification replaces this one; none for log messages, because each
+    /// counts.
     fn replacement_key(&self) -> Option<NotificationKey> {
         let uri = || Some(RawObject::read(self.params.as_ref()?.get()).ok()?.get_text("uri")?.into_owned());
         let params = self.params.as_ref().map_or(0, |params| params.get().get().len());
@@ -58,12 +59,12 @@ impl ServerNotification {
             .then(|| (self.server.clone(), self.method, uri()))
     }
 
-    /// That log messages of a server were left out.
+    /// A log message about left-out log messages of a server.
     #[must_use]
     pub fn logs_left_out(server: ServerName, count: u64, why: &str) -> Self {
         let data = format!("{count} messages of {server} were left out: {why}");
         let params = json::serialize_raw(&serde_json::json!({ "level": "warning", "data": data }));
-        // A server's name and Portero's own words; the session conceals once more.
+        // The text is a server's name and Portero's own words, and the session conceals it again.
         Self { server, method: LOG_METHOD, params: Anonymizer::empty().conceal_local(params).ok() }
     }
 
@@ -81,6 +82,8 @@ impl NotificationQueue {
     /// Queues a notification, or holds it until there is room.
     pub(super) fn send_or_hold(&self, notification: &ServerNotification, message: &FromDaemon) {
         let key = notification.replacement_key();
+        // The lock spans the check and the send: a notification must not overtake an older held one with its
+        // key.
         let mut held = self.lock_held();
         let is_held = key.as_ref().is_some_and(|key| held.last.contains_key(key));
         if !is_held {
@@ -91,12 +94,12 @@ impl NotificationQueue {
         }
         held.hold_notification(key, notification);
         if !std::mem::replace(&mut held.flushing, true) {
-            // It ends with the connection at the latest.
+            // The task ends with the connection at the latest.
             tokio::spawn(self.clone().flush_held());
         }
     }
 
-    /// Sends what is held as the session makes room.
+    /// Sends the held notifications as the session makes room.
     async fn flush_held(self) {
         loop {
             let next = self.lock_held().take_next();
@@ -130,6 +133,7 @@ impl HeldNotifications {
             return Some(ServerNotification::logs_left_out(server, count, why));
         }
         let next = self.order.pop_front().and_then(|key| self.last.remove(&key));
+        // Cleared under the lock that found nothing left, so the next held notification starts a new task.
         self.flushing = next.is_some();
         next
     }

@@ -1,7 +1,7 @@
-//! Which sessions are subscribed to which resource of a shared server.
+//! The subscriptions of sessions to resources of shared servers.
 //!
-//! The server has one subscription to a resource, however many sessions share it. It ends with the last of them:
-//! when that one unsubscribes, or when its connection is gone.
+//! The server sees one subscription per resource, however many sessions share it. It ends with the last of
+//! them, by `unsubscribe` or by the end of the connection.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use portero::names::ServerName;
 use portero::sync::lock;
 
-/// How many resources one session may be subscribed to.
+/// The most resources that one session may be subscribed to.
 pub const MAX_RESOURCES_PER_SESSION: usize = 1024;
-/// A resource on its server, with its concealed URI.
+/// A resource with its server and its concealed URI.
 pub type SharedResource = (ServerName, String);
 
 /// The subscriptions of all sessions.
@@ -28,12 +28,12 @@ struct SubscriptionTable {
 struct ResourceSubscribers {
     /// The numbers of the subscribers.
     numbers: HashSet<u64>,
-    /// Held while the server is asked, so that it hears of changes in the order in which they are noted.
+    /// Held while the server is asked, so that it gets the changes in the order in which they are noted.
     gate: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl ResourceSubscriptions {
-    /// The number of another subscriber.
+    /// Returns a number for a new subscriber.
     #[must_use]
     pub fn add_subscriber(&self) -> u64 {
         let mut inner = self.lock_table();
@@ -41,7 +41,8 @@ impl ResourceSubscriptions {
         inner.next
     }
 
-    /// Notes a subscription: true when it is new, none when the subscriber has [`MAX_RESOURCES_PER_SESSION`].
+    /// Adds a subscription. Returns whether it is new, or none if the subscriber has
+    /// [`MAX_RESOURCES_PER_SESSION`].
     #[must_use]
     pub fn note_subscription(&self, resource: &SharedResource, number: u64) -> Option<bool> {
         let mut inner = self.lock_table();
@@ -54,7 +55,7 @@ impl ResourceSubscriptions {
             .then(|| inner.resources.entry(resource.clone()).or_default().numbers.insert(number))
     }
 
-    /// Forgets a subscription; whether the subscriber had it.
+    /// Removes a subscription, and returns whether it existed.
     pub fn forget_subscription(&self, resource: &SharedResource, number: u64) -> bool {
         self.lock_table()
             .resources
@@ -62,7 +63,7 @@ impl ResourceSubscriptions {
             .is_some_and(|subscribed| subscribed.numbers.remove(&number))
     }
 
-    /// Forgets a subscriber, and returns the resources that it alone wanted.
+    /// Removes a subscriber, and returns the resources that now have none.
     #[must_use]
     pub fn remove_subscriber(&self, number: u64) -> Vec<SharedResource> {
         let mut inner = self.lock_table();
@@ -72,17 +73,18 @@ impl ResourceSubscriptions {
         of_it.collect()
     }
 
-    /// Whether a session is subscribed.
+    /// Whether any session is subscribed.
     #[must_use]
     pub fn has_subscribers(&self, resource: &SharedResource) -> bool {
         self.lock_table().resources.get(resource).is_some_and(|subscribed| !subscribed.numbers.is_empty())
     }
 
-    /// What to lock while the server is asked to subscribe or to unsubscribe.
+    /// The lock to hold while the server is asked to subscribe or unsubscribe.
     #[must_use]
     pub fn resource_gate(&self, resource: &SharedResource) -> Arc<tokio::sync::Mutex<()>> {
         let mut inner = self.lock_table();
-        // What is left of subscriptions that ended, unless a change waits at its gate.
+        // Removes ended subscriptions. One whose gate is in use stays, because a second gate would break the
+        // order.
         inner.resources.retain(|_, subscribed| {
             !subscribed.numbers.is_empty() || Arc::strong_count(&subscribed.gate) > 1
         });

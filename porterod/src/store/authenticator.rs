@@ -1,4 +1,4 @@
-//! The authenticator beside the passphrase: what is sealed, the last step whose code was used, and its tries.
+//! The authenticator's row: its sealed secret, the last used time step, and its failed tries.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -6,37 +6,37 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::StoreError;
 use super::columns::{from_nanos, to_nanos};
 
-/// A secret under the passphrase.
+/// A secret encrypted under the passphrase.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SealedTotp {
     /// The salt of its key.
     pub(crate) salt: [u8; 16],
-    /// Of this sealing.
+    /// The nonce of this encryption.
     pub(crate) nonce: [u8; 24],
-    /// What is sealed, and its tag.
+    /// The ciphertext with its tag.
     pub(crate) text: Vec<u8>,
 }
 
-/// What is kept.
+/// The enrolled authenticator.
 #[derive(Clone)]
 pub(crate) struct AuthenticatorRow {
-    /// When it was enrolled.
+    /// The time of enrolment.
     pub(crate) enrolled: Timestamp,
-    /// By which process.
+    /// The process that enrolled it.
     pub(crate) by: String,
-    /// The secret and the recovery codes.
+    /// The encrypted secret and recovery codes.
     pub(crate) sealed: SealedTotp,
     /// How many recovery codes are left.
     pub(crate) recovery: u32,
-    /// The step of the last code that was used; no code of it or of an earlier one counts again.
+    /// The time step of the last used code. Codes of this or an earlier step are refused.
     pub(crate) last_step: u64,
     /// Wrong codes since the last right one, each with a right passphrase.
     pub(crate) failed: u32,
-    /// When the last of them was.
+    /// The time of the last wrong code.
     pub(crate) failed_at: Timestamp,
 }
 
-/// Reads it, if one is enrolled.
+/// The row, if one is enrolled.
 pub(crate) fn load(connection: &Connection) -> Result<Option<AuthenticatorRow>, StoreError> {
     let sql = "SELECT enrolled, enrolled_by, salt, nonce, sealed, recovery, last_step, failed, failed_at
                FROM authenticator";
@@ -54,7 +54,7 @@ pub(crate) fn load(connection: &Connection) -> Result<Option<AuthenticatorRow>, 
     Ok(found.optional()?)
 }
 
-/// Enrols. False when one is enrolled already.
+/// Enrols an authenticator. False if one is enrolled already.
 pub(crate) fn enroll(connection: &Connection, row: &AuthenticatorRow) -> Result<bool, StoreError> {
     let sql = "INSERT INTO authenticator
                (only, enrolled, enrolled_by, salt, nonce, sealed, recovery, last_step)
@@ -67,20 +67,19 @@ pub(crate) fn enroll(connection: &Connection, row: &AuthenticatorRow) -> Result<
     Ok(made == 1)
 }
 
-/// Counts a code as wrong before it is checked.
+/// Counts a try as wrong before it is checked.
 pub(crate) fn count_try(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     connection.execute("UPDATE authenticator SET failed = failed + 1, failed_at = ?1", [to_nanos(now)])?;
     Ok(())
 }
 
-/// Uses the code of a step. False when this or a later one was used before.
+/// Uses the code of a time step. False if this or a later step was used before.
 pub(crate) fn use_step(connection: &Connection, step: u64) -> Result<bool, StoreError> {
     let sql = "UPDATE authenticator SET last_step = ?1 WHERE last_step < ?1";
     Ok(connection.execute(sql, [step])? == 1)
 }
 
-/// Replaces what was sealed with this nonce; `left` recovery codes are in it. False when that is not what is
-/// kept.
+/// Replaces the ciphertext with this nonce by one with `left` recovery codes. False if another one is stored.
 pub(crate) fn reseal(
     connection: &Connection,
     before: &[u8; 24],
@@ -92,13 +91,13 @@ pub(crate) fn reseal(
     Ok(connection.execute(sql, params![salt, nonce, text, left, before])? == 1)
 }
 
-/// A right code ends the count.
+/// Resets the count after a right code.
 pub(crate) fn reset_tries(connection: &Connection) -> Result<(), StoreError> {
     connection.execute("UPDATE authenticator SET failed = 0", [])?;
     Ok(())
 }
 
-/// Forgets it. False when none is enrolled.
+/// Removes the authenticator. False if none is enrolled.
 pub(crate) fn remove(connection: &Connection) -> Result<bool, StoreError> {
     Ok(connection.execute("DELETE FROM authenticator", [])? == 1)
 }

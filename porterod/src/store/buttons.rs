@@ -1,7 +1,7 @@
-//! Buttons on Telegram: what each does, under which message, and which press used it.
+//! Buttons on Telegram: the act and the message of each, and the press that used it.
 //!
-//! A button is kept under the hash of what it carries: whoever reads the store cannot press it. It is used in
-//! the transaction of what it does ([`ButtonUse::consume`]), once.
+//! A button is stored under the hash of its callback data, so a reader of the store can't press it. It is
+//! used once, in the transaction of its act ([`ButtonUse::consume`]).
 
 use std::time::Duration;
 
@@ -13,25 +13,25 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use super::StoreError;
 use super::columns::{from_nanos, from_plain, to_nanos, unreadable_column};
 
-/// How long the buttons stay known of tasks that are over.
+/// How long buttons of ended tasks are kept.
 const BUTTON_RETENTION: SignedDuration = SignedDuration::from_hours(24 * 7);
 
-/// What stands in a user's place where a button is for everyone: no user has this number.
+/// The user number of a button for everyone; no Telegram user has it.
 const EVERYONE_USER: i64 = 0;
 
-/// The hash of what a button carries.
+/// The hash of a button's callback data.
 pub(crate) type ButtonKey = [u8; 32];
 
-/// Under which message a button stands, and for whom.
+/// A message, and the user who may press its buttons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageRef {
     /// The bot's number.
     pub bot: i64,
-    /// The chat's.
+    /// The chat's number.
     pub chat: i64,
-    /// The one for whom it is; none where everyone may use it to whom the bot listens in that chat.
+    /// The only user who may press; none if every authorized user of that chat may.
     pub user: Option<i64>,
-    /// Why the message is sent.
+    /// The reason for which the message is sent, which identifies it.
     pub cause: String,
 }
 
@@ -43,21 +43,21 @@ pub(crate) struct NewButton {
     pub(crate) act: String,
 }
 
-/// A button.
+/// A stored button.
 #[derive(Debug)]
 pub(crate) struct ButtonRow {
     pub(crate) key: ButtonKey,
     pub(crate) message_ref: MessageRef,
-    /// The number of the message that it stands under, once Telegram confirmed that.
+    /// Its message's number, once Telegram confirmed it.
     pub(crate) message: Option<i64>,
     pub(crate) task: Option<TaskId>,
-    /// The task's tool; none when the task is gone.
+    /// The task's tool; none if the task is gone.
     pub(crate) tool: Option<ToolId>,
     pub(crate) act: String,
     pub(crate) made: Timestamp,
     pub(crate) steps_done: u8,
     pub(crate) pressed_by: Option<i64>,
-    /// When the press that used it was first taken up.
+    /// When the press that used it was first received.
     pub(crate) pressed_at: Option<Moment>,
 }
 
@@ -65,9 +65,9 @@ pub(crate) struct ButtonRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ButtonTicket {
     pub(crate) key: ButtonKey,
-    /// The press, by its update's number.
+    /// The number of the press's update.
     pub(crate) update: i64,
-    /// When it was first taken up; the same when it comes again after a crash.
+    /// When it was first received; unchanged if it is delivered again after a crash.
     pub(crate) at: Moment,
 }
 
@@ -78,13 +78,13 @@ impl ButtonTicket {
         Self { key: [7; 32], update: 1, at }
     }
 
-    /// This press's use of the button for the step of this number, from one, of what the button does.
+    /// The use of the button for one step of its act, counted from one.
     pub(crate) fn step(&self, step: u8) -> ButtonUse {
         ButtonUse { ticket: self.clone(), step }
     }
 }
 
-/// One step of what a button does, to be made in the transaction of that step.
+/// One step of a button's act, consumed in the transaction of that step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ButtonUse {
     ticket: ButtonTicket,
@@ -92,12 +92,13 @@ pub(crate) struct ButtonUse {
 }
 
 impl ButtonUse {
-    /// Notes the step as made. An error when it was made before, or another press used the button: then nothing of the
-    /// transaction may stay.
+    /// Marks the step as done. Fails if it was done before or another press used the button; then the whole
+    /// transaction must be rolled back.
     pub(crate) fn consume(&self, connection: &Connection) -> Result<(), StoreError> {
         let Self { ticket: ButtonTicket { key, update, at }, step } = self;
-        // A compare-and-swap: of two presses at once, the second finds `steps` or `pressed_by` changed. The first step
-        // keeps when the press came, so that a later one, after a crash, counts from the same moment.
+        // A compare-and-swap: of two concurrent presses, the second finds `steps` or `pressed_by` changed.
+        // The first step stores the time of the press, so that a redelivery after a crash counts from the
+        // same moment.
         let sql = "UPDATE telegram_buttons SET steps = :step, pressed_by = :update,
                        pressed = iif(steps = 0, :wall, pressed),
                        pressed_boot = iif(steps = 0, :boot, pressed_boot)
@@ -117,13 +118,13 @@ impl ButtonUse {
     }
 }
 
-/// Whether a button was used; also where there is no such button any more.
+/// Whether a button was used; true also for a button that no longer exists.
 pub(crate) fn is_used(connection: &Connection, key: &ButtonKey) -> Result<bool, StoreError> {
     let sql = "SELECT NOT EXISTS (SELECT 1 FROM telegram_buttons WHERE key = ?1 AND steps = 0)";
     Ok(connection.prepare_cached(sql)?.query_row([key], |row| row.get(0))?)
 }
 
-/// Puts buttons under a message beside those that it has.
+/// Adds buttons to those of a message.
 pub(crate) fn add_buttons(
     connection: &Connection,
     spot: &MessageRef,
@@ -150,7 +151,7 @@ pub(crate) fn add_buttons(
     Ok(())
 }
 
-/// The buttons under a message that were not used, but for those that do this.
+/// The unused buttons of a message, except those with this act.
 pub(crate) fn unused_keys(
     connection: &Connection,
     spot: &MessageRef,
@@ -163,7 +164,7 @@ pub(crate) fn unused_keys(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Ends buttons that were not used.
+/// Deletes buttons that were not used.
 pub(crate) fn delete_unused(connection: &Connection, keys: &[ButtonKey]) -> Result<(), StoreError> {
     let sql = "DELETE FROM telegram_buttons WHERE key = ?1 AND steps = 0";
     let mut statement = connection.prepare_cached(sql)?;
@@ -179,13 +180,13 @@ const SELECT_BUTTON: &str =
                     FROM telegram_buttons AS b LEFT JOIN tasks AS t ON t.id = b.task
                     LEFT JOIN telegram_sent AS s ON s.bot = b.bot AND s.chat = b.chat AND s.cause = b.cause";
 
-/// The button that carries something with this hash.
+/// The button with this hash.
 pub(crate) fn find_button(connection: &Connection, key: &ButtonKey) -> Result<Option<ButtonRow>, StoreError> {
     let sql = format!("{SELECT_BUTTON} WHERE b.key = ?1");
     Ok(connection.prepare_cached(&sql)?.query_row([key], button_from_row).optional()?)
 }
 
-/// The button that stands under a message and does this.
+/// The button under a message with this act.
 pub(crate) fn find_under_message(
     connection: &Connection,
     (bot, chat, message): (i64, i64, i64),
@@ -196,7 +197,7 @@ pub(crate) fn find_under_message(
     Ok(found.optional()?)
 }
 
-/// Whether there is a button in a chat that does this under a message that is on its way.
+/// Whether a chat has an unused button with this act whose message isn't confirmed yet.
 pub(crate) fn is_message_unconfirmed(
     connection: &Connection,
     bot: i64,
@@ -210,7 +211,7 @@ pub(crate) fn is_message_unconfirmed(
     Ok(connection.prepare_cached(sql)?.query_row(params![bot, chat, act], |row| row.get(0))?)
 }
 
-/// Forgets buttons of long ago whose task is over or gone.
+/// Deletes old buttons whose task has ended or is gone.
 pub(crate) fn prune_buttons(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     connection.execute(
         "DELETE FROM telegram_buttons WHERE made < ?1 AND NOT EXISTS

@@ -1,7 +1,7 @@
-//! Cards on Telegram: what a person is to be shown of each task, and how far the chat follows.
+//! Cards on Telegram: the wanted content of each task's message, and the content that the chat shows.
 //!
-//! What is to be shown is stored before it is sent, and that it is shown after: what a crash comes between is
-//! shown again.
+//! A change is stored before it is sent, and marked as drawn after. So a change that a crash interrupts is
+//! drawn again.
 
 use jiff::Timestamp;
 use portero::names::{Actor, TaskId};
@@ -11,14 +11,14 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::StoreError;
 use super::columns::{from_nanos, from_plain, to_nanos};
 
-/// One bot's private chat with the person.
+/// A chat of one bot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct BotChat {
     pub(crate) bot: i64,
     pub(crate) chat: i64,
 }
 
-/// What is to be shown of a task.
+/// The wanted content of a task's card.
 #[derive(Debug, Clone)]
 pub(crate) struct CardRow {
     pub(crate) list: Option<String>,
@@ -31,16 +31,16 @@ pub(crate) struct CardRow {
     pub(crate) drawn_version: i64,
 }
 
-/// What another view of a card is.
+/// A change to another view of a card.
 #[derive(Debug, Clone)]
 pub(crate) struct CardTurn {
     pub(crate) view: String,
     pub(crate) page: usize,
-    /// From now on; what was read stays so.
+    /// From now on the card counts as read; it never becomes unread.
     pub(crate) read: bool,
 }
 
-/// What a task is shown by: a message of its own, or the list in which it stands.
+/// Adds a card: a message of its own, or an entry of a list.
 pub(crate) fn insert_card(
     connection: &Connection,
     at: BotChat,
@@ -59,12 +59,12 @@ pub(crate) fn insert_card(
     Ok(())
 }
 
-/// Every task that waits, the longest first.
+/// All waiting tasks, the longest waiting first.
 pub(crate) fn waiting_tasks(connection: &Connection) -> Result<Vec<TaskId>, StoreError> {
     query_task_ids(connection, "SELECT id FROM tasks WHERE state = 'pending-approval' ORDER BY asked, id", [])
 }
 
-/// Cards and lists here are to say what ended while nobody told of it.
+/// Marks cards and lists of tasks that ended while no channel was running, so that they are drawn again.
 pub(crate) fn mark_ended_undrawn(connection: &Connection, at: BotChat) -> Result<(), StoreError> {
     let ended = "bot = ?1 AND chat = ?2 AND NOT EXISTS (SELECT 1 FROM tasks AS t
                      WHERE t.id = task AND t.state IN ('pending-approval', 'approved', 'executing'))";
@@ -78,7 +78,7 @@ pub(crate) fn mark_ended_undrawn(connection: &Connection, at: BotChat) -> Result
     Ok(())
 }
 
-/// A task came into another state than asking: what is shown of it, if anything is, changes.
+/// Notes a task's new state, so that its card and its list are drawn again.
 pub(crate) fn record_state_change(
     connection: &Connection,
     at: BotChat,
@@ -109,14 +109,14 @@ pub(crate) fn record_state_change(
     Ok(())
 }
 
-/// Something on a card changes.
+/// Marks a card as changed.
 pub(crate) fn mark_changed(connection: &Connection, at: BotChat, task: TaskId) -> Result<(), StoreError> {
     let sql = "UPDATE telegram_cards SET version = version + 1 WHERE bot = ?1 AND chat = ?2 AND task = ?3";
     connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task.to_string()])?;
     Ok(())
 }
 
-/// A person opens another view of a card; it gets a message of its own if it had none.
+/// Turns a card to another view; a card without a message of its own gets one.
 pub(crate) fn turn_card(
     connection: &Connection,
     at: BotChat,
@@ -132,7 +132,7 @@ pub(crate) fn turn_card(
     Ok(())
 }
 
-/// What is in the chat is not as it is thought to be: it is to be drawn again, unless it is being drawn.
+/// Marks a card whose message differs from its stored content. A card that is being drawn needs no mark.
 pub(crate) fn mark_undrawn(connection: &Connection, at: BotChat, task: TaskId) -> Result<(), StoreError> {
     let sql = "UPDATE telegram_cards SET version = version + 1
                WHERE bot = ?1 AND chat = ?2 AND task = ?3 AND drawn = version";
@@ -140,7 +140,7 @@ pub(crate) fn mark_undrawn(connection: &Connection, at: BotChat, task: TaskId) -
     Ok(())
 }
 
-/// What is to be shown of a task.
+/// The card of a task.
 pub(crate) fn find_card(
     connection: &Connection,
     at: BotChat,
@@ -153,7 +153,7 @@ pub(crate) fn find_card(
     Ok(found.optional()?)
 }
 
-/// The chat shows this version of a card.
+/// Notes that the chat shows this version of a card.
 pub(crate) fn mark_drawn(
     connection: &Connection,
     at: BotChat,
@@ -165,7 +165,7 @@ pub(crate) fn mark_drawn(
     Ok(())
 }
 
-/// Nothing more is to be shown of a task, unless that changed meanwhile.
+/// Removes a card, unless it has changed since this version.
 pub(crate) fn forget_card(
     connection: &Connection,
     at: BotChat,
@@ -177,7 +177,7 @@ pub(crate) fn forget_card(
     Ok(())
 }
 
-/// The tasks whose own message the chat does not show as it is to be.
+/// The tasks whose own message is outdated.
 pub(crate) fn undrawn_cards(connection: &Connection, at: BotChat) -> Result<Vec<TaskId>, StoreError> {
     let sql =
         "SELECT task FROM telegram_cards WHERE bot = ?1 AND chat = ?2 AND drawn < version AND own_message = 1
@@ -185,7 +185,7 @@ pub(crate) fn undrawn_cards(connection: &Connection, at: BotChat) -> Result<Vec<
     query_task_ids(connection, sql, params![at.bot, at.chat])
 }
 
-/// The lists that the chat does not show as they are to be.
+/// The lists whose message is outdated.
 pub(crate) fn undrawn_lists(connection: &Connection, at: BotChat) -> Result<Vec<String>, StoreError> {
     let sql = "SELECT cause FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND drawn < version
                ORDER BY made, cause";
@@ -194,7 +194,7 @@ pub(crate) fn undrawn_lists(connection: &Connection, at: BotChat) -> Result<Vec<
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The tasks that wait and have a message of their own.
+/// The waiting tasks with a message of their own.
 pub(crate) fn waiting_cards(connection: &Connection, at: BotChat) -> Result<Vec<TaskId>, StoreError> {
     let sql = "SELECT c.task FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
                WHERE c.bot = ?1 AND c.chat = ?2 AND c.own_message = 1 AND t.state = 'pending-approval'
@@ -202,7 +202,7 @@ pub(crate) fn waiting_cards(connection: &Connection, at: BotChat) -> Result<Vec<
     query_task_ids(connection, sql, params![at.bot, at.chat])
 }
 
-/// The lists in which a task waits that has no message of its own.
+/// The lists with a waiting task that has no message of its own.
 pub(crate) fn waiting_lists(connection: &Connection, at: BotChat) -> Result<Vec<String>, StoreError> {
     let sql = "SELECT DISTINCT c.list FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
                WHERE c.bot = ?1 AND c.chat = ?2 AND c.own_message = 0 AND c.list IS NOT NULL
@@ -213,7 +213,7 @@ pub(crate) fn waiting_lists(connection: &Connection, at: BotChat) -> Result<Vec<
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// A list's version, and how far the chat follows.
+/// A list's wanted version and its drawn one.
 pub(crate) fn list_version(
     connection: &Connection,
     at: BotChat,
@@ -226,7 +226,7 @@ pub(crate) fn list_version(
     Ok(found.optional()?)
 }
 
-/// The tasks that stand in a list.
+/// The tasks of a list.
 pub(crate) fn listed_tasks(
     connection: &Connection,
     at: BotChat,
@@ -237,14 +237,14 @@ pub(crate) fn listed_tasks(
     query_task_ids(connection, sql, params![at.bot, at.chat, cause])
 }
 
-/// A list is to be drawn again.
+/// Marks a list as changed.
 pub(crate) fn mark_list_changed(connection: &Connection, at: BotChat, cause: &str) -> Result<(), StoreError> {
     let sql = "UPDATE telegram_lists SET version = version + 1 WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
     connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause])?;
     Ok(())
 }
 
-/// The chat shows this version of a list.
+/// Notes that the chat shows this version of a list.
 pub(crate) fn mark_list_drawn(
     connection: &Connection,
     at: BotChat,
@@ -256,8 +256,8 @@ pub(crate) fn mark_list_drawn(
     Ok(())
 }
 
-/// Nothing waits in a list any more, and the chat shows that: it is over, unless that changed meanwhile. What is
-/// left of its tasks goes with it, or with their own messages.
+/// Removes a list whose tasks have all been decided, unless it has changed since this version. Its entries
+/// are removed with it, or with their own messages.
 pub(crate) fn forget_list(
     connection: &Connection,
     at: BotChat,
@@ -279,7 +279,7 @@ pub(crate) fn forget_list(
     Ok(())
 }
 
-/// Why a message was sent.
+/// The cause of a message.
 pub(crate) fn message_cause(
     connection: &Connection,
     at: BotChat,
@@ -290,7 +290,7 @@ pub(crate) fn message_cause(
     Ok(found.optional()?)
 }
 
-/// How many of the cards made since then still wait.
+/// How many cards since then still wait.
 pub(crate) fn count_recent_cards(
     connection: &Connection,
     at: BotChat,
@@ -302,7 +302,7 @@ pub(crate) fn count_recent_cards(
     Ok(connection.prepare_cached(sql)?.query_row(count, |row| row.get(0))?)
 }
 
-/// The lists made since then, the newest first, each with how many tasks stand in it.
+/// The lists since then, the newest first, each with its number of tasks.
 pub(crate) fn recent_lists(
     connection: &Connection,
     at: BotChat,
@@ -318,7 +318,7 @@ pub(crate) fn recent_lists(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// A list that begins with this task.
+/// Adds a list that begins with this task.
 pub(crate) fn insert_list(
     connection: &Connection,
     at: BotChat,

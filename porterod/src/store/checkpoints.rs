@@ -1,5 +1,5 @@
-//! How far each segment of the audit had come. A head only grows, and a problem that was found stays: a
-//! trigger sees to both.
+//! The checkpoints of the audit's segments. A trigger ensures that a checkpoint only grows and that a problem
+//! stays.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::StoreError;
 use super::columns::{from_nanos, to_nanos};
 
-/// Every head, by the segments' names.
+/// All checkpoints, by the names of their segments.
 pub(crate) fn list_checkpoints(connection: &Connection) -> Result<Vec<SegmentCheckpoint>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT segment, seq, hash, length, problem, removed FROM checkpoints ORDER BY segment",
@@ -18,7 +18,7 @@ pub(crate) fn list_checkpoints(connection: &Connection) -> Result<Vec<SegmentChe
     Ok(statement.query_map([], checkpoint_from_row)?.collect::<Result<_, _>>()?)
 }
 
-/// One segment's head.
+/// The checkpoint of one segment.
 pub(crate) fn get_checkpoint(
     connection: &Connection,
     segment: &str,
@@ -29,7 +29,7 @@ pub(crate) fn get_checkpoint(
     Ok(statement.query_row([segment], checkpoint_from_row).optional()?)
 }
 
-/// Keeps a head, unless a later one is kept already, or it was removed because it is old.
+/// Stores a checkpoint, unless a later one is stored or the segment was removed by retention.
 pub(crate) fn save_checkpoint(connection: &Connection, head: &SegmentCheckpoint) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO checkpoints (segment, seq, hash, length) VALUES (?1, ?2, ?3, ?4)
@@ -40,8 +40,8 @@ pub(crate) fn save_checkpoint(connection: &Connection, head: &SegmentCheckpoint)
     Ok(())
 }
 
-/// Keeps what is wrong with a segment, and tells whether that is new. The first problem found stays; and what was
-/// removed because it is old has none, whatever lies in its place since.
+/// Stores a problem of a segment, and returns whether it is new. Only the first problem is kept. A segment
+/// that retention removed has none, whatever file has its name since.
 pub(crate) fn record_problem(
     connection: &Connection,
     head: &SegmentCheckpoint,
@@ -55,13 +55,13 @@ pub(crate) fn record_problem(
     Ok(statement.execute(params![head.segment, head.seq, head.hash, head.length, problem])? == 1)
 }
 
-/// The segments in which every call has its outcome, or a record that its process was gone.
+/// The segments in which every call has an outcome or a record of its interruption.
 pub(crate) fn settled_segments(connection: &Connection) -> Result<HashSet<String>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT segment FROM checkpoints WHERE settled = 1")?;
     Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
-/// Marks a segment as such a one; what is no segment's name is left out.
+/// Marks a segment as settled; other names are ignored.
 pub(crate) fn mark_settled(connection: &Connection, segment: &str) -> Result<(), StoreError> {
     let Some(first) = SegmentCheckpoint::before_first(segment) else { return Ok(()) };
     save_checkpoint(connection, &first)?;
@@ -69,7 +69,8 @@ pub(crate) fn mark_settled(connection: &Connection, segment: &str) -> Result<(),
     Ok(())
 }
 
-/// Marks a segment as removed because it is old, and tells whether that is new. Its head goes to its end.
+/// Marks a segment as removed by retention, and returns whether that is new. Its checkpoint is set to its
+/// end.
 pub(crate) fn mark_removed(
     connection: &Connection,
     head: &SegmentCheckpoint,

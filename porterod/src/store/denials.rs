@@ -1,4 +1,4 @@
-//! What a person said no to, so that the same call does not ask them again at once.
+//! The latest denials, so that a denied call doesn't ask again at once.
 
 use jiff::Timestamp;
 use portero::anonymize::Fake;
@@ -9,18 +9,18 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::StoreError;
 use super::columns::{from_nanos, from_plain, to_nanos};
 
-/// A person's no.
+/// A person's denial.
 #[derive(Debug)]
 pub(crate) struct Denial {
-    /// The task that they said it to.
+    /// The denied task.
     pub(crate) task: TaskId,
-    /// When.
+    /// Its time.
     pub(crate) at: Timestamp,
-    /// Why, where they said so and the task is still there.
+    /// The person's reason, if they gave one and the task still exists.
     pub(crate) reason: Option<Fake<String>>,
 }
 
-/// Notes that a person said no to this task, just now; `call` is the fingerprint of its call.
+/// Stores the denial of this task; `call` is its call's fingerprint.
 pub(crate) fn record_denial(connection: &Connection, task: &Task, call: &str) -> Result<(), StoreError> {
     connection
         .prepare_cached(
@@ -36,7 +36,7 @@ pub(crate) fn record_denial(connection: &Connection, task: &Task, call: &str) ->
     Ok(())
 }
 
-/// The last no to this call of this principal.
+/// The last denial of this call of this principal.
 pub(crate) fn find_denial(
     connection: &Connection,
     principal: &Principal,
@@ -59,7 +59,8 @@ pub(crate) fn find_denial(
     Ok(found.optional()?)
 }
 
-/// Removes those before `before`, and those that a clock that was set back left in the future.
+/// Removes denials before `before`. Denials in the future, left by a clock that was set back, are removed
+/// too.
 pub(crate) fn prune_denials(
     connection: &Connection,
     before: Timestamp,

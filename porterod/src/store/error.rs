@@ -1,4 +1,4 @@
-//! Why the store did not do it.
+//! Errors of the store.
 
 use std::path::Path;
 
@@ -6,15 +6,15 @@ use portero::approved_config::seal::SealError;
 use portero::files::FileError;
 use rusqlite::ErrorCode;
 
-/// Why the store did not do it.
+/// Why the store could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The file is not what Portero wrote.
+    /// The file is not one that Portero wrote, or it is damaged.
     #[error("the store {path} is damaged or not Portero's: {problem}")]
     Corrupt {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The damage.
         problem: String,
     },
     /// A newer Portero wrote it.
@@ -24,10 +24,10 @@ pub enum StoreError {
         path: String,
         /// Its version.
         found: i64,
-        /// The newest that this program knows.
+        /// The newest version that this program knows.
         known: i64,
     },
-    /// Another process holds it; the text is its file, where that is known. Nothing was changed.
+    /// Another process holds the store; the text is its file, if known. Nothing was changed.
     #[error("the store is busy: another program holds it{}", path_suffix(.0))]
     Busy(String),
     /// It could not be opened at all.
@@ -35,7 +35,7 @@ pub enum StoreError {
     Unopened {
         /// The file.
         path: String,
-        /// Why.
+        /// The reason.
         problem: String,
     },
     /// SQLite or the disk failed; nothing was changed.
@@ -44,21 +44,21 @@ pub enum StoreError {
     /// The audit record could not be written, so nothing was changed (guarantee D2).
     #[error("the audit record could not be written, so nothing was changed: {0}")]
     Audit(String),
-    /// A limit is reached; the text says which.
+    /// A limit or a precondition refused the change; the text says which.
     #[error("{0}")]
     Refused(String),
-    /// The seal of the configuration does not tell whether this is its store.
+    /// The configuration's seal doesn't confirm that this is its store.
     #[error("{problem}")]
     Seal {
-        /// Why not.
+        /// The problem.
         problem: String,
-        /// What a person can do about it.
+        /// The next step for a person.
         hint: &'static str,
     },
 }
 
 impl StoreError {
-    /// What to do, for a person; none where the error itself says so, or time will tell.
+    /// The next step for a person; none if the error states it or only waiting helps.
     #[must_use]
     pub fn advice(&self) -> Option<&'static str> {
         match self {
@@ -81,7 +81,7 @@ impl StoreError {
         Self::Corrupt { path: String::new(), problem: problem.into() }
     }
 
-    /// Says which file it is about.
+    /// Adds the file's path.
     pub(super) fn with_path(self, file: &Path) -> Self {
         let path = file.display().to_string();
         match self {
@@ -104,7 +104,7 @@ impl From<SealError> for StoreError {
     }
 }
 
-/// A file beside the store that cannot be read in time fails as the store does: callers need both.
+/// A companion file that can't be read in time fails like the store, because callers need both.
 impl From<FileError> for StoreError {
     fn from(error: FileError) -> Self {
         Self::Failed(error.to_string())
@@ -114,7 +114,8 @@ impl From<FileError> for StoreError {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            // `Unknown` is what SQLite says of a schema that it cannot make sense of; our own SQL is tested.
+            // SQLite reports a schema that it can't read as `Unknown`. Our own SQL is tested, so the file
+            // must be damaged.
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => {
                 Self::corrupt(error.to_string())
             }

@@ -1,8 +1,8 @@
-//! Tasks, rules and grants on disk: SQLite, one writer.
+//! Tasks, rules and grants on disk: SQLite with one writer.
 //!
-//! One thread drains a bounded queue into one transaction at a time (group commit); an answer is given only
-//! after the commit. A file that is corrupt, newer or not Portero's is an error, never an empty store
-//! (guarantee P3).
+//! One thread moves changes from a bounded queue into one transaction at a time (group commit). A caller gets
+//! its answer only after the commit.
+//! A corrupt, newer or foreign file is an error and never treated as an empty store (guarantee P3).
 
 pub(crate) mod authenticator;
 pub(crate) mod buttons;
@@ -36,37 +36,38 @@ use reader::Reader;
 pub use tasks::TaskFilter;
 use writer::StoreWriter;
 
-/// For how long another program may hold the store before what narrows is answered as not saved yet.
+/// How long another program may hold the store before a narrowing change is reported as unsaved.
 const BUSY_GRACE: Duration = Duration::from_millis(200);
-/// For how long the disk may be at it.
+/// How long the disk may take before that.
 pub(crate) const SAVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The store of one daemon.
 #[derive(Debug)]
 pub struct Store {
-    /// Closed first: the last connection that closes folds the log into the file, and must be able to write.
+    /// Dropped first: the last connection to close folds the log into the file, and only the writer's can
+    /// write.
     reader: Reader,
     writer: StoreWriter,
 }
 
-/// Makes durable, before a commit, what was written beside the store: the audit.
+/// Syncs the audit before a commit.
 pub type CommitBarrier = Box<dyn Fn() -> std::io::Result<()> + Send>;
 
-/// Whether a change has records in the audit, so that they are synced before it is committed.
+/// Whether a change has audit records, which must be synced before its commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// It has.
+    /// It has records.
     AuditSynced,
     /// It has none.
     StoreSynced,
-    /// It has none, and it is of the kind that is made again where it is missing: it survives the process, and is
-    /// on the disk with the next change of another kind. Losing the machine's power may lose it, whole.
+    /// It has none and is repeatable. It survives a crash of the process, and reaches the disk with the next
+    /// change of another kind. A power failure may lose it as a whole.
     Unsynced,
 }
 
 impl Store {
-    /// Opens the store at `path`, makes it if it is not there, and brings it up to date. If it is gone while
-    /// `witness` (a file that exists wherever a store once was) is still there, that is an error.
+    /// Opens the store at `path`, creates it if missing, and migrates it. It is an error if the store is
+    /// missing while `witness` exists, a file that is written wherever there is a store.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`], [`StoreError::Newer`], [`StoreError::Busy`] or [`StoreError::Failed`].
@@ -78,8 +79,8 @@ impl Store {
         Ok(Self { reader, writer })
     }
 
-    /// Runs `change` in a transaction and returns its value once that is on the disk (see [`Durability::Unsynced`] for
-    /// the exception). If it fails, or the commit does, nothing of it stays.
+    /// Runs `change` in a transaction, and returns its value once it is on the disk ([`Durability::Unsynced`]
+    /// is the exception). If the change or the commit fails, it is rolled back.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         records: Durability,
@@ -88,12 +89,14 @@ impl Store {
         self.writer.write(records, change).await
     }
 
-    /// Returns, with the reason, once a change that waits may wait for long. The change is not taken back.
+    /// Returns the reason once a waiting change may take long. The change is not cancelled.
     pub(crate) async fn wait_until_stuck(&self) -> StoreError {
         let mut busy = self.writer.subscribe_busy();
+        // A short hold is normal, as by a backup. Only one that outlasts the grace counts, and each new hold
+        // has its own.
         let held = async {
             loop {
-                // The sender lives as long as the writer; a writer that ended answers by itself.
+                // The sender lives as long as the writer, and an ended writer answers its callers itself.
                 if busy.wait_for(|busy| *busy).await.is_err() {
                     std::future::pending::<()>().await;
                 }
@@ -109,8 +112,8 @@ impl Store {
         }
     }
 
-    /// Reads on a connection and a thread of its own. Short, since the caller's thread waits, though not for long where
-    /// the disk does not answer.
+    /// Reads on a connection and a thread of its own. The caller's thread waits, so reads must be short; on a
+    /// hanging disk the wait is bounded.
     pub(crate) fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -118,8 +121,8 @@ impl Store {
         self.reader.read(read)
     }
 
-    /// Writes what is queued and closes the file, in one piece without a log beside it. Nothing can be read or
-    /// written after.
+    /// Writes the queued changes and closes the store, with its log folded into the file. Nothing can be read
+    /// or written afterwards.
     pub fn close(&self) {
         self.reader.close();
         self.writer.close();

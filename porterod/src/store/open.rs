@@ -1,4 +1,4 @@
-//! Opening, creating and migrating the file.
+//! Opens, creates and migrates the store's file.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -13,15 +13,15 @@ use super::{StoreError, overrides};
 
 /// "Port" in ASCII: SQLite's `application_id` of a store.
 pub(super) const APPLICATION_ID: i64 = 0x506f_7274;
-/// Every migration, in order; its number is its place, from one.
+/// All migrations in order; a migration's number is its position, counted from one.
 pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001.sql")];
 const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
-/// How long an opening waits for another program that holds the store.
+/// How long opening waits for another program that holds the store.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a read waits for it: reads hold up the thread that serves.
+/// How long a read waits for it; reads block the runtime's thread.
 const READ_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// The writer's connection to a store that is there, whole and up to date.
+/// Opens the writer's connection to a store that is complete and up to date.
 pub(super) fn open_writer(path: &Path, witness: Option<&Path>) -> Result<Connection, StoreError> {
     match fs::metadata(path) {
         Ok(found) if found.len() == 0 => return Err(StoreError::corrupt("the file is empty")),
@@ -40,13 +40,15 @@ pub(super) fn open_writer(path: &Path, witness: Option<&Path>) -> Result<Connect
     check_file_header(path)?;
     refuse_odd_companions(path)?;
     let mut connection = Connection::open_with_flags(path, flags)?;
-    // SQLite opens for reading what it may not write, and every change would fail later.
+    // SQLite silently opens a write-protected file for reading only; then every change would fail later.
     if connection.is_readonly(MAIN_DB)? {
         return Err(StoreError::Failed("it may only be read".to_owned()));
     }
     connection.busy_timeout(OPEN_TIMEOUT)?;
-    // A damaged store stays as it is, for whoever repairs it: nothing is folded into it before it is checked.
+    // A damaged store must stay unchanged for its repair, so nothing is folded into it before the checks.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // The order: origin, damage, settings, migrations, schema. Nothing is written before the first two
+    // succeed.
     check_application(&connection)?;
     check_integrity(&connection)?;
     set_pragmas(&connection)?;
@@ -56,10 +58,10 @@ pub(super) fn open_writer(path: &Path, witness: Option<&Path>) -> Result<Connect
     Ok(connection)
 }
 
-/// SQLite's first bytes (database file format, section 1.3.1), looked at before SQLite may write anything.
+/// Checks SQLite's magic bytes (database file format, section 1.3.1) before SQLite can write anything.
 fn check_file_header(path: &Path) -> Result<(), StoreError> {
     let mut first = [0; 16];
-    // A link to it was made by a person; SQLite follows it too.
+    // A person may have put a link here, which SQLite follows as well.
     let read = files::open(path, SymlinkMode::Follow).map_err(io::Error::from);
     match read.and_then(|mut file| file.read_exact(&mut first)) {
         Ok(()) if first == *b"SQLite format 3\0" => Ok(()),
@@ -71,7 +73,7 @@ fn check_file_header(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// SQLite opens by itself what lies beside the store, and waits for ever on a named pipe there.
+/// SQLite itself opens the files beside the store, and would wait for ever on a named pipe there.
 fn refuse_odd_companions(path: &Path) -> Result<(), StoreError> {
     for suffix in ["-journal", "-wal", "-shm"] {
         match files::open(&sibling_path(path, suffix), SymlinkMode::Follow) {
@@ -83,7 +85,7 @@ fn refuse_odd_companions(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A second connection, which cannot write.
+/// Opens a second connection, which can't write.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -92,7 +94,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
-/// A store that is gone, while something beside it shows that there was one, must not begin anew empty.
+/// A missing store must not be replaced by an empty one while its companions show that it existed.
 fn check_no_remains(path: &Path, witness: Option<&Path>) -> Result<(), StoreError> {
     let log = sibling_path(path, "-wal");
     let remains = [Some(log.as_path()), witness];
@@ -108,7 +110,7 @@ fn check_no_remains(path: &Path, witness: Option<&Path>) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Makes a whole store beside its place and moves it there, so that no crash leaves half of one.
+/// Creates a complete store under another name and renames it, so that a crash leaves no partial one.
 fn create_store(path: &Path) -> Result<(), StoreError> {
     let new = sibling_path(path, ".new");
     for leftover in [new.clone(), sibling_path(&new, "-journal"), sibling_path(&new, "-wal")] {
@@ -131,7 +133,7 @@ fn create_store(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Refuses what Portero did not write, before anything is written to it.
+/// Refuses a foreign or newer file before anything is written to it.
 fn check_application(connection: &Connection) -> Result<(), StoreError> {
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if application != APPLICATION_ID {
@@ -161,14 +163,14 @@ fn set_pragmas(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Runs those of the migrations that are missing, all in one transaction.
+/// Runs the missing migrations in one transaction.
 pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
     let from = usize::try_from(read_version(connection)?).unwrap_or(0);
     let Some(missing) = migrations.get(from..).filter(|missing| !missing.is_empty()) else { return Ok(()) };
     let transaction = connection.transaction()?;
     for migration in missing {
         transaction.execute_batch(migration).map_err(|error| match error {
-            // The migrations are right: what they meet is not of the version that it says.
+            // The migrations are tested, so an SQL error means that the file isn't of its stated version.
             rusqlite::Error::SqlInputError { msg, .. } => {
                 StoreError::corrupt(format!("its version is not what it holds: {msg}"))
             }
@@ -182,14 +184,14 @@ pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Resul
     Ok(transaction.commit()?)
 }
 
-/// Looks for damage in the pages.
+/// Checks the pages for damage.
 fn check_integrity(connection: &Connection) -> Result<(), StoreError> {
     let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if found == "ok" { Ok(()) } else { Err(StoreError::corrupt(found)) }
 }
 
-/// Looks for damage in the schema, once it is up to date (a trigger that is gone would be a guarantee that is
-/// gone), and in the rules and grants.
+/// Compares the migrated schema with a fresh one, because a missing trigger would be a lost guarantee. Also
+/// checks that rules and grants are readable.
 fn check_schema(connection: &Connection) -> Result<(), StoreError> {
     let mut fresh = Connection::open_in_memory()?;
     migrate(&mut fresh, MIGRATIONS)?;

@@ -1,7 +1,8 @@
-//! What a person must be told, in its order, and how far each channel has told it.
+//! The notices in order, and each channel's position among them.
 //!
-//! A notice is removed once every channel has told it, but for the latest ones, which a terminal that only watches may
-//! still read. Notices that are too old or too many are removed too, but never one about an open task.
+//! A notice is removed once every channel has delivered it. The latest ones stay, because a watching terminal
+//! may still read them. Notices that are too old or too many are removed as well, but never one about an open
+//! task.
 
 use jiff::Timestamp;
 use portero::anonymize::Fake;
@@ -13,51 +14,51 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use super::StoreError;
 use super::columns::{from_json, from_nanos, from_plain, to_nanos};
 
-/// How much is kept, and read at once.
+/// The limits of the outbox.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutboxLimits {
-    /// How many notices stay at least, for those who watch.
+    /// The minimum number of notices kept for watchers.
     pub(crate) min_kept: u64,
-    /// How many notices may wait; then only the last one of each task stays.
+    /// How many notices may wait; beyond that only the last one of each task is kept.
     pub(crate) max_waiting: u64,
-    /// How long a notice waits for a channel that does not tell it, in seconds.
+    /// How long a notice waits for a channel, in seconds.
     pub(crate) max_age_seconds: i64,
-    /// After how many notices there is a look at all that.
+    /// After how many notices the limits are checked.
     pub(crate) prune_every: u64,
 }
 
 impl OutboxLimits {
-    /// What holds in a daemon.
+    /// The limits of a daemon.
     pub(crate) const PRODUCTION: Self =
         Self { min_kept: 1024, max_waiting: 100_000, max_age_seconds: 30 * 24 * 3600, prune_every: 256 };
 }
 
-/// How many bytes of notices one read gives at most, unless one alone is longer.
+/// The most bytes of notices in one read, unless a single one is longer.
 const MAX_READ_BYTES: usize = 1 << 20;
-/// The states in which nothing about a task is removed.
+/// The states of tasks whose notices are never removed.
 const OPEN_STATES: &str = "('pending-approval', 'approved', 'executing')";
 
-/// What stands in place of notices that no channel will tell.
+/// The notice that replaces removed ones.
 const LOST_NOTICES_TEXT: &str = "notices were removed before they were told, because too many waited, or for too long; \
                     `portero logs` shows what happened";
 
-/// What came after a place.
+/// The notices after a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoticesAfter {
-    /// These, in order; perhaps not all.
+    /// The next ones in order, possibly not all.
     Entries(Vec<NoticeEntry>),
-    /// Some of it was removed, or there is no such place.
+    /// Some of them were removed, or the position doesn't exist.
     Removed,
 }
 
-/// Puts notices down.
+/// Adds notices.
 pub(crate) fn put_notices(
     connection: &Connection,
     notices: &[Notice],
     now: Timestamp,
     limits: OutboxLimits,
 ) -> Result<(), StoreError> {
-    // Pruning reads the whole table, so it runs once for so many notices.
+    // Pruning reads the whole table, so it runs only once per many notices.
     let mut due = false;
     for notice in notices {
         due |= insert_notice(connection, notice, None, now)? % limits.prune_every == 0;
@@ -71,7 +72,7 @@ pub(crate) fn last_seq(connection: &Connection) -> Result<u64, StoreError> {
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
-/// Takes a channel in, and tells whether it is new. A new one begins with what is open now, not with what was.
+/// Registers a channel, and returns whether it is new. A new one gets the open tasks and nothing older.
 pub(crate) fn register_channel(
     connection: &Connection,
     name: &str,
@@ -92,13 +93,13 @@ pub(crate) fn register_channel(
     Ok(true)
 }
 
-/// Lets a channel go, with how far it came. Tells whether there was one.
+/// Removes a channel with its position. Returns whether it existed.
 pub(crate) fn unregister_channel(connection: &Connection, name: &str) -> Result<bool, StoreError> {
     connection.execute("DELETE FROM notices WHERE channel = ?1", [name])?;
     Ok(connection.execute("DELETE FROM channels WHERE name = ?1", [name])? == 1)
 }
 
-/// What a channel has to tell next, at most `most`; none where there is no such channel.
+/// The next notices of a channel, at most `most`; none if there is no such channel.
 pub(crate) fn next_entries(
     connection: &Connection,
     name: &str,
@@ -109,14 +110,14 @@ pub(crate) fn next_entries(
     told.map(|told| read_entries(connection, Some(name), told, most)).transpose()
 }
 
-/// A channel told everything up to `upto`. Tells whether there is such a channel.
+/// Acknowledges up to `upto`. Returns whether the channel exists.
 pub(crate) fn acknowledge_upto(connection: &Connection, name: &str, upto: u64) -> Result<bool, StoreError> {
     let upto = upto.min(last_seq(connection)?);
     let sql = "UPDATE channels SET acknowledged = max(acknowledged, ?2) WHERE name = ?1";
     Ok(connection.prepare_cached(sql)?.execute(params![name, upto])? == 1)
 }
 
-/// What came after `place` for everyone, at most `most`.
+/// The notices after `place` for all channels, at most `most`.
 pub(crate) fn entries_after(
     connection: &Connection,
     place: u64,
@@ -124,23 +125,24 @@ pub(crate) fn entries_after(
 ) -> Result<NoticesAfter, StoreError> {
     let removed: u64 =
         connection.prepare_cached("SELECT removed FROM outbox")?.query_row([], |row| row.get(0))?;
-    // A place beyond the last is one of a store that was there before.
+    // A position beyond the last one belongs to an earlier store.
     if place < removed || place > last_seq(connection)? {
         return Ok(NoticesAfter::Removed);
     }
     Ok(NoticesAfter::Entries(read_entries(connection, None, place, most)?))
 }
 
-/// The latest alarms among the last notices, the newest first, told or not.
+/// The latest alarms among the last notices, the newest first, delivered or not.
 pub(crate) fn alarms(
     connection: &Connection,
     since: Timestamp,
     most: u32,
 ) -> Result<Vec<NoticeEntry>, StoreError> {
-    /// How many notices are looked through.
+    /// How many notices are searched.
     const LATEST: u64 = 5_000;
 
-    // The text begins with the name of its kind, and only what lies in the last ones by number is looked at.
+    // A notice's text begins with the name of its kind. The limit by number keeps the scan short, since
+    // `LIKE` uses no index.
     let sql = r#"SELECT seq, at, notice FROM notices
                  WHERE seq > ?1 AND at >= ?2 AND channel IS NULL AND notice LIKE '{"alarm":%'
                  ORDER BY seq DESC LIMIT ?3"#;
@@ -150,7 +152,7 @@ pub(crate) fn alarms(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Removes what every channel has told, what is too old, and what is too much.
+/// Removes delivered, old and excess notices.
 pub(crate) fn prune_notices(
     connection: &Connection,
     now: Timestamp,
@@ -159,6 +161,7 @@ pub(crate) fn prune_notices(
     let last = last_seq(connection)?;
     let told: Option<u64> =
         connection.query_row("SELECT min(acknowledged) FROM channels", [], |row| row.get(0))?;
+    // Without a channel everything counts as delivered; the minimum for watchers is kept in any case.
     let done = told.unwrap_or(last).min(last.saturating_sub(limits.min_kept));
     connection.execute("DELETE FROM notices WHERE seq <= ?1", [done])?;
     mark_removed(connection, done)?;
@@ -167,7 +170,7 @@ pub(crate) fn prune_notices(
     if count_notices(connection)? > limits.max_waiting {
         keep_last_per_task(connection)?;
         mark_removed(connection, last)?;
-        // A tenth more than needed, so that this is not needed again at once.
+        // A tenth more than needed, so that the next notice doesn't prune again.
         let room = limits.max_waiting - limits.max_waiting / 10;
         let excess = count_notices(connection)?.saturating_sub(room);
         lost += prune_oldest(connection, excess)?;
@@ -209,7 +212,7 @@ fn read_entries(
     let (mut entries, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         bytes += row.get_ref(2)?.as_str().map_or(0, str::len);
-        // The first one is given however long it is: else it would block its channel for ever.
+        // The first one is returned at any length, because it would otherwise block its channel for ever.
         if bytes > MAX_READ_BYTES && !entries.is_empty() {
             break;
         }
@@ -240,13 +243,14 @@ fn count_notices(connection: &Connection) -> Result<u64, StoreError> {
     Ok(connection.query_row("SELECT count(*) FROM notices", [], |row| row.get(0))?)
 }
 
-/// Remembers that something up to `seq` is gone.
+/// Notes that notices up to `seq` may be missing.
 fn mark_removed(connection: &Connection, seq: u64) -> Result<(), StoreError> {
     connection.execute("UPDATE outbox SET removed = max(removed, ?1)", [seq])?;
     Ok(())
 }
 
-/// Removes what waited too long, unless its task is open, and tells how many a channel had not told.
+/// Removes notices that waited too long, unless their task is open. Returns how many a channel had not
+/// delivered.
 fn prune_old(connection: &Connection, now: Timestamp, limits: OutboxLimits) -> Result<u64, StoreError> {
     let kept = jiff::SignedDuration::from_secs(limits.max_age_seconds);
     let before = now.checked_sub(kept).unwrap_or(Timestamp::MIN);
@@ -264,7 +268,8 @@ fn prune_old(connection: &Connection, now: Timestamp, limits: OutboxLimits) -> R
     Ok(lost)
 }
 
-/// Leaves only the last notice of each task: a channel shows the task as it is now, so the earlier ones add nothing.
+/// Keeps only the last notice of each task. A channel shows the task's present state, so the earlier ones add
+/// nothing.
 fn keep_last_per_task(connection: &Connection) -> Result<(), StoreError> {
     connection.execute(
         "DELETE FROM notices WHERE task IS NOT NULL AND EXISTS
@@ -275,7 +280,7 @@ fn keep_last_per_task(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes the first `excess` that are not about an open task, and tells how many that were.
+/// Removes the first `excess` notices that aren't about an open task, and returns their number.
 fn prune_oldest(connection: &Connection, excess: u64) -> Result<u64, StoreError> {
     let sql = format!(
         "DELETE FROM notices WHERE seq IN

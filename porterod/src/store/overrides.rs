@@ -1,5 +1,5 @@
-//! Rules, grants, pause and their epoch, kept as one: with a digest over all of them, since a changed letter in a
-//! pattern is damage that SQLite cannot see.
+//! Rules, grants, the pause and their epoch, with a digest over all of them. SQLite can't detect a changed
+//! letter in a pattern; the digest does.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use serde::de::DeserializeOwned;
 use super::StoreError;
 use super::columns::{from_nanos, from_plain, to_nanos, to_plain, unreadable_column};
 
-/// What is kept: rules, grants and the pause, and the id that the next one gets.
+/// The stored overrides and the next id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct OverridesRecord {
-    /// Epoch, rules, grants and pause; the boot's id is the daemon's matter.
+    /// Epoch, rules, grants and pause. The boot id is added by the daemon.
     pub(crate) overrides: Overrides,
-    /// The next rule's or grant's id; an id is not used again.
+    /// The id of the next rule or grant; ids are never reused.
     pub(crate) next_id: u64,
 }
 
-/// Fills in a new store.
+/// Writes the initial rows of a new store.
 pub(super) fn insert_initial(connection: &Connection, binding_key: &[u8; 32]) -> Result<(), StoreError> {
     let kept = OverridesRecord { next_id: 1, ..OverridesRecord::default() };
     connection.execute(
@@ -31,7 +31,7 @@ pub(super) fn insert_initial(connection: &Connection, binding_key: &[u8; 32]) ->
     Ok(())
 }
 
-/// The keyed digest of the configuration that a person approved; none until one was.
+/// The keyed digest of the approved configuration; none before the first approval.
 pub(crate) fn approved_config_digest(connection: &Connection) -> Result<Option<String>, StoreError> {
     Ok(connection.query_row("SELECT digest FROM approved_config", [], |row| row.get(0)).optional()?)
 }
@@ -50,12 +50,12 @@ pub(crate) fn save_approved_config_digest(
     Ok(())
 }
 
-/// The key of approvals' bindings.
+/// The key of the bindings of approvals.
 pub(crate) fn binding_key(connection: &Connection) -> Result<[u8; 32], StoreError> {
     Ok(connection.query_row("SELECT binding_key FROM meta", [], |row| row.get(0))?)
 }
 
-/// Reads rules, grants and pause.
+/// Reads rules, grants and the pause.
 pub(crate) fn load_overrides(connection: &Connection) -> Result<OverridesRecord, StoreError> {
     let (epoch, next_id, found, paused): (u64, u64, String, Option<Timestamp>) = connection
         .query_row("SELECT epoch, next_id, overrides_digest, paused FROM meta", [], |row| {
@@ -115,7 +115,7 @@ fn optional_text<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite:
     row.get_ref(column)?.as_str_or_null()?.map(|text| from_plain(column, text)).transpose()
 }
 
-/// Writes down that `used` uses of a grant are gone, if fewer were.
+/// Raises the number of consumed uses of a grant to `used`. Fails if it isn't lower.
 pub(crate) fn set_grant_used(connection: &Connection, id: u64, used: u32) -> Result<(), StoreError> {
     let mut kept = load_overrides(connection)?;
     let found = kept.overrides.grants.iter_mut().find(|grant| grant.id == id && grant.used < used);
@@ -128,7 +128,7 @@ pub(crate) fn set_grant_used(connection: &Connection, id: u64, used: u32) -> Res
     Ok(())
 }
 
-/// Replaces rules, grants and pause. Only a later epoch replaces an earlier one.
+/// Replaces rules, grants and the pause. The new epoch must be later than the stored one.
 pub(crate) fn save_overrides(connection: &Connection, kept: &OverridesRecord) -> Result<(), StoreError> {
     let epoch = kept.overrides.epoch;
     let replaced = connection.execute(
@@ -181,7 +181,7 @@ fn overrides_digest(kept: &OverridesRecord) -> String {
     blake3::hash(text.get().as_bytes()).to_hex().to_string()
 }
 
-/// What cannot be read from these tables is damage.
+/// Unreadable content of these tables is damage.
 fn corruption_error(error: rusqlite::Error) -> StoreError {
     match StoreError::from(error) {
         StoreError::Failed(problem) => StoreError::corrupt(problem),

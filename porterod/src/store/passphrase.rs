@@ -1,4 +1,4 @@
-//! What checks the passphrase, and its tries.
+//! The passphrase's verifier and its failed tries.
 
 use jiff::Timestamp;
 use portero::passphrase::PassphraseVerifier;
@@ -7,30 +7,30 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::StoreError;
 use super::columns::{from_nanos, to_nanos};
 
-/// What is kept of the passphrase.
+/// The stored verifier with its tries.
 #[derive(Debug, Clone)]
 pub(crate) struct PassphraseRow {
-    /// [`PassphraseVerifier::to_text`].
+    /// The verifier, as [`PassphraseVerifier::to_text`] wrote it.
     pub(crate) text: String,
-    /// When one was first set.
+    /// When a passphrase was first set.
     pub(crate) first_set: Timestamp,
-    /// By which process.
+    /// The process that set it.
     pub(crate) first_by: String,
     /// Wrong tries since the last right one.
     pub(crate) failed: u32,
-    /// When the last of them was.
+    /// The time of the last wrong try.
     pub(crate) failed_at: Timestamp,
 }
 
 impl PassphraseRow {
-    /// What checks it.
+    /// The verifier.
     pub(crate) fn verifier(&self) -> Result<PassphraseVerifier, StoreError> {
         PassphraseVerifier::from_text(&self.text)
             .ok_or_else(|| StoreError::corrupt("what it keeps of the passphrase cannot be read"))
     }
 }
 
-/// Reads it, if one is set.
+/// The row, if a passphrase is set.
 pub(crate) fn load(connection: &Connection) -> Result<Option<PassphraseRow>, StoreError> {
     let sql = "SELECT verifier, first_set, first_by, failed, failed_at FROM passphrase";
     let found = connection.query_row(sql, [], |row| {
@@ -45,7 +45,7 @@ pub(crate) fn load(connection: &Connection) -> Result<Option<PassphraseRow>, Sto
     Ok(found.optional()?)
 }
 
-/// Sets the first one, or replaces the one whose text is `old`. False when that is not how things stand.
+/// Sets the first verifier, or replaces the one with the text `old`. False if another one is stored.
 pub(crate) fn set(
     connection: &Connection,
     old: Option<&str>,
@@ -68,20 +68,21 @@ pub(crate) fn set(
     Ok(changed == 1)
 }
 
-/// Counts a try as wrong before it is checked, so that no crash and no second try beside it is free.
+/// Counts a try as wrong before it is checked, so that neither a crash nor a concurrent try is free.
 pub(crate) fn count_try(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     connection.execute("UPDATE passphrase SET failed = failed + 1, failed_at = ?1", [to_nanos(now)])?;
     Ok(())
 }
 
-/// Tries of passphrase and code at a time that is yet to come, since the wall clock was set back, count as made now.
+/// Moves tries in the future to now, for passphrase and code. They come from a clock that was set back, and
+/// would otherwise delay the next try for that long.
 pub(crate) fn clamp_to_now(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     connection.execute("UPDATE passphrase SET failed_at = ?1 WHERE failed_at > ?1", [to_nanos(now)])?;
     connection.execute("UPDATE authenticator SET failed_at = ?1 WHERE failed_at > ?1", [to_nanos(now)])?;
     Ok(())
 }
 
-/// A right try ends the count.
+/// Resets the count after a right try.
 pub(crate) fn reset_tries(connection: &Connection) -> Result<(), StoreError> {
     connection.execute("UPDATE passphrase SET failed = 0", [])?;
     Ok(())

@@ -1,7 +1,7 @@
-//! The thread that reads, so that a drive that hangs holds up its callers for a moment only.
+//! The reading thread, so that a hanging drive blocks its callers only for a moment.
 //!
-//! Callers wait for what they read, since what they do next follows from it. A read that takes too long is given up;
-//! until it ends, every other one fails at once.
+//! Callers wait for the result, because they need it to go on. A read that takes too long is given up. Until
+//! it ends, all other reads fail at once.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-/// How long the thread of the runtime may wait for a read: far longer than one takes on a disk that works.
+/// How long the runtime's thread may wait for a read; a working disk is far quicker.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
@@ -26,7 +26,7 @@ type Job = Box<dyn FnOnce(&Connection) + Send>;
 pub(super) struct Reader {
     queue: Mutex<Option<Queue>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// How many reads came to their end.
+    /// How many reads have ended.
     ended: Arc<AtomicU64>,
     /// The number of the last read that was given up.
     given_up: AtomicU64,
@@ -35,19 +35,19 @@ pub(super) struct Reader {
 #[derive(Debug)]
 struct Queue {
     jobs: mpsc::Sender<Job>,
-    /// How many reads were asked for.
+    /// How many reads were queued.
     asked: u64,
 }
 
 impl Reader {
-    /// `path` is the store's file.
+    /// Starts the thread; `path` is the store's file.
     pub(super) fn start(connection: Connection, path: PathBuf) -> Result<Self, StoreError> {
         let (jobs, asked) = mpsc::channel::<Job>();
         let ended = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&ended);
         let thread = std::thread::Builder::new().name("store reader".to_owned()).spawn(move || {
             for job in asked {
-                // One that a test lets fail gives no answer, as if the thread had ended.
+                // A read that a test lets fail returns no answer, as if the thread had ended.
                 if faults::before_read(&path).is_ok() {
                     job(&connection);
                 }
@@ -63,8 +63,8 @@ impl Reader {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        // Reads end in the order of their numbers: so long as fewer ended than the number that was given up, that
-        // one hangs.
+        // Reads end in the order of their numbers. As long as fewer reads have ended than the number that was
+        // given up, that read is still hanging.
         if self.given_up.load(Ordering::SeqCst) > self.ended.load(Ordering::SeqCst) {
             return Err(hangs());
         }
@@ -75,7 +75,7 @@ impl Reader {
                 return Err(StoreError::Failed("it is closed".to_owned()));
             };
             let job = Box::new(move |connection: &Connection| {
-                // Its caller may have given it up.
+                // The caller may have given this read up.
                 let _ = answer.send(read(connection));
             });
             queue.jobs.send(job).map_err(|_| failed())?;
@@ -92,14 +92,14 @@ impl Reader {
         }
     }
 
-    /// Closes the connection. A read that hangs is not waited for.
+    /// Closes the connection without waiting for a hanging read.
     pub(super) fn close(&self) {
         drop(lock(&self.queue).take());
         let thread = lock(&self.thread).take();
         if self.given_up.load(Ordering::SeqCst) <= self.ended.load(Ordering::SeqCst)
             && let Some(thread) = thread
         {
-            // Where the reader panicked, its callers have got an error from their closed channels.
+            // If the reader panicked, its callers got an error from their closed channels.
             let _ = thread.join();
         }
     }

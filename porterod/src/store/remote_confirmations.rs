@@ -1,7 +1,7 @@
-//! What terminals asked a person to confirm on Telegram: each question, how it ended, and whether its message
-//! says so.
+//! The questions of terminals that a person answers on Telegram: each with its result, and whether its
+//! message shows that.
 //!
-//! The limits on further questions are read from here, so a restart ends none of them.
+//! The limits on further questions are computed from these rows, so a restart doesn't reset them.
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::types::Type;
@@ -10,31 +10,31 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::StoreError;
 use super::columns::{from_nanos, to_nanos};
 
-/// For how long nothing is asked after a refusal or a wrong number.
+/// How long no question may be asked after a refusal or a wrong number.
 pub const REFUSAL_COOLDOWN: SignedDuration = SignedDuration::from_mins(10);
-/// Within what time questions without an answer count together.
+/// The time in which unanswered questions are counted.
 pub const UNANSWERED_WINDOW: SignedDuration = SignedDuration::from_hours(1);
-/// How many of those there may be.
+/// How many unanswered questions are permitted in that time.
 pub const MAX_UNANSWERED: usize = 3;
-/// How long questions stay known.
+/// How long questions are kept.
 const CONFIRMATION_RETENTION: SignedDuration = SignedDuration::from_hours(24 * 90);
 
-/// How a question ended.
+/// The result of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfirmationEnd {
-    /// The right number was tapped, and it was done.
+    /// The right number was tapped and the act was done.
     Done,
-    /// The right number was tapped, and it could not be done.
+    /// The right number was tapped but the act failed.
     Failed,
-    /// The right number was tapped, and what had been shown was not so any more.
+    /// The right number was tapped, but the shown values had changed.
     Changed,
     /// The person refused.
     Refused,
     /// Another number was tapped.
     Wrong,
-    /// Nobody answered in time.
+    /// The time ran out without an answer.
     Expired,
-    /// The terminal has gone.
+    /// The terminal disconnected.
     Gone,
     /// The daemon ended first.
     Restarted,
@@ -43,7 +43,7 @@ pub enum ConfirmationEnd {
 }
 
 impl ConfirmationEnd {
-    /// Every one.
+    /// All results.
     pub const ALL: [Self; 9] = [
         Self::Done,
         Self::Failed,
@@ -56,7 +56,7 @@ impl ConfirmationEnd {
         Self::Unsent,
     ];
 
-    /// As it is stored, and told to the audit.
+    /// The stored word, also used in the audit.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -73,25 +73,25 @@ impl ConfirmationEnd {
     }
 }
 
-/// Why nothing is asked for a while.
+/// Why no question may be asked for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfirmationHold {
-    /// The last question was refused, or answered with a wrong number; until then.
+    /// The last question was refused or answered wrongly; the time is the end of the hold.
     Refused(Timestamp),
-    /// Too many had no answer; until then.
+    /// Too many questions were not answered; the time is the end of the hold.
     Unanswered(Timestamp),
 }
 
-/// A question.
+/// A stored question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConfirmationRow {
     /// Its number.
     pub(crate) id: i64,
-    /// What was asked for.
+    /// The requested act.
     pub(crate) about: String,
-    /// How it ended; none while it waits.
+    /// Its result; none while it waits.
     pub(crate) end: Option<ConfirmationEnd>,
-    /// The user who tapped, where one did.
+    /// The user who tapped, if any.
     pub(crate) by: Option<i64>,
 }
 
@@ -107,7 +107,8 @@ pub(crate) fn add_question(
     Ok(connection.last_insert_rowid())
 }
 
-/// Why no question may be added now. What lies ahead of the clock, since it was set back, counts as just now.
+/// The present hold on questions, if any. Times in the future, left by a clock that was set back, count as
+/// now.
 pub(crate) fn current_hold(
     connection: &Connection,
     now: Timestamp,
@@ -120,6 +121,7 @@ pub(crate) fn current_hold(
             return Ok(Some(ConfirmationHold::Refused(until)));
         }
     }
+    // The hold lasts until the oldest of the last few unanswered questions leaves the window.
     let sql = "SELECT min(made, ?1) FROM remote_confirmations
                WHERE (ended IS NULL OR ended IN ('expired', 'gone', 'restarted')) AND made > ?2
                ORDER BY made DESC LIMIT ?3";
@@ -134,13 +136,13 @@ pub(crate) fn current_hold(
     }
 }
 
-/// Whether anything lies ahead of the clock, since it was set back.
+/// Whether any time lies in the future, because the clock was set back.
 pub(crate) fn is_ahead_of_clock(connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM remote_confirmations WHERE made > ?1 OR ended_at > ?1)";
     Ok(connection.prepare_cached(sql)?.query_row([to_nanos(now)], |row| row.get(0))?)
 }
 
-/// Brings to the present what lies ahead of it: else a clock that was set back would hold for as long as it was set.
+/// Moves times in the future to now. Otherwise a hold would last as long as the clock was set back.
 pub(crate) fn clamp_to_now(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     let sql = "UPDATE remote_confirmations SET made = min(made, ?1), ended_at = min(ended_at, ?1)
                WHERE made > ?1 OR ended_at > ?1";
@@ -148,7 +150,7 @@ pub(crate) fn clamp_to_now(connection: &Connection, now: Timestamp) -> Result<()
     Ok(())
 }
 
-/// Notes how a question ended, and by whose tap. False where it had ended before.
+/// Stores the result of a question and the user who tapped. False if it had ended before.
 pub(crate) fn end_question(
     connection: &Connection,
     id: i64,
@@ -160,7 +162,7 @@ pub(crate) fn end_question(
     Ok(connection.prepare_cached(sql)?.execute(params![id, end.as_str(), to_nanos(now), by])? == 1)
 }
 
-/// Ends what a former daemon left open: as done where the change was made, whose transaction used the button.
+/// Ends questions of a former daemon: as done if their act was committed, whose transaction used the button.
 pub(crate) fn end_leftover(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     connection.execute(
         "UPDATE remote_confirmations SET ended_at = ?1, drawn = 0, ended =
@@ -184,7 +186,7 @@ pub(crate) fn find_question(connection: &Connection, id: i64) -> Result<Option<C
     Ok(connection.prepare_cached(sql)?.query_row([id], question_from_row).optional()?)
 }
 
-/// The questions in a chat whose message does not say how they ended, the oldest first.
+/// The questions of a chat whose message doesn't show the result, the oldest first.
 pub(crate) fn undrawn_questions(
     connection: &Connection,
     (bot, chat): (i64, i64),
@@ -196,7 +198,7 @@ pub(crate) fn undrawn_questions(
     Ok(found)
 }
 
-/// Notes whether a question's message says how it ended.
+/// Notes whether a question's message shows its result.
 pub(crate) fn set_drawn(connection: &Connection, id: i64, drawn: bool) -> Result<(), StoreError> {
     let sql = "UPDATE remote_confirmations SET drawn = ?2 WHERE id = ?1 AND ended IS NOT NULL";
     connection.prepare_cached(sql)?.execute(params![id, drawn])?;

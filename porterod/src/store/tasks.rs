@@ -1,4 +1,4 @@
-//! Tasks: every step is one compare-and-swap, and whether a task has expired is decided in that statement.
+//! Tasks: each transition is one compare-and-swap statement, which also decides whether the task has expired.
 
 use jiff::{SignedDuration, Timestamp};
 use portero::anonymize::Fake;
@@ -14,51 +14,51 @@ use super::columns::{from_json, from_nanos, from_plain, to_nanos};
 
 const TASK_COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
                        expires, changed, note, result, error, repeats";
-/// The same without what can be large; read by the same function.
+/// The columns without the potentially large ones, for the same function.
 const TASK_SUMMARY_COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
                      expires, changed, note, NULL, NULL, repeats";
 
-/// How long the calls of one list may be together.
+/// The most bytes of calls in one list.
 const MAX_LIST_BYTES: usize = portero::ipc::MAX_FRAME_BYTES / 2;
 
-/// How many tasks are found by a part of their ids: a part that fits more is too short to mean one of them.
+/// The most tasks found by a part of an id. A part with more matches is too short to identify one.
 const MAX_FOUND: u32 = 1000;
 
-/// Which tasks to list.
+/// A filter for lists of tasks.
 #[derive(Debug, Clone, Default)]
 pub struct TaskFilter {
-    /// Only those of this principal.
+    /// Only tasks of this principal.
     pub principal: Option<Principal>,
-    /// Only those in this state.
+    /// Only tasks in this state.
     pub state: Option<TaskState>,
-    /// Only those that come after this place.
+    /// Only tasks after this position.
     pub after: Option<TaskCursor>,
-    /// At most so many, the newest first.
+    /// The most tasks to return, the newest first.
     pub limit: u32,
 }
 
-/// One step of one task.
+/// A transition of one task.
 #[derive(Debug, Clone)]
 pub(crate) struct TransitionRequest {
     /// The task.
     pub(crate) id: TaskId,
-    /// The states it may be in.
+    /// The states from which it is possible.
     pub(crate) from: &'static [TaskState],
-    /// The next one.
+    /// The new state.
     pub(crate) to: TaskState,
-    /// The present moment.
+    /// The present time.
     pub(crate) now: Timestamp,
-    /// Whether it must not have expired.
+    /// Whether it fails for an expired task.
     pub(crate) must_be_alive: bool,
-    /// When it expires from now on, if that changes.
+    /// The new expiry, if it changes.
     pub(crate) expires: Option<Timestamp>,
-    /// Whose it must be.
+    /// The principal to whom the task must belong.
     pub(crate) principal: Option<Principal>,
-    /// What to say about it.
+    /// The note to store.
     pub(crate) note: Option<Fake<String>>,
-    /// Whether the same call is not to ask again for a while.
+    /// Whether the same call is refused for the cool-down.
     pub(crate) deny_cooldown: bool,
-    /// The button by which a person makes it, if one does: used up in the same transaction.
+    /// The button of this act, used up in the same transaction.
     pub(crate) consumes: Option<ButtonUse>,
     /// The server's `result`.
     pub(crate) result: Option<Fake<RawJson>>,
@@ -66,16 +66,16 @@ pub(crate) struct TransitionRequest {
     pub(crate) error: Option<Fake<RawJson>>,
 }
 
-/// What came of a [`TransitionRequest`].
+/// The result of a [`TransitionRequest`].
 #[derive(Debug)]
 pub(crate) enum Transition {
-    /// It was made.
+    /// The transition was made.
     Done(Box<Task>),
-    /// The task had expired, and is marked so now.
+    /// The task had expired, and is marked as expired now.
     Expired(Box<Task>),
-    /// It is in another state.
+    /// The task is in another state.
     WrongState(TaskState),
-    /// There is none, or it is another principal's.
+    /// There is no such task, or it is another principal's.
     NotFound,
 }
 
@@ -98,11 +98,11 @@ impl TransitionRequest {
     }
 }
 
-/// How far ahead of now a task's last change may lie: clocks are set a little, now and then.
+/// How far in the future a task's last change may lie, because clocks are adjusted by small steps.
 const MAX_CLOCK_AHEAD: SignedDuration = SignedDuration::from_hours(1);
 
-/// Whether a task that waits has waited too long. It has too where the wall clock was set back to before its last change,
-/// since then it can't be told how long it waited.
+/// Whether a waiting task is overdue. A task also counts as overdue if the wall clock was set back before its
+/// last change, because the time that it waited is then unknown.
 pub(crate) fn is_expired(task: &Task, now: Timestamp) -> bool {
     task.expires <= now || task.changed > latest_plausible(now)
 }
@@ -111,14 +111,14 @@ fn latest_plausible(now: Timestamp) -> Timestamp {
     now.checked_add(MAX_CLOCK_AHEAD).unwrap_or(Timestamp::MAX)
 }
 
-/// Makes a step, or says why not. Of any number at the same time, one is made. An error when its button was used
-/// already: then nothing of the transaction may stay.
+/// Makes a transition, or returns why not. Of several concurrent ones exactly one succeeds. Fails if its
+/// button was used already; then the whole transaction must be rolled back.
 pub(crate) fn transition(
     connection: &Connection,
     step: &TransitionRequest,
 ) -> Result<Transition, StoreError> {
-    // Each attempt names the one state that it starts from, so that whoever comes second changes no row. A task that is
-    // approved between two attempts is found by the next one.
+    // Each attempt names one starting state, so a later caller changes no row. A task that is approved
+    // between two attempts is found by the next one.
     for from in step.from {
         if let Some(task) = try_transition(connection, step, *from)? {
             if let Some(button) = &step.consumes {
@@ -130,7 +130,8 @@ pub(crate) fn transition(
     let Some(task) = get_task(connection, step.id, step.principal.as_ref())? else {
         return Ok(Transition::NotFound);
     };
-    // A step that came too late finds out why here, and the expiry is stored with it rather than by the timer later.
+    // A transition that came too late finds the reason here. The expiry is stored at once instead of by the
+    // timer.
     if is_expired(&task, step.now) && task.state.can_transition_to(TaskState::Expired) {
         let expiry = TransitionRequest::new(step.id, &[], TaskState::Expired, step.now);
         if let Some(task) = try_transition(connection, &expiry, task.state)? {
@@ -140,7 +141,7 @@ pub(crate) fn transition(
     Ok(Transition::WrongState(task.state))
 }
 
-/// Marks a task as expired if it is: no state begins this step, so [`transition`] can make nothing else of it.
+/// Marks an overdue task as expired. The request has no starting state, so [`transition`] can only expire it.
 pub(crate) fn expire_task(
     connection: &Connection,
     id: TaskId,
@@ -182,7 +183,7 @@ fn try_transition(
     Ok(Some(Task { votes: votes_of_task(connection, step.id)?, ..changed }))
 }
 
-/// Puts a new task down.
+/// Inserts a new task.
 pub(crate) fn insert_task(connection: &Connection, task: &Task) -> Result<(), StoreError> {
     let directory = task.origin.directory.to_str();
     let directory = directory.ok_or_else(|| StoreError::Refused("the directory is not UTF-8".to_owned()))?;
@@ -213,7 +214,7 @@ pub(crate) fn insert_task(connection: &Connection, task: &Task) -> Result<(), St
     Ok(())
 }
 
-/// One task, whole; with a principal, only its own.
+/// One task with all fields. With a principal, only that principal's tasks are found.
 pub(crate) fn get_task(
     connection: &Connection,
     id: TaskId,
@@ -228,7 +229,7 @@ pub(crate) fn get_task(
     Ok(Some(Task { repeated: find_repeat(connection, id)?, votes: votes_of_task(connection, id)?, ..found }))
 }
 
-/// The last task with which this one was asked anew.
+/// The last task that repeats this one.
 fn find_repeat(connection: &Connection, id: TaskId) -> Result<Option<TaskId>, StoreError> {
     let sql = "SELECT id FROM tasks WHERE repeats = ?1 ORDER BY asked DESC, id DESC LIMIT 1";
     let found = connection
@@ -237,7 +238,7 @@ fn find_repeat(connection: &Connection, id: TaskId) -> Result<Option<TaskId>, St
     Ok(found.optional()?)
 }
 
-/// The state of one task; with a principal, only of its own.
+/// The state of one task. With a principal, only that principal's tasks are found.
 pub(crate) fn task_state(
     connection: &Connection,
     id: TaskId,
@@ -251,7 +252,7 @@ pub(crate) fn task_state(
     Ok(found.optional()?)
 }
 
-/// The identical call of this principal that waits, perhaps expired and not marked so.
+/// The identical waiting call of this principal, which may be overdue without being marked.
 pub(crate) fn find_duplicate(
     connection: &Connection,
     principal: &Principal,
@@ -265,19 +266,18 @@ pub(crate) fn find_duplicate(
     Ok(found.optional()?)
 }
 
-/// How many tasks wait for a person.
+/// The numbers of tasks that wait for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WaitingCounts {
-    /// Those of one session.
+    /// In one session.
     pub(crate) session: u64,
-    /// Those of one principal.
+    /// Of one principal.
     pub(crate) principal: u64,
-    /// All.
+    /// In total.
     pub(crate) all: u64,
 }
 
-/// How many tasks wait for a person: those of a session, those of a principal, all. Each is counted in an index
-/// of its own.
+/// The numbers of waiting tasks of a session, of a principal, and in total. An index exists for each count.
 pub(crate) fn count_waiting(
     connection: &Connection,
     session: SessionId,
@@ -294,23 +294,24 @@ pub(crate) fn count_waiting(
     })
 }
 
-/// How many tasks wait for a person in all.
+/// The total number of tasks that wait for a person.
 pub(crate) fn count_all_waiting(connection: &Connection) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM tasks WHERE state = 'pending-approval'";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
-/// How many tasks there are in each state, those in none left out. It is counted in an index.
+/// The number of tasks by state, without empty states. An index exists for this count.
 pub(crate) fn count_by_state(connection: &Connection) -> Result<Vec<(TaskState, u64)>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT state, count(*) FROM tasks GROUP BY state")?;
     let rows = statement.query_map([], |row| Ok((from_plain(0, row.get_ref(0)?.as_str()?)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Tasks, the newest first, without results and errors; fewer than asked for where their calls are so long
-/// that more would not fit in one answer.
+/// Tasks without results and errors, the newest first. Fewer than asked for are returned if their calls would
+/// not fit into one answer.
 pub(crate) fn list_tasks(connection: &Connection, which: &TaskFilter) -> Result<Vec<Task>, StoreError> {
-    // Each of the four conditions has an index of its own; the others name their parameters only to bind all of them.
+    // Each of the four conditions has its own index. Unused parameters appear only because all of them must
+    // be bound.
     let condition = match (&which.principal, which.state) {
         (None, None) => "?1 IS NULL AND ?2 IS NULL",
         (Some(_), None) => "principal = ?1 AND ?2 IS NULL",
@@ -341,7 +342,7 @@ pub(crate) fn list_tasks(connection: &Connection, which: &TaskFilter) -> Result<
     Ok(found)
 }
 
-/// The tasks whose ids begin or end with `part`, in any case, [`MAX_FOUND`] at most.
+/// The tasks whose ids begin or end with `part`, in upper or lower case, at most [`MAX_FOUND`].
 pub(crate) fn find_by_id_part(
     connection: &Connection,
     part: &str,
@@ -349,7 +350,7 @@ pub(crate) fn find_by_id_part(
     if part.is_empty() || !part.bytes().all(|letter| letter.is_ascii_hexdigit() || letter == b'-') {
         return Ok(Vec::new());
     }
-    // The inner query reads the index of the ids alone, since `LIKE` looks at every one of them.
+    // The inner query scans the index of ids only, because `LIKE` must look at all of them.
     let sql = "SELECT id, state FROM tasks WHERE id IN
         (SELECT id FROM tasks WHERE id LIKE ?1 || '%' OR id LIKE '%' || ?1 LIMIT ?2)";
     let mut statement = connection.prepare_cached(sql)?;
@@ -359,26 +360,26 @@ pub(crate) fn find_by_id_part(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The ids of tasks in a state, the one that has to move first coming first.
+/// The ids of tasks in a state, the one that expires first coming first.
 pub(crate) fn ids_in_state(connection: &Connection, state: TaskState) -> Result<Vec<TaskId>, StoreError> {
     query_ids(connection, "SELECT id FROM tasks WHERE state = ?1 ORDER BY expires, id", [&state.as_str()])
 }
 
-/// The ids of tasks that have expired, as [`is_expired`] tells, and are not marked so.
+/// The ids of overdue tasks ([`is_expired`]) that aren't marked so.
 pub(crate) fn due_ids(connection: &Connection, now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
     let sql = "SELECT id FROM tasks WHERE state IN ('pending-approval', 'approved')
                AND (expires <= ?1 OR changed > ?2)";
     query_ids(connection, sql, [&to_nanos(now), &to_nanos(latest_plausible(now))])
 }
 
-/// Removes tasks that ended before `before`, and tells how many.
+/// Removes tasks that ended before `before`, and returns their number.
 pub(crate) fn prune_ended(connection: &Connection, before: Timestamp) -> Result<usize, StoreError> {
     let open = "'pending-approval', 'approved', 'executing'";
     let sql = format!("DELETE FROM tasks WHERE state NOT IN ({open}) AND changed < ?1");
     Ok(connection.execute(&sql, [to_nanos(before)])?)
 }
 
-/// When the next task expires.
+/// The next expiry of a task.
 pub(crate) fn next_expiry(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
     let sql = "SELECT min(expires) FROM tasks WHERE state IN ('pending-approval', 'approved')";
     Ok(connection
@@ -386,7 +387,7 @@ pub(crate) fn next_expiry(connection: &Connection) -> Result<Option<Timestamp>, 
         .query_row([], |row| row.get::<_, Option<i64>>(0)?.map(|at| from_nanos(0, at)).transpose())?)
 }
 
-/// Keeps a person's vote for this task, and tells whether it is their first.
+/// Stores a person's vote, and returns whether it is their first for this task.
 pub(crate) fn record_vote(
     connection: &Connection,
     task: &Task,
@@ -406,7 +407,7 @@ pub(crate) fn record_vote(
     Ok(changed == 1)
 }
 
-/// Leaves only these votes: those by which a task was approved.
+/// Keeps only these votes, by which the task was approved.
 pub(crate) fn retain_votes(
     connection: &Connection,
     task: TaskId,
@@ -419,7 +420,7 @@ pub(crate) fn retain_votes(
     Ok(())
 }
 
-/// The votes for a task as it is, in their order. A vote for another binding counts for nothing.
+/// The valid votes of a task in their order. A vote for another binding isn't valid.
 pub(crate) fn votes_of_task(connection: &Connection, task: TaskId) -> Result<Vec<Vote>, rusqlite::Error> {
     let sql =
         "SELECT v.user, v.voted FROM votes AS v JOIN tasks AS t ON t.id = v.task AND t.binding = v.binding
@@ -431,13 +432,13 @@ pub(crate) fn votes_of_task(connection: &Connection, task: TaskId) -> Result<Vec
     rows.collect()
 }
 
-/// The finished tasks of a principal whose outcome no agent has fetched. A task that the agent cancelled is no news
-/// to it.
+/// The finished tasks of a principal whose outcome no agent has fetched. Cancelled tasks are left out,
+/// because the agent cancelled them itself.
 const FROM_UNSEEN: &str = "FROM tasks WHERE principal = ?1
     AND state IN ('completed', 'failed', 'denied', 'expired', 'interrupted')
     AND NOT EXISTS (SELECT 1 FROM seen_tasks WHERE seen_tasks.task = tasks.id)";
 
-/// How many finished tasks no agent has fetched, and the last of them.
+/// The number of finished tasks that no agent has fetched, and the last of them.
 pub(crate) fn unseen_tasks(
     connection: &Connection,
     principal: &Principal,
@@ -457,13 +458,13 @@ pub(crate) fn unseen_tasks(
     Ok(UnseenTasks { count, last: rows.collect::<Result<_, _>>()? })
 }
 
-/// Whether an agent has fetched the outcome of a task.
+/// Whether an agent has fetched a task's outcome.
 pub(crate) fn is_seen(connection: &Connection, task: TaskId) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM seen_tasks WHERE task = ?1)";
     Ok(connection.prepare_cached(sql)?.query_row([task.to_string()], |row| row.get(0))?)
 }
 
-/// Notes that an agent fetched the outcome of a task.
+/// Marks a task's outcome as fetched.
 pub(crate) fn mark_seen(connection: &Connection, task: TaskId) -> Result<(), StoreError> {
     connection
         .prepare_cached("INSERT OR IGNORE INTO seen_tasks (task) SELECT id FROM tasks WHERE id = ?1")?

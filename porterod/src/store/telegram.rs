@@ -1,6 +1,6 @@
-//! Telegram: who is paired, which updates were dealt with, which messages were sent, where the menu stands.
+//! Telegram: the pairing, handled updates, sent messages, and the chats with a menu.
 //!
-//! Chats, users, messages and bots are their numbers here.
+//! Chats, users, messages and bots are stored by number.
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -8,22 +8,22 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::StoreError;
 use super::columns::to_nanos;
 
-/// How long the numbers of updates are kept; Telegram itself keeps what is not confirmed for a day.
+/// How long the numbers of updates are kept. Telegram keeps unconfirmed updates for a day.
 const HANDLED_RETENTION: SignedDuration = SignedDuration::from_hours(24 * 14);
-/// How long it is known which messages were sent.
+/// How long sent messages are kept.
 const SENT_RETENTION: SignedDuration = SignedDuration::from_hours(24 * 90);
 
-/// How often a group is followed from one number to the next.
+/// How many moves of a group are followed.
 const MAX_MOVES: usize = 8;
 
-/// Which bot, and where.
+/// A bot with its API address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BotKey {
     pub(crate) bot: i64,
     pub(crate) address: String,
 }
 
-/// The person that is paired with this bot at this address: user and chat.
+/// The user and chat that are paired with this bot at this address.
 pub(crate) fn paired_person(
     connection: &Connection,
     place: &BotKey,
@@ -34,8 +34,7 @@ pub(crate) fn paired_person(
     Ok(found.optional()?)
 }
 
-/// Pairs a person, unless one is paired with this bot already. A pairing with another bot, or at another
-/// address, makes room.
+/// Pairs a person, unless this bot already has a pairing. A pairing with another bot or address is replaced.
 pub(crate) fn store_pairing(
     connection: &Connection,
     place: &BotKey,
@@ -51,12 +50,12 @@ pub(crate) fn store_pairing(
     Ok(changed == 1)
 }
 
-/// Ends a pairing, with whatever bot. Whether there was one.
+/// Removes the pairing, and returns whether there was one.
 pub(crate) fn delete_pairing(connection: &Connection) -> Result<bool, StoreError> {
     Ok(connection.execute("DELETE FROM telegram_pairing", [])? == 1)
 }
 
-/// The number that a group has now, as far as is known.
+/// The present number of a group, as far as it is known.
 pub(crate) fn current_chat(connection: &Connection, bot: i64, chat: i64) -> Result<i64, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT became FROM telegram_moves WHERE bot = ?1 AND chat = ?2")?;
@@ -70,14 +69,14 @@ pub(crate) fn current_chat(connection: &Connection, bot: i64, chat: i64) -> Resu
     Ok(current)
 }
 
-/// Notes that a group became a supergroup. What a terminal asks there, and how that ended, is shown in the new chat.
+/// Notes that a group became a supergroup. Open questions of terminals move to the new chat.
 pub(crate) fn store_move(
     connection: &Connection,
     bot: i64,
     (chat, became): (i64, i64),
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    // Nothing leads back, so no numbers go round in a circle.
+    // Removing the reverse direction keeps the moves free of circles.
     connection.execute("DELETE FROM telegram_moves WHERE bot = ?1 AND chat = ?2", [bot, became])?;
     connection.execute(
         "INSERT INTO telegram_moves (bot, chat, became, at) VALUES (?1, ?2, ?3, ?4)
@@ -89,7 +88,7 @@ pub(crate) fn store_move(
     Ok(())
 }
 
-/// Notes that an update is dealt with. False when it was before.
+/// Marks an update as handled. False if it already was.
 pub(crate) fn mark_handled(
     connection: &Connection,
     bot: i64,
@@ -103,7 +102,7 @@ pub(crate) fn mark_handled(
     Ok(changed == 1)
 }
 
-/// Whether an update was dealt with.
+/// Whether an update was handled.
 pub(crate) fn is_handled(connection: &Connection, bot: i64, number: i64) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM telegram_updates WHERE bot = ?1 AND number = ?2)";
     Ok(connection.query_row(sql, params![bot, number], |row| row.get(0))?)
@@ -120,7 +119,7 @@ pub(crate) fn sent_message(
     Ok(connection.query_row(sql, params![bot, chat, cause], |row| row.get(0)).optional()?)
 }
 
-/// Notes what was sent, and for which cause.
+/// Stores the message that was sent for a cause.
 pub(crate) fn store_sent(
     connection: &Connection,
     bot: i64,
@@ -136,7 +135,7 @@ pub(crate) fn store_sent(
     Ok(())
 }
 
-/// What was sent for this cause is in the chat no more.
+/// Forgets the message of a cause, because the chat no longer has it.
 pub(crate) fn forget_message(
     connection: &Connection,
     bot: i64,
@@ -148,33 +147,34 @@ pub(crate) fn forget_message(
     Ok(())
 }
 
-/// The menu is about to stand in this chat.
+/// Notes that a menu is about to be set in this chat. It is noted first, so that a crash can't leave an
+/// unknown menu.
 pub(crate) fn add_menu(connection: &Connection, bot: i64, chat: i64) -> Result<(), StoreError> {
     let sql = "INSERT INTO telegram_menus (bot, chat) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     connection.execute(sql, params![bot, chat])?;
     Ok(())
 }
 
-/// The chats in which the menu may stand.
+/// The chats that may have a menu.
 pub(crate) fn menu_chats(connection: &Connection, bot: i64) -> Result<Vec<i64>, StoreError> {
     let mut statement = connection.prepare("SELECT chat FROM telegram_menus WHERE bot = ?1 ORDER BY chat")?;
     let chats = statement.query_map([bot], |row| row.get(0))?;
     Ok(chats.collect::<Result<_, _>>()?)
 }
 
-/// The menu stands in this chat no more.
+/// Notes that this chat has no menu any more.
 pub(crate) fn remove_menu(connection: &Connection, bot: i64, chat: i64) -> Result<(), StoreError> {
     connection.execute("DELETE FROM telegram_menus WHERE bot = ?1 AND chat = ?2", params![bot, chat])?;
     Ok(())
 }
 
-/// Forgets updates that were dealt with too long ago to come again.
+/// Removes updates that are too old to be delivered again.
 pub(crate) fn prune_handled(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     connection.execute("DELETE FROM telegram_updates WHERE at < ?1", [to_nanos(now - HANDLED_RETENTION)])?;
     Ok(())
 }
 
-/// Forgets what was sent too long ago to matter.
+/// Removes sent messages that are too old to matter.
 pub(crate) fn prune_sent(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     connection.execute("DELETE FROM telegram_sent WHERE at < ?1", [to_nanos(now - SENT_RETENTION)])?;
     Ok(())

@@ -1,5 +1,5 @@
-//! Messages on Telegram that tell what ran without asking, with buttons: what each says, and whether the chat
-//! shows it as it is to be.
+//! Messages with buttons on Telegram about calls that ran without a question: the content of each, and
+//! whether the chat shows it.
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -8,20 +8,20 @@ use super::StoreError;
 use super::buttons::MessageRef;
 use super::columns::to_nanos;
 
-/// How long they stay known, as their buttons do.
+/// How long they are kept; their buttons have the same time.
 const NOTICE_RETENTION: SignedDuration = SignedDuration::from_hours(24 * 7);
 
-/// A message.
+/// A stored message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TelegramNotice {
-    /// What it tells, as JSON.
+    /// Its content as JSON.
     pub(crate) content: String,
-    /// Which page of its tools is open; none: the message itself.
+    /// The open page of its tools; none for the message itself.
     pub(crate) page: Option<usize>,
     pub(crate) version: u64,
 }
 
-/// Keeps a message that is about to be sent.
+/// Stores a message before it is sent.
 pub(crate) fn insert_notice(
     connection: &Connection,
     spot: &MessageRef,
@@ -48,14 +48,14 @@ pub(crate) fn find_notice(
     Ok(found.optional()?)
 }
 
-/// It is to be drawn anew.
+/// Marks it as changed, so that it is drawn again.
 pub(crate) fn mark_undrawn(connection: &Connection, spot: &MessageRef) -> Result<(), StoreError> {
     let sql = "UPDATE telegram_notices SET version = version + 1 WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
     connection.prepare_cached(sql)?.execute(params![spot.bot, spot.chat, spot.cause])?;
     Ok(())
 }
 
-/// This page of its tools is to be open.
+/// Sets the open page of its tools.
 pub(crate) fn set_page(
     connection: &Connection,
     spot: &MessageRef,
@@ -67,7 +67,7 @@ pub(crate) fn set_page(
     Ok(())
 }
 
-/// The chat shows this version.
+/// Notes that the chat shows this version.
 pub(crate) fn mark_drawn(connection: &Connection, spot: &MessageRef, version: u64) -> Result<(), StoreError> {
     let sql = "UPDATE telegram_notices SET drawn = max(drawn, ?4)
                WHERE bot = ?1 AND chat = ?2 AND cause = ?3 AND version >= ?4";
@@ -75,8 +75,7 @@ pub(crate) fn mark_drawn(connection: &Connection, spot: &MessageRef, version: u6
     Ok(())
 }
 
-/// The causes of the messages in a chat that it does not show as they are to be, with the numbers that Telegram gave
-/// them.
+/// The causes and numbers of a chat's outdated messages.
 pub(crate) fn undrawn_notices(
     connection: &Connection,
     bot: i64,
@@ -90,7 +89,7 @@ pub(crate) fn undrawn_notices(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Forgets messages of long ago.
+/// Removes old messages.
 pub(crate) fn prune_notices(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     connection.execute("DELETE FROM telegram_notices WHERE made < ?1", [to_nanos(now - NOTICE_RETENTION)])?;
     Ok(())

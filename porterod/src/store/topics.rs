@@ -1,6 +1,6 @@
-//! Topics of a group on Telegram: which one is a project's.
+//! The topics of a group on Telegram, one for each project.
 //!
-//! A name is kept before the topic is made, so that no two projects get the same.
+//! A name is reserved before its topic is created, so that no two projects get the same one.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use super::StoreError;
 use super::cards::BotChat;
 use super::columns::to_nanos;
 
-/// How many topics a group gets; whoever starts sessions chooses their projects.
+/// The most topics in a group. It must be bounded, because the starter of a session chooses its project.
 const MAX_TOPICS: usize = 100;
 
-/// The topic of a project, if it has one.
+/// The topic of a project.
 pub(crate) fn find_topic(
     connection: &Connection,
     at: BotChat,
@@ -28,7 +28,7 @@ pub(crate) fn find_topic(
     Ok(found.optional()?.flatten())
 }
 
-/// The topics of all projects that have one.
+/// The topics of all projects.
 pub(crate) fn list_topics(connection: &Connection, at: BotChat) -> Result<Vec<(Principal, i64)>, StoreError> {
     let sql = "SELECT project, topic FROM telegram_topics WHERE bot = ?1 AND chat = ?2 AND topic IS NOT NULL";
     let mut statement = connection.prepare_cached(sql)?;
@@ -39,8 +39,8 @@ pub(crate) fn list_topics(connection: &Connection, at: BotChat) -> Result<Vec<(P
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Keeps a name for a project's topic: this one, or this one with a number where another project has it. None
-/// where there are too many topics already.
+/// Reserves a name for a project's topic, with a number appended if another project has it. None if there are
+/// too many topics.
 pub(crate) fn reserve_name(
     connection: &Connection,
     at: BotChat,
@@ -64,7 +64,7 @@ pub(crate) fn reserve_name(
     Ok(Some(name))
 }
 
-/// Telegram made the topic of a project.
+/// Stores the topic that Telegram created for a project.
 pub(crate) fn store_topic(
     connection: &Connection,
     at: BotChat,
@@ -76,7 +76,8 @@ pub(crate) fn store_topic(
     Ok(())
 }
 
-/// The topic of a project is no more. What waited in it is to be sent anew, and so is what makes it (`cause`).
+/// Forgets a deleted topic. Its waiting messages and the one with `cause`, which creates the topic, are sent
+/// again.
 pub(crate) fn forget_topic(
     connection: &Connection,
     at: BotChat,

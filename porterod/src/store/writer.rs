@@ -1,4 +1,4 @@
-//! The thread that writes: many changes, one transaction.
+//! The writing thread: many changes in one transaction.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -12,17 +12,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{CommitBarrier, Durability, StoreError};
 
-/// How many changes may wait; then callers wait.
+/// How many changes may be queued; beyond that callers wait.
 const MAX_QUEUED: usize = 256;
-/// How many changes at most go into one transaction.
+/// The most changes in one transaction.
 const MAX_GROUP: usize = 128;
 /// How long a transaction waits for another program that holds the store.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a transaction tries again meanwhile.
+/// How often it tries again meanwhile.
 const BUSY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Runs one change, unless the transaction failed already, and gives what to do once it is known whether the
-/// transaction stays.
+/// Runs one change unless the transaction has already failed, and returns the step that follows once the
+/// transaction's result is known.
 type ChangeFn = Box<dyn FnOnce(Result<&Connection, StoreError>) -> FinishFn + Send>;
 type FinishFn = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
@@ -31,7 +31,7 @@ struct WriteJob {
     change: ChangeFn,
 }
 
-/// The handle of the writing thread; dropping it waits for the thread to end.
+/// The handle of the writing thread; dropping it waits for the thread's end.
 #[derive(Debug)]
 pub(super) struct StoreWriter {
     queue: Mutex<Option<mpsc::Sender<WriteJob>>>,
@@ -41,7 +41,7 @@ pub(super) struct StoreWriter {
 }
 
 impl StoreWriter {
-    /// `path` is the store's file.
+    /// Starts the thread; `path` is the store's file.
     pub(super) fn start(
         connection: Connection,
         barrier: CommitBarrier,
@@ -49,7 +49,8 @@ impl StoreWriter {
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(MAX_QUEUED);
         let (is_busy, busy) = watch::channel(false);
-        // SQLite's own wait would be silent: `begin_transaction` waits instead, and tells so through `busy`.
+        // SQLite's own wait would be invisible. `begin_transaction` waits instead and reports it through
+        // `busy`.
         connection.busy_timeout(Duration::ZERO)?;
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
@@ -58,7 +59,7 @@ impl StoreWriter {
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), busy })
     }
 
-    /// Whether another program holds the store, as changes find it.
+    /// Whether another program holds the store, as the last transaction found it.
     pub(super) fn subscribe_busy(&self) -> watch::Receiver<bool> {
         self.busy.clone()
     }
@@ -72,7 +73,7 @@ impl StoreWriter {
         let work: ChangeFn = Box::new(move |connection| {
             let changed = connection.and_then(|connection| run_in_savepoint(connection, change));
             Box::new(move |kept| {
-                // The caller may have stopped waiting; the change stays all the same.
+                // The caller may have stopped waiting; the change is kept all the same.
                 let _ = answer.send(kept.and(changed));
             })
         });
@@ -88,11 +89,11 @@ impl StoreWriter {
 }
 
 impl StoreWriter {
-    /// Writes what is queued, closes the connection and returns when that is done.
+    /// Writes the queued changes, closes the connection, and returns when that is done.
     pub(super) fn close(&self) {
         drop(lock(&self.queue).take());
         if let Some(thread) = lock(&self.thread).take() {
-            // Where the writer panicked, its callers have got an error from their closed channels.
+            // If the writer panicked, its callers got an error from their closed channels.
             let _ = thread.join();
         }
     }
@@ -104,7 +105,7 @@ impl Drop for StoreWriter {
     }
 }
 
-/// A change that fails takes back its own part only; the others of its transaction stay.
+/// Runs a change in a savepoint, so that a failure rolls back only this change of the transaction.
 fn run_in_savepoint<T>(
     connection: &Connection,
     change: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -124,7 +125,7 @@ fn run_writer(
     barrier: &CommitBarrier,
     is_busy: &watch::Sender<bool>,
 ) {
-    // The order of the changes is kept: a change of another durability ends the group and begins the next one.
+    // Changes keep their order: a change of another durability ends this group and begins the next one.
     let (mut next, mut synced) = (None, true);
     while let Some(first) = next.take().or_else(|| jobs.blocking_recv()) {
         let records = first.durability;
@@ -145,8 +146,8 @@ fn run_writer(
     }
 }
 
-/// Has commits synced from now on, or not: without, the log is synced when it is folded into the file, so that the
-/// file stays whole (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
+/// Switches the sync at commit on or off. Without it the log is synced when it is folded into the file, so
+/// the file stays intact (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 fn set_commit_sync(connection: &Connection, wanted: bool, synced: &mut bool) -> Result<(), StoreError> {
     if *synced != wanted {
         let how = if wanted { "FULL" } else { "NORMAL" };
@@ -156,7 +157,7 @@ fn set_commit_sync(connection: &Connection, wanted: bool, synced: &mut bool) -> 
     Ok(())
 }
 
-/// Begins a transaction, once no other program holds the store.
+/// Begins a transaction once no other program holds the store.
 fn begin_transaction(connection: &Connection, is_busy: &watch::Sender<bool>) -> Result<(), StoreError> {
     let since = Instant::now();
     loop {
@@ -170,10 +171,10 @@ fn begin_transaction(connection: &Connection, is_busy: &watch::Sender<bool>) -> 
     }
 }
 
-/// Makes the changes of one transaction, and answers each only once it is known whether the transaction stays.
+/// Makes the changes of one transaction, and answers each only once the transaction's result is known.
 ///
-/// The order is the guarantee (D2): changes, then the sync of the audit, then the commit. A crash between the last two
-/// leaves a record of a change that was not made, never a change without its record.
+/// The order is guarantee D2: changes, sync of the audit, commit. A crash between the last two leaves a
+/// record of a change that wasn't made, but never a change without its record.
 fn commit_group(
     (connection, path): (&Connection, &Path),
     group: Vec<ChangeFn>,
@@ -185,8 +186,8 @@ fn commit_group(
     for work in group {
         finishes.push(work(kept.clone().map(|()| connection)));
         if kept.is_ok() && connection.is_autocommit() {
-            // SQLite itself took the transaction back, as when the disk is full. What follows must not run outside
-            // of one, where each statement would commit by itself.
+            // SQLite itself rolled the transaction back, as on a full disk. Further statements must not run
+            // now, because each would commit by itself.
             kept = Err(StoreError::Failed("the disk is full or failed".to_owned()));
         }
     }
@@ -200,7 +201,7 @@ fn commit_group(
         kept = connection.execute_batch("COMMIT").map_err(StoreError::from);
     }
     if kept.is_err() && !connection.is_autocommit() {
-        // If even this fails, so does the next BEGIN. The callers below get the error in any case.
+        // If even this fails, the next BEGIN fails too. The callers below get the error in any case.
         let _ = connection.execute_batch("ROLLBACK");
     }
     for finish in finishes {
