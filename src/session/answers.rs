@@ -1,7 +1,7 @@
-//! What came of a call, in words that the agent can act on.
+//! Answers to the client's requests, worded so that the agent can act on them.
 //!
-//! For a tool's call every refusal is a result that says it is an error, so that the model reads it. No
-//! words here invite to reach the same effect another way.
+//! A refused tool call is answered with a result that is marked as an error, so that the model reads it. No
+//! wording here may invite the agent to reach the same effect another way.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -15,14 +15,14 @@ use crate::policy::Action;
 use crate::task::{Task, TaskState, UnseenTasks};
 use crate::wire::codes;
 
-/// MCP leaves −32000 to −32019 to implementations: this call waits for a person.
+/// MCP leaves −32000 to −32019 to implementations. This one means that the call waits for a person.
 const PENDING_APPROVAL_CODE: i32 = -32001;
 /// This call was refused.
 const REFUSED_CODE: i32 = -32003;
 
-/// Answers `tools/call`. Where the client may hold an `outputSchema` of the tool that it called, no answer of
-/// Portero's own has `structuredContent`: the SDKs check it against that schema, and throw away the whole answer,
-/// with the task's id in it, where it does not fit. They check no result that says it is an error.
+/// Answers `tools/call`. With `is_checked`, the client may hold an `outputSchema` of the tool, and Portero's
+/// own answer must not have `structuredContent`. The SDKs would check it against that schema and throw away
+/// the whole answer, task id included. They don't check a result that is marked as an error.
 pub(super) fn answer_tool_call(request: ClientRequest, reply: CallReply, is_checked: bool) {
     match reply {
         CallReply::Result(result) => request.answer_tool_result(&result),
@@ -36,7 +36,7 @@ pub(super) fn answer_tool_call(request: ClientRequest, reply: CallReply, is_chec
             request.answer_own_tool_result(status_result(&TaskStatus::from_task(&task)))
         }
         CallReply::Refused(Refusal::Cancelled) => drop(request),
-        // Not the tool failed but the protocol.
+        // The protocol failed, not the tool, so this is an error and not a result.
         CallReply::Refused(refusal @ Refusal::Malformed(_)) => {
             request.answer_error(codes::INTERNAL_ERROR, &refusal_message(&refusal), None);
         }
@@ -47,7 +47,8 @@ pub(super) fn answer_tool_call(request: ClientRequest, reply: CallReply, is_chec
 }
 
 impl SessionState {
-    /// The result with one more block of text, once: what a new client is told at the handshake.
+    /// The result with one more block of text: the instructions that a new client would get. `None` if they
+    /// aren't due.
     pub(super) fn with_instructions(&self, result: &Fake<RawJson>) -> Option<Fake<RawJson>> {
         if !self.protocol.owes_instructions() {
             return None;
@@ -62,12 +63,13 @@ impl SessionState {
         blocks.push(&block);
         let longer =
             self.conceal_own(object.with_member("content", &json::serialize_raw(&blocks)).to_raw()).ok()?;
+        // Only now, so that the instructions stay due if the result had no place for them.
         self.protocol.set_owes_instructions(false);
         Some(longer)
     }
 }
 
-/// Answers `resources/read`, whose results can be cached.
+/// Answers `resources/read`, whose results clients may cache.
 pub(super) fn answer_read(request: ClientRequest, reply: CallReply) {
     match reply {
         CallReply::Result(result) => request.answer_list_result(&result),
@@ -77,7 +79,7 @@ pub(super) fn answer_read(request: ClientRequest, reply: CallReply) {
     }
 }
 
-/// Answers a request that is about one resource.
+/// Answers a request about one resource.
 pub(super) fn answer_resource_request(request: ClientRequest, reply: CallReply) {
     match reply {
         CallReply::Refused(Refusal::Unknown(uri)) => {
@@ -151,7 +153,7 @@ pub(super) fn refusal_message(refusal: &Refusal) -> String {
     }
 }
 
-/// How a task stands, as the agent reads it.
+/// A task's status as the agent reads it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TaskStatus {
@@ -210,24 +212,24 @@ fn status_message(task: &Task) -> String {
     }
 }
 
-/// Somebody's words as the reason.
+/// Wraps a person's text as the reason.
 fn reason_sentence(words: &str) -> String {
     format!(" Reason:{}", as_sentence(words))
 }
 
-/// Somebody's words as a sentence that follows another.
+/// Wraps a person's text as a sentence that follows another.
 fn as_sentence(words: &str) -> String {
     let words = words.trim_end();
     let end = if words.ends_with(['.', '!', '?', ':', ';']) { "" } else { "." };
     format!(" {words}{end}")
 }
 
-/// A tool's result with a status in it, as text and as structured content.
+/// A tool's result that holds a status, as text and as structured content.
 pub(super) fn status_result(status: &TaskStatus) -> RawJson {
     structured_result(&json::serialize_raw(status), false)
 }
 
-/// A tool's result with this structured content, and the same as text for clients that read only that.
+/// A tool's result with structured content, and the same as text for clients that read only that.
 pub(super) fn structured_result(content: &RawValue, is_error: bool) -> RawJson {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -244,7 +246,7 @@ pub(super) fn structured_result(content: &RawValue, is_error: bool) -> RawJson {
     })
 }
 
-/// A tool's result that is text.
+/// A tool's result with one text.
 pub(super) fn text_result(text: &str) -> RawJson {
     #[derive(Serialize)]
     struct TextResult<'a> {
@@ -253,7 +255,7 @@ pub(super) fn text_result(text: &str) -> RawJson {
     json::serialize_raw(&TextResult { content: [TextBlock::new(text)] })
 }
 
-/// A tool's result that says it is an error.
+/// A tool's result that is marked as an error.
 pub(super) fn error_result(text: &str) -> RawJson {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]

@@ -1,4 +1,4 @@
-//! What goes to a server: tools, resources, prompts and completions, all through the pipeline.
+//! Requests that go to a server: tools, resources, prompts and completions, all through the pipeline.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl SessionState {
             return;
         };
         let meta = modern::RequestMeta::read(params.as_deref()).without_connection_keys();
-        // Portero's own tools have no `outputSchema`, so their results are never checked.
+        // Portero's own tools have no `outputSchema`, so their results are never checked against one.
         let mut is_checked = false;
         let reply = match builtin_tools::BuiltinTool::from_name(&name) {
             Some(own) => self.run_builtin_tool(own, &object, meta, &request).await,
@@ -50,25 +50,25 @@ impl SessionState {
         answers::answer_tool_call(request, reply, is_checked);
     }
 
-    /// Makes a tool's call and remembers that the tool was used.
+    /// Runs a tool's call and records that the tool was used.
     pub(super) async fn run_tool_call(self: &Arc<Self>, call: Call, follow: CallOptions) -> CallReply {
         let tool = call.tool.clone();
         let context = self.context.load_full();
         let reply = self.pipeline.handle_call(call, &context, follow).await;
-        // What is listed anyway takes no place among the recent ones.
+        // A pinned tool is listed anyway, so it takes no place among the recent ones.
         if matches!(reply, CallReply::Result(_) | CallReply::PendingApproval(_))
             && !self.pipeline.catalog.is_pinned(&tool)
             && self.recent_tools.record_use(&tool)
         {
+            // In the background, because composing the lists must not delay this answer.
             let shared = Arc::clone(self);
             self.spawn_background(async move { shared.notify_list_changes() });
         }
         reply
     }
 
-    /// The tool that a name means. Where no server lists it, those that have not said yet what they offer
-    /// are waited for: the one that the name begins with as long as it takes to start, the others as long as
-    /// a list would wait.
+    /// The tool that a name means. If no known listing has it, servers without a listing are waited for: those
+    /// that the name may begin with, as long as they take to start, and the others as long as a list waits.
     pub(super) async fn resolve_tool(self: &Arc<Self>, name: &str) -> Result<ToolId, Refusal> {
         let catalog = &self.pipeline.catalog;
         if let Some(tool) = catalog.resolve_tool(name) {
@@ -77,7 +77,7 @@ impl SessionState {
         if let Ok(tool) = name.parse::<ToolId>()
             && catalog.servers().contains(&tool.server)
         {
-            // The pipeline asks this one server.
+            // The pipeline fetches this one server's listing itself.
             return Ok(tool);
         }
         self.fetch_likely_servers(name).await;
@@ -88,15 +88,14 @@ impl SessionState {
         catalog.resolve_tool(name).ok_or_else(|| self.missing_tool_refusal(name))
     }
 
-    /// Waits for the servers that a name begins with and that have not said yet what they offer, as long as they
-    /// take to start. Those that fail do not list it.
+    /// Waits for the listings of servers that the name may begin with. Failed ones don't list the tool.
     async fn fetch_likely_servers(&self, name: &str) {
         let missing = self.pipeline.catalog.unanswered_servers().into_iter();
         let meant = missing.filter(|server| may_begin_with_server(name, server));
         join_all(meant.map(|server| async move { self.pipeline.fetch_listing(&server).await.is_ok() })).await;
     }
 
-    /// Why no server offers a tool: the one that its name begins with is not available, or the name is unknown.
+    /// Why no server offers a tool: its server is unavailable, or the name is unknown.
     fn missing_tool_refusal(&self, name: &str) -> Refusal {
         let begins = |server: &ServerName| {
             let meant = name.split('/').next() == Some(server.as_str());
@@ -116,7 +115,8 @@ impl SessionState {
         }
     }
 
-    /// The server's own name for a tool; the canonical one where no server lists it, which is refused then.
+    /// The server's own name for a tool. Without a listing it is the name as given, which the pipeline then
+    /// refuses.
     pub(super) fn server_tool_name(&self, tool: &ToolId) -> String {
         match self.pipeline.catalog.tool(tool) {
             Some(known) => known.name.expose().clone(),
@@ -124,7 +124,7 @@ impl SessionState {
         }
     }
 
-    /// The call of a tool: what the client sent, under the server's own name for it.
+    /// A tool's call: the client's members, with the server's own name for the tool.
     pub(super) fn build_tool_call(
         &self,
         tool: ToolId,
@@ -164,13 +164,13 @@ impl SessionState {
         answers::answer_request(request, reply);
     }
 
-    /// Makes a call that is not a tool's.
+    /// Runs a call that isn't a tool's.
     pub(super) async fn run_call(&self, call: Call, follow: CallOptions) -> CallReply {
         let context = self.context.load_full();
         self.pipeline.handle_call(call, &context, follow).await
     }
 
-    /// The call of a method that is about one resource, and the URI as the client wrote it.
+    /// The call of a method about one resource, and the URI as the client wrote it.
     pub(super) async fn build_resource_call(
         self: &Arc<Self>,
         method: Method,
@@ -199,6 +199,8 @@ impl SessionState {
         }
         self.wait_for_listings().await;
         catalog.resolve_resource(uri, None).ok_or_else(|| match catalog.first_unknown_server() {
+            // An unwrapped URI may belong to a server that hasn't answered yet. "Unknown" would be wrong then,
+            // so the answer says how to address it.
             Some(server) if !catalog.is_wrapped(uri) => Refusal::Invalid(format!(
                 "which server `{uri}` is on cannot be told before `{server}` said what it offers; read it under \
                  the URI that resources/list shows, portero://SERVER/…"
@@ -250,8 +252,8 @@ impl SessionState {
         self.build_call(tool, Method::Complete, whole, ("ref", &about), meta)
     }
 
-    /// The call with what the client sent, but for one member, which is the server's own. It is concealed, since the
-    /// client may send a real value too, which must not be stored.
+    /// Builds a call from the client's members, with one of them replaced by the server's own. It is
+    /// concealed, because the client may send a real value too, which must not be stored.
     fn build_call(
         &self,
         tool: ToolId,
@@ -276,14 +278,14 @@ impl SessionState {
     }
 }
 
-/// Whether a tool's name toward the agent may begin with this server's name, which may be cut there.
+/// Whether a tool's name toward the agent may begin with this server's name. A long name may be cut within it.
 fn may_begin_with_server(name: &str, server: &ServerName) -> bool {
     let begins = name.split(alias::SEPARATOR).next().unwrap_or_default();
     let is_canonical = name.split_once('/').is_some_and(|(begins, _)| begins == server.as_str());
     is_canonical || !begins.is_empty() && folded_server_name(server).starts_with(begins)
 }
 
-/// A server's name as tools' names toward the agent begin with it.
+/// A server's name as it begins the names of its tools toward the agent.
 fn folded_server_name(server: &ServerName) -> String {
     server.as_str().replace('.', "_")
 }

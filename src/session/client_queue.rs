@@ -1,8 +1,8 @@
-//! The only exit toward the agent: everything that is written passes here, and the methods take nothing but
-//! [`Fake`] values beside what the client itself chose (ids, tokens) and Portero's fixed words.
+//! The only exit toward the agent. Its methods take only [`Fake`] values, what the client chose itself (ids,
+//! tokens), and Portero's fixed text.
 //!
-//! Each part of the session appends lines here; the session's loop takes everything that is queued and writes it at
-//! once.
+//! Each part of the session appends lines here. The session's event loop takes all that is queued and writes
+//! it at once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,12 +14,13 @@ use crate::anonymize::Fake;
 use crate::json::{self, RawJson, RawObject};
 use crate::wire::{self, MalformedMessage, codes, modern};
 
-/// Beyond so many queued bytes the client does not read, and what it can do without is left out.
+/// With more queued bytes than this the client isn't reading, and messages that it can do without are left
+/// out.
 const MAX_QUEUED_BYTES: usize = 8 << 20;
-/// A buffer that grew beyond this is given back.
+/// A buffer that grew beyond this is released.
 const MAX_RETAINED_BYTES: usize = 4 << 20;
 
-/// Progress with more than this in it is held without its message: what counts is how far it has come.
+/// Held progress larger than this loses its message. Its numbers are what counts.
 const MAX_HELD_BYTES: usize = 4 << 10;
 
 /// Lines on their way to the client.
@@ -33,8 +34,8 @@ pub(super) struct ClientQueue {
 #[derive(Debug, Default)]
 struct Queue {
     lines: Vec<u8>,
-    /// The `params` of the last progress of each token for which there was no room. The queue is crowded while any is
-    /// held, so what is held is never older than what is queued.
+    /// The `params` of the last progress of each token that found no room. While any is held the queue is over
+    /// its limit, so held progress is never older than queued lines.
     held: BTreeMap<String, RawJson>,
 }
 
@@ -44,14 +45,14 @@ impl Queue {
     }
 }
 
-/// What the client itself chose and gets back byte for byte: a request's id, a progress token.
+/// A value that the client chose and gets back byte for byte: a request's id or a progress token.
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(RawJson);
 
-/// The shape that the client's revision gives a result.
+/// The shape of a result in the client's revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResultShape {
-    /// As earlier revisions have it: without what only the modern one knows.
+    /// Earlier revisions: without the members of the modern one.
     Legacy,
     /// With `resultType`.
     Modern,
@@ -60,25 +61,27 @@ pub(super) enum ResultShape {
 }
 
 impl RequestId {
-    /// Takes what stood in the client's message.
+    /// Takes the value from the client's message.
     pub(super) fn from_raw(value: &RawValue) -> Self {
         Self(value.to_owned())
     }
 
-    /// Its bytes.
+    /// Its bytes, as the client wrote them.
     pub(super) fn as_raw(&self) -> &RawValue {
         &self.0
     }
 }
 
 impl ClientQueue {
-    /// Exchanges what is queued for an empty buffer.
+    /// Swaps the queued lines for an empty buffer. Held progress moves up into the queue.
     pub(super) fn swap_queued(&self, empty: &mut Vec<u8>) {
         debug_assert!(empty.is_empty(), "the last batch is written");
         if empty.capacity() > MAX_RETAINED_BYTES {
             *empty = Vec::new();
         }
         self.with_queue(|queue| {
+            // The queued lines go first. Held progress is newer, so it begins the next batch, under the same
+            // lock.
             std::mem::swap(&mut queue.lines, empty);
             for params in std::mem::take(&mut queue.held).into_values() {
                 queue.write_progress(&params);
@@ -87,7 +90,7 @@ impl ClientQueue {
         self.emptied.notify_waiters();
     }
 
-    /// How many bytes are queued.
+    /// The number of queued bytes.
     pub(super) fn len(&self) -> usize {
         self.with_queue(|queue| queue.lines.len())
     }
@@ -95,6 +98,7 @@ impl ClientQueue {
     /// Resolves once the client keeps up.
     pub(super) async fn room(&self) {
         loop {
+            // Registered before the check, so that a swap between check and await isn't missed.
             let mut emptied = std::pin::pin!(self.emptied.notified());
             emptied.as_mut().enable();
             if !self.is_over_limit() {
@@ -104,7 +108,7 @@ impl ClientQueue {
         }
     }
 
-    /// Resolves once something was queued since this was last awaited.
+    /// Resolves once something was queued since the last call.
     pub(super) async fn wait_until_filled(&self) {
         self.filled.notified().await;
     }
@@ -131,7 +135,7 @@ impl ClientQueue {
         self.write_answer(to, |out| write_shaped_error(out, id, shape, error));
     }
 
-    /// Queues an error in Portero's fixed words.
+    /// Queues an error with Portero's fixed text.
     pub(super) fn queue_fixed_error(
         &self,
         to: &AnswerTarget,
@@ -143,12 +147,12 @@ impl ClientQueue {
         self.write_answer(to, |out| wire::write_error(out, id.as_raw(), &error));
     }
 
-    /// Queues the answer to a line, or a member of a batch, that is no message.
+    /// Queues the answer to a line, or a batch member, that is no message.
     pub(super) fn queue_malformed(&self, to: &AnswerTarget, malformed: &MalformedMessage) {
         self.write_answer(to, |out| wire::write_malformed_error(out, malformed));
     }
 
-    /// Queues the answer to a line that was too long to be read.
+    /// Queues the answer to a line that was too long to read.
     pub(super) fn queue_too_long(&self, limit: usize, id: Option<RawJson>) {
         self.push_line(|out| wire::write_too_long_error(out, limit, id));
     }
@@ -175,13 +179,13 @@ impl ClientQueue {
         self.push_line(|out| wire::write_notification(out, modern::ACKNOWLEDGED_METHOD, Some(&params)));
     }
 
-    /// Queues the result that ends the listen request `id` in order.
+    /// Queues the result that ends the listen request `id` regularly.
     pub(super) fn queue_listen_result(&self, id: &RequestId) {
         self.push_line(|out| wire::write_result(out, id.as_raw(), &modern::listen_result(id.as_raw())));
     }
 
-    /// Queues progress under the client's own token. While the client does not keep up, the last of each token is
-    /// held, and follows once there is room, or before the answer.
+    /// Queues progress under the client's own token. While the client doesn't keep up, the last progress of
+    /// each token is held. It follows once there is room, or right before the answer.
     pub(super) fn queue_progress(&self, token: &RequestId, params: &Fake<RawJson>) {
         let Ok(object) = RawObject::read(params.get()) else { return };
         let object = object.with_member(modern::PROGRESS_TOKEN, token.as_raw());
@@ -193,10 +197,11 @@ impl ClientQueue {
             let held = if is_short { object } else { object.without_members(|key| !is_measure(key)) };
             queue.held.insert(token.as_raw().get().to_owned(), held.to_raw());
         });
+        // Also for held progress: the loop must wake to move it up once the queue is empty.
         self.filled.notify_one();
     }
 
-    /// Queues the progress under this token that is held, since the answer comes next.
+    /// Queues held progress of this token, because its answer comes next.
     pub(super) fn let_progress_go(&self, token: &RequestId) {
         self.with_queue(|queue| {
             if let Some(params) = queue.held.remove(token.as_raw().get()) {
@@ -205,17 +210,17 @@ impl ClientQueue {
         });
     }
 
-    /// Forgets the progress under this token that is held: no answer comes.
+    /// Drops held progress of this token, because no answer comes.
     pub(super) fn forget_progress(&self, token: &RequestId) {
         self.with_queue(|queue| queue.held.remove(token.as_raw().get()));
     }
 
-    /// Whether the client does not keep up.
+    /// Whether the client doesn't keep up.
     pub(super) fn is_over_limit(&self) -> bool {
         self.len() > MAX_QUEUED_BYTES
     }
 
-    /// Queues a log message; false, and nothing, when the client does not keep up.
+    /// Queues a log message. Returns false, without queueing it, if the client doesn't keep up.
     #[must_use]
     pub(super) fn queue_log(&self, params: &Fake<RawJson>) -> bool {
         let has_room = !self.is_over_limit();
@@ -251,7 +256,7 @@ impl ClientQueue {
     }
 }
 
-/// Whether a member of progress says how far it has come, and of what.
+/// Whether a member of progress is its token or one of its numbers.
 fn is_measure(key: &str) -> bool {
     matches!(key, modern::PROGRESS_TOKEN | "progress" | "total")
 }
@@ -259,13 +264,13 @@ fn is_measure(key: &str) -> bool {
 /// Where an answer goes.
 #[derive(Clone)]
 pub(super) enum AnswerTarget {
-    /// Onto a line of its own.
+    /// On a line of its own.
     Line,
     /// Into the one line that answers a batch.
     Batch(Arc<AnswerBatch>),
 }
 
-/// The answers to one batch, until the last of them is there (2025-03-26, Base Protocol, "Batching").
+/// The answers to one batch, collected until the last one arrives (2025-03-26, Base Protocol, "Batching").
 #[derive(Debug, Default)]
 pub(super) struct AnswerBatch(Mutex<BatchState>);
 
@@ -276,12 +281,12 @@ struct BatchState {
 }
 
 impl AnswerBatch {
-    /// One more answer is to come.
+    /// Registers one more expected answer.
     pub(super) fn expect_answer(&self) {
         self.with_state(|answers| answers.outstanding += 1);
     }
 
-    /// One answer less is to come; true when it was the last.
+    /// Settles one expected answer; true if it was the last.
     pub(super) fn settle_answer(&self) -> bool {
         self.with_state(|answers| {
             answers.outstanding -= 1;
@@ -294,12 +299,13 @@ impl AnswerBatch {
     }
 }
 
-/// Writes a result; a large one is copied once and not parsed, since most need no change but a prefix.
+/// Writes a result. Most results need only a prefix, so a large one is copied once and not parsed.
 fn write_shaped_result(out: &mut Vec<u8>, id: &RequestId, shape: ResultShape, result: &Fake<RawJson>) {
     let result = result.get();
     let bare = !mentions_modern_members(result);
     match shape {
         ResultShape::Legacy if bare => wire::write_result(out, id.as_raw(), result),
+        // The slow road: only a result that may hold a modern member is parsed, and loses it.
         ResultShape::Legacy => {
             wire::write_result(out, id.as_raw(), &modern::strip_modern_members(result.clone()))
         }
@@ -317,7 +323,8 @@ fn write_shaped_result(out: &mut Vec<u8>, id: &RequestId, shape: ResultShape, re
     }
 }
 
-/// Writes an error; the modern revision has no code of its own for a resource that does not exist.
+/// Writes an error. The modern revision has no code of its own for a missing resource, so its code is
+/// replaced.
 fn write_shaped_error(out: &mut Vec<u8>, id: &RequestId, shape: ResultShape, error: &Fake<RawJson>) {
     let object = RawObject::read(error.get()).unwrap_or_default();
     let not_found =
@@ -330,7 +337,7 @@ fn write_shaped_error(out: &mut Vec<u8>, id: &RequestId, shape: ResultShape, err
     }
 }
 
-/// Whether it is an object with a member right after its brace, in one line.
+/// Whether it is an object with a member right after its brace, on one line.
 fn is_single_line_object(result: &RawValue) -> bool {
     let bytes = result.get().as_bytes();
     bytes.starts_with(b"{\"") && memchr::memchr2(b'\n', b'\r', bytes).is_none()
@@ -338,6 +345,7 @@ fn is_single_line_object(result: &RawValue) -> bool {
 
 fn mentions_modern_members(result: &RawValue) -> bool {
     let bytes = result.get().as_bytes();
+    // `\u` may spell a member's name too, so a result with it is parsed to be sure.
     [&b"resultType"[..], b"ttlMs", b"cacheScope", b"\\u"]
         .iter()
         .any(|word| memchr::memmem::find(bytes, word).is_some())

@@ -1,4 +1,4 @@
-//! Which message is for whom.
+//! Routes each message of the client to its handler.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::state::SessionState;
 use crate::json::{self, RawJson};
 use crate::wire::{self, MalformedMessage, Message, MessageFault, MessageKind, Revision, codes, modern};
 
-/// Adds the id that can still be read of a damaged request, so that its sender does not wait for ever.
+/// Adds the id of a damaged request if it can still be read, so that the client isn't left waiting.
 fn with_salvaged_id(malformed: MalformedMessage, line: &[u8]) -> MalformedMessage {
     let read = || match wire::salvage_messages(line).as_slice() {
         [request] if !request.is_response => request.id(),
@@ -22,7 +22,7 @@ fn with_salvaged_id(malformed: MalformedMessage, line: &[u8]) -> MalformedMessag
 }
 
 impl SessionState {
-    /// Takes one line of the client.
+    /// Handles one line of the client.
     pub(super) fn receive_line(self: &Arc<Self>, line: &[u8], work: &mut RequestFutures) {
         match Message::parse(line) {
             Ok(message) => self.dispatch_message(message.into_kind(), &AnswerTarget::Line, work),
@@ -41,11 +41,12 @@ impl SessionState {
         }
     }
 
-    /// Takes the messages of a batch; their answers go out together.
+    /// Handles the messages of a batch. Their answers go out together.
     fn receive_batch(self: &Arc<Self>, messages: &[&RawValue], work: &mut RequestFutures) {
         let batch = Arc::new(AnswerBatch::default());
         let to = AnswerTarget::Batch(Arc::clone(&batch));
-        // One that no message settles: else the batch would go out as soon as its first request is answered at once.
+        // One extra answer that no message settles. Without it the batch would go out as soon as its first
+        // request is answered, before the others are dispatched.
         batch.expect_answer();
         for message in messages {
             match Message::from_value(message) {
@@ -73,7 +74,7 @@ impl SessionState {
                     self.handle_cancelled(params);
                 }
             }
-            // Portero asks the client nothing, so nothing can be answered.
+            // Portero sends the client no requests, so there is nothing that it could answer.
             MessageKind::Response { .. } => {}
         }
     }
@@ -93,8 +94,10 @@ impl SessionState {
         let version = meta.protocol_version();
         let revision = version.as_deref().map(str::parse::<Revision>);
         let is_modern = method == modern::DISCOVER_METHOD || matches!(revision, Some(Ok(Revision::LATEST)));
+        // Opened before any check, so that each refusal below is an answer with this id, in its batch.
         let Ok(request) = ClientRequest::open(self, id, is_modern, &meta, to.clone()) else { return };
         if let (Some(version), Some(Err(_))) = (version.as_deref(), revision)
+            // `initialize` negotiates a version, so an unknown one is no error there.
             && method != "initialize"
         {
             match self.conceal_own(modern::unsupported_version_error(version)) {
@@ -118,6 +121,8 @@ impl SessionState {
     ) {
         let shared = Arc::clone(self);
         let owned: Option<RawJson> = match method {
+            // These need no server and are answered in the same step. The others become futures that the event
+            // loop polls.
             "ping" => return request.answer_own_result(json::serialize_raw(&serde_json::Map::new())),
             "initialize" => return self.initialize(request, params, work),
             modern::DISCOVER_METHOD => return self.discover(request, work),

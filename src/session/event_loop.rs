@@ -1,4 +1,4 @@
-//! The loop of a session: read, work, write, all in one task.
+//! The event loop of a session: it reads, works and writes in one task.
 
 use std::io;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use super::state::SessionState;
 use crate::pipeline::BoxFuture;
 use crate::wire::{self, LineError, LineReader};
 
-/// The requests that are being worked on.
+/// The requests in progress.
 pub(super) type RequestFutures = FuturesUnordered<BoxFuture<'static, ()>>;
 
-/// From so many waiting bytes on, writing comes before reading and working.
+/// With more queued bytes than this, writing comes before reading and working.
 const WRITE_FIRST_BYTES: usize = 1 << 20;
-/// After so many steps without a write, the same.
+/// After this many steps without a write, writing comes first too.
 const MAX_STEPS_BEFORE_WRITE: u32 = 256;
-/// How long open calls go on after the end of the client's input: the SDKs end this process by force 2 s after
+/// How long open calls may go on after the end of the client's input. The SDKs kill this process 2 s after
 /// they closed it.
 const OPEN_CALLS_GRACE: Duration = Duration::from_millis(1500);
-/// How long the last words may take.
+/// The time limit for the last write.
 const FINAL_WRITE_TIMEOUT: Duration = Duration::from_millis(25);
 
 /// Runs until the reader ends or the session is told to stop.
@@ -35,7 +35,7 @@ where
     let mut work = RequestFutures::new();
     let mut pen = Writer::new(writer);
     let mut revisions = shared.pipeline.listing_fetches.subscribe();
-    // A client that was there before the session has lists already, which are out of date.
+    // A client that connected before the session began holds lists already, and they are out of date.
     revisions.mark_changed();
     if shared.protocol.owes_instructions() {
         shared.fetch_stale_listings();
@@ -43,19 +43,23 @@ where
     let mut steps = 0_u32;
     loop {
         pen.refill(shared);
-        // Everything that is ready goes out in one write, unless that keeps the client waiting.
+        // All that is ready goes out in one write, unless gathering it keeps the client waiting.
         let urgent = steps > MAX_STEPS_BEFORE_WRITE || shared.client_queue.len() > WRITE_FIRST_BYTES;
         let free = !(urgent && pen.has_unwritten());
         steps += 1;
         tokio::select! {
+            // In this order, so that a stop always wins, and finished work goes out before new work comes in.
+            // No branch starves: `urgent` turns working and reading off until a write is done.
             biased;
             () = shared.stop.cancelled() => break,
             finished = work_until_finished(shared, &mut work), if free => steps += finished,
+            // `next_line` may be dropped at any await and loses nothing, as `select!` demands.
             line = lines.next_line(), if free => {
                 if !take_line(shared, line, &mut work)? {
                     break;
                 }
-                // Most of what else came in the same read is worth no look at everything before it.
+                // The same read often brought several lines. Taking them here saves a round through the
+                // branches for each.
                 while steps <= MAX_STEPS_BEFORE_WRITE && shared.client_queue.len() <= WRITE_FIRST_BYTES {
                     steps += 1;
                     match lines.next_buffered_line() {
@@ -68,8 +72,11 @@ where
             written = pen.write(), if pen.has_unwritten() => {
                 written?;
                 steps = 0;
+                // Signals the first answer once. The daemon is started only after it.
                 shared.has_answered.send_if_modified(|answered| !std::mem::replace(answered, true));
             }
+            // Only wakes the loop, whose next round takes the new lines. With unwritten bytes the branch above
+            // does that.
             () = shared.client_queue.wait_until_filled(), if !pen.has_unwritten() => {}
         }
     }
@@ -78,13 +85,13 @@ where
         finish_open_calls(shared, &mut work, &mut pen).await;
     }
     drop(work);
-    // The client may be gone already, which is no failure of the session.
+    // The client may already be gone, which is no failure of the session.
     let _: Result<io::Result<()>, _> = tokio::time::timeout(FINAL_WRITE_TIMEOUT, pen.write_all(shared)).await;
     Ok(())
 }
 
-/// After the end of the client's input: what it asked before is still answered, as long as that takes little
-/// time. A client that is gone does not read, and one that waits for this process to end does not wait long.
+/// After the end of the client's input, its earlier requests are still answered if that takes little time. A
+/// client that is gone doesn't read, and a client that waits for this process to end doesn't wait long.
 async fn finish_open_calls<W: AsyncWrite + Unpin>(
     shared: &SessionState,
     work: &mut RequestFutures,
@@ -107,7 +114,7 @@ async fn finish_open_calls<W: AsyncWrite + Unpin>(
     }
 }
 
-/// Takes what the client said; false when it will say no more.
+/// Handles a line of the client; false at the end of its input.
 fn take_line(
     shared: &Arc<SessionState>,
     line: Result<Option<&[u8]>, LineError>,
@@ -116,6 +123,8 @@ fn take_line(
     match line {
         Ok(Some(line)) => shared.receive_line(line, work),
         Ok(None) => return Ok(false),
+        // The line was skipped, not kept. Its head and tail usually show the id, so that the client gets an
+        // answer.
         Err(LineError::TooLong { limit, head, tail }) => {
             shared.client_queue.queue_too_long(limit, wire::salvage_overlong_id(&head, &tail));
         }
@@ -124,12 +133,13 @@ fn take_line(
     Ok(true)
 }
 
-/// Works on requests until some are finished and no other can go on, and tells how many; for as many as fit
-/// into one write.
+/// Polls requests until some have finished and no other can go on. Returns how many finished, at most as many
+/// as fit into one write.
 async fn work_until_finished(shared: &SessionState, work: &mut RequestFutures) -> u32 {
     std::future::poll_fn(|context| {
         let mut finished = 0;
         while finished < MAX_STEPS_BEFORE_WRITE && shared.client_queue.len() <= WRITE_FIRST_BYTES {
+            // `None` (no request left) is pending too. Otherwise the loop would spin on an empty set.
             let Poll::Ready(Some(())) = work.poll_next_unpin(context) else { break };
             finished += 1;
         }
@@ -138,7 +148,7 @@ async fn work_until_finished(shared: &SessionState, work: &mut RequestFutures) -
     .await
 }
 
-/// What is being written.
+/// The buffer that is being written.
 struct Writer<W> {
     writer: W,
     buffer: Vec<u8>,
@@ -151,7 +161,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         Self { writer, buffer: Vec::with_capacity(64 << 10), written: 0, unflushed: false }
     }
 
-    /// Takes what is queued, once everything before it is written.
+    /// Takes the queued lines once all earlier ones are written.
     fn refill(&mut self, shared: &SessionState) {
         if self.written == self.buffer.len() {
             self.buffer.clear();
@@ -164,12 +174,14 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         self.written < self.buffer.len() || self.unflushed
     }
 
-    /// Makes one write, and the flush after the last. Dropping the future loses nothing.
+    /// Makes one write, and flushes after the last. Dropping the future loses nothing.
     async fn write(&mut self) -> io::Result<()> {
         if self.written < self.buffer.len() {
             match self.writer.write(&self.buffer[self.written..]).await? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 more => {
+                    // Counted as soon as the write is done, because this future may be dropped at the next
+                    // await.
                     self.written += more;
                     self.unflushed = true;
                 }

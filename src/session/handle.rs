@@ -1,4 +1,4 @@
-//! What is pushed into a session: events of servers, settled tasks, changed rules and configuration.
+//! Pushes events into a session: notifications of servers, settled tasks, changed rules and configuration.
 
 use std::sync::{Arc, PoisonError, Weak};
 
@@ -14,18 +14,18 @@ use crate::task::TaskState;
 use crate::wire::Revision;
 use crate::wire::modern::SubscriptionFilter;
 
-/// What a client said and was told before its session could begin.
+/// What a client said and was answered before its session began.
 #[derive(Debug, Default)]
 pub struct PriorHandshake {
-    /// What its `initialize` agreed on.
+    /// The revision that its `initialize` agreed on.
     pub revision: Option<Revision>,
     /// Its name and version.
     pub client: Option<(String, String)>,
-    /// From which level on it wants log messages, where it said so.
+    /// The lowest level of log messages that it wants, if it named one.
     pub log_level: Option<Level>,
 }
 
-/// The way to push things into a running session. Cheap to clone; it outlives the session harmlessly.
+/// Pushes events into a running session. Cheap to clone, and harmless after the session ended.
 #[derive(Clone)]
 pub struct SessionHandle(Weak<SessionState>);
 
@@ -34,8 +34,8 @@ impl SessionHandle {
         Self(Arc::downgrade(shared))
     }
 
-    /// A notification of one of this process's own servers. One that came before an answer reaches the client
-    /// before that answer.
+    /// Passes on a notification of one of this process's own servers. If it came before an answer, it reaches
+    /// the client before that answer.
     pub fn push_event(&self, event: ServerEvent) {
         let Some(shared) = self.0.upgrade() else { return };
         match event {
@@ -45,14 +45,14 @@ impl SessionHandle {
         }
     }
 
-    /// A list of a server changed.
+    /// A server's list changed.
     pub fn list_changed(&self, server: &ServerName, _: ListKind) {
         if let Some(shared) = self.0.upgrade() {
             shared.refresh_server_listing(server.clone());
         }
     }
 
-    /// What one of this process's own servers offers changed, or may have.
+    /// The offer of one of this process's own servers changed, or may have.
     pub fn server_changed(&self, change: ServerChange) {
         let Some(shared) = self.0.upgrade() else { return };
         match change {
@@ -63,8 +63,8 @@ impl SessionHandle {
         }
     }
 
-    /// A shared server sent another notification (`notifications/resources/updated`,
-    /// `notifications/message`), concealed.
+    /// Passes on a concealed notification of a shared server (`notifications/resources/updated`,
+    /// `notifications/message`).
     pub fn push_notification(&self, server: &ServerName, method: &str, params: Option<Fake<RawJson>>) {
         let Some(shared) = self.0.upgrade() else { return };
         if method == RESTARTED_METHOD {
@@ -80,8 +80,7 @@ impl SessionHandle {
         }
     }
 
-    /// There is a connection to the daemon, perhaps to another one: its shared servers may know of no
-    /// subscription.
+    /// The daemon is connected, perhaps a new one whose shared servers know no subscription.
     pub fn daemon_connected(&self) {
         let Some(shared) = self.0.upgrade() else { return };
         for server in shared.pipeline.shared_names.load().iter() {
@@ -97,14 +96,14 @@ impl SessionHandle {
         }
     }
 
-    /// Rules or grants changed, and `pipeline.policy` holds them already.
+    /// Rules or grants changed, and `pipeline.policy` already has them.
     pub fn standing_changed(&self) {
         if let Some(shared) = self.0.upgrade() {
             shared.notify_list_changes();
         }
     }
 
-    /// The configuration was read anew and `pipeline` works by it already.
+    /// The configuration was read again, and `pipeline` already works by it.
     pub fn config_changed(&self, skipped: Vec<SkippedServer>) {
         let Some(shared) = self.0.upgrade() else { return };
         *shared.skipped.lock().unwrap_or_else(PoisonError::into_inner) = skipped;
@@ -114,8 +113,8 @@ impl SessionHandle {
         shared.notify_list_changes();
     }
 
-    /// The client shook hands before, and was told that nothing works: once it runs, the session tells it that its
-    /// lists changed, and with the next result what a new client would be told. Call it before
+    /// Resumes a client that shook hands before, while nothing worked. Once the session runs, it notifies the
+    /// client of changed lists, and its next result repeats the instructions. Call this before
     /// [`super::Session::run`].
     pub fn resume_client(&self, resumed: &PriorHandshake) {
         let Some(shared) = self.0.upgrade() else { return };
@@ -132,25 +131,25 @@ impl SessionHandle {
         self.repeat_instructions();
     }
 
-    /// With its next result the client is told what a new one would be told at the handshake.
+    /// Makes the next result repeat the instructions of the handshake.
     pub fn repeat_instructions(&self) {
         if let Some(shared) = self.0.upgrade() {
             shared.protocol.set_owes_instructions(true);
         }
     }
 
-    /// Resolves once the session answered its first request, or ended: the time to start what need not be
-    /// there before, such as the daemon.
+    /// Resolves once the session has answered its first request, or ended. Whatever isn't needed before that,
+    /// such as the daemon, starts then.
     pub async fn wait_for_first_answer(&self) {
         let Some(mut answered) = self.0.upgrade().map(|shared| shared.has_answered.subscribe()) else {
             return;
         };
-        // An error means that the session is gone.
+        // An error means that the session ended.
         let _: Result<_, tokio::sync::watch::error::RecvError> =
             answered.wait_for(|answered| *answered).await;
     }
 
-    /// Ends the session: `run` returns promptly.
+    /// Ends the session. `run` returns promptly.
     pub fn shutdown(&self) {
         if let Some(shared) = self.0.upgrade() {
             shared.stop.cancel();
@@ -159,7 +158,7 @@ impl SessionHandle {
 }
 
 impl SessionState {
-    /// A server said that something changed: it is asked anew, and the client is told if a list differs.
+    /// Fetches a server's listing again after it reported a change. The client is notified if a list differs.
     fn refresh_server_listing(self: &Arc<Self>, server: ServerName) {
         let shared = Arc::clone(self);
         self.spawn_background(async move {
@@ -169,8 +168,9 @@ impl SessionState {
         });
     }
 
-    /// Tells the client that these lists are not what it was told.
+    /// Notifies the client that these lists differ from those it got.
     pub(super) fn notify_changed_lists(&self, changed: &[ClientList]) {
+        // One notification covers both lists in MCP.
         let resources = changed.contains(&ClientList::Resources) || changed.contains(&ClientList::Templates);
         let has = |list| changed.contains(&list);
         type Wants = fn(&SubscriptionFilter) -> bool;

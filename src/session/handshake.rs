@@ -1,4 +1,4 @@
-//! The first words: `initialize` of the earlier revisions, `server/discover` of the modern one.
+//! The handshake: `initialize` of the earlier revisions, `server/discover` of the modern one.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::sync::lock;
 use crate::task::{FinishedTask, UnseenTasks};
 use crate::wire::{Revision, modern};
 
-/// The most characters of `instructions`; clients cut at 4,096, and every session pays for them.
+/// The most characters of `instructions`. Clients cut at 4,096, and every session pays for their tokens.
 const MAX_INSTRUCTIONS_CHARS: usize = 1_990;
 
 const CAPABILITIES_JSON: &str = r#"{"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"prompts":{"listChanged":true},"completions":{},"logging":{}}"#;
@@ -52,7 +52,7 @@ impl SessionState {
         });
     }
 
-    /// Answers once it is known what finished meanwhile, at once where that is known at once.
+    /// Answers once the unseen tasks are known. If they are known at once, the answer is sent at once.
     fn answer_handshake(
         self: &Arc<Self>,
         work: &mut RequestFutures,
@@ -61,22 +61,24 @@ impl SessionState {
         let shared = Arc::clone(self);
         let mut greeting: BoxFuture<'static, ()> = Box::pin(async move {
             let news = shared.tasks.unseen_tasks().await;
+            // After the answer, so that starting servers doesn't delay it.
             answer(&shared, &news);
             shared.fetch_unknown_listings();
         });
+        // Polled once right here: if the unseen tasks are known, the answer leaves in this very step.
         if (&mut greeting).now_or_never().is_none() {
             work.push(greeting);
         }
     }
 
-    /// Takes the client's `Implementation`.
+    /// Takes the client's `Implementation` object.
     pub(super) fn set_client_from(&self, info: Option<&RawValue>) {
         let Some(info) = info.and_then(|info| RawObject::read(info).ok()) else { return };
         let name = info.get_text("name").unwrap_or_default();
         self.set_client(&name, &info.get_text("version").unwrap_or_default());
     }
 
-    /// What the agent is told about Portero, what is missing, and whom it acts for.
+    /// The instructions: what Portero is, what is unavailable, and whom the agent acts for.
     pub(super) fn instructions(&self, news: &UnseenTasks) -> String {
         let mut text = String::from(
             "Portero stands between you and the tools of several servers; what it lists is theirs.\n\
@@ -113,7 +115,7 @@ impl SessionState {
         cut_instructions(text)
     }
 
-    /// What finished and was not fetched, in Portero's own words.
+    /// Appends the finished tasks that weren't fetched, without any of the servers' text.
     fn append_unseen_tasks(&self, news: &UnseenTasks, text: &mut String) {
         if news.count == 0 {
             return;
@@ -138,7 +140,7 @@ impl SessionState {
     }
 }
 
-/// Cuts at a line where it is too long, and says so.
+/// Cuts a text that is too long at a line's end, and says so.
 fn cut_instructions(mut text: String) -> String {
     const CUT_NOTE: &str = "(More servers are not available.)\n";
     if text.chars().count() > MAX_INSTRUCTIONS_CHARS {
@@ -150,10 +152,10 @@ fn cut_instructions(mut text: String) -> String {
     text
 }
 
-/// What a session can do, as the handshake tells it.
+/// The capabilities of a session, as the handshake announces them.
 ///
 /// # Panics
-/// Never: the text is our own.
+/// Never, because the text is a constant.
 #[must_use]
 pub fn capabilities() -> RawJson {
     json::parse_raw(CAPABILITIES_JSON.to_owned()).expect("our capabilities are JSON")

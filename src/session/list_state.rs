@@ -1,5 +1,5 @@
-//! The state behind the lists: which servers are being asked, which tools were used of late, and which lists the
-//! client has.
+//! The state behind the lists: which servers are being asked, which tools were used recently, and which lists
+//! the client has.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,36 +13,36 @@ use crate::anonymize::Fake;
 use crate::json::RawJson;
 use crate::names::{ServerName, ToolId};
 
-/// Which servers are being asked what they offer.
+/// The servers whose listings are being fetched.
 #[derive(Debug, Default)]
 pub(super) struct ListingRequests(Mutex<ListingRequestState>);
 
 #[derive(Debug, Default)]
 struct ListingRequestState {
     running: HashSet<ServerName>,
-    /// Those that failed and are asked again by themselves.
+    /// Those that failed and will be asked again automatically.
     retrying: HashSet<ServerName>,
     /// When each was last asked.
     last_tried: HashMap<ServerName, Instant>,
-    /// Until when lists wait; set by the first.
+    /// When lists stop waiting; set by the first list.
     wait_until: Option<Instant>,
 }
 
-/// The lists that the client was last given, as hashes.
+/// Hashes of the lists that the client was last given.
 #[derive(Debug, Default)]
 pub(super) struct ReportedLists(Mutex<HashMap<ClientList, u64>>);
 
-/// The tools that were used of late; beside the pinned ones they stand in the list.
+/// The tools that were used recently. They are listed beside the pinned ones.
 #[derive(Debug, Default)]
 pub(super) struct RecentTools(Mutex<VecDeque<ToolId>>);
 
-/// How long a server that failed is left alone.
+/// How long a failed server isn't asked again by lists.
 const FAILED_SERVER_COOLDOWN: Duration = Duration::from_secs(15);
-/// How many tools count as used of late.
+/// How many tools count as recently used.
 const MAX_RECENT_TOOLS: usize = 20;
 
 impl ListingRequests {
-    /// Notes that a server is being asked; false when it is already, or failed lately.
+    /// Registers that a server is being asked. Returns false if it already is, or was asked recently.
     pub(super) fn try_start(&self, server: &ServerName) -> bool {
         let mut state = self.lock_state();
         let lately = state.last_tried.get(server).is_some_and(|at| at.elapsed() < FAILED_SERVER_COOLDOWN);
@@ -53,17 +53,17 @@ impl ListingRequests {
         true
     }
 
-    /// Notes that a server answered or failed.
+    /// Registers that a server answered or failed.
     pub(super) fn finish(&self, server: &ServerName) {
         self.lock_state().running.remove(server);
     }
 
-    /// Notes that a server is asked again by itself; false when it is already.
+    /// Registers automatic retries for a server. Returns false if they run already.
     pub(super) fn begin_retry(&self, server: &ServerName) -> bool {
         self.lock_state().retrying.insert(server.clone())
     }
 
-    /// Notes that it isn't any more.
+    /// Registers that the retries ended.
     pub(super) fn end_retry(&self, server: &ServerName) {
         self.lock_state().retrying.remove(server);
     }
@@ -74,13 +74,13 @@ impl ListingRequests {
         servers.iter().any(|server| state.running.contains(server))
     }
 
-    /// Until when lists wait. The first list sets it for all, so that a server that never answers delays only that
-    /// one.
+    /// When lists stop waiting. The first list sets it for all, so a server that never answers delays only one
+    /// list.
     pub(super) fn wait_deadline(&self, wait: Duration) -> Instant {
         *self.lock_state().wait_until.get_or_insert_with(|| Instant::now() + wait)
     }
 
-    /// Starts anew, since the configuration changed.
+    /// Starts over after a change of the configuration.
     pub(super) fn reset(&self) {
         let mut state = self.lock_state();
         state.last_tried.clear();
@@ -93,7 +93,7 @@ impl ListingRequests {
 }
 
 impl ReportedLists {
-    /// Notes what the client is told; true when that differs from the last time.
+    /// Records a list that the client is given. Returns true if it differs from the last one.
     pub(super) fn record_list(&self, which: ClientList, list: &Fake<RawJson>) -> bool {
         let mut hasher = DefaultHasher::new();
         list.get().get().hash(&mut hasher);
@@ -101,9 +101,9 @@ impl ReportedLists {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(which, hash) != Some(hash)
     }
 
-    /// The client may hold lists of which nothing is known any more.
+    /// Marks all lists as outdated: the client may hold lists that this session knows nothing of.
     pub(super) fn invalidate_all(&self) {
-        // Hash 0 differs from that of any list, but for a chance in 2^64 that costs one notification.
+        // Hash 0 differs from that of any list, except for a chance of 2^−64 that costs one notification.
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         told.extend(ClientList::ALL.map(|which| (which, 0)));
     }
@@ -115,12 +115,12 @@ impl ReportedLists {
 }
 
 impl RecentTools {
-    /// Notes that a tool was used, and forgets the one whose last use is the longest ago where there are too
-    /// many; true when it was not among the recent ones.
+    /// Records a tool's use and forgets the least recently used one if there are too many. Returns true if the
+    /// tool wasn't among the recent ones.
     pub(super) fn record_use(&self, tool: &ToolId) -> bool {
         let mut tools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = tools.iter().position(|recent| recent == tool) {
-            // Its place is the last one again: a tool in constant use must not fall out of the list.
+            // It moves to the end, so that a tool in constant use never drops out.
             tools.remove(at);
             tools.push_back(tool.clone());
             return false;
@@ -132,7 +132,7 @@ impl RecentTools {
         true
     }
 
-    /// The recent ones.
+    /// The recently used tools.
     pub(super) fn tools(&self) -> HashSet<ToolId> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }

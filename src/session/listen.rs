@@ -1,5 +1,5 @@
-//! `subscriptions/listen` of the modern revision, `resources/subscribe` of the earlier ones, and the updates that
-//! follow.
+//! `subscriptions/listen` of the modern revision, `resources/subscribe` of the earlier ones, and the updates
+//! that follow.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use crate::policy::Action;
 use crate::server::CallOptions;
 use crate::wire::modern::SubscriptionFilter;
 
-/// How many subscriptions of one listener, or to one server that was started again, are made at the same time.
+/// How many subscriptions are made at once, for one listener or for one restarted server.
 pub(super) const MAX_CONCURRENT_SUBSCRIBES: usize = 16;
 
 impl SessionState {
-    /// `subscriptions/listen` (2026-07-28): acknowledged at once, answered only when the session ends. Until then
-    /// it is an open request as any other.
+    /// `subscriptions/listen` (2026-07-28): acknowledged at once, and answered only when the session ends.
+    /// Until then it is an open request like any other.
     pub(super) fn start_listen(
         self: &Arc<Self>,
         request: ClientRequest,
@@ -43,20 +43,22 @@ impl SessionState {
             else {
                 return false;
             };
-            // Noted before the server is asked: an update that comes in between is passed on, and a cancellation knows
-            // which subscriptions to take back.
+            // Registered before the server is asked. An update that arrives in between is then passed on, and
+            // a cancellation knows which subscriptions to end.
             let is_taken = self.subscriptions.add_listener(&resource, request.key(), uri);
             if is_taken {
                 calls.push((call, resource));
             }
             is_taken
         });
+        // The acknowledgement comes before any update: the spec wants it first, and the listener is registered
+        // only after it.
         self.client_queue.queue_acknowledgement(request.id(), &granted);
         self.subscriptions.begin_listen(request.key().clone(), request.id().clone(), granted);
         work.push(Box::pin(Arc::clone(self).keep_listening(request, calls)));
     }
 
-    /// Subscribes for a listener, and takes that back once the client takes the request back.
+    /// Subscribes for a listener, and unsubscribes once the client cancels the request.
     async fn keep_listening(self: Arc<Self>, request: ClientRequest, calls: Vec<(Call, ResourceKey)>) {
         let subscribing = futures_util::stream::iter(calls).for_each_concurrent(
             MAX_CONCURRENT_SUBSCRIBES,
@@ -69,7 +71,8 @@ impl SessionState {
         );
         subscribing.await;
         request.cancel_token().cancelled().await;
-        // Only now, when no call that subscribes is under way any more: one that arrived after these would stay.
+        // Only now, when no subscribing call is still under way. One that arrived after the unsubscribing
+        // would stay.
         let unwanted = self.subscriptions.remove_listener_everywhere(request.key());
         drop(request);
         for resource in unwanted {
@@ -82,6 +85,7 @@ impl SessionState {
         let (server, own) = self.pipeline.catalog.resolve_resource(uri, None)?;
         let tool = ToolId::new(server, Operation::SubscribeResource);
         self.pipeline.policy_source.refresh_policy();
+        // A listener can't wait for a person, so anything but a plain allow leaves the resource out.
         if self.tool_action(&tool) != Action::Allow {
             return None;
         }
@@ -113,14 +117,15 @@ impl SessionState {
         let reply = self.run_call(call, follow).await;
         match &reply {
             CallReply::Result(_) => self.subscriptions.add_plain(resource, spelled),
-            // The server may have subscribed already.
+            // The server may already have subscribed.
             CallReply::Refused(Refusal::Cancelled) => self.unsubscribe_if_unwatched(resource),
             CallReply::Error(_) | CallReply::PendingApproval(_) | CallReply::Refused(_) => {}
         }
         reply
     }
 
-    /// `resources/unsubscribe`: reaches the server once there is no other subscription in this session.
+    /// `resources/unsubscribe`: reaches the server only if this session has no other subscription to the
+    /// resource.
     pub(super) async fn unsubscribe(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
         let reply = match self.build_resource_call(Method::UnsubscribeResource, params.as_deref()).await {
             Ok((call, _)) => {
@@ -137,7 +142,7 @@ impl SessionState {
         answers::answer_resource_request(request, reply);
     }
 
-    /// Unsubscribes from a resource that nothing in this session watches any more.
+    /// Unsubscribes from a resource that nothing in this session watches any longer.
     fn unsubscribe_if_unwatched(self: &Arc<Self>, (server, uri): ResourceKey) {
         if self.subscriptions.is_watched(&(server.clone(), uri.clone())) {
             return;
@@ -153,14 +158,14 @@ impl SessionState {
         });
     }
 
-    /// Unsubscribes from a resource that this session was subscribed to.
+    /// Ends this session's subscription to a resource.
     async fn withdraw(&self, call: Call, follow: CallOptions) -> CallReply {
         let context = self.context.load_full();
         self.pipeline.withdraw(call, &context, follow).await
     }
 
-    /// Subscribes anew to what is listened to on a server that was started again. No agent asked for that, so it
-    /// uses up no grant; what policy does not allow by now is not watched any more.
+    /// Subscribes again to the watched resources of a restarted server. No agent asked for it, so it consumes
+    /// no use of a grant. A resource that policy no longer allows is dropped.
     pub(super) fn resubscribe_server(self: &Arc<Self>, server: &ServerName) {
         let resources = self.subscriptions.watched_on(server);
         let shared = Arc::clone(self);
@@ -174,7 +179,7 @@ impl SessionState {
     }
 
     async fn resubscribe_resource(&self, resource: ResourceKey) {
-        // The client may have taken it back meanwhile.
+        // The client may have unsubscribed in the meantime.
         if !self.subscriptions.is_watched(&resource) {
             return;
         }
@@ -187,19 +192,20 @@ impl SessionState {
         }
     }
 
-    /// The call that subscribes to a resource, if policy allows it without a use of a grant.
+    /// The call that subscribes to a resource, if policy allows it without consuming a grant's use.
     async fn grantless_subscription_call(&self, (server, uri): &ResourceKey) -> Option<Call> {
         let params = self.conceal_own(json::serialize_raw(&serde_json::json!({ "uri": uri }))).ok()?;
         let tool = ToolId::new(server.clone(), Operation::SubscribeResource);
         let call = Call { tool, method: Method::SubscribeResource, params, meta: None };
         if !self.is_allowed_without_grant(&call) {
-            // Perhaps a grant covers it that only the daemon knows. Without it, what is known here counts.
+            // The daemon may know a grant that we don't, so refresh and decide again. If it can't be reached,
+            // the policy known here holds.
             let _ = self.pipeline.policy_source.wait_for_policy().await;
         }
         self.is_allowed_without_grant(&call).then_some(call)
     }
 
-    /// Whether policy allows a call, and no use of a grant is consumed for it.
+    /// Whether policy allows a call without consuming a grant's use.
     fn is_allowed_without_grant(&self, call: &Call) -> bool {
         self.pipeline.policy_source.refresh_policy();
         let policy = self.pipeline.policy.load();
@@ -208,7 +214,7 @@ impl SessionState {
         decision.action == Action::Allow && policy.consumed_grant(&decision).is_none()
     }
 
-    /// A resource changed: `params` of a server's `notifications/resources/updated`.
+    /// A resource changed. `params` are those of a server's `notifications/resources/updated`.
     pub(super) fn resource_updated(self: &Arc<Self>, server: &ServerName, params: Real<RawJson>) {
         let Ok(object) = RawObject::read(params.expose()) else { return };
         let Some(uri) = object.get_text("uri") else { return };
@@ -222,6 +228,7 @@ impl SessionState {
     pub(super) fn notify_update(&self, resource: &ResourceKey, params: &Real<RawJson>) {
         let Ok(object) = RawObject::read(params.expose()) else { return };
         for (target, spelled) in self.subscriptions.targets(resource) {
+            // Each subscription gets the URI as it spelled it, because clients compare it as text.
             let spelled = json::serialize_raw(&spelled);
             let params = Real::from_server(object.clone().with_member("uri", &spelled).to_raw());
             let Ok(params) = self.pipeline.anonymizer.load().conceal(params) else {
@@ -247,7 +254,7 @@ impl SessionState {
         }
     }
 
-    /// Where a notification goes that `wants` asks a filter for.
+    /// The targets whose filters want a notification.
     pub(super) fn targets_wanting(
         &self,
         wants: impl Fn(&SubscriptionFilter) -> bool,
@@ -256,9 +263,11 @@ impl SessionState {
         connection.into_iter().chain(self.subscriptions.listeners_wanting(wants)).collect()
     }
 
-    /// Ends every listener in order, since the session ends.
+    /// Ends every listener regularly when the session ends.
     pub(super) fn end_listeners(&self) {
         for (key, id) in self.subscriptions.end_all_listens() {
+            // This is the request's answer. The cancellation only ends `keep_listening`, which drops the
+            // request.
             self.client_queue.queue_listen_result(&id);
             self.in_flight.cancel_request(&key);
         }
@@ -269,7 +278,7 @@ impl SessionState {
     }
 }
 
-/// The resource that a subscription's call is about.
+/// The resource that a subscribing call is about.
 fn subscribed_resource(call: &Call) -> Option<ResourceKey> {
     let uri = RawObject::read(call.params.get()).ok()?.get_text("uri")?.into_owned();
     Some((call.tool.server.clone(), uri))

@@ -1,7 +1,8 @@
-//! The lists: what all servers offer together, as this agent may see it.
+//! The lists of what all servers offer together, as this agent may see it.
 //!
-//! A server whose listing is cached is listed at once and asked in the background. One without is waited for, but only
-//! by the first list and no longer than the limit; a later answer reaches the client as a changed list.
+//! A server with a cached listing is listed at once and asked in the background. A server without one is
+//! waited for, but only by the first list and no longer than the limit. A later answer reaches the client as a
+//! changed list.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::json::{self, RawJson};
 use crate::names::ServerName;
 use crate::wire::codes;
 
-/// Which list.
+/// One of the four lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum ClientList {
     Tools,
@@ -26,10 +27,10 @@ pub(super) enum ClientList {
     Prompts,
 }
 
-/// How long a server whose offer is cached is left asleep, so that its start does not slow the first answers.
+/// How long the start of a server with a cached listing is put off, so that it doesn't slow the first answers.
 const CACHED_FETCH_DELAY: Duration = Duration::from_millis(200);
-/// How soon a server that failed is asked again by itself, and how often at last: one whose program is missing
-/// must not cost much.
+/// The first and the longest interval between automatic retries. A server whose program is missing must not
+/// cost much.
 const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
@@ -73,8 +74,9 @@ impl SessionState {
         }
     }
 
-    /// Waits until the offers of all servers are known, as long as the limit says.
+    /// Waits until the listings of all servers are known, up to the limit.
     pub(super) async fn wait_for_listings(self: &Arc<Self>) {
+        // Subscribed before the check, so that a listing that arrives in between isn't missed.
         let mut settled = self.pipeline.listing_fetches.subscribe();
         self.fetch_stale_listings();
         let until = self.listing_requests.wait_deadline(self.limits.list_timeout);
@@ -86,7 +88,7 @@ impl SessionState {
         }
     }
 
-    /// Starts asking every server of which nothing is known; those that failed lately are left alone.
+    /// Starts to ask every server without a listing. Those that failed recently are left out.
     pub(super) fn fetch_unknown_listings(self: &Arc<Self>) {
         let catalog = &self.pipeline.catalog;
         for server in catalog.servers() {
@@ -96,7 +98,7 @@ impl SessionState {
         }
     }
 
-    /// Starts asking every server that did not say in this process what it offers.
+    /// Starts to ask every server that hasn't answered in this process.
     pub(super) fn fetch_stale_listings(self: &Arc<Self>) {
         for server in self.pipeline.catalog.servers() {
             if !self.pipeline.listing_fetches.is_fresh(&server) {
@@ -123,8 +125,8 @@ impl SessionState {
         });
     }
 
-    /// Asks a server again that failed to say what it offers, at growing intervals, until it does or is no
-    /// longer configured. The client is told of what changes.
+    /// Asks a failed server again, at growing intervals, until it answers or is no longer configured. The
+    /// client is notified of changes.
     pub(super) async fn retry_fetch(&self, server: &ServerName) {
         if !self.listing_requests.begin_retry(server) {
             return;
@@ -133,7 +135,7 @@ impl SessionState {
         loop {
             tokio::time::sleep(interval).await;
             let is_configured = self.pipeline.catalog.servers().contains(server);
-            // A call may have asked it meanwhile.
+            // A call may have asked it in the meantime.
             if !is_configured || self.pipeline.listing_fetches.is_fresh(server) {
                 break;
             }
@@ -170,9 +172,11 @@ impl SessionState {
             anonymizer.conceal(Real::from_server(list_result(which.member_name(), &own, listed)))
         };
         conceal(listed.expose()).or_else(|Leak| {
-            // One entry that cannot be concealed must not cost the client all the others.
+            // One entry that can't be concealed must not cost the client all the others.
             let entries: Vec<&RawValue> = serde_json::from_str(listed.expose().get()).unwrap_or_default();
             let all = entries.len();
+            // Each entry alone, then once more all of them together: a value may also arise where two entries
+            // meet.
             let good = |entry: &&RawValue| anonymizer.conceal(Real::from_server((*entry).to_owned())).is_ok();
             let entries: Vec<&RawValue> = entries.into_iter().filter(good).collect();
             let withheld = all - entries.len();
@@ -185,13 +189,14 @@ impl SessionState {
         })
     }
 
-    /// Tells the client of each list that differs from what it was told. A list that it never asked for
-    /// cannot be out of date.
+    /// Notifies the client of each list that differs from what it got. A list that it never asked for can't be
+    /// outdated.
     pub(super) fn notify_list_changes(self: &Arc<Self>) {
         let changed: Vec<ClientList> = ClientList::ALL
             .into_iter()
             .filter(|which| self.reported_lists.contains(*which))
             .filter(|which| {
+                // Recorded here already, so that the next change compares with what the client will fetch now.
                 self.compose_list(*which).is_ok_and(|list| self.reported_lists.record_list(*which, &list))
             })
             .collect();

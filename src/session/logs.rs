@@ -1,4 +1,4 @@
-//! Log messages of the servers, in the levels that the client asked for.
+//! Log messages of the servers, at the levels that the client wants.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::names::ServerName;
 pub(super) use crate::server::LogLevel as Level;
 use crate::wire::codes;
 
-/// What a client is told that names no level.
+/// The error for a client that names an unknown level.
 pub const UNKNOWN_LEVEL_MESSAGE: &str =
     "`level` must be debug, info, notice, warning, error, critical, alert or emergency";
 
@@ -28,13 +28,13 @@ impl SessionState {
         request.answer_own_result(json::serialize_raw(&serde_json::Map::new()));
     }
 
-    /// The client wants log messages from this level on.
+    /// Sets the lowest level of log messages that the client wants.
     pub(super) fn set_log_threshold(&self, level: Level) {
         self.protocol.set_level(level);
         self.tell_servers(level);
     }
 
-    /// A modern request wants log messages from this level on: the servers must speak at least so much.
+    /// A modern request wants messages of this level, so the servers must log at least as much.
     pub(super) fn lower_server_threshold(&self, level: Level) {
         if self.protocol.lower_server_level(level) {
             self.tell_servers(level);
@@ -46,7 +46,7 @@ impl SessionState {
         self.pipeline.shared_servers.set_log_level(level);
     }
 
-    /// A server logged something: `params` of its `notifications/message`.
+    /// Passes on a server's log message. `params` are those of its `notifications/message`.
     pub(super) fn forward_log(self: &Arc<Self>, server: &ServerName, params: Real<RawJson>) {
         let Some(params) = self.with_logger_name(server, &params) else { return };
         match self.pipeline.anonymizer.load().conceal(params) {
@@ -59,7 +59,7 @@ impl SessionState {
         }
     }
 
-    /// Log messages of a server were left out, since it sent too many.
+    /// Reports log messages that a server's rate limit left out.
     pub(super) fn report_left_out_logs(self: &Arc<Self>, server: &ServerName, count: u64) {
         self.log_own_message(
             Level::Warning,
@@ -69,7 +69,7 @@ impl SessionState {
         );
     }
 
-    /// Tells the client something of Portero's own.
+    /// Sends the client a log message of Portero's own.
     pub(super) fn log_own_message(self: &Arc<Self>, level: Level, words: &str) {
         if !self.wants_level(level) {
             return;
@@ -82,7 +82,7 @@ impl SessionState {
         }
     }
 
-    /// The message with its server's name in it, unless the client does not want to hear it.
+    /// The message with its server's name in it, or `None` if the client doesn't want it.
     fn with_logger_name(&self, server: &ServerName, params: &Real<RawJson>) -> Option<Real<RawJson>> {
         let object = RawObject::read(params.expose()).ok()?;
         let level = object.get_text("level")?.parse().ok()?;
@@ -97,6 +97,7 @@ impl SessionState {
     }
 
     fn wants_level(&self, level: Level) -> bool {
+        // Notifications can't be addressed to one request, so one open request that wants a level is enough.
         self.protocol.wants_level(level)
             || self.in_flight.lowest_log_level().is_some_and(|wanted| level >= wanted)
     }

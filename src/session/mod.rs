@@ -1,8 +1,8 @@
-//! The agent's side of MCP: one session over one connection, any revision, with Portero's own tools.
+//! The agent's side of MCP: one session over one connection, in any revision, with Portero's own tools.
 //!
-//! Only [`Fake`](crate::anonymize::Fake) values reach the writer: everything goes through `ClientQueue`,
-//! whose methods take nothing else. One task reads, decides, calls and writes; a call costs no hop to
-//! another task, and whatever is ready at the same time is written at once.
+//! Only [`Fake`](crate::anonymize::Fake) values reach the writer, because `ClientQueue` takes nothing else.
+//! One task reads, decides, calls and writes. So a call costs no hop to another task, and all that is ready is
+//! written at once.
 
 mod answers;
 mod builtin_tools;
@@ -39,33 +39,33 @@ use crate::names::TaskId;
 use crate::pipeline::{BoxFuture, Pipeline, Refusal};
 use crate::task::{CallOrigin, Task, TaskState, UnseenTasks};
 
-/// The agent's way to its tasks, which live in the daemon.
+/// Access to the agent's tasks, which live in the daemon.
 pub trait AgentTasks: Send + Sync {
-    /// One task of this principal. Waits up to `wait` for a final state; zero does not wait.
+    /// Returns one task of this principal. Waits up to `wait` for a final state; zero doesn't wait.
     fn check_task(&self, task: TaskId, wait: Duration) -> BoxFuture<'_, Result<Task, Refusal>>;
 
     /// This principal's tasks, the newest first.
     fn list_tasks(&self, state: Option<TaskState>, limit: u32) -> BoxFuture<'_, Result<Vec<Task>, Refusal>>;
 
-    /// The finished tasks of this principal that no agent has asked about yet. It is asked before the first answer,
-    /// so it gives none rather than to take long or to start anything.
+    /// The finished tasks of this principal that no agent has fetched. The first answer waits for this, so it
+    /// returns none rather than take long or start anything.
     fn unseen_tasks(&self) -> BoxFuture<'_, UnseenTasks> {
         Box::pin(std::future::ready(UnseenTasks::default()))
     }
 
-    /// Takes a task back.
+    /// Cancels a task that hasn't started.
     fn cancel_task(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>>;
 }
 
-/// What a session is made of.
+/// The dependencies of a session.
 pub struct SessionDeps {
-    /// The life of its calls.
+    /// The pipeline that runs its calls.
     pub pipeline: Arc<Pipeline>,
-    /// The way to its tasks.
+    /// Access to its tasks.
     pub tasks: Arc<dyn AgentTasks>,
-    /// Who acts; `client` is replaced by what the client says of itself.
+    /// Who acts. `client` is replaced once the client introduces itself.
     pub origin: CallOrigin,
-    /// Servers that the configuration left out, and why: the agent is told.
+    /// Servers that the configuration left out, with reasons; the agent is told.
     pub skipped: Vec<SkippedServer>,
     /// How long lists wait, and how long a message may be.
     pub limits: ServerLimits,
@@ -75,7 +75,7 @@ pub struct SessionDeps {
 pub struct Session(Arc<SessionState>);
 
 impl Session {
-    /// A session and the handle to push into it.
+    /// A session, and the handle that pushes events into it.
     #[must_use]
     pub fn new(parts: SessionDeps) -> (Self, SessionHandle) {
         let shared = SessionState::new(parts);
@@ -83,11 +83,11 @@ impl Session {
         (Self(shared), handle)
     }
 
-    /// Speaks MCP until the reader ends, or [`SessionHandle::shutdown`] is called; returns promptly then, with
-    /// every call of this session dropped.
+    /// Speaks MCP until the reader ends or [`SessionHandle::shutdown`] is called. Then it returns promptly and
+    /// drops every open call of this session.
     ///
     /// # Errors
-    /// When reading or writing fails.
+    /// If reading or writing fails.
     pub async fn run<R, W>(self, reader: R, writer: W) -> std::io::Result<()>
     where
         R: AsyncRead + Unpin + Send,

@@ -1,4 +1,4 @@
-//! What the client and the session agreed on: revision, introduction, log levels, and the instructions that are due.
+//! What client and session agreed on: revision, introduction, log levels, and whether instructions are due.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -6,21 +6,21 @@ use std::sync::{Mutex, PoisonError};
 use super::logs::Level;
 use crate::wire::Revision;
 
-/// What the client speaks, and what it wants and was told.
+/// The state of the protocol with one client.
 #[derive(Debug)]
 pub(super) struct ProtocolState {
     initialized: Mutex<Option<Revision>>,
     introduced: AtomicBool,
-    /// Whether the next result of a tool repeats what the handshake says.
+    /// Whether the next result of a tool repeats the instructions of the handshake.
     owes_instructions: AtomicBool,
-    /// From which level on the client wants log messages.
+    /// The lowest level of log messages that the client wants.
     client_level: AtomicU8,
-    /// From which level on the servers were told to log.
+    /// The lowest level at which the servers were told to log.
     server_level: AtomicU8,
 }
 
 impl Default for ProtocolState {
-    /// A client that names no level gets what a person might need to know.
+    /// A client that names no level gets `info` and above.
     fn default() -> Self {
         Self {
             initialized: Mutex::default(),
@@ -33,37 +33,37 @@ impl Default for ProtocolState {
 }
 
 impl ProtocolState {
-    /// Notes what `initialize` agreed on.
+    /// Records the revision that `initialize` agreed on.
     pub(super) fn initialize(&self, revision: Revision) {
         *self.initialized.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision);
     }
 
-    /// What `initialize` agreed on, if it came.
+    /// The revision that `initialize` agreed on, if it came.
     fn revision(&self) -> Option<Revision> {
         *self.initialized.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether `initialize` came: only then notifications are sent unasked.
+    /// Whether `initialize` came. Only then are notifications sent unasked.
     pub(super) fn is_initialized(&self) -> bool {
         self.revision().is_some()
     }
 
-    /// Whether a line may be a batch. Before `initialize` it may: the batch may hold it.
+    /// Whether a line may be a batch. Before `initialize` it may, because the batch may hold it.
     pub(super) fn accepts_batches(&self) -> bool {
         self.revision().is_none_or(Revision::has_batches)
     }
 
-    /// Notes that the client said who it is.
+    /// Records that the client introduced itself.
     pub(super) fn introduce(&self) {
         self.introduced.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the client said who it is.
+    /// Whether the client introduced itself.
     pub(super) fn is_introduced(&self) -> bool {
         self.introduced.load(Ordering::Relaxed)
     }
 
-    /// The next result of a tool repeats the instructions, or does no longer.
+    /// Sets whether the next result of a tool repeats the instructions.
     pub(super) fn set_owes_instructions(&self, owes: bool) {
         self.owes_instructions.store(owes, Ordering::Relaxed);
     }
@@ -73,19 +73,20 @@ impl ProtocolState {
         self.owes_instructions.load(Ordering::Relaxed)
     }
 
-    /// The client wants log messages from this level on, and the servers are told so.
+    /// Sets the level that the client wants, which is also the servers' level.
     pub(super) fn set_level(&self, level: Level) {
         self.client_level.store(level as u8, Ordering::Relaxed);
         self.server_level.store(level as u8, Ordering::Relaxed);
     }
 
-    /// A modern request wants log messages from this level on; true when the servers must be told, since they log
-    /// less.
+    /// Lowers the servers' level for a modern request. Returns true if they log less so far and must be told.
     pub(super) fn lower_server_level(&self, level: Level) -> bool {
+        // `fetch_min` decides and stores in one step, so of two requests at once only the lower one tells the
+        // servers.
         (level as u8) < self.server_level.fetch_min(level as u8, Ordering::Relaxed)
     }
 
-    /// From which level on a request wants log messages: a modern one says so itself.
+    /// The lowest level that a request wants. A modern request names it itself.
     pub(super) fn request_level(&self, own: Option<Level>, is_modern: bool) -> Option<Level> {
         if is_modern || !self.is_initialized() {
             return own;
@@ -94,7 +95,7 @@ impl ProtocolState {
         Level::ALL.into_iter().find(|level| *level as u8 == wanted)
     }
 
-    /// Whether `logging/setLevel`, or its default, asks for messages of this level.
+    /// Whether `logging/setLevel`, or the default, admits messages of this level.
     pub(super) fn wants_level(&self, level: Level) -> bool {
         self.is_initialized() && level as u8 >= self.client_level.load(Ordering::Relaxed)
     }

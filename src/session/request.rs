@@ -17,14 +17,15 @@ use crate::server::{CallOptions, ProgressSink};
 use crate::sync::lock;
 use crate::wire::{self, IdKey, codes, modern};
 
-/// A request that waits for its answer. Dropped without one, as after a cancellation, it stays unanswered.
+/// A request that waits for its answer. If it is dropped without one, as after a cancellation, it stays
+/// unanswered.
 pub(super) struct ClientRequest {
     shared: Arc<SessionState>,
     id: RequestId,
     key: IdKey,
     modern: bool,
     progress_token: Option<RequestId>,
-    /// The level of log messages that it asked for.
+    /// The level of log messages that it wants.
     log_level: Option<Level>,
     target: AnswerTarget,
     cancel: CancellationToken,
@@ -32,25 +33,25 @@ pub(super) struct ClientRequest {
     open: Arc<AtomicBool>,
 }
 
-/// The requests that are not answered yet.
+/// The requests without an answer so far.
 #[derive(Default)]
 pub(super) struct InFlight(Mutex<HashMap<IdKey, InFlightRequest>>);
 
 struct InFlightRequest {
     cancel: CancellationToken,
-    /// The level of log messages that a modern request asked for.
+    /// The level of log messages that a modern request wants.
     log_level: Option<Level>,
 }
 
 /// The most requests that may be open at once.
 const MAX_OPEN_REQUESTS: usize = 4096;
 
-/// Why a request is not taken.
+/// Why a request isn't accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RequestRejection {
     /// An open request has the same id.
     SameId,
-    /// Too many are open.
+    /// Too many requests are open.
     TooMany,
 }
 
@@ -67,19 +68,19 @@ impl InFlight {
         Ok(())
     }
 
-    /// Notes that a request is answered, or dropped.
+    /// Removes a request that was answered or dropped.
     fn close(&self, key: &IdKey) {
         self.lock_requests().remove(key);
     }
 
-    /// Takes a request back, if it is still open.
+    /// Cancels a request if it is still open.
     pub(super) fn cancel_request(&self, key: &IdKey) {
         if let Some(flight) = self.lock_requests().get(key) {
             flight.cancel.cancel();
         }
     }
 
-    /// The most talkative level that an open modern request asked for.
+    /// The lowest level that an open modern request wants.
     pub(super) fn lowest_log_level(&self) -> Option<Level> {
         self.lock_requests().values().filter_map(|flight| flight.log_level).min()
     }
@@ -90,10 +91,10 @@ impl InFlight {
 }
 
 impl ClientRequest {
-    /// Takes a request in.
+    /// Accepts a request.
     ///
     /// # Errors
-    /// When its id is in use, or too many are open; it is answered already then.
+    /// If its id is in use, or too many are open. It is then already answered.
     pub(super) fn open(
         shared: &Arc<SessionState>,
         id: &RawValue,
@@ -121,6 +122,8 @@ impl ClientRequest {
             log_level: log,
             target: to,
             cancel,
+            // A rejected request shares its key with the open one. Never marking it open keeps `drop` from
+            // closing that one.
             open: Arc::new(AtomicBool::new(opened.is_ok())),
         };
         match opened {
@@ -147,17 +150,19 @@ impl ClientRequest {
         self.modern
     }
 
-    /// Cancelled when the client takes the request back.
+    /// Cancelled when the client cancels the request.
     pub(super) const fn cancel_token(&self) -> &CancellationToken {
         &self.cancel
     }
 
-    /// Waits for something, unless the client takes the request back meanwhile.
+    /// Waits for `work`, unless the client cancels the request.
     pub(super) async fn unless_cancelled<T>(
         &self,
         work: impl Future<Output = Result<T, Refusal>>,
     ) -> Result<T, Refusal> {
         tokio::select! {
+            // Finished work wins over a cancellation at the same moment: its answer is there, and may have had
+            // effects.
             biased;
             done = work => done,
             () = self.cancel.cancelled() => Err(Refusal::Cancelled),
@@ -170,7 +175,7 @@ impl ClientRequest {
         CallOptions { progress: self.progress_sink(), cancel: self.cancel.clone(), log_level }
     }
 
-    /// Where progress goes: to the client under its own token, concealed, and only until the answer.
+    /// Reports progress to the client under its own token, concealed, and only until the answer.
     pub(super) fn progress_sink(&self) -> Option<ProgressSink> {
         let token = self.progress_token.clone()?;
         let (shared, open) = (Arc::clone(&self.shared), Arc::clone(&self.open));
@@ -190,7 +195,7 @@ impl ClientRequest {
         self.send_shaped(if self.modern { ResultShape::Modern } else { ResultShape::Legacy }, result);
     }
 
-    /// Answers with the result of a method that can be cached.
+    /// Answers with a result that clients may cache.
     pub(super) fn answer_list_result(self, result: &Fake<RawJson>) {
         self.send_shaped(if self.modern { ResultShape::ModernList } else { ResultShape::Legacy }, result);
     }
@@ -203,7 +208,7 @@ impl ClientRequest {
         }
     }
 
-    /// Answers `tools/call`, with what a new client would be told at the handshake where that changed.
+    /// Answers `tools/call`, and repeats the instructions if they are due.
     pub(super) fn answer_tool_result(self, result: &Fake<RawJson>) {
         match self.shared.with_instructions(result) {
             Some(longer) => self.answer_result(&longer),
@@ -226,7 +231,7 @@ impl ClientRequest {
         self.shared.client_queue.queue_error(&self.target, &self.id, shape, error);
     }
 
-    /// Answers with an error in Portero's words, which may name what the client wrote.
+    /// Answers with an error in Portero's text, which may quote the client.
     pub(super) fn answer_error(self, code: i32, words: &str, data: Option<&RawValue>) {
         match self.shared.conceal_own(wire::answer_error_object(code, words, data)) {
             Ok(error) => self.answer_error_object(&error),
@@ -234,7 +239,7 @@ impl ClientRequest {
         }
     }
 
-    /// Answers with an error in Portero's fixed words.
+    /// Answers with an error in Portero's fixed text.
     pub(super) fn answer_fixed_error(self, code: i32, words: &'static str) {
         self.end_progress();
         let words = Fake::from_static(words);
@@ -250,7 +255,7 @@ impl ClientRequest {
         );
     }
 
-    /// The last progress goes before the answer, and none after it.
+    /// Queues the last held progress, which must come before the answer.
     fn end_progress(&self) {
         if let Some(token) = &self.progress_token
             && self.open.load(Ordering::Acquire)
@@ -269,11 +274,12 @@ impl Drop for ClientRequest {
     fn drop(&mut self) {
         if self.open.swap(false, Ordering::AcqRel) {
             self.shared.in_flight.close(&self.key);
-            // Without an answer, as after a cancellation, what is held of its progress is of no use.
+            // No answer comes, as after a cancellation, so held progress is dropped.
             if let Some(token) = &self.progress_token {
                 self.shared.client_queue.forget_progress(token);
             }
         }
+        // Dropped requests count too. A batch with a cancelled member must still end.
         if let AnswerTarget::Batch(batch) = &self.target
             && batch.settle_answer()
         {
@@ -291,7 +297,7 @@ impl RequestRejection {
     }
 }
 
-/// `params` as an object; without any, an empty one.
+/// `params` as an object; empty if there are none.
 pub(super) fn params_object(params: Option<&RawValue>) -> RawObject<'_> {
     params.and_then(|params| RawObject::read(params).ok()).unwrap_or_default()
 }

@@ -1,9 +1,7 @@
-//! What comes in bursts, on its way to the client: updates of resources, and the count of log messages that were
-//! left out.
+//! Limits bursts toward the client: updates of resources, and the count of log messages left out.
 //!
-//! A burst goes out at once as far as it is short. Of what is beyond, the last update of each resource follows in
-//! a moment, so that the client always gets the last state; there are no more of them than the session watches
-//! resources.
+//! The beginning of a burst goes out at once. Of the rest, the last update of each resource follows a moment
+//! later, so the client always learns the last state. At most one update is held for each watched resource.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,26 +16,26 @@ use crate::anonymize::Real;
 use crate::json::{self, RawJson, RawObject};
 use crate::sync::lock;
 
-/// How many updates go out in one interval.
+/// How many updates are sent in one interval.
 const MAX_UPDATES_PER_INTERVAL: usize = 100;
-/// How long the others are held.
+/// How long further updates are held.
 const HOLD_INTERVAL: Duration = Duration::from_millis(100);
-/// An update with more than this in it is held without the rest: what counts is that the resource changed.
+/// A larger update is held as its URI only. The change itself is what counts.
 const MAX_HELD_BYTES: usize = 4 << 10;
 
-/// What is held.
+/// The updates and counts that are held.
 #[derive(Debug, Default)]
 pub(super) struct ResourceUpdates(Mutex<HeldUpdates>);
 
 #[derive(Debug, Default)]
 struct HeldUpdates {
     since: Option<Instant>,
-    /// How many went out since.
+    /// How many were sent in this interval.
     sent: usize,
     order: VecDeque<ResourceKey>,
     last: HashMap<ResourceKey, Real<RawJson>>,
     logs_left_out: u64,
-    /// Whether a task follows that lets them go.
+    /// Whether a task will flush them.
     flushing: bool,
 }
 
@@ -46,7 +44,7 @@ impl HeldUpdates {
         if self.since.is_none_or(|since| since.elapsed() >= HOLD_INTERVAL) {
             (self.since, self.sent) = (Some(Instant::now()), 0);
         }
-        // One that follows a held one of its resource would come before it.
+        // An update must not overtake a held one of the same resource.
         let goes = self.sent < MAX_UPDATES_PER_INTERVAL && !self.last.contains_key(resource);
         self.sent += usize::from(goes);
         goes
@@ -66,7 +64,7 @@ impl HeldUpdates {
     }
 }
 
-/// The update with nothing but its URI.
+/// The update reduced to its URI.
 fn uri_only(params: &Real<RawJson>) -> Real<RawJson> {
     let uri = RawObject::read(params.expose())
         .ok()
@@ -76,10 +74,11 @@ fn uri_only(params: &Real<RawJson>) -> Real<RawJson> {
 }
 
 impl SessionState {
-    /// Tells of an update now or, in a burst, a moment later.
+    /// Sends an update now or, in a burst, a moment later.
     pub(super) fn send_or_hold_update(self: &Arc<Self>, resource: ResourceKey, params: Real<RawJson>) {
         let mut held = self.resource_updates.lock_held();
         if !self.client_queue.is_over_limit() && held.may_send_now(&resource) {
+            // Released first: `notify_update` takes other locks and conceals, which may take a while.
             drop(held);
             return self.notify_update(&resource, &params);
         }
@@ -87,7 +86,7 @@ impl SessionState {
         self.flush_later(held);
     }
 
-    /// Counts a log message for which the client left no room.
+    /// Counts a log message that the client left no room for.
     pub(super) fn count_left_out_log(self: &Arc<Self>) {
         let mut held = self.resource_updates.lock_held();
         held.logs_left_out += 1;
@@ -103,7 +102,7 @@ impl SessionState {
         self.spawn_background(async move {
             loop {
                 tokio::time::sleep(HOLD_INTERVAL).await;
-                // A client may leave everything unread for hours; what is held waits for it without looking.
+                // A client may not read for hours. Held updates wait for room without polling.
                 shared.client_queue.room().await;
                 if shared.flush_held() {
                     return;
@@ -112,7 +111,7 @@ impl SessionState {
         });
     }
 
-    /// Lets go what may go; true when nothing is left.
+    /// Sends up to one interval's worth of what is held. Returns true if nothing is left.
     fn flush_held(self: &Arc<Self>) -> bool {
         let left_out = std::mem::take(&mut self.resource_updates.lock_held().logs_left_out);
         if left_out > 0 {
@@ -120,12 +119,15 @@ impl SessionState {
                 format!("{left_out} log messages were left out: the client did not read them in time");
             self.log_own_message(Level::Warning, &words);
         }
+        // The lock is taken for each step, so that new updates can be held meanwhile.
         for _ in 0..MAX_UPDATES_PER_INTERVAL {
             let next = self.resource_updates.lock_held().pop_next();
             let Some((resource, params)) = next else { break };
             self.notify_update(&resource, &params);
         }
         let mut held = self.resource_updates.lock_held();
+        // Decided under the same lock as `flush_later`: either this task sees the new update, or the next
+        // caller starts another task.
         held.flushing = !held.order.is_empty() || held.logs_left_out > 0;
         !held.flushing
     }

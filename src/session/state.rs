@@ -1,4 +1,4 @@
-//! What the parts of one session share.
+//! The state that all parts of one session share.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,13 +22,13 @@ use crate::pipeline::{CallContext, Pipeline};
 use crate::policy::Action;
 use crate::task::CallOrigin;
 
-/// The state of a session. Each part is a type that keeps its fields to itself; what takes several of them is a method
-/// of this one, beside the requests that need it.
+/// The state of a session. Each part is a type with private fields. Logic that needs several parts is a method
+/// of this type, in the file of the request that needs it.
 pub(super) struct SessionState {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) tasks: Arc<dyn AgentTasks>,
     pub(super) limits: ServerLimits,
-    /// Who acts; replaced when the client says who it is.
+    /// Who acts; replaced when the client introduces itself.
     pub(super) context: ArcSwap<CallContext>,
     pub(super) skipped: Mutex<Vec<SkippedServer>>,
     pub(super) client_queue: ClientQueue,
@@ -44,7 +44,7 @@ pub(super) struct SessionState {
     background: Mutex<JoinSet<()>>,
 }
 
-/// The most characters that a client says of itself: a person reads them.
+/// The most characters of the client's name and version, because people read them.
 const MAX_CLIENT_CHARS: usize = 200;
 
 impl SessionState {
@@ -69,38 +69,42 @@ impl SessionState {
         })
     }
 
-    /// Starts a task that runs beside the requests and ends with the session at the latest.
+    /// Starts a task beside the requests. It ends with the session at the latest.
     pub(super) fn spawn_background(&self, work: impl Future<Output = ()> + Send + 'static) {
         let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
+        // Reaps finished tasks, which would otherwise pile up until the session ends.
         while background.try_join_next().is_some() {}
+        // Checked under the lock that `stop_background` takes after it cancelled, so no task starts after the
+        // abort.
         if !self.stop.is_cancelled() {
             background.spawn(work);
         }
     }
 
-    /// Ends everything that was started.
+    /// Ends all background tasks.
     pub(super) fn stop_background(&self) {
         self.stop.cancel();
         self.background.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
     }
 
-    /// Conceals what Portero itself made, or what the client sent.
+    /// Conceals JSON that Portero made or the client sent.
     pub(super) fn conceal_own(&self, json: RawJson) -> Result<Fake<RawJson>, Leak> {
         self.pipeline.anonymizer.load().conceal_local(json)
     }
 
-    /// What policy says about a tool at this moment; where that depends on the arguments, a person may be asked.
+    /// The action to expect for a tool now. Where it depends on the arguments, that is `require-approval`.
     pub(super) fn tool_action(&self, tool: &ToolId) -> Action {
         let pipeline = &self.pipeline;
         let asker = &self.context.load().origin;
         pipeline.policy.load().expected_action(tool, Some(asker.asker()), pipeline.clock.now())
     }
 
-    /// Takes what the client says about itself.
+    /// Takes the client's name and version.
     pub(super) fn set_client(&self, name: &str, version: &str) {
         self.protocol.introduce();
         let anonymizer = self.pipeline.anonymizer.load();
         let said = anonymizer.conceal_text(format!("{name} {version}").trim()).into_inner();
+        // Concealed again, because the cut may have left a new text at the end.
         let client = anonymizer.conceal_text(&said.chars().take(MAX_CLIENT_CHARS).collect::<String>());
         let before = self.context.load();
         let origin = CallOrigin { client, ..before.origin.clone() };

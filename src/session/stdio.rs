@@ -1,7 +1,7 @@
-//! Standard input and output, asynchronous by what they are.
+//! Standard input and output, asynchronous where possible.
 //!
-//! Node's clients hand their children socket pairs, others pipes; each has its own asynchronous type, and
-//! the blocking way that works for everything else is four times slower.
+//! Node's clients hand their children socket pairs, others use pipes. Each has its own asynchronous type. The
+//! blocking way works for everything else, but is four times slower.
 
 use std::io;
 use std::pin::Pin;
@@ -13,15 +13,15 @@ pub type Stdin = Pin<Box<dyn AsyncRead + Send>>;
 /// Standard output.
 pub type Stdout = Pin<Box<dyn AsyncWrite + Send>>;
 
-/// This process's standard input and output. Call it within a runtime, once.
+/// This process's standard input and output. Call it once, within a runtime.
 ///
 /// # Errors
-/// When the system refuses to hand them out.
+/// If the system refuses to hand them out.
 pub fn stdio() -> io::Result<(Stdin, Stdout)> {
     Ok((system::input()?, system::output()?))
 }
 
-/// What works for files, terminals and on every system: a thread that reads and writes.
+/// For files, terminals and any other system: a thread that reads and writes.
 mod blocking {
     use super::{Stdin, Stdout};
 
@@ -67,13 +67,13 @@ mod system {
         Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode))
     }
 
-    /// A descriptor of our own for the same pipe or socket; the standard one stays open for the holder of
-    /// the library's handle.
+    /// A descriptor of our own for the same pipe or socket. The standard one stays open for the library's
+    /// handle.
     fn duplicate_fd(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         fd.try_clone_to_owned()
     }
 
-    /// As [`duplicate_fd`], for a pipe: large results take fewer rounds through a large one.
+    /// Like [`duplicate_fd`], for a pipe. A large pipe moves large results in fewer rounds.
     fn duplicate_pipe(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if let Err(error) = rustix::pipe::fcntl_setpipe_size(fd, 1 << 20) {

@@ -8,10 +8,10 @@ use crate::names::ServerName;
 use crate::wire::IdKey;
 use crate::wire::modern::SubscriptionFilter;
 
-/// How many resources a session watches at once.
+/// How many resources a session may watch at once.
 pub(super) const MAX_WATCHED_RESOURCES: usize = 1024;
 
-/// What the client listens to.
+/// The client's subscriptions.
 #[derive(Default)]
 pub(super) struct Subscriptions {
     listeners: Mutex<Vec<ListenRequest>>,
@@ -25,7 +25,7 @@ struct ListenRequest {
     granted: SubscriptionFilter,
 }
 
-/// A resource on its server, with its concealed URI there.
+/// A resource: its server, and its concealed URI there.
 pub(super) type ResourceKey = (ServerName, String);
 
 /// The subscriptions to one resource, each with the client's spelling of its URI.
@@ -33,7 +33,7 @@ pub(super) type ResourceKey = (ServerName, String);
 struct ResourceWatchers {
     /// By `resources/subscribe`.
     plain: Option<String>,
-    /// By `subscriptions/listen`, with the listener.
+    /// By `subscriptions/listen`, with the listener's key.
     listened: Vec<(IdKey, String)>,
 }
 
@@ -45,9 +45,9 @@ impl ResourceWatchers {
 
 /// Where a notification goes.
 pub(super) enum NotificationTarget {
-    /// The whole connection.
+    /// To the connection as a whole.
     Connection,
-    /// The listener with this id.
+    /// To the listener with this id.
     Listener(RequestId),
 }
 
@@ -65,17 +65,17 @@ impl Subscriptions {
         self.listeners().push(ListenRequest { key, id, granted });
     }
 
-    /// Ends a listener, since the client took the request back.
+    /// Ends a listener that the client cancelled.
     pub(super) fn end_listen(&self, key: &IdKey) {
         self.listeners().retain(|listener| listener.key != *key);
     }
 
-    /// Ends every listener and returns their requests, since the session ends.
+    /// Ends every listener and returns their requests, for the end of the session.
     pub(super) fn end_all_listens(&self) -> Vec<(IdKey, RequestId)> {
         self.listeners().drain(..).map(|listener| (listener.key, listener.id)).collect()
     }
 
-    /// The listeners whose filter `wants` the notification.
+    /// The listeners whose filter wants the notification.
     pub(super) fn listeners_wanting(
         &self,
         wants: impl Fn(&SubscriptionFilter) -> bool,
@@ -85,13 +85,13 @@ impl Subscriptions {
         listening.map(|listener| NotificationTarget::Listener(listener.id.clone())).collect()
     }
 
-    /// Whether one more subscription to this resource can be kept.
+    /// Whether another subscription to this resource fits.
     pub(super) fn has_room(&self, resource: &ResourceKey) -> bool {
         let resources = self.resources();
         resources.contains_key(resource) || resources.len() < MAX_WATCHED_RESOURCES
     }
 
-    /// Notes a listener's subscription to a resource; false when there is no room for more.
+    /// Adds a listener's subscription to a resource. Returns false if there is no room.
     pub(super) fn add_listener(&self, resource: &ResourceKey, key: &IdKey, spelled: &str) -> bool {
         let has_room = self.has_room(resource);
         if has_room {
@@ -102,27 +102,27 @@ impl Subscriptions {
         has_room
     }
 
-    /// Notes a subscription by `resources/subscribe`.
+    /// Adds a subscription by `resources/subscribe`.
     pub(super) fn add_plain(&self, resource: ResourceKey, spelled: String) {
         self.resources().entry(resource).or_default().plain = Some(spelled);
     }
 
-    /// Forgets every subscription to a resource.
+    /// Removes every subscription to a resource.
     pub(super) fn remove_resource(&self, resource: &ResourceKey) {
         self.resources().remove(resource);
     }
 
-    /// Whether there is a subscription to a resource.
+    /// Whether any subscription to a resource exists.
     pub(super) fn is_watched(&self, resource: &ResourceKey) -> bool {
         self.resources().contains_key(resource)
     }
 
-    /// The resources of a server to which there are subscriptions.
+    /// The resources of a server that have subscriptions.
     pub(super) fn watched_on(&self, server: &ServerName) -> Vec<ResourceKey> {
         self.resources().keys().filter(|(on, _)| on == server).cloned().collect()
     }
 
-    /// Forgets a listener's subscription to a resource.
+    /// Removes a listener's subscription to a resource.
     pub(super) fn remove_listener(&self, resource: &ResourceKey, key: &IdKey) {
         let mut resources = self.resources();
         let Some(watched) = resources.get_mut(resource) else { return };
@@ -132,7 +132,7 @@ impl Subscriptions {
         }
     }
 
-    /// Forgets a subscription by `resources/subscribe`; true when it was the last to the resource.
+    /// Removes a subscription by `resources/subscribe`. Returns true if it was the resource's last one.
     pub(super) fn remove_plain(&self, resource: &ResourceKey) -> bool {
         let mut resources = self.resources();
         let Some(watched) = resources.get_mut(resource) else { return false };
@@ -144,7 +144,7 @@ impl Subscriptions {
         unwanted
     }
 
-    /// Forgets a listener's subscriptions and returns the resources to which there are no others.
+    /// Removes a listener's subscriptions, and returns the resources that have no others.
     pub(super) fn remove_listener_everywhere(&self, key: &IdKey) -> Vec<ResourceKey> {
         let mut resources = self.resources();
         for watched in resources.values_mut() {
@@ -153,9 +153,9 @@ impl Subscriptions {
         resources.extract_if(|_, watched| watched.is_empty()).map(|(resource, _)| resource).collect()
     }
 
-    /// Where an update of a resource goes, each with the spelling of the URI there.
+    /// The targets of a resource's update, each with its own spelling of the URI.
     pub(super) fn targets(&self, resource: &ResourceKey) -> Vec<(NotificationTarget, String)> {
-        // The one place that holds both locks: `resources` first.
+        // Lock order: `resources` before `listeners`. Only this function holds both.
         let resources = self.resources();
         let Some(watched) = resources.get(resource) else { return Vec::new() };
         let listeners = self.listeners();

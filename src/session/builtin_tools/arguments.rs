@@ -1,4 +1,4 @@
-//! The arguments of Portero's own tools, checked so that a mistake is told with the nearest right word.
+//! The arguments of Portero's own tools, checked so that an error names the nearest valid word.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::json::{self, RawObject};
 use crate::names::TaskId;
 use crate::pipeline::Refusal;
 
-/// Arguments of which every name is known.
+/// Arguments whose names are all known.
 pub(super) struct BuiltinArguments<'a>(RawObject<'a>);
 
 impl BuiltinTool {
@@ -25,11 +25,12 @@ impl BuiltinTool {
 }
 
 impl<'a> BuiltinArguments<'a> {
-    /// Reads the `arguments` of a call; none at all are no arguments.
+    /// Reads the `arguments` of a call. A missing or null member means no arguments.
     pub(super) fn read(own: BuiltinTool, arguments: Option<&'a RawValue>) -> Result<Self, String> {
         let Some(arguments) = arguments.filter(|value| value.get() != "null") else {
             return Ok(Self(RawObject::default()));
         };
+        // Parsers disagree on which of two equal keys counts, so the arguments could be read in two ways.
         json::refuse_duplicate_keys(arguments)
             .map_err(|error| format!("the arguments are not acceptable: {error}"))?;
         let object = RawObject::read(arguments).map_err(|_| "`arguments` must be an object".to_owned())?;
@@ -40,7 +41,7 @@ impl<'a> BuiltinArguments<'a> {
         Ok(Self(object))
     }
 
-    /// A text, if it is there.
+    /// An optional text.
     pub(super) fn optional_text(&self, key: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
         self.non_null(key)
             .map(|value| {
@@ -49,18 +50,18 @@ impl<'a> BuiltinArguments<'a> {
             .transpose()
     }
 
-    /// A text that must be there.
+    /// A required text.
     pub(super) fn required_text(&self, key: &str) -> Result<Cow<'a, str>, Refusal> {
         self.optional_text(key)?.ok_or_else(|| Refusal::Invalid(format!("the argument `{key}` is missing")))
     }
 
-    /// The task that is meant, which must be there.
+    /// The required task id.
     pub(super) fn task_id(&self) -> Result<TaskId, Refusal> {
         let id = self.required_text("task_id")?;
         id.trim().parse().map_err(|wrong| Refusal::Invalid(format!("`task_id`: {wrong}")))
     }
 
-    /// A whole number, if it is there.
+    /// An optional whole number within bounds.
     pub(super) fn optional_number(&self, key: &str, least: u64, most: u64) -> Result<Option<u64>, Refusal> {
         let wrong = || Refusal::Invalid(format!("`{key}` must be a whole number from {least} to {most}"));
         self.non_null(key)
@@ -70,7 +71,7 @@ impl<'a> BuiltinArguments<'a> {
             .transpose()
     }
 
-    /// An object, if it is there.
+    /// An optional object.
     pub(super) fn optional_object(&self, key: &str) -> Result<Option<&'a RawValue>, Refusal> {
         match self.non_null(key) {
             Some(value) if !value.get().trim_start().starts_with('{') => {

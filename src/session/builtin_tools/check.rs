@@ -1,4 +1,4 @@
-//! `portero/check_task`: how a call stands that waits for a person; once it ran, its own result.
+//! `portero/check_task`: the status of a call that waits for a person, or its result once it ran.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::task::{Task, TaskState};
 
 /// The longest wait.
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(600);
-/// How long one question to the daemon waits, when the client wants to hear of progress.
+/// How long one request to the daemon waits if the client wants progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 impl SessionState {
@@ -35,17 +35,18 @@ impl SessionState {
             task = self.wait_for_task(id, Duration::from_secs(wait), request.progress_sink()) => task?,
             () = request.cancel_token().cancelled() => return Err(Refusal::Cancelled),
         };
-        // It was concealed by the rules of its day; those of today may know more.
+        // It was concealed by the rules of its time, and the present rules may know more values.
         self.own_outcome(task_result(&task))
     }
 
-    /// The task in a final state, or as it is when the wait is over.
+    /// Returns the task once it is in a final state, or as it is when the wait ends.
     async fn wait_for_task(
         &self,
         id: TaskId,
         wait: Duration,
         progress: Option<ProgressSink>,
     ) -> Result<Task, Refusal> {
+        // Each round waits in the daemon, for at most `slice`, so that progress can be reported in between.
         let began = Instant::now();
         loop {
             let left = wait.saturating_sub(began.elapsed());
@@ -79,7 +80,7 @@ fn wait_progress(task: &Task, waited: Duration, wait: Duration) -> Real<RawJson>
     })))
 }
 
-/// A task as a tool's result: the called tool's own where it has one, else Portero's words.
+/// A task as a tool's result: the called tool's own result if there is one, else Portero's text.
 fn task_result(task: &Task) -> RawJson {
     match (&task.result, &task.error) {
         (Some(result), _) if task.call.method == Method::CallTool => result.get().clone(),
@@ -92,8 +93,8 @@ fn task_result(task: &Task) -> RawJson {
     }
 }
 
-/// A result that is not a tool's, such as a read resource, in a tool's result: its contents as embedded
-/// resources where it has some, else as text.
+/// Wraps a result that isn't a tool's, such as a read resource, as a tool's result. Its `contents` become
+/// embedded resources; anything else becomes text.
 fn wrap_as_tool_result(result: &RawValue) -> RawJson {
     #[derive(serde::Serialize)]
     struct EmbeddedResource<'a> {

@@ -1,4 +1,4 @@
-//! How Portero's own tools are listed.
+//! The definitions of Portero's own tools for `tools/list`.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::json::{self, RawJson};
 use crate::names::ToolId;
 use crate::task::TaskState;
 
-/// The definitions of those tools that `visible` lets through, as the members of a JSON array.
+/// The definitions of the tools that `visible` admits, as members of a JSON array without its brackets.
 pub(in crate::session) fn definitions_json(visible: impl Fn(&ToolId) -> bool) -> String {
     BuiltinTool::ALL
         .into_iter()
@@ -17,7 +17,7 @@ pub(in crate::session) fn definitions_json(visible: impl Fn(&ToolId) -> bool) ->
         .join(",")
 }
 
-/// The result of `tools/list` where no server offers anything: Portero's own tools.
+/// The result of `tools/list` if no server offers anything: Portero's own tools.
 #[must_use]
 pub fn builtin_list_result() -> RawJson {
     json::serialize_raw(&json!({ "tools": BuiltinTool::ALL.map(definition) }))
@@ -85,7 +85,7 @@ const fn title_and_description(own: BuiltinTool) -> (&'static str, &'static str)
     }
 }
 
-/// The properties, and which of them must be there.
+/// The properties, and the names of the required ones.
 fn argument_schema(own: BuiltinTool) -> (Value, Value) {
     match own {
         BuiltinTool::SearchTools => (

@@ -1,4 +1,4 @@
-//! Portero's own tools: what they are called, what they take, and what they say.
+//! Portero's own tools: their names, arguments and answers.
 
 mod arguments;
 mod check;
@@ -26,11 +26,11 @@ pub(super) enum BuiltinTool {
     SearchTools,
     /// Calls any tool by its full name.
     Call,
-    /// Tells how a task stands, or its result.
+    /// Returns a task's status, or its result.
     CheckTask,
     /// Lists tasks.
     ListTasks,
-    /// Takes a task back.
+    /// Cancels a task that hasn't started.
     CancelTask,
 }
 
@@ -49,7 +49,7 @@ impl BuiltinTool {
         }
     }
 
-    /// The tool that is meant by `portero__name` or `portero/name`.
+    /// Reads `portero__name` or `portero/name`.
     pub(super) fn from_name(spelled: &str) -> Option<Self> {
         let rest = spelled.strip_prefix(BUILTIN_SERVER)?;
         let name = rest.strip_prefix("__").or_else(|| rest.strip_prefix('/'))?;
@@ -89,7 +89,7 @@ impl SessionState {
         self.pipeline.run_builtin(&own.id(), &context, work).await
     }
 
-    /// `portero/call`: the whole pipeline, as the named tool.
+    /// `portero/call`: runs the named tool through the whole pipeline.
     async fn call_named(
         self: &Arc<Self>,
         arguments: &BuiltinArguments<'_>,
@@ -97,11 +97,13 @@ impl SessionState {
         request: &ClientRequest,
     ) -> Result<CallReply, Refusal> {
         let name = arguments.required_text("tool")?;
+        // A nested call of an own tool would be decided and recorded twice.
         if BuiltinTool::from_name(&name).is_some() {
             return Err(Refusal::Invalid(format!("`{name}` is Portero's own tool; call it directly")));
         }
         let tool = request.unless_cancelled(self.resolve_tool(&name)).await?;
         let spelled = json::serialize_raw(&self.server_tool_name(&tool));
+        // A missing `args` becomes an empty object, because servers expect the member.
         let none = json::serialize_raw(&serde_json::Map::new());
         let args = arguments.optional_object("args")?.unwrap_or(&none);
         let params = RawObject::default().with_member("name", &spelled).with_member("arguments", args);
@@ -138,14 +140,14 @@ impl SessionState {
         ))
     }
 
-    /// `portero/cancel_task`: takes back a call that waits.
+    /// `portero/cancel_task`: cancels a call that waits.
     async fn cancel_task(&self, arguments: &BuiltinArguments<'_>) -> Result<CallReply, Refusal> {
         let task = self.tasks.cancel_task(arguments.task_id()?).await?;
         let status = json::serialize_raw(&TaskStatus::from_task(&task));
         self.own_outcome(answers::structured_result(&status, false))
     }
 
-    /// A result of Portero's own, concealed as everything is.
+    /// Conceals a result of Portero's own, like all that leaves.
     fn own_outcome(&self, result: RawJson) -> Result<CallReply, Refusal> {
         self.conceal_own(result).map(CallReply::Result).map_err(Refusal::Withheld)
     }

@@ -15,7 +15,7 @@ use crate::names::ServerName;
 use crate::pipeline::{CallReply, Refusal};
 use crate::policy::Action;
 
-/// How many tools a search shows.
+/// The most tools that one search returns.
 const MAX_HITS: usize = 10;
 
 #[derive(Serialize)]
@@ -29,7 +29,7 @@ struct FoundTool<'a> {
 }
 
 impl SessionState {
-    /// Searches what all servers offer; what policy denies is left out.
+    /// Searches the tools of all servers, except those that policy denies.
     pub(super) async fn search_tools(
         self: &Arc<Self>,
         arguments: &BuiltinArguments<'_>,
@@ -66,11 +66,11 @@ impl SessionState {
             } else {
                 found_tools_json(tools, &waiting)
             };
-            // Descriptions and schemas are the servers' words: real until concealed.
+            // Descriptions and schemas come from the servers, so they are real until concealed.
             anonymizer.conceal(Real::from_server(answers::text_result(&text)))
         };
         let concealed = conceal(&tools).or_else(|Leak| {
-            // One tool that cannot be concealed must not hide the others.
+            // One tool that can't be concealed must not hide the others.
             tools.retain(|tool| conceal(std::slice::from_ref(tool)).is_ok());
             conceal(&tools)
         });
@@ -83,7 +83,7 @@ fn found_tools_json(tools: &[FoundTool<'_>], waiting: &[ServerName]) -> String {
     #[serde(rename_all = "camelCase")]
     struct SearchResult<'a> {
         tools: &'a [FoundTool<'a>],
-        /// Servers that have not said yet what they offer.
+        /// Servers whose listings aren't known yet.
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         not_yet_known: &'a [ServerName],
     }
