@@ -1,8 +1,8 @@
-//! A permitted call on its way: what differs between a server of today and one of the modern era.
+//! Sends a permitted call, by the protocol era of its server.
 //!
-//! Toward an earlier server a call goes out as it is. A modern one gets its required `_meta`, and what only
-//! its revision has is taken off its result; when it wants input before it answers, it gets what it was
-//! told it could ask for, which is the configured roots, and nothing else.
+//! An earlier server gets the call as it is. A modern one gets the `_meta` that its revision requires, and
+//! members that only its revision has are removed from the result. If it wants input before it answers, it
+//! gets the configured roots, because Portero declared nothing else.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -46,6 +46,7 @@ pub(super) async fn send_call(
         Method::CallTool | Method::ReadResource | Method::GetPrompt | Method::Complete => {}
     }
     let mut answer = sending.send_params(params).await?;
+    // Each round is one answer. The limit ends a server that asks for input for ever.
     for _ in 0..MAX_INPUT_ROUNDS {
         let ServerAnswer::Result(result) = answer else { return Ok(answer) };
         match &*modern::result_type(result.expose()) {
@@ -70,7 +71,7 @@ pub(super) async fn send_call(
     Ok(refusal_answer("the server asks for input again and again"))
 }
 
-/// One call, to be sent once or, to a modern server that wants input, again.
+/// One call, to be sent once, or again if a modern server wants input.
 struct CallSender<'a> {
     connection: &'a Connection,
     outgoing: &'a Outgoing,
@@ -102,8 +103,8 @@ fn refusal_answer(why: &str) -> ServerAnswer {
     )))
 }
 
-/// The call's `params` again, with answers to everything that the server asks, or none if one cannot be
-/// answered (2026-07-28, `InputRequiredResult`).
+/// The call's `params` with answers to all of the server's input requests (2026-07-28, `InputRequiredResult`).
+/// `None` if one can't be answered.
 fn answer_input_requests(params: &RawValue, asked: &RawValue, roots: Option<&RawValue>) -> Option<RawJson> {
     let asked = RawObject::read(asked).ok()?;
     let requests = match asked.get("inputRequests") {
@@ -120,14 +121,15 @@ fn answer_input_requests(params: &RawValue, asked: &RawValue, roots: Option<&Raw
     }
     let answers = answers.to_raw();
     let mut again = RawObject::read(params).ok()?.with_member("inputResponses", &answers);
+    // The server's own state, which goes back untouched.
     if let Some(state) = asked.get("requestState") {
         again = again.with_member("requestState", state);
     }
     Some(again.to_raw())
 }
 
-/// What a modern server is listened to for: one `subscriptions/listen` at a time, opened anew when what is
-/// wanted changes.
+/// The subscription to a modern server's notifications: one `subscriptions/listen` at a time, replaced when
+/// the wanted set changes.
 #[derive(Debug, Default)]
 pub(super) struct ListenSubscription(Mutex<ListenState>);
 
@@ -138,7 +140,7 @@ struct ListenState {
 }
 
 impl ListenSubscription {
-    /// Listens for what the server announces.
+    /// Starts to listen for the server's changes.
     pub(super) fn start_listening(&self, connection: &Connection, greeting: &HandshakeResult) {
         self.relisten_with(connection, greeting, |_| {});
     }
@@ -175,6 +177,7 @@ impl ListenSubscription {
         greeting: &HandshakeResult,
         change: impl FnOnce(&mut BTreeSet<String>),
     ) {
+        // Held over the push, so that of two changes at once the later request holds the union.
         let mut listening = lock(&self.0);
         change(&mut listening.uris);
         let mut filter = greeting.listen_filter();
@@ -186,14 +189,14 @@ impl ListenSubscription {
             let filter = json::serialize_raw(&filter);
             let params = json::serialize_raw(&RawObject::default().with_member("notifications", &filter));
             let meta = MetaMembers::of_revision(members.as_deref());
-            // Its answer is not waited for: it comes when the server stops listening to us.
+            // Nothing waits for its answer, which comes only when the server stops listening to us.
             connection.outbox.push_if_room(|out| {
                 super::envelope::write_request_with_meta(out, id, modern::LISTEN_METHOD, Some(&params), meta);
             });
             listening.id = Some(id);
         }
         drop(listening);
-        // After the new one is open, so that nothing is missed between them.
+        // Only after the new one is open, so that no notification falls between them.
         if let Some(before) = before {
             connection.cancel_request(before);
         }

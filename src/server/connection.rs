@@ -1,11 +1,11 @@
-//! A conversation with one child: requests out, answers to whom they belong.
+//! A conversation with one child: sends requests and hands each answer to its caller.
 //!
-//! One task reads, one writes. An answer goes to the caller whose request has its id, and to no other;
-//! what has no caller any more is dropped. Ids are ours and are never used twice in a conversation.
+//! One task reads, one writes. An answer goes to the caller whose request has its id, and to no other. An
+//! answer whose caller has left is dropped. Ids are Portero's own and never used twice in a conversation.
 //!
-//! An answer that cannot be used fails the call that it was for, at once, as far as that can be told; see
-//! [`PendingRequests::settle_unclaimed`] for one that does not name its request. Everything else that is no message is
-//! noise, such as a banner or a line of a log, and goes to the server's own log.
+//! An unusable answer fails the call that it was for at once, as far as that can be told. See
+//! [`PendingRequests::settle_unclaimed`] for an answer that doesn't name its request. Any other line that is
+//! no message is noise, such as a banner or a log line, and goes to the server's own log.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,33 +38,33 @@ pub(super) struct Connection {
     pub(super) outbox: StdinQueue,
     pub(super) events: ServerEvents,
     pub(super) log: ServerLog,
-    /// What the handshake brought; empty until it is done.
+    /// The result of the handshake; empty until it is done.
     pub(super) greeting: OnceLock<HandshakeResult>,
-    /// The answer to `roots/list`; none when roots are not declared.
+    /// The answer to `roots/list`; none if roots aren't declared.
     pub(super) roots: Option<RawJson>,
     max_message_bytes: usize,
     next_id: AtomicU64,
     pub(super) pending: PendingRequests,
     subscriptions: ListenSubscription,
     server_requests: RecentServerRequests,
-    /// What a server lists that was started again after it had ended by itself; none for the first start.
+    /// The tools of a server that was restarted after it ended by itself; none for its first start.
     restarted_tools: Option<RestartedTools>,
     ended: CancellationToken,
 }
 
-/// Which tools a server lists that was started again.
+/// The tools that a restarted server lists.
 #[derive(Debug, Default)]
 struct RestartedTools {
-    /// How often the server said that its tools changed.
+    /// How often the server announced a change of its tools.
     changes: AtomicU64,
-    /// What it listed last. The lock is held while it is asked, so that callers ask once.
+    /// Its last list. The lock is held while the server is asked, so that callers ask once.
     tools: tokio::sync::Mutex<Option<ListedTools>>,
 }
 
 /// The answer to one `tools/list`.
 #[derive(Debug)]
 struct ListedTools {
-    /// [`RestartedTools::changes`] before the server was asked: after one more, this is out of date.
+    /// [`RestartedTools::changes`] before the server was asked. If it has grown, this list is outdated.
     changes: u64,
     names: HashSet<String>,
 }
@@ -75,13 +75,13 @@ impl RestartedTools {
     }
 }
 
-/// The ids of the last requests of the server's own.
+/// The ids of the last requests that the server sent.
 #[derive(Debug, Default)]
 struct RecentServerRequests(Mutex<VecDeque<Box<str>>>);
 
 /// How many of them are remembered.
 const MAX_SERVER_REQUESTS: usize = 64;
-/// How long an id may be that is remembered.
+/// The longest id that is remembered.
 const MAX_ID_BYTES: usize = 256;
 
 impl RecentServerRequests {
@@ -108,9 +108,9 @@ pub(super) struct OutgoingRequest<'a> {
     pub(super) params: Option<&'a RawValue>,
     pub(super) meta: MetaMembers<'a>,
     pub(super) progress: Option<ProgressSink>,
-    /// How long the server may be silent about it: progress starts the time anew.
+    /// How long the server may be silent about it. Progress restarts the time.
     pub(super) timeout: Duration,
-    /// Cancelled when the caller does not want the answer any more.
+    /// Cancelled when the caller no longer wants the answer.
     pub(super) cancel: &'a CancellationToken,
 }
 
@@ -139,17 +139,18 @@ impl Connection {
         }
     }
 
-    /// The same for a server that ended by itself before: it may be another version now.
+    /// Marks the connection as that of a restarted server, which may now be another version.
     pub(super) fn after_restart(self) -> Self {
         Self { restarted_tools: Some(RestartedTools::default()), ..self }
     }
 
-    /// Whether the server may be called by this tool name. One that was started again is asked which tools it
-    /// lists now, and anew after each change that it announces; what was known before is of the process that
-    /// ended.
+    /// Whether the server may be called by this tool name. A restarted server is asked which tools it lists
+    /// now, and again after each change that it announces. The listing of the ended process doesn't count.
     pub(super) async fn is_tool_listed(&self, name: &str, bounds: ListLimits) -> Result<bool, ServerError> {
         let Some(relisted) = &self.restarted_tools else { return Ok(true) };
         let mut tools = relisted.tools.lock().await;
+        // Read before the server is asked: a change that arrives in between makes the new list outdated, and
+        // the next caller asks again.
         let changes = relisted.changes();
         if let Some(listed) = tools.as_ref().filter(|listed| listed.changes == changes) {
             return Ok(listed.names.contains(name));
@@ -160,7 +161,7 @@ impl Connection {
         Ok(is_listed)
     }
 
-    /// Everything that the server offers. Its tools are those that [`Self::lists`] goes by from now on.
+    /// Everything that the server offers. From now on [`Self::is_tool_listed`] goes by these tools.
     pub(super) async fn fetch_listing(&self, bounds: ListLimits) -> Result<ServerListing, ServerError> {
         let Some(relisted) = &self.restarted_tools else { return lists::fetch_listing(self, bounds).await };
         let changes = relisted.changes();
@@ -170,7 +171,7 @@ impl Connection {
         Ok(offer)
     }
 
-    /// What a modern server is listened to for.
+    /// The subscription to a modern server's notifications.
     pub(super) const fn subscriptions(&self) -> &ListenSubscription {
         &self.subscriptions
     }
@@ -202,15 +203,19 @@ impl Connection {
             }
         }
         let id = self.next_request_id();
+        // The request's id is also its progress token: unique, and found in the same table.
         meta.progress_token = progress.is_some().then_some(id);
         let Some(answered) = self.pending.register(id, progress, limit, late_at) else {
             let reason = "it ended before the call reached it".to_owned();
             return Err(ServerError::StartFailed(self.server.clone(), reason));
         };
+        // Declared before the push. If the caller leaves at any await below, its drop cancels the request at
+        // the server.
         let _open = OpenRequest { connection: self, id };
         self.outbox.push(|out| envelope::write_request_with_meta(out, id, method, params, meta));
         tokio::select! {
             biased;
+            // An answer wins over a cancellation at the same moment.
             outcome = answered => match outcome {
                 Ok(RequestOutcome::Answer(answer)) => Ok(answer),
                 Ok(RequestOutcome::Malformed(why)) => Err(ServerError::Malformed(self.server.clone(), why)),
@@ -227,7 +232,7 @@ impl Connection {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Takes back a request whose answer is not wanted any more.
+    /// Cancels a request whose answer is no longer wanted.
     pub(super) fn cancel_request(&self, id: u64) {
         let params = json::parse_raw(format!(r#"{{"requestId":{id}}}"#)).expect("a number is JSON");
         self.send_notification("notifications/cancelled", Some(&params));
@@ -239,7 +244,7 @@ impl Connection {
         self.outbox.push_if_room(|out| wire::write_notification(out, method, params));
     }
 
-    /// Reads stdout to its end; then every open request fails.
+    /// Reads stdout to its end, then fails every open request.
     pub(super) async fn read_stdout(&self, stdout: impl AsyncRead + Unpin) {
         let mut lines = LineReader::new(stdout, self.max_message_bytes);
         loop {
@@ -252,7 +257,7 @@ impl Connection {
         self.close();
     }
 
-    /// Fails every open request and takes no more.
+    /// Fails every open request and accepts no more.
     pub(super) fn close(&self) {
         self.outbox.close();
         self.pending.close();
@@ -263,7 +268,7 @@ impl Connection {
         match Message::parse(line) {
             Ok(message) => self.dispatch_message(message.into_kind()),
             Err(MalformedMessage { fault: MessageFault::NotUtf8, .. }) => {
-                // Clients take such a line as well; most of it is readable.
+                // Read leniently, like other clients do, because most of the line is usable.
                 match Message::parse(wire::decode_text(line).as_bytes()) {
                     Ok(message) => self.dispatch_message(message.into_kind()),
                     Err(_) => self.fail_salvaged(line, MessageFault::NotUtf8),
@@ -281,10 +286,10 @@ impl Connection {
         }
     }
 
-    /// Fails the calls that a line was meant to answer.
+    /// Fails the calls that an unreadable line was meant to answer.
     fn fail_salvaged(&self, line: &[u8], fault: MessageFault) {
         self.log.log_junk(line, &fault);
-        // Some servers answer a notification that they do not know. That says nothing of any call.
+        // Some servers answer a notification that they don't know. Such an answer says nothing about any call.
         if wire::is_response_without_id(line) && self.pending.take_notification() {
             return;
         }
@@ -296,8 +301,8 @@ impl Connection {
         }
     }
 
-    /// Fails the call whose answer cannot be used. A number that no open request has is that of an answer which
-    /// came too late; anything else was meant for one of them.
+    /// Fails the call whose answer is unusable. A number without an open request is a late answer and is
+    /// dropped. An answer with any other id, or none, was meant for one of the open requests.
     fn settle_malformed(&self, id: Option<&RawValue>, why: String) {
         match id.and_then(wire::id_as_u64) {
             Some(id) => self.pending.settle_request(id, || RequestOutcome::Malformed(why)),
@@ -305,7 +310,7 @@ impl Connection {
         }
     }
 
-    /// Fails the request whose answer cannot be read; all of them when it cannot be told whose it is.
+    /// Fails the request whose answer is too long; all open ones if the answer's id can't be found.
     fn handle_too_long(&self, head: &[u8], tail: &[u8]) {
         match wire::salvage_overlong_id(head, tail).as_deref().and_then(wire::id_as_u64) {
             Some(id) => self.pending.settle_request(id, || RequestOutcome::TooLong),
@@ -323,7 +328,7 @@ impl Connection {
     }
 
     fn handle_response(&self, id: &RawValue, outcome: Result<&RawValue, &RawValue>) {
-        // The first is by far the most frequent.
+        // A plain number is by far the most frequent, and parses fastest.
         let number = id.get().parse().ok().or_else(|| wire::id_as_u64(id));
         let usable = wire::check_outcome(outcome);
         let (Some(number), Ok(())) = (number, usable) else {
@@ -350,6 +355,7 @@ impl Connection {
             "notifications/resources/updated" => {
                 self.events.forward_update(Real::from_server(own()));
             }
+            // Counted before it is announced, so that the cached list is outdated by the time the owner asks.
             "notifications/tools/list_changed" => {
                 if let Some(relisted) = &self.restarted_tools {
                     relisted.changes.fetch_add(1, Ordering::AcqRel);
@@ -362,7 +368,8 @@ impl Connection {
         }
     }
 
-    /// Reports progress before the answer that may stand on the next line.
+    /// Reports progress. It happens here, in the reading task, so that progress precedes an answer on the next
+    /// line.
     fn handle_progress(&self, params: Option<&RawValue>) {
         let Some(params) = params else { return };
         let token =
@@ -373,8 +380,8 @@ impl Connection {
         }
     }
 
-    /// A server that takes back a request of ours will not answer it. One that takes back its own, which by
-    /// chance has the same number, has had its answer long ago.
+    /// A server that cancels our request won't answer it. But an id of the server's own requests may be meant,
+    /// which by chance is the same number; those were answered at once.
     fn handle_cancelled(&self, params: Option<&RawValue>) {
         let id = params.and_then(|params| RawObject::read(params).ok()?.get("requestId"));
         let Some(id) = id.filter(|id| !self.server_requests.contains(id)) else { return };
@@ -384,7 +391,7 @@ impl Connection {
         }
     }
 
-    /// Answers what a child asks. Portero declares no capability but roots, so there is nothing else to ask.
+    /// Answers a request of the child. Portero declares only roots, so it serves `ping` and `roots/list`.
     fn answer_server_request(&self, id: &RawValue, method: &str) {
         self.server_requests.record_id(id);
         let roots = self.roots.as_deref().filter(|_| method == "roots/list");
@@ -403,7 +410,7 @@ impl Connection {
     }
 }
 
-/// An open request. When its caller leaves before the answer, the server is told.
+/// An open request. If its caller leaves before the answer, the server is told.
 struct OpenRequest<'a> {
     connection: &'a Connection,
     id: u64,
@@ -417,7 +424,7 @@ impl Drop for OpenRequest<'_> {
     }
 }
 
-/// What `roots/list` is answered with.
+/// The answer to `roots/list`.
 pub(super) fn roots_result(paths: &[std::path::PathBuf]) -> RawJson {
     #[derive(serde::Serialize)]
     struct RootsResult {

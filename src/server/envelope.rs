@@ -1,22 +1,22 @@
-//! Requests toward a child: the bytes of a call with our own `_meta` put in, and nothing else touched.
+//! Requests toward a child: a call's bytes with Portero's own `_meta` inserted and everything else unchanged.
 
 use serde_json::value::RawValue;
 
 use crate::wire;
 
-/// What goes into `_meta` of one request.
+/// The members of one request's `_meta`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct MetaMembers<'a> {
-    /// What the client said, without what belongs to its own connection.
+    /// The client's own members, without those of its connection.
     pub(super) client_meta: Option<&'a RawValue>,
-    /// Members that the revision asks for, as JSON text without braces.
+    /// The members that the revision requires, as JSON text without braces.
     pub(super) revision_members: Option<&'a str>,
-    /// Where progress is to be reported.
+    /// The token for progress.
     pub(super) progress_token: Option<u64>,
 }
 
 impl<'a> MetaMembers<'a> {
-    /// Of a request of Portero's own: nothing but what the server's revision asks for.
+    /// For a request of Portero's own: only what the server's revision requires.
     pub(super) const fn of_revision(revision_members: Option<&'a str>) -> Self {
         Self { client_meta: None, revision_members, progress_token: None }
     }
@@ -38,7 +38,7 @@ pub(super) fn write_request_with_meta(
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     wire::WriteId::write_id(&id, out);
     out.extend_from_slice(b",\"method\":\"");
-    // Our own methods hold nothing to escape.
+    // Method names are constants without characters to escape.
     out.extend_from_slice(method.as_bytes());
     out.extend_from_slice(b"\",\"params\":{");
     let inside = object_members(params);
@@ -51,6 +51,7 @@ pub(super) fn write_request_with_meta(
 fn write_meta(out: &mut Vec<u8>, meta: MetaMembers<'_>) {
     let from = out.len();
     let token = meta.progress_token.map(|token| format!("\"progressToken\":{token}"));
+    // The client's members come without its connection's keys, so no key occurs twice.
     let members = [
         meta.client_meta.map(|client| object_members(client.get())),
         meta.revision_members,

@@ -1,13 +1,13 @@
-//! Which variables of this process's environment a child gets (guarantee R3).
+//! The part of this process's environment that a child inherits (guarantee R3).
 //!
-//! An agent starts Portero with everything it has, keys and tokens included, so what a child inherits is
-//! listed here by name; the rest it gets only when its own entry in `mcps.json` says so.
+//! An agent starts Portero with its whole environment, keys and tokens included. So a child inherits only the
+//! names listed here, and anything else only if its entry in `mcps.json` says so.
 
 use std::ffi::{OsStr, OsString};
 
 use crate::config::ServerConfig;
 
-/// What programs need to find themselves, their user and the network.
+/// Variables that programs need to find themselves, their user and the network.
 const INHERITED_NAMES: &[&str] = &[
     "PATH",
     "HOME",
@@ -43,10 +43,10 @@ const INHERITED_NAMES: &[&str] = &[
     "PIP_CERT",
 ];
 
-/// Variables that belong together by how their names begin.
+/// Prefixes of variables that belong together.
 const INHERITED_PREFIXES: &[&str] = &["LC_"];
 
-/// What Windows programs do not start without.
+/// Variables that Windows programs don't start without.
 const INHERITED_ON_WINDOWS: &[&str] = &[
     "SystemRoot",
     "SystemDrive",
@@ -68,10 +68,10 @@ const INHERITED_ON_WINDOWS: &[&str] = &[
     "PROCESSOR_ARCHITECTURE",
 ];
 
-/// What no entry can pass on: Portero's own settings.
+/// The prefix of Portero's own settings, which no entry can pass on.
 const OWN_PREFIX: &str = "PORTERO_";
 
-/// The whole environment of a child: the listed part of ours, then its own.
+/// The whole environment of a child: the inherited part of ours, then its own variables.
 pub(super) fn child_environment(
     ours: &[(OsString, OsString)],
     server: &ServerConfig,
@@ -107,7 +107,7 @@ fn is_inherited(name: &str) -> bool {
         || (cfg!(windows) && INHERITED_ON_WINDOWS.iter().any(|listed| is_same_name(listed, name)))
 }
 
-/// Windows does not tell names of variables apart by case.
+/// Compares names of variables. Windows ignores their case.
 fn is_same_name(one: &str, other: &str) -> bool {
     if cfg!(windows) { one.eq_ignore_ascii_case(other) } else { one == other }
 }

@@ -1,8 +1,8 @@
 //! The notifications of one server, on their way to the owner of the [`Upstreams`](super::Upstreams).
 //!
-//! Log messages and updates go straight to the owner's sink, so that they stay before the answer that follows them.
-//! Too many log messages are left out, and their count is reported. A changed list is never lost: it is held back for
-//! a moment, so that a burst is reported once.
+//! Log messages and updates go straight to the owner's sink, so they stay ahead of the answer that follows
+//! them. Log messages over the limit are counted, and the count is reported. A changed list is never lost. It
+//! is held for a moment, so that a burst is reported once.
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,18 +20,18 @@ use crate::json::RawJson;
 use crate::names::ServerName;
 use crate::sync::lock;
 
-/// How many changes of lists wait for the fleet's owner, of all servers together.
+/// How many list changes may wait for the owner, of all servers together.
 pub(super) const MAX_QUEUED_CHANGES: usize = 1024;
-/// How many log messages a second one server may send.
+/// How many log messages one server may send per second.
 pub(super) const MAX_LOGS_PER_SECOND: u32 = 500;
-/// How long it takes until it is told how many log messages were left out.
+/// How long until the count of left-out log messages is reported.
 const LEFT_OUT_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a change is held back, so that a burst becomes one.
+/// How long a change is held, so that a burst becomes one.
 const CHANGE_HOLD_INTERVAL: Duration = Duration::from_millis(100);
-/// The longest that a server which never stops to announce changes is held back.
+/// The longest time to hold changes of a server that announces them all the time.
 const MAX_CHANGE_HOLD_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Where a fleet's events go, once its owner said so.
+/// The owner's sink, once it is set.
 pub(super) type EventSinkSlot = Arc<OnceLock<ServerEventSink>>;
 
 /// One server's events.
@@ -70,7 +70,7 @@ impl ServerEvents {
         }
     }
 
-    /// The server logged something.
+    /// Forwards a log message, or counts it if the server sent too many.
     pub(super) fn forward_log(&self, params: impl FnOnce() -> Real<RawJson>) {
         let mut logs = lock(&self.logs);
         if !logs.rate_limit.try_acquire() {
@@ -82,7 +82,7 @@ impl ServerEvents {
         self.emit_event(ServerEvent::Log(self.server.clone(), params()));
     }
 
-    /// A resource changed.
+    /// Forwards an update of a resource.
     pub(super) fn forward_update(&self, params: Real<RawJson>) {
         self.emit_event(ServerEvent::ResourceUpdated(self.server.clone(), params));
     }
@@ -93,18 +93,18 @@ impl ServerEvents {
         }
     }
 
-    /// A list changed.
+    /// Records that a list changed.
     pub(super) fn record_list_change(&self, list: ListKind) {
         self.changed.fetch_or(list_bit(list), Ordering::AcqRel);
         self.wake.notify_one();
     }
 
-    /// The list is about to be asked for: what was announced before is no news.
+    /// Forgets earlier announcements of a list that is about to be fetched.
     pub(super) fn clear_list_change(&self, list: ListKind) {
         self.changed.fetch_and(!list_bit(list), Ordering::AcqRel);
     }
 
-    /// Announces changes, each burst once, and what was left out.
+    /// Announces changes, each burst once, and the count of left-out log messages.
     pub(super) async fn announce_until_closed(&self) {
         tokio::join!(self.announce_changes(), self.announce_left_out_logs());
     }
@@ -114,6 +114,7 @@ impl ServerEvents {
         let mut last = Instant::now();
         loop {
             self.wake.notified().await;
+            // A change soon after the last report doubles the hold, and a quiet time resets it.
             hold = if last.elapsed() < hold * 4 {
                 (hold * 2).min(MAX_CHANGE_HOLD_INTERVAL)
             } else {
@@ -121,6 +122,8 @@ impl ServerEvents {
             };
             tokio::time::sleep(hold).await;
             last = Instant::now();
+            // Taken after the hold and in one step, so that a change during the hold is included, and one
+            // after it wakes the loop again.
             let changed = self.changed.swap(0, Ordering::AcqRel);
             for list in [ListKind::Tools, ListKind::Resources, ListKind::Prompts] {
                 if changed & list_bit(list) != 0
@@ -154,31 +157,31 @@ const fn list_bit(list: ListKind) -> u8 {
     }
 }
 
-/// The levels of MCP's log messages, which are syslog's (RFC 5424, section 6.2.1); the least grave first.
+/// The levels of MCP's log messages, which are syslog's (RFC 5424, section 6.2.1), the least severe first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum LogLevel {
-    /// For those who look for an error.
+    /// Details for finding an error.
     Debug,
-    /// The normal course of things.
+    /// Normal events.
     Info,
-    /// Normal, and worth a look.
+    /// Normal, but notable.
     Notice,
-    /// Something may go wrong.
+    /// A problem may follow.
     Warning,
-    /// Something went wrong.
+    /// An error.
     Error,
-    /// A part does not work.
+    /// A part doesn't work.
     Critical,
-    /// Something must be done at once.
+    /// Action is needed at once.
     Alert,
     /// Nothing works.
     Emergency,
 }
 
 impl LogLevel {
-    /// All of them, the least grave first.
+    /// All levels, the least severe first.
     pub const ALL: [Self; 8] = [
         Self::Debug,
         Self::Info,
@@ -190,7 +193,7 @@ impl LogLevel {
         Self::Emergency,
     ];
 
-    /// As MCP spells it.
+    /// The spelling in MCP.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -206,7 +209,7 @@ impl LogLevel {
     }
 }
 
-/// A text names no level.
+/// A text that names no level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a level is debug, info, notice, warning, error, critical, alert or emergency")]
 pub struct UnknownLogLevel;

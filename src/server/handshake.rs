@@ -1,10 +1,10 @@
-//! The first words with a child: which revision it speaks, and what it can do.
+//! The handshake with a child: which revision it speaks, and what it can do.
 //!
-//! `initialize` comes first, since most servers know it and some are silent on anything else. A server that
-//! refuses it, or answers with a revision that Portero does not know, is asked in the modern way. One that is
-//! silent for a while is asked so beside it, since it may be starting slowly: what it answers first counts. One
-//! that ends is started once more by its `Member`. Nothing that wants no answer goes out before the first answer
-//! came: some servers end at that.
+//! `initialize` comes first, because most servers know it and some stay silent on anything else. A server that
+//! refuses it, or answers with an unknown revision, is asked by `server/discover`. A server that is silent for
+//! a while may just start slowly: it is asked by `server/discover` as well, and its first answer counts. One
+//! that ends is started once more by its `Upstream`. No notification is sent before the first answer, because
+//! some servers end at that.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -26,18 +26,18 @@ pub(super) enum ProtocolEra {
     Modern,
 }
 
-/// What the handshake brought.
+/// The result of the handshake.
 #[derive(Debug)]
 pub(super) struct HandshakeResult {
     pub(super) era: ProtocolEra,
     pub(super) capabilities: Option<RawJson>,
     pub(super) instructions: Option<String>,
-    /// What every modern request says in its `_meta`, as members without braces.
+    /// The members of every modern request's `_meta`, without braces.
     meta_members: Option<String>,
 }
 
 impl HandshakeResult {
-    /// The members of `_meta` that every request needs; with the log level, if one is wanted.
+    /// The `_meta` members that every request needs, with the log level if one is wanted.
     pub(super) fn meta_members(&self, level: Option<&str>) -> Option<std::borrow::Cow<'_, str>> {
         let members = self.meta_members.as_deref()?;
         Some(match level {
@@ -53,7 +53,7 @@ impl HandshakeResult {
         self.capability(capability).is_some()
     }
 
-    /// Whether it declared that a list of its changes.
+    /// Whether the server declared `listChanged` for a capability.
     fn declares_list_changed(&self, capability: &str) -> bool {
         let value =
             self.capability(capability).and_then(|value| RawObject::read(value).ok()?.get("listChanged"));
@@ -94,12 +94,12 @@ struct RootsCapability {
     list_changed: bool,
 }
 
-/// Why there is no conversation.
+/// Why the handshake failed.
 #[derive(Debug)]
 pub(super) enum HandshakeError {
-    /// The process ended first.
+    /// The process ended before it.
     ProcessEnded,
-    /// In words; the server's own among them are concealed.
+    /// The reason in words. The server's own text in it is concealed.
     Refused(String),
 }
 
@@ -109,7 +109,7 @@ impl HandshakeError {
     }
 }
 
-/// Greets a server; `known` is how it was spoken to last time.
+/// Greets a server. `known` is the era of its last start.
 pub(super) async fn greet_server(
     connection: &Connection,
     launch: &LaunchOptions,
@@ -128,7 +128,7 @@ pub(super) async fn greet_server(
     }
 }
 
-/// What part of the time for a start a server may be silent before it is asked in the modern way too.
+/// The fraction of the start timeout that a server may be silent before `server/discover` is tried too.
 const SILENCE_DIVISOR: u32 = 3;
 
 struct HandshakeClient<'a> {
@@ -137,7 +137,7 @@ struct HandshakeClient<'a> {
 }
 
 impl HandshakeClient<'_> {
-    /// The outer error ends the handshake; the inner one only says that it is not done this way.
+    /// The outer error ends the handshake. The inner one means that the server doesn't speak this way.
     async fn initialize(&self) -> Result<Result<HandshakeResult, HandshakeError>, HandshakeError> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -170,7 +170,7 @@ impl HandshakeClient<'_> {
         Ok(Ok(parse_handshake(ProtocolEra::Legacy, &object, None)))
     }
 
-    /// `initialize`, and beside it `server/discover` for a server that is silent about it.
+    /// Sends `initialize`, and also `server/discover` if the server is silent.
     async fn initialize_or_discover(
         &self,
     ) -> Result<Result<HandshakeResult, HandshakeError>, HandshakeError> {
@@ -179,12 +179,14 @@ impl HandshakeClient<'_> {
         if let Ok(greeted) = tokio::time::timeout(silence, &mut initialize).await {
             return greeted;
         }
+        // Both requests wait at once, and `initialize` wins a tie: a server that answers it may not know the
+        // other.
         tokio::select! {
             biased;
             greeted = &mut initialize => greeted,
             discovered = self.discover() => match discovered {
                 Ok(Ok(greeting)) => Ok(Ok(greeting)),
-                // It may know `initialize` only, and be about to answer it.
+                // It may know only `initialize`, and be about to answer it.
                 Ok(Err(_)) | Err(_) => initialize.await,
             },
         }

@@ -1,4 +1,4 @@
-//! Paging through what a server offers, with an end to it whatever the server says.
+//! Pages through a server's lists, with an end whatever the server answers.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,13 +19,13 @@ const MAX_PAGES: usize = 1_000;
 /// How far a list is followed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ListLimits {
-    /// How long one page may take.
+    /// The time limit for one page.
     pub(super) page_timeout: Duration,
-    /// How many bytes all pages may have together.
+    /// The most bytes of all pages together.
     pub(super) max_bytes: usize,
 }
 
-/// A list on the wire.
+/// A list method of MCP.
 struct ListMethod {
     list: ListKind,
     capability: &'static str,
@@ -50,15 +50,15 @@ const TEMPLATES: ListMethod = ListMethod {
 const PROMPTS: ListMethod =
     ListMethod { list: ListKind::Prompts, capability: "prompts", method: "prompts/list", key: "prompts" };
 
-/// Everything that the server offers. A list that the server refuses counts as empty, except that of its
-/// tools: a server without its tools is a broken one.
+/// Fetches everything that the server offers. A refused list counts as empty, except the tools: a server
+/// without its tools is broken.
 pub(super) async fn fetch_listing(
     connection: &Connection,
     bounds: ListLimits,
 ) -> Result<ServerListing, ServerError> {
     let greeting = connection.greeting.get();
     let lister = ListFetcher { connection, bounds };
-    // Side by side: most servers answer one after the other anyway, but none of us waits for each.
+    // Concurrently. Most servers answer one after the other, but their round trips overlap.
     let (tools, resources, templates, prompts) = tokio::join!(
         lister.fetch_all_pages(&TOOLS),
         lister.fetch_all_pages(&RESOURCES),
@@ -94,14 +94,14 @@ pub(super) fn listed_tool_names(tools: &[RawJson]) -> HashSet<String> {
     tools.iter().filter_map(name).collect()
 }
 
-/// Why a list came to no end.
+/// Why a list couldn't be fetched.
 enum ListFailure {
     Refused,
     Failed(ServerError),
 }
 
 impl ListFailure {
-    /// A server without its tools is a broken one.
+    /// Turns the failure into an error, because a server without its tools is broken.
     fn into_tools_error(self, connection: &Connection) -> ServerError {
         match self {
             Self::Refused => {
@@ -113,7 +113,7 @@ impl ListFailure {
     }
 }
 
-/// Listing is Portero's own question. Where it fails, no call was sent, so that no effect is in doubt.
+/// Listing is Portero's own request. If it fails, no call was sent, so no effect is in doubt.
 fn listing_error(error: ServerError) -> ServerError {
     let (server, reason) = match error {
         ServerError::Stopped(server) => (server, "it stopped before it had listed what it offers".to_owned()),
@@ -153,13 +153,15 @@ struct ListFetcher<'a> {
 }
 
 impl ListFetcher<'_> {
-    /// All pages of a list. A server that goes on for ever, or in circles, gets its list cut there.
+    /// Fetches all pages of a list. The list of a server that goes on for ever, or in circles, is cut.
     async fn fetch_all_pages(&self, listed: &ListMethod) -> Result<Vec<RawJson>, ListFailure> {
         let mut items = Vec::new();
         let declared = self.connection.greeting.get().is_some_and(|told| told.declares(listed.capability));
         if !declared {
             return Ok(items);
         }
+        // Before the first page: a change during the paging is announced again, and the list is fetched once
+        // more.
         self.connection.events.clear_list_change(listed.list);
         let (mut cursor, mut bytes) = (None, 0);
         let mut cursors = HashSet::new();
@@ -177,6 +179,8 @@ impl ListFetcher<'_> {
             let next =
                 object.get_text("nextCursor").filter(|next| !next.is_empty()).map(|next| next.into_owned());
             let Some(next) = next else { return Ok(items) };
+            // A cursor that comes back means a circle, which `MAX_PAGES` alone would end only after a thousand
+            // requests.
             if !cursors.insert(next.clone()) {
                 self.warn_cut_short(listed, "its pages go in circles");
                 return Ok(items);
@@ -223,7 +227,7 @@ impl ListFetcher<'_> {
     }
 }
 
-/// Some servers declare more than they have.
+/// Some servers declare capabilities that they don't have.
 fn is_unknown_method(error: &Real<RawJson>) -> bool {
     let code = RawObject::read(error.expose()).ok().and_then(|object| object.get("code")?.get().parse().ok());
     code == Some(codes::METHOD_NOT_FOUND)

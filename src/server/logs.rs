@@ -1,7 +1,7 @@
-//! A server's own log: what it says on stderr, and what it says on stdout that is no message.
+//! A server's own log: its stderr, and lines on its stdout that are no messages.
 //!
-//! Every line is concealed before it is written or kept. The log is two files of half the limit each, the
-//! older one named `.1`, so that a chatty server cannot fill the disk.
+//! Every line is concealed before it is written or kept. The log consists of two files of half the limit each,
+//! the older one named `.1`, so a chatty server can't fill the disk.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -25,17 +25,17 @@ use crate::wire::{LineError, LineReader};
 
 /// The longest line that is kept.
 const MAX_LINE_BYTES: usize = 64 << 10;
-/// How many bytes a second of a server's talk are kept. The rest is read and left out: a server that waits for
-/// room in its pipe would not answer.
+/// How many bytes of a server's output are kept per second. The rest is read and dropped, because a server
+/// that waits for room in its pipe couldn't answer.
 const MAX_BYTES_PER_SECOND: usize = 1 << 20;
-/// How much of its last line a failure's reason tells.
+/// How much of the last line a failure's reason quotes.
 const MAX_REASON_CHARS: usize = 300;
-/// How long the opening of the log may take.
+/// The time limit for opening the log.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many of the last lines are kept for a reason.
 const MAX_LAST_LINES: usize = 16;
 
-/// A server's log. Cloning it gives another handle.
+/// A server's log. Clones share it.
 #[derive(Clone)]
 pub(super) struct ServerLog {
     anonymizer: Arc<ArcSwap<Anonymizer>>,
@@ -76,6 +76,7 @@ impl ServerLog {
         let mut interval = LogInterval::start();
         loop {
             let next = tokio::select! {
+                // The report comes first, so that it stands before the lines of the next second.
                 biased;
                 () = tokio::time::sleep_until(interval.end()), if interval.left_out > 0 => None,
                 line = lines.next_line() => Some(line),
@@ -100,7 +101,7 @@ impl ServerLog {
         }
     }
 
-    /// Says how much was left out; the last line of it may be why the server ended.
+    /// Writes how much was left out, and the last line of it, which may say why the server ended.
     fn write_left_out(&self, interval: LogInterval) {
         let LogInterval { left_out, bytes_left_out, last, .. } = interval;
         if left_out > 0 {
@@ -111,17 +112,18 @@ impl ServerLog {
         }
     }
 
-    /// Forgets what an earlier process said last.
+    /// Forgets the last lines of an earlier process.
     pub(super) fn forget_last_lines(&self) {
         self.lock_file().last_lines.clear();
     }
 
-    /// Notes what stood on stdout and was no message; a flood is cut short.
+    /// Logs a line of stdout that was no message. A flood is cut short.
     pub(super) fn log_junk(&self, line: &[u8], why: &dyn std::fmt::Display) {
         if !self.lock_file().junk_limit.try_acquire() {
             return;
         }
-        // A cut might go through a value, whose half would not be recognized.
+        // A long line is left out as a whole. A cut might go through a value, and half a value isn't
+        // recognized.
         if line.len() > MAX_LINE_BYTES {
             self.write_line(&format!("(on stdout: {why}; {} bytes are left out)", line.len()));
         } else {
@@ -129,7 +131,7 @@ impl ServerLog {
         }
     }
 
-    /// The last line that says something, concealed and cut short.
+    /// The last line that isn't blank, concealed and cut short.
     pub(super) fn last_line(&self) -> Option<String> {
         let inner = self.lock_file();
         let line = inner.last_lines.iter().rev().find(|line| !line.trim().is_empty())?.trim();
@@ -137,6 +139,7 @@ impl ServerLog {
     }
 
     fn write_line(&self, line: &str) {
+        // Concealed before controls are escaped, because an escape inside a value would hide it.
         let concealed = self.anonymizer.load().conceal_text(line).into_inner();
         let mut text = String::with_capacity(concealed.len() + 32);
         let _ = write!(text, "{:.3} ", self.clock.now().wall);
@@ -158,7 +161,7 @@ impl ServerLog {
     }
 }
 
-/// What a server said within a second.
+/// A server's output within one second.
 struct LogInterval {
     since: Instant,
     kept_bytes: usize,
@@ -177,7 +180,7 @@ impl LogInterval {
         self.since + Duration::from_secs(1)
     }
 
-    /// Whether a line is kept; else it is counted.
+    /// Returns true if a line is to be kept. Otherwise it is counted.
     fn count_line(&mut self, line: &[u8]) -> bool {
         if self.kept_bytes < MAX_BYTES_PER_SECOND {
             self.kept_bytes += line.len() + 1;
@@ -193,12 +196,14 @@ impl LogInterval {
 
 impl LogFile {
     fn append_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // Taken out, and put back only after the write: after an error the next line opens the file again.
         let mut file = match self.file.take() {
             Some(file) => file,
             None => open_log(&self.path)?,
         };
         if file.metadata()?.len() + bytes.len() as u64 > self.max_bytes / 2 {
-            // Another session may write the same log, and may have moved it already.
+            // Another session may write the same log, and may have moved it already. Only the file at the path
+            // counts.
             if fs::metadata(&self.path).is_ok_and(|now| now.len() + bytes.len() as u64 > self.max_bytes / 2) {
                 fs::rename(&self.path, self.path.with_extension("log.1"))?;
             }
@@ -210,7 +215,7 @@ impl LogFile {
     }
 }
 
-/// A log is not worth waiting for a drive that hangs.
+/// Opens the log within a time limit, since a log isn't worth waiting for a drive that hangs.
 fn open_log(path: &Path) -> io::Result<File> {
     let log = path.to_owned();
     let opened = files::read_with_timeout(path, OPEN_TIMEOUT, move || {
@@ -230,7 +235,7 @@ fn create_private_directory(directory: &Path) -> io::Result<()> {
     builder.create(directory)
 }
 
-/// How often something may happen within a second; what comes beyond that is left out.
+/// How often something may happen per second.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     limit: u32,
@@ -243,7 +248,7 @@ impl RateLimit {
         Self { limit: most, left: most, since: Instant::now() }
     }
 
-    /// Whether it may happen once more.
+    /// Whether it may happen once more in this second.
     pub(super) fn try_acquire(&mut self) -> bool {
         if self.since.elapsed() >= Duration::from_secs(1) {
             (self.left, self.since) = (self.limit, Instant::now());

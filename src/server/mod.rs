@@ -1,8 +1,8 @@
-//! Reaching child servers.
+//! Access to child servers.
 //!
-//! A [`Upstreams`] owns one process's children. A request reaches a child only as a
-//! [`Permitted`](crate::permit::Permitted) call; what Portero asks for itself (handshake, lists) never
-//! carries anything of the agent's.
+//! An [`Upstreams`] owns the children of one process. A request of the agent reaches a child only as a
+//! [`Permitted`](crate::permit::Permitted) call. Portero's own requests (handshake, lists) carry nothing of
+//! the agent's.
 
 mod calls;
 mod connection;
@@ -35,14 +35,14 @@ use crate::config::ServerLimits;
 use crate::json::RawJson;
 use crate::names::{ServerName, ToolName};
 
-/// What the servers of one process are started with.
+/// The options for starting the servers of one process.
 #[derive(Clone)]
 pub struct LaunchOptions {
-    /// The supervisor that children run under on Unix; none runs them bare.
+    /// The supervisor that children run under on Unix; without one they run bare.
     pub guard: Option<GuardCommand>,
-    /// The directory that servers without their own `cwd` run in.
+    /// The directory for servers without their own `cwd`.
     pub directory: PathBuf,
-    /// This process's environment. Children get what the allow-list lets through.
+    /// This process's environment, of which children inherit only an allow-list.
     pub environment: Vec<(OsString, OsString)>,
     /// The directory of the servers' own logs.
     pub logs: PathBuf,
@@ -50,9 +50,9 @@ pub struct LaunchOptions {
     pub limits: ServerLimits,
     /// Conceals what servers write to stderr.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
-    /// The name and version that servers are told.
+    /// The client's name and version, as servers see them.
     pub client: (String, String),
-    /// Time, for the logs and for the pause between attempts.
+    /// The clock, for the logs and the pauses between attempts.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -67,20 +67,20 @@ impl std::fmt::Debug for LaunchOptions {
 pub struct GuardCommand {
     /// One of Portero's own programs.
     pub program: PathBuf,
-    /// What makes it a guard: `guard`.
+    /// The arguments that make it a guard: `guard`.
     pub args: Vec<OsString>,
 }
 
-/// How a server is.
+/// A server's health.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServerHealth {
-    /// Which.
+    /// Its name.
     pub server: ServerName,
     /// Its condition.
     pub condition: ServerCondition,
-    /// The process id of its process, when it runs here.
+    /// Its process id, if it runs here.
     pub pid: Option<u32>,
-    /// How many tools it offers, when that is known.
+    /// How many tools it offers, if known.
     pub tools: Option<usize>,
 }
 
@@ -92,23 +92,23 @@ pub enum ServerCondition {
     Idle,
     /// Starting.
     Starting,
-    /// It answered the handshake.
+    /// Ready: it answered the handshake.
     Ready,
-    /// It failed, with the reason, concealed; it is tried again when needed, after a pause.
+    /// Failed, with the concealed reason. It is tried again when needed, after a pause.
     Failed(String),
 }
 
-/// Takes the `params` of a server's `notifications/progress` for one call.
+/// Receives the `params` of `notifications/progress` for one call.
 pub type ProgressSink = Arc<dyn Fn(Real<RawJson>) + Send + Sync>;
 
-/// What accompanies a call while it runs.
+/// Options of a call while it runs.
 #[derive(Clone, Default)]
 pub struct CallOptions {
-    /// Where progress goes; none when it is not wanted.
+    /// Receives progress; none if it isn't wanted.
     pub progress: Option<ProgressSink>,
-    /// Cancelled when the client takes the call back; the server is told.
+    /// Cancelled when the client cancels the call. The server is told.
     pub cancel: CancellationToken,
-    /// From which level on the client wants log messages while the call runs; none when it wants none.
+    /// The lowest level of log messages that the client wants during the call; none if it wants none.
     pub log_level: Option<LogLevel>,
 }
 
@@ -118,7 +118,7 @@ impl std::fmt::Debug for CallOptions {
     }
 }
 
-/// What a server answered.
+/// A server's answer.
 #[derive(Debug)]
 pub enum ServerAnswer {
     /// The `result`.
@@ -127,12 +127,12 @@ pub enum ServerAnswer {
     Error(Real<RawJson>),
 }
 
-/// What a server offers, in its own bytes.
+/// A server's listing, in its own bytes.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ServerListing {
     /// Its `instructions`.
     pub instructions: Option<String>,
-    /// Its capabilities, as it declared them.
+    /// Its declared capabilities.
     pub capabilities: Option<RawJson>,
     /// Its tools, all pages.
     pub tools: Vec<RawJson>,
@@ -144,7 +144,7 @@ pub struct ServerListing {
     pub prompts: Vec<RawJson>,
 }
 
-/// Which of a server's lists.
+/// One of a server's lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ListKind {
@@ -156,33 +156,33 @@ pub enum ListKind {
     Prompts,
 }
 
-/// A notification of a server, but for changed lists.
+/// A notification of a server other than a changed list.
 #[derive(Debug)]
 pub enum ServerEvent {
-    /// A resource that was subscribed to changed: `params` of `notifications/resources/updated`.
+    /// A subscribed resource changed: `params` of `notifications/resources/updated`.
     ResourceUpdated(ServerName, Real<RawJson>),
     /// `params` of `notifications/message`.
     Log(ServerName, Real<RawJson>),
-    /// So many log messages were left out, since the server sent too many.
+    /// This many log messages were left out, because the server sent too many.
     LogsLeftOut(ServerName, u64),
 }
 
-/// Takes events. It is called where the server's output is read, so whatever a server says before an answer is
-/// taken before that answer reaches its caller. It must not block.
+/// Receives events. It is called where the server's output is read, so an event that precedes an answer is
+/// delivered before that answer. It must not block.
 pub type ServerEventSink = Arc<dyn Fn(ServerEvent) + Send + Sync>;
 
-/// A change of what a server offers, or may offer.
+/// A change, or possible change, of a server's listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerChange {
     /// One of its lists changed.
     List(ServerName, ListKind),
-    /// It ended by itself. What it offers is to be asked anew, which starts it again.
+    /// It ended by itself. Fetching its listing again starts it.
     Ended(ServerName),
-    /// It was started again after it had ended by itself: it knows of no subscription any more.
+    /// It was restarted after it ended by itself, and knows no subscription any more.
     Restarted(ServerName),
 }
 
-/// The method by which the daemon tells sessions of [`ServerChange::Restarted`].
+/// The method by which the daemon reports [`ServerChange::Restarted`] to sessions.
 pub const RESTARTED_METHOD: &str = "notifications/portero/restarted";
 
 /// Why a server gave no answer.
@@ -191,25 +191,25 @@ pub enum ServerError {
     /// There is no such server.
     #[error("there is no server `{0}`")]
     Unknown(ServerName),
-    /// It could not be started, or did not list what it offers; the call did not reach it.
+    /// It couldn't be started or listed. The call didn't reach it.
     #[error("server `{0}` could not be started: {1}")]
     StartFailed(ServerName, String),
-    /// It was started again and does not list this tool any more (guarantee P5); the call did not reach it.
+    /// It was restarted and no longer lists this tool (guarantee P5). The call didn't reach it.
     #[error("server `{0}` does not offer `{1}` since it was started again")]
     NotListed(ServerName, ToolName),
-    /// It ended, or its output became unreadable, while the call was with it: the effect is unknown.
+    /// It ended, or its output became unreadable, during the call. The effect is unknown.
     #[error("server `{0}` stopped while it worked on this call; whether it took effect is unknown")]
     Stopped(ServerName),
-    /// It did not answer in time: the effect is unknown.
+    /// It didn't answer in time. The effect is unknown.
     #[error("server `{0}` did not answer within {1} s; whether it took effect is unknown")]
     Timeout(ServerName, u64),
-    /// It answered with a message that is longer than the limit, in bytes.
+    /// Its answer was longer than the limit, in bytes.
     #[error("server `{0}` answered with more than {1} bytes; the answer was not read")]
     TooLong(ServerName, usize),
-    /// It answered with something that is no answer, for a reason in Portero's words: the effect is unknown.
+    /// Its answer was unusable, for a reason in Portero's words. The effect is unknown.
     #[error("server `{0}` answered with what is no MCP message: {1}; whether it took effect is unknown")]
     Malformed(ServerName, String),
-    /// The client took the call back.
+    /// The client cancelled the call.
     #[error("cancelled")]
     Cancelled,
 }

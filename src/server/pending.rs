@@ -1,7 +1,7 @@
-//! The requests that wait for a child's answer, and the one clock that watches over all of them.
+//! The requests that wait for a child's answer, and the one timer that watches all of them.
 //!
-//! A timer of its own would cost every request a wake-up of the runtime's driver. One sleep until the first
-//! of them could be late costs a request nothing, as long as answers come in time.
+//! A timer for each request would wake the runtime's driver for each. One sleep until the earliest deadline
+//! costs a request nothing, as long as answers come in time.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
@@ -13,28 +13,28 @@ use tokio::time::Instant;
 use super::{ProgressSink, ServerAnswer};
 use crate::sync::lock;
 
-/// What waits for one child.
+/// The requests that wait for one child.
 #[derive(Default)]
 pub(super) struct PendingRequests {
     table: Mutex<PendingTable>,
-    /// A request came that can be late before all others.
+    /// Notified when a new request has the earliest deadline.
     earlier_deadline: Notify,
 }
 
 #[derive(Default)]
 struct PendingTable {
     open: HashMap<u64, PendingAnswer>,
-    /// Answers of which it could not be told whose they are, in the order in which they came.
+    /// Answers that couldn't be matched to a request, in order of arrival.
     unclaimed: Vec<UnclaimedAnswer>,
-    /// The notifications that the server may still answer, each by the id of the request that came after it.
+    /// Notifications that the server may still answer, each as the id of the request after it.
     notifications: VecDeque<u64>,
     closed: bool,
-    /// Until when the watch sleeps; none when it waits for a request.
+    /// How long the watch sleeps; none if it waits for a request.
     asleep_until: Option<Instant>,
 }
 
 struct PendingAnswer {
-    /// None once it is late: its caller has not left yet.
+    /// None once it is late, while its caller hasn't left yet.
     answer: Option<oneshot::Sender<RequestOutcome>>,
     progress: Option<ProgressSink>,
     timeout: Duration,
@@ -43,31 +43,32 @@ struct PendingAnswer {
 
 /// An answer that belongs to one of the requests that were open when it came.
 struct UnclaimedAnswer {
-    /// The last id that was in use then.
+    /// The highest open id at that time.
     newest_id: u64,
     fault: String,
 }
 
-/// How many such answers are kept; one more is noise.
+/// How many such answers are kept. Further ones are noise.
 const MAX_UNCLAIMED_ANSWERS: usize = 64;
 
-/// How many notifications are remembered; the first go.
+/// How many notifications are remembered. The oldest are dropped.
 const MAX_NOTIFICATIONS: usize = 64;
 
-/// What came of a request.
+/// The outcome of a request.
 pub(super) enum RequestOutcome {
     /// The child answered.
     Answer(ServerAnswer),
     /// The child's answer was too long.
     TooLong,
-    /// The child's answer is none; what is wrong with it, in Portero's words.
+    /// The child's answer was unusable, with the fault in Portero's words.
     Malformed(String),
     /// The child was silent for too long.
     Late,
 }
 
 impl PendingRequests {
-    /// Takes a request in; none when the conversation is over. The sender is dropped when it ends first.
+    /// Registers a request. Returns `None` if the conversation is over. If it ends later, the sender is
+    /// dropped.
     pub(super) fn register(
         &self,
         id: u64,
@@ -83,6 +84,7 @@ impl PendingRequests {
         table
             .open
             .insert(id, PendingAnswer { answer: Some(answer), progress, timeout: limit, deadline: late_at });
+        // Only an earlier deadline wakes the watch. In the common case of equal timeouts it sleeps on.
         if table.asleep_until.is_none_or(|until| late_at < until) {
             table.asleep_until = Some(late_at);
             self.earlier_deadline.notify_one();
@@ -90,20 +92,22 @@ impl PendingRequests {
         Some(answered)
     }
 
-    /// Forgets a request; true when its answer was still to come.
+    /// Removes a request. Returns true if its answer was still to come.
     pub(super) fn abandon(&self, id: u64) -> bool {
         let mut table = self.lock_table();
         let was_open = table.open.remove(&id).is_some();
+        // One request less may leave an unclaimed answer with a single candidate.
         table.assign_unclaimed();
         was_open
     }
 
-    /// Takes in a request whose answer has no reader, so that a malformed one is not taken for another's.
+    /// Registers a request whose answer has no reader, so that a malformed one isn't taken for another
+    /// request's.
     pub(super) fn register_unread(&self, id: u64, limit: Duration) {
         drop(self.register(id, None, limit, Instant::now() + limit));
     }
 
-    /// Hands an outcome to the caller whose request it is; one that left meanwhile misses nothing.
+    /// Sends an outcome to the request's caller. A caller that has left misses nothing.
     pub(super) fn settle_request(&self, id: u64, outcome: impl FnOnce() -> RequestOutcome) {
         let mut table = self.lock_table();
         let waiting = table.open.remove(&id);
@@ -111,18 +115,20 @@ impl PendingRequests {
             table.forget_notifications_before(id);
         }
         table.assign_unclaimed();
+        // Released first, so that a woken caller never waits for this lock.
         drop(table);
         if let Some(answer) = waiting.and_then(|waiting| waiting.answer) {
             let _ = answer.send(outcome());
         }
     }
 
-    /// Settles the request that an answer was for that cannot be used and does not say whose it is.
+    /// Settles the request of an unusable answer that doesn't name its request.
     ///
-    /// With one request open it is that one's. With several it is known by elimination: once all but as many
-    /// are answered as such answers came, those that are left get them.
+    /// If one request is open, the answer is for that one. Otherwise elimination decides: once no more
+    /// requests are left than such answers arrived, all of these requests get them.
     pub(super) fn settle_unclaimed(&self, fault: String) {
         let mut table = self.lock_table();
+        // Requests sent after this answer arrived can't be meant, and all later ids are higher.
         let Some(newest) = table.open.keys().max().copied() else { return };
         if table.unclaimed.len() < MAX_UNCLAIMED_ANSWERS {
             table.unclaimed.push(UnclaimedAnswer { newest_id: newest, fault });
@@ -130,7 +136,7 @@ impl PendingRequests {
         table.assign_unclaimed();
     }
 
-    /// A notification goes out; `next` is the id of the request that comes after it.
+    /// Records an outgoing notification. `next` is the id of the request that comes after it.
     pub(super) fn record_notification(&self, next: u64) {
         let mut table = self.lock_table();
         if table.notifications.len() == MAX_NOTIFICATIONS {
@@ -139,12 +145,12 @@ impl PendingRequests {
         table.notifications.push_back(next);
     }
 
-    /// Whether an answer to no request can be one to a notification. It counts for one of them.
+    /// Whether an answer to no request can be one to a notification. Each notification counts once.
     pub(super) fn take_notification(&self) -> bool {
         self.lock_table().notifications.pop_front().is_some()
     }
 
-    /// Tells every caller that the answer was too long.
+    /// Fails every open request because an answer was too long.
     pub(super) fn settle_all_too_long(&self) {
         let open = std::mem::take(&mut self.lock_table().open);
         for answer in open.into_values().filter_map(|waiting| waiting.answer) {
@@ -152,7 +158,8 @@ impl PendingRequests {
         }
     }
 
-    /// The child showed that it is at work: its time starts anew. Where progress is to be reported.
+    /// Restarts a request's time, because the child shows that it is working. Returns the sink for its
+    /// progress.
     pub(super) fn extend_deadline(&self, id: u64) -> Option<ProgressSink> {
         let mut table = self.lock_table();
         let waiting = table.open.get_mut(&id)?;
@@ -160,20 +167,22 @@ impl PendingRequests {
         waiting.progress.clone()
     }
 
-    /// Fails every open request and takes no more: the callers see their channels close.
+    /// Fails every open request and accepts no more. Callers see their channels close.
     pub(super) fn close(&self) {
         let mut table = self.lock_table();
         table.closed = true;
         let open = std::mem::take(&mut table.open);
+        // Dropped outside the lock, because dropping a sender wakes its caller.
         drop(table);
         drop(open);
     }
 
-    /// Tells callers that their answers are late, for as long as it is polled.
+    /// Reports late answers to their callers, for as long as it is polled.
     pub(super) async fn watch_deadlines(&self) {
         loop {
             match self.sweep_late(Instant::now()) {
                 Some(until) => tokio::select! {
+                    // A notification between the sweep and this wait isn't lost: `notify_one` keeps a permit.
                     biased;
                     () = self.earlier_deadline.notified() => {}
                     () = tokio::time::sleep_until(until) => {}
@@ -183,12 +192,14 @@ impl PendingRequests {
         }
     }
 
-    /// Tells who is late, and when to look again.
+    /// Reports late requests, and returns when to look again.
     fn sweep_late(&self, now: Instant) -> Option<Instant> {
         let mut table = self.lock_table();
-        // Nobody leaves these.
+        // These have no caller that would abandon them.
         table.open.retain(|_, waiting| waiting.deadline > now || !waiting.is_unread());
         table.assign_unclaimed();
+        // A late request stays in the table until its caller leaves. Until then an unclaimed answer may still
+        // be its own.
         for waiting in table.open.values_mut().filter(|waiting| waiting.deadline <= now) {
             if let Some(answer) = waiting.answer.take() {
                 let _ = answer.send(RequestOutcome::Late);
@@ -205,21 +216,24 @@ impl PendingRequests {
 }
 
 impl PendingTable {
-    /// A server that answered a request has dealt with the notifications before it.
+    /// A server that answers a request has dealt with the notifications before it.
     fn forget_notifications_before(&mut self, id: u64) {
         while self.notifications.front().is_some_and(|next| *next <= id) {
             self.notifications.pop_front();
         }
     }
 
-    /// Hands out the answers that can belong to no other request any more.
+    /// Settles the requests whose answers are known by elimination.
     fn assign_unclaimed(&mut self) {
         let mut count = 0;
         while let Some(unclaimed) = self.unclaimed.get(count) {
             count += 1;
-            // Both grow, so the candidates of an earlier answer are among those of a later one.
+            // Arrival order and `newest_id` both grow, so the candidates of an earlier answer are among those
+            // of a later one.
             let candidates: Vec<u64> =
                 self.open.keys().filter(|id| **id <= unclaimed.newest_id).copied().collect();
+            // `count` answers have at most `count` candidates, so each of these requests has one of them.
+            // Which one doesn't matter, since all of them failed.
             if candidates.len() > count {
                 continue;
             }
@@ -230,6 +244,7 @@ impl PendingTable {
                     let _ = answer.send(RequestOutcome::Malformed(fault.clone()));
                 }
             }
+            // From the start again: fewer open requests may settle answers that were ambiguous before.
             self.unclaimed.drain(..count);
             count = 0;
         }

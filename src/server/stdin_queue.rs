@@ -1,7 +1,7 @@
-//! What is on its way to a child's stdin.
+//! The queue of messages toward a child's stdin.
 //!
-//! Callers append whole messages; one task writes everything that came together in one go. The queue is
-//! bounded in bytes: a child that does not read makes only its own callers wait.
+//! Callers append whole messages, and one task writes all that has gathered at once. The queue is bounded in
+//! bytes, so a child that doesn't read delays only its own callers.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -10,9 +10,9 @@ use crate::sync::lock;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
 
-/// From here on callers wait.
+/// With this many bytes queued, callers wait.
 const HIGH_WATER_BYTES: usize = 1 << 20;
-/// Beyond this, messages without a waiting caller are left out.
+/// With this many bytes queued, messages without a waiting caller are dropped.
 const MAX_QUEUED_BYTES: usize = 2 << 20;
 
 /// The queue toward one child.
@@ -30,7 +30,7 @@ struct QueuedBytes {
 }
 
 impl StdinQueue {
-    /// Whether there is room for one more request. After the end there is: it goes nowhere.
+    /// Whether another request fits. After the end one always does, because it goes nowhere.
     pub(super) fn has_room(&self) -> bool {
         let queue = self.lock_queue();
         queue.closed || queue.bytes.len() < HIGH_WATER_BYTES
@@ -39,6 +39,7 @@ impl StdinQueue {
     /// Waits until there is room for one more request.
     pub(super) async fn wait_for_room(&self) {
         loop {
+            // Registered before the check, so that a drain in between isn't missed.
             let mut drained = std::pin::pin!(self.drained.notified());
             drained.as_mut().enable();
             if self.has_room() {
@@ -48,7 +49,7 @@ impl StdinQueue {
         }
     }
 
-    /// Appends one message. After the end it goes nowhere.
+    /// Appends one message. After the end it is dropped.
     pub(super) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut queue = self.lock_queue();
         if !queue.closed {
@@ -65,14 +66,14 @@ impl StdinQueue {
         }
     }
 
-    /// Writes what is queued already, then closes stdin.
+    /// Writes what is queued, then closes stdin.
     pub(super) fn close(&self) {
         self.lock_queue().closed = true;
         self.filled.notify_one();
         self.drained.notify_waiters();
     }
 
-    /// Writes until it is closed or the child stops taking.
+    /// Writes until the queue is closed or the child stops reading.
     pub(super) async fn write_queued(&self, mut stdin: impl AsyncWrite + Unpin) {
         let mut writing = Vec::new();
         loop {
@@ -81,6 +82,7 @@ impl StdinQueue {
                 std::mem::swap(&mut queue.bytes, &mut writing);
                 queue.closed
             };
+            // The end comes only with an empty queue, so everything queued before `close` is still written.
             if writing.is_empty() {
                 if closed {
                     return;
@@ -88,9 +90,10 @@ impl StdinQueue {
                 self.filled.notified().await;
                 continue;
             }
+            // The swap above made room, even before the write.
             self.drained.notify_waiters();
             if stdin.write_all(&writing).await.is_err() {
-                // Its end is noticed where its output is read.
+                // The reading task notices the child's end.
                 self.close();
                 return;
             }

@@ -1,4 +1,4 @@
-//! One server and its life: started when it is needed, watched, ended, and started again after a pause.
+//! One server's life: started when needed, watched, ended, and started again after a pause.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -26,32 +26,32 @@ use crate::permit::Outgoing;
 use crate::sync::lock;
 use crate::wire;
 
-/// How long a child has to end by itself after its stdin closed.
+/// How long a child may take to end after its stdin closed.
 const EXIT_GRACE: Duration = Duration::from_millis(60);
-/// How long the guard has, once told, until it is killed itself.
+/// How long a signalled guard may take before it is killed itself.
 const TERMINATE_GRACE: Duration = Duration::from_millis(170);
 /// How long a child may live on after it closed its stdout.
 const STDOUT_CLOSED_GRACE: Duration = Duration::from_millis(500);
-/// What a child wrote before it ended is read for at most this long.
+/// The time limit for reading the output of an ended child.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
-/// How long the answer to a request of Portero's own without a waiting caller may take.
+/// How long the answer to a request without a waiting caller may take.
 const UNREAD_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// A caller waits out a pause that is as short as this; before a longer one it is told.
+/// Callers wait out a pause up to this long. A longer one is an error that tells the time.
 const MAX_WAITED_PAUSE: Duration = Duration::from_secs(1);
 /// The pause after a server's first failure.
 const FIRST_RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// The longest pause.
 const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(30);
-/// A server that ran this long starts with a clean slate.
+/// A run this long clears the earlier failures.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
 
-/// What all servers of a fleet share.
+/// What all servers of one process share.
 pub(super) struct UpstreamContext {
     pub(super) launch: LaunchOptions,
     pub(super) changes: mpsc::Sender<ServerChange>,
     /// Where the servers' other notifications go.
     pub(super) event_sink: EventSinkSlot,
-    /// The tasks that end processes; the fleet waits for them when it closes.
+    /// The tasks that run processes. `Upstreams::close` waits for them.
     pub(super) tasks: TaskTracker,
     pub(super) level: Mutex<Option<Arc<str>>>,
 }
@@ -75,11 +75,11 @@ pub(super) struct Upstream {
 struct ProcessState {
     phase: ProcessPhase,
     backoff: Backoff,
-    /// How it was spoken to last time.
+    /// The era of its last start.
     era: Option<ProtocolEra>,
-    /// Whether one that ended at `initialize` was started once more and asked in the modern way.
+    /// Whether a server that ended at `initialize` was already started once more for `server/discover`.
     tried_discover: bool,
-    /// Whether it ever ended by itself after it had been ready.
+    /// Whether it ever ended by itself after it was ready.
     ended_before: bool,
     tool_count: Option<usize>,
 }
@@ -87,7 +87,7 @@ struct ProcessState {
 enum ProcessPhase {
     Idle,
     Starting(watch::Receiver<()>),
-    /// `over` tells of the moment when it is not ready any more.
+    /// `over` closes when it is no longer ready.
     Ready {
         connection: connection::SharedConnection,
         pid: Option<u32>,
@@ -99,7 +99,7 @@ enum ProcessPhase {
     },
 }
 
-/// What to do to get a connection.
+/// The next step toward a connection.
 enum ConnectStep {
     UseConnection(connection::SharedConnection),
     WaitForStart(watch::Receiver<()>),
@@ -148,7 +148,7 @@ impl Upstream {
         calls::send_call(&connection, outgoing, follow, limit).await
     }
 
-    /// Guarantee P5, for a server that ended and was started again since it was listed.
+    /// Guarantee P5 for a restarted server: refuses a tool that it no longer lists.
     async fn refuse_unlisted(
         &self,
         connection: &Connection,
@@ -180,7 +180,7 @@ impl Upstream {
         Ok(offer)
     }
 
-    /// Tells a running server the log level.
+    /// Sends the log level to the server if it runs.
     pub(super) fn set_log_level(&self, level: &str) {
         if let ProcessPhase::Ready { connection, .. } = &self.lock_process().phase {
             send_log_level(connection, level);
@@ -203,18 +203,20 @@ impl Upstream {
         self.stop.cancel();
     }
 
-    /// The running conversation; starts the server if there is none. However many ask, one start happens.
+    /// The running connection. Starts the server if there is none; concurrent callers cause one start.
     async fn connection(self: &Arc<Self>) -> Result<connection::SharedConnection, ServerError> {
         let mut saw_start = false;
+        // Each round reads the state under the lock and waits without it. The loop ends with a connection or a
+        // reason to give up.
         loop {
             match self.poll_state(saw_start) {
                 ConnectStep::UseConnection(connection) => return Ok(connection),
-                // An error means that the start is over, which is what is waited for.
+                // An error means that the sender was dropped, which marks the end of the start.
                 ConnectStep::WaitForStart(mut started) => {
                     saw_start |= started.changed().await.is_err();
                 }
                 ConnectStep::WaitForEnd(mut over) => {
-                    // An error is what is waited for here too.
+                    // The same: the dropped sender is the signal.
                     let _ = over.changed().await;
                 }
                 ConnectStep::Pause(pause) => tokio::time::sleep(pause).await,
@@ -229,13 +231,16 @@ impl Upstream {
         }
     }
 
-    /// A caller that saw a start fail is told; one that comes later waits out a short pause.
+    /// Decides under one lock. A caller that saw a start fail gives up. One that comes later waits out a short
+    /// pause.
     fn poll_state(&self, saw_start: bool) -> ConnectStep {
         if self.stop.is_cancelled() {
             return ConnectStep::GiveUp("it is being ended".to_owned());
         }
         let mut life = self.lock_process();
         match &life.phase {
+            // Its output ended, but its task hasn't recorded that yet. A call now would be lost, so wait for
+            // the record.
             ProcessPhase::Ready { connection, over, .. } if connection.is_closed() => {
                 return ConnectStep::WaitForEnd(over.clone());
             }
@@ -258,12 +263,13 @@ impl Upstream {
                 }
             }
         }
+        // Set before the lock is released, so that no second caller starts the server too.
         let (done, started) = watch::channel(());
         life.phase = ProcessPhase::Starting(started);
         ConnectStep::Start(done)
     }
 
-    /// One life, from the start to the end of the process.
+    /// One life of the process, from its start to its end.
     async fn run_process(self: Arc<Self>, started: watch::Sender<()>) {
         let known = self.lock_process().era;
         let refusal = match self.start_process(known).await {
@@ -271,7 +277,7 @@ impl Upstream {
                 return self.serve_until_end(*running, greeting, started).await;
             }
             StartAttempt::Failed(HandshakeError::ProcessEnded, how) if self.may_try_discover(known) => {
-                // Some that only speak the modern revision end at `initialize`.
+                // Some servers that only speak the modern revision end at `initialize`.
                 match self.start_process(Some(ProtocolEra::Modern)).await {
                     StartAttempt::Ready(running, greeting) => {
                         return self.serve_until_end(*running, greeting, started).await;
@@ -282,11 +288,13 @@ impl Upstream {
             StartAttempt::Failed(HandshakeError::ProcessEnded, how)
             | StartAttempt::Failed(HandshakeError::Refused(how), _) => how,
         };
+        // The state first, then the signal: waiting callers read the state when `started` closes.
         self.mark_failed(&refusal, Duration::ZERO);
         drop(started);
     }
 
-    /// Whether a server that ended at the handshake is to be started once more and asked in the modern way.
+    /// Whether a server that ended at the handshake is started once more for `server/discover`. Only once, or
+    /// every start of a broken server would run it twice.
     fn may_try_discover(&self, known: Option<ProtocolEra>) -> bool {
         let may = known != Some(ProtocolEra::Modern) && !self.stop.is_cancelled();
         may && !std::mem::replace(&mut self.lock_process().tried_discover, true)
@@ -322,7 +330,7 @@ impl Upstream {
         }
     }
 
-    /// Keeps a server that talks, until its end.
+    /// Keeps a greeted server until its end.
     async fn serve_until_end(
         &self,
         running: RunningProcess,
@@ -339,13 +347,15 @@ impl Upstream {
         let since = Instant::now();
         let ended = self.wait_for_end(&connection, &mut process).await;
         talk.finish(&connection).await;
+        // In this order: the state is complete before `ready` closes and wakes the callers, and before the
+        // owner hears of it.
         self.lock_process().ended_before = true;
         self.mark_failed(&ended, since.elapsed());
         drop(ready);
         self.announce_change(ServerChange::Ended(self.config.name.clone())).await;
     }
 
-    /// Tells the fleet's owner, unless nothing is to start again.
+    /// Reports a change to the owner, unless the server must not start again.
     async fn announce_change(&self, change: ServerChange) {
         tokio::select! {
             biased;
@@ -371,7 +381,7 @@ impl Upstream {
         if ended_before { connection.after_restart() } else { connection }
     }
 
-    /// Notes that it can be called; true when it had ended by itself before.
+    /// Records that it can be called. Returns true if it had ended by itself before.
     fn mark_ready(
         &self,
         connection: &connection::SharedConnection,
@@ -385,20 +395,21 @@ impl Upstream {
             (ProtocolEra::Legacy, None) => {}
             (ProtocolEra::Modern, _) => connection.subscriptions().start_listening(connection, greeting),
         }
+        // The level and the subscription are queued already, so they reach the server before the first call.
         let mut life = self.lock_process();
         life.era = Some(greeting.era);
         life.phase = ProcessPhase::Ready { connection: Arc::clone(connection), pid, over };
         life.ended_before
     }
 
-    /// Waits for the end of a running server, or brings it about; says how it ended.
+    /// Waits for a running server's end, or ends it. Returns how it ended.
     async fn wait_for_end(&self, connection: &Connection, process: &mut ChildProcess) -> String {
         tokio::select! {
             biased;
             ended = process.wait_for_exit() => return ended,
             () = self.stop.cancelled() => {}
             () = connection.wait_until_closed() => {
-                // It said all that it will ever say; most end by themselves now.
+                // It closed its output and can't answer any more. Most servers end by themselves now.
                 if let Ok(ended) = tokio::time::timeout(STDOUT_CLOSED_GRACE, process.wait_for_exit()).await {
                     return ended;
                 }
@@ -407,8 +418,9 @@ impl Upstream {
         end_process(connection, process).await
     }
 
-    /// Notes why it does not run, and until when it is left alone.
+    /// Records why it doesn't run, and how long it pauses.
     fn mark_failed(&self, how: &str, ran: Duration) {
+        // It was ended on purpose, which is no failure.
         if self.stop.is_cancelled() {
             self.lock_process().phase = ProcessPhase::Idle;
             return;
@@ -426,15 +438,15 @@ impl Upstream {
     }
 }
 
-/// How long a server that failed is left alone: counts its failures in a row.
+/// Counts a server's failures in a row, and sets its pause.
 #[derive(Debug, Default)]
 struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// The pause after a failure of a server that was ready for `ran`, zero where it never was. A stable run forgives
-    /// the failures before it.
+    /// The pause after a failure of a server that was ready for `ran` (zero if it never was). A stable run
+    /// clears earlier failures.
     fn next_pause(&mut self, ran: Duration) -> Duration {
         if ran >= STABLE_AFTER {
             self.failures = 0;
@@ -445,11 +457,11 @@ impl Backoff {
     }
 }
 
-/// What came of starting a process.
+/// The outcome of starting a process.
 enum StartAttempt {
     /// It answered the handshake.
     Ready(Box<RunningProcess>, handshake::HandshakeResult),
-    /// It did not, and how it ended.
+    /// It didn't answer; with how it ended.
     Failed(HandshakeError, String),
 }
 
@@ -460,7 +472,7 @@ struct RunningProcess {
     talk: ConversationTasks,
 }
 
-/// The tasks that carry one conversation.
+/// The tasks of one conversation.
 struct ConversationTasks {
     reading: tokio::task::JoinHandle<()>,
     others: [tokio::task::JoinHandle<()>; 3],
@@ -487,9 +499,10 @@ impl ConversationTasks {
         }
     }
 
-    /// After the process ended: reads what it still said, then fails the requests that wait.
+    /// After the process ended: reads its remaining output, then fails the waiting requests.
     async fn finish(self, connection: &Connection) {
         let Self { mut reading, others, mut stderr } = self;
+        // Both, with one limit: a descendant may hold the pipes open for ever.
         let rest = async { (&mut reading).await.and((&mut stderr).await) };
         if tokio::time::timeout(DRAIN_TIMEOUT, rest).await.is_err() {
             reading.abort();
@@ -502,7 +515,7 @@ impl ConversationTasks {
     }
 }
 
-/// Ends a process: closes its stdin, then has its family ended, then kills what is left.
+/// Ends a process: closes its stdin, then asks the guard to end the process tree, then kills what is left.
 async fn end_process(connection: &Connection, process: &mut ChildProcess) -> String {
     connection.close();
     if let Ok(ended) = tokio::time::timeout(EXIT_GRACE, process.wait_for_exit()).await {
@@ -512,11 +525,13 @@ async fn end_process(connection: &Connection, process: &mut ChildProcess) -> Str
     if let Ok(ended) = tokio::time::timeout(TERMINATE_GRACE, process.wait_for_exit()).await {
         return ended;
     }
+    // The last resort. On Linux the command still dies with its guard, but its descendants only see their
+    // pipes close.
     process.kill();
     process.wait_for_exit().await
 }
 
-/// Sends `logging/setLevel` to a server that has it; the answer is not waited for.
+/// Sends `logging/setLevel` to a server that supports it. Nothing waits for the answer.
 fn send_log_level(connection: &Connection, level: &str) {
     let wants = connection
         .greeting

@@ -1,4 +1,4 @@
-//! One process's children: the part that the rest of Portero sees.
+//! The children of one process, as the rest of Portero sees them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,12 +18,12 @@ use crate::names::ServerName;
 use crate::permit::Outgoing;
 use crate::sync::lock;
 
-/// How long [`Upstreams::close`] takes at most.
+/// The time limit of [`Upstreams::close`].
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The servers of this process.
 ///
-/// All of it runs on the runtime's own thread: on Linux a child is tied to the thread that started it.
+/// All of it runs on the runtime's own thread, because on Linux a child is tied to the thread that started it.
 pub struct Upstreams {
     common: Arc<UpstreamContext>,
     upstreams: ArcSwap<Vec<Arc<Upstream>>>,
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Upstreams {
 }
 
 impl Upstreams {
-    /// A fleet of these servers, and which of their lists change; starts none.
+    /// Returns the upstreams for these servers, and the receiver of their changes. Starts none.
     #[must_use]
     pub fn new(
         servers: Vec<config::ServerConfig>,
@@ -56,16 +56,15 @@ impl Upstreams {
         (Arc::new(Self { common, upstreams: ArcSwap::from_pointee(members) }), receiver)
     }
 
-    /// From now on the servers' other notifications go to this sink; earlier ones are lost. The
-    /// first sink stays.
+    /// Sets the sink for the servers' other notifications. Earlier ones are lost, and the first sink stays.
     pub fn set_event_sink(&self, sink: ServerEventSink) {
         let _ = self.common.event_sink.set(sink);
     }
 
-    /// What the server offers: starts it if needed and pages through every list whose capability it declared.
+    /// Fetches a server's listing. Starts the server if needed, and pages through every list that it declared.
     ///
     /// # Errors
-    /// When it cannot be started or does not answer.
+    /// If it can't be started or doesn't answer.
     pub async fn fetch_listing(&self, server: &ServerName) -> Result<ServerListing, ServerError> {
         self.find_upstream(server)?.fetch_listing().await
     }
@@ -73,12 +72,12 @@ impl Upstreams {
     /// Sends a permitted call to its server, starting it if needed, and waits for the answer.
     ///
     /// # Errors
-    /// When there is no answer; see [`ServerError`] for what that says about the call's effect.
+    /// If there is no answer; [`ServerError`] tells what is known of the call's effect.
     pub async fn call(&self, call: Outgoing, follow: CallOptions) -> Result<ServerAnswer, ServerError> {
         self.find_upstream(&call.tool().server)?.call(&call, follow).await
     }
 
-    /// Tells every server that declares logging, now and after each start, which level to log from.
+    /// Sets the lowest log level of every server that declares logging, now and after each start.
     pub fn set_log_level(&self, level: &str) {
         *lock(&self.common.level) = Some(level.into());
         for member in self.upstreams.load().iter() {
@@ -86,13 +85,13 @@ impl Upstreams {
         }
     }
 
-    /// How each server is, in the order of the configuration.
+    /// The health of each server, in the order of the configuration.
     #[must_use]
     pub fn health(&self) -> Vec<ServerHealth> {
         self.upstreams.load().iter().map(|member| member.health()).collect()
     }
 
-    /// Takes the servers of a new configuration: those that stay the same go on running, the others end.
+    /// Replaces the servers. Those with unchanged settings keep running, the others end.
     pub fn replace_servers(&self, servers: Vec<config::ServerConfig>) {
         let before = self.upstreams.load_full();
         let now: Vec<Arc<Upstream>> = servers
@@ -104,15 +103,17 @@ impl Upstreams {
             .collect();
         for member in before.iter().filter(|member| !now.iter().any(|kept| Arc::ptr_eq(kept, member))) {
             member.stop();
+            // Old servers end in the background. A call that still holds one gets an error, never an answer of
+            // another server.
         }
         self.upstreams.store(Arc::new(now));
     }
 
-    /// Ends every server and all its descendants, within 250 ms; nothing starts again.
+    /// Ends every server and all its descendants within 250 ms. None starts again.
     pub async fn close(&self) {
         self.stop_all();
         self.common.tasks.close();
-        // What is not gone by then ends with this process: its guard sees to it.
+        // A server that is still there ends with this process, by its guard.
         if tokio::time::timeout(CLOSE_TIMEOUT, self.common.tasks.wait()).await.is_err() {
             tracing::warn!("a server did not end in time");
         }

@@ -15,16 +15,17 @@ use rustix::process::{
 
 use crate::files;
 
-/// How often the guard looks whether its descendants are gone, beside hearing of each end: not at all, since each of
-/// them ends as its child (a subreaper's), of which the kernel tells it.
+/// How often the guard checks whether its descendants are gone, apart from each SIGCHLD. Never: as a subreaper
+/// it is the parent of every orphan, so the kernel signals each end.
 pub(super) const LOOK_INTERVAL: Duration = Duration::MAX;
 
-/// This program, even when its file was replaced since it started.
+/// This program, even if its file was replaced since it started.
 const SELF_EXE: &str = "/proc/self/exe";
 
-/// Ties the guard's life to its parent's and makes every orphan below it its own.
+/// Ties the guard's life to its parent's, and makes it the subreaper of every orphan below it.
 pub(super) fn tie_to_parent(parent: Option<i32>) -> io::Result<()> {
-    // `killall portero` shall not hit the guards at the same time. The name is only that: ignore a refusal.
+    // `killall portero` must not hit the guards at the same moment. It is only a name, so a refusal doesn't
+    // matter.
     let _ = rustix::thread::set_name(c"guard");
     set_child_subreaper(Some(getpid()))?;
     set_parent_death_signal(parent, Signal::TERM)
@@ -32,6 +33,7 @@ pub(super) fn tie_to_parent(parent: Option<i32>) -> io::Result<()> {
 
 /// The command for the second stage, which ties the command's life to the guard's.
 pub(super) fn command(command: &OsStr, args: &[OsString]) -> Command {
+    // Without `/proc` there is no second stage. The command then outlives a guard that is killed with SIGKILL.
     if !Path::new(SELF_EXE).exists() {
         let mut bare = Command::new(command);
         bare.args(args);
@@ -43,7 +45,7 @@ pub(super) fn command(command: &OsStr, args: &[OsString]) -> Command {
     second
 }
 
-/// The second stage. Returns only if it fails.
+/// The second stage. Returns only on failure.
 pub(super) fn become_command(guard: i32, command: &mut Command) -> io::Error {
     match set_parent_death_signal(Some(guard), Signal::KILL) {
         Ok(()) => command.exec(),
@@ -51,8 +53,8 @@ pub(super) fn become_command(guard: i32, command: &mut Command) -> io::Error {
     }
 }
 
-/// The kernel sends the signal when the parent dies (prctl(2), `PR_SET_PDEATHSIG`); a parent that died
-/// before we asked is noticed by its number.
+/// Asks the kernel for a signal when the parent dies (prctl(2), `PR_SET_PDEATHSIG`). The parent may have died
+/// before that call, so its number is compared afterwards.
 fn set_parent_death_signal(parent: Option<i32>, signal: Signal) -> io::Result<()> {
     set_parent_process_death_signal(Some(signal))?;
     match parent {
@@ -63,7 +65,7 @@ fn set_parent_death_signal(parent: Option<i32>, signal: Signal) -> io::Result<()
     }
 }
 
-/// Everything below the guard.
+/// All descendants of the guard.
 pub(super) struct Descendants {
     main: Option<Pid>,
     /// Whether the kernel lists the children of a thread (`CONFIG_PROC_CHILDREN`).
@@ -75,27 +77,29 @@ impl Descendants {
         Self { main: Some(main), listed: Path::new("/proc/thread-self/children").exists() }
     }
 
-    /// The command was collected; its number may belong to somebody else now.
+    /// Records that the command was reaped. Its number may belong to another process now.
     pub(super) const fn main_ended(&mut self) {
         self.main = None;
     }
 
-    /// Sends the signal to every descendant, parents first.
+    /// Signals every descendant, parents first.
     pub(super) fn signal(&self, signal: Signal) {
         let found = if self.listed { walk_children() } else { scan_processes() };
         if let (true, Some(main)) = (found.is_empty(), self.main) {
-            // No `/proc` to look at: the group is all that can be reached at once. The rest becomes ours
-            // as its parents die.
+            // Without `/proc` only the process group can be reached at once. The rest becomes ours as its
+            // parents die.
             let _ = kill_process_group(main, signal);
         }
         for pid in found {
-            // It may have ended meanwhile.
+            // It may have ended in the meantime.
             let _ = kill_process(pid, signal);
         }
     }
 
-    /// Whether no process is left: as a subreaper, the guard is the parent of whatever has no other.
+    /// Whether no process is left. As the subreaper, the guard is the parent of every orphan.
     pub(super) fn are_gone(&self) -> bool {
+        // `NOWAIT` leaves the status in place: only `reap_children` may take it, because it must see the
+        // command's.
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         matches!(waitid(WaitId::All, look), Err(rustix::io::Errno::CHILD))
     }
@@ -106,6 +110,7 @@ fn walk_children() -> Vec<Pid> {
     let mut found: Vec<Pid> = Vec::new();
     let mut next = 0;
     collect_children(getpid(), &mut found);
+    // Breadth first: the list grows while it is walked, so parents come before their children.
     while let Some(pid) = found.get(next).copied() {
         collect_children(pid, &mut found);
         next += 1;
@@ -114,7 +119,7 @@ fn walk_children() -> Vec<Pid> {
 }
 
 fn collect_children(of: Pid, found: &mut Vec<Pid>) {
-    // A process that ended meanwhile has no directory any more, and no children either.
+    // A process that ended in the meantime has no directory and no children.
     let Ok(threads) = fs::read_dir(format!("/proc/{}/task", of.as_raw_nonzero())) else { return };
     for thread in threads.flatten() {
         let Ok(children) = files::read_proc(thread.path().join("children")) else { continue };
@@ -127,7 +132,7 @@ fn collect_children(of: Pid, found: &mut Vec<Pid>) {
     }
 }
 
-/// Reads every process's parent, where the kernel keeps no lists.
+/// Reads every process's parent, for kernels without these lists.
 fn scan_processes() -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let family: Vec<(Pid, Pid)> = entries
@@ -141,8 +146,8 @@ fn scan_processes() -> Vec<Pid> {
     super::supervise::descendants_of(getpid(), &family)
 }
 
-/// The parent in a line of `/proc/PID/stat`; the name before it may hold anything, parentheses too
-/// (proc_pid_stat(5)).
+/// The parent in a line of `/proc/PID/stat`. The name before it may hold anything, even parentheses, so the
+/// last one counts (proc_pid_stat(5)).
 fn parse_parent(stat: &str) -> Option<Pid> {
     let after_name = stat.rsplit_once(')')?.1;
     Pid::from_raw(after_name.split_ascii_whitespace().nth(1)?.parse().ok()?)

@@ -1,5 +1,5 @@
-//! macOS and the other Unixes: no subreaper and no word from the kernel about the parent's death, so the
-//! guard watches its parent's number and reads the table of processes.
+//! macOS and other Unixes. They have no subreaper and no signal for the parent's death, so the guard polls its
+//! parent's number and reads the process table.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -13,13 +13,13 @@ use rustix::process::{
     test_kill_process_group,
 };
 
-/// How often the guard looks whether its parent still lives.
+/// How often the guard checks whether its parent still lives.
 const PARENT_INTERVAL: Duration = Duration::from_millis(50);
-/// How often it looks whether its descendants are gone, while it ends them: the kernel tells it of its own child's end
-/// only.
+/// How often it checks for remaining descendants while it ends them. The kernel reports the end of its own
+/// child only.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Ends the guard, through its own SIGTERM, once its parent is another process than it was.
+/// Ends the guard, through its own SIGTERM, once its parent is another process than before.
 pub(super) fn live_with_parent(parent: Option<i32>) -> io::Result<()> {
     let parent = parent.and_then(Pid::from_raw).or_else(getppid);
     if getppid() != parent {
@@ -29,25 +29,26 @@ pub(super) fn live_with_parent(parent: Option<i32>) -> io::Result<()> {
         while getppid() == parent {
             std::thread::sleep(PARENT_INTERVAL);
         }
-        // The loop that waits for signals does the rest. It cannot fail: the receiver is this process.
+        // The loop that waits for signals does the rest. The signal can't fail, because it goes to this
+        // process.
         let _ = kill_process(getpid(), Signal::TERM);
     })?;
     Ok(())
 }
 
-/// The command itself; there is no second stage here.
+/// The command itself, since there is no second stage here.
 pub(super) fn command(command: &OsStr, args: &[OsString]) -> Command {
     let mut bare = Command::new(command);
     bare.args(args);
     bare
 }
 
-/// The second stage, for completeness.
+/// The second stage, which only Linux uses.
 pub(super) fn become_command(_guard: i32, command: &mut Command) -> io::Error {
     command.exec()
 }
 
-/// Everything below the command that was ever seen.
+/// All descendants of the command that were ever seen.
 pub(super) struct Descendants {
     main: Pid,
     main_lives: bool,
@@ -59,12 +60,12 @@ impl Descendants {
         Self { main, main_lives: true, seen: BTreeSet::new() }
     }
 
-    /// The command was collected; its number may belong to somebody else now, its group's members do not.
+    /// Records that the command was reaped. Its number may belong to another process now, but not its group's.
     pub(super) const fn main_ended(&mut self) {
         self.main_lives = false;
     }
 
-    /// Sends the signal to the command's group and to every descendant.
+    /// Signals the command's group and every descendant.
     pub(super) fn signal(&mut self, signal: Signal) {
         self.look();
         // Either may be gone already.
@@ -74,15 +75,15 @@ impl Descendants {
         }
     }
 
-    /// Whether nobody is left that was seen, nor anybody of the group.
+    /// Whether no process that was seen, and none of the group, is left.
     pub(super) fn gone(&mut self) -> bool {
         self.seen.retain(|pid| Pid::from_raw(*pid).is_some_and(|pid| test_kill_process(pid).is_ok()));
         !self.main_lives && self.seen.is_empty() && test_kill_process_group(self.main).is_err()
     }
 
-    /// Reads the table: descendants by parent, and members of the command's group.
+    /// Reads the process table: descendants by parent, and members of the command's group.
     fn look(&mut self) {
-        // No shell and no PATH: the one place where every such system has it.
+        // No shell and no PATH: every such system has it in this one place.
         let table = Command::new("/bin/ps")
             .args(["-axo", "pid=,ppid=,pgid="])
             .stdin(Stdio::null())
@@ -95,6 +96,8 @@ impl Descendants {
         let group = rows.iter().filter(|[_, _, group]| *group == self.main).map(|[pid, _, _]| *pid);
         let mut found: Vec<Pid> = super::supervise::below(self.main, &family);
         found.extend(group);
+        // A descendant whose parent ended is below another process now. So each one seen earlier is a root of
+        // its own.
         for seen in self.seen.iter().copied().filter_map(Pid::from_raw).collect::<Vec<_>>() {
             found.extend(super::supervise::below(seen, &family));
         }

@@ -1,18 +1,22 @@
 //! The supervisor that a child server runs under: `guard --parent=PID -- COMMAND ARGS…`.
 //!
-//! It is one of Portero's own programs, started a second time with the word `guard`, and it does one thing:
-//! when its parent dies, when it is told to (SIGTERM, SIGINT, SIGHUP), or when the command ends, every
-//! descendant of the command ends too: first SIGTERM, after [`KILL_GRACE`] SIGKILL. The command inherits stdin,
-//! stdout, stderr, the environment and the directory; its exit status becomes the guard's.
+//! It is one of Portero's own programs, started again with the word `guard`, and it does one thing. When its
+//! parent dies, when it is signalled (SIGTERM, SIGINT, SIGHUP), or when the command ends, it ends every
+//! descendant of the command: first with SIGTERM, after [`KILL_GRACE`] with SIGKILL. The command inherits
+//! stdin, stdout, stderr, the environment and the directory. Its exit status becomes the guard's.
 //!
-//! On Linux the guard is a child subreaper, so a descendant that calls `setsid` and loses its own parent
-//! still belongs to it, and the kernel tells it of its parent's death, whatever the parent died of. The
-//! command itself is started in a second stage (`guard --exec=PID`), which asks the kernel for SIGKILL at the
-//! guard's death and then becomes the command.
+//! On Linux the guard is a child subreaper, so a descendant that calls `setsid` and loses its own parent still
+//! belongs to it. The kernel signals the guard when its parent dies, whatever the cause. The command is
+//! started in a second stage (`guard --exec=PID`), which asks the kernel for SIGKILL at the guard's death and
+//! then becomes the command.
 //!
-//! What is *not* covered: when the guard itself is killed with SIGKILL, its direct child ends with it, but
-//! grandchildren only see their pipes close; a set-user-ID command loses the second stage's request; and
-//! outside Linux a descendant that left both its process group and its parent, before the guard looked, is
+//! Not covered:
+//! - If the guard itself is killed with SIGKILL, its direct child ends too, but grandchildren only see their
+//!   pipes
+//!   close.
+//! - A set-user-ID command loses the second stage's request.
+//! - Outside Linux, a descendant that left both its process group and its parent before the guard looked isn't
+//!   found.
 //! not found.
 
 use std::ffi::{OsStr, OsString};
@@ -29,24 +33,24 @@ mod platform;
 #[cfg(unix)]
 mod supervise;
 
-/// The word that makes one of Portero's programs a guard.
+/// The argument that makes one of Portero's programs a guard.
 pub const SUBCOMMAND: &str = "guard";
 
-/// How long descendants have between SIGTERM and SIGKILL.
+/// The time between SIGTERM and SIGKILL for descendants.
 pub const KILL_GRACE: Duration = Duration::from_millis(100);
 
-/// What a shell says of a command that it cannot find, and the guard with it.
+/// A shell's exit code for a command that it can't find.
 #[cfg(unix)]
 const EXIT_NOT_FOUND: u8 = 127;
-/// What a shell says of a command that it cannot run, and the guard with it.
+/// A shell's exit code for a command that it can't run.
 #[cfg(unix)]
 const EXIT_NOT_RUN: u8 = 126;
-/// What the guard says when it was called wrongly.
+/// The exit code for wrong arguments.
 const EXIT_USAGE: u8 = 2;
 
-/// Runs as the supervisor; `args` are what follows the word `guard`.
+/// Runs as the supervisor. `args` follow the word `guard`.
 ///
-/// Call it from `main` before anything else: it wants a process with one thread.
+/// Call it from `main` before anything else, because it needs a process with one thread.
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     match GuardOrder::parse(args) {
         Some(order) => run_order(order),
@@ -59,13 +63,13 @@ fn run_order(order: GuardOrder) -> ExitCode {
     supervise::run_stage(order)
 }
 
-/// Windows has job objects; nothing there runs under a guard.
+/// Windows has job objects and needs no guard.
 #[cfg(not(unix))]
 fn run_order(_: GuardOrder) -> ExitCode {
     fail_with("a guard is of no use on this system", EXIT_USAGE)
 }
 
-/// What the guard was told to do.
+/// The arguments of a guard.
 #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has guards"))]
 #[derive(Debug, PartialEq, Eq)]
 struct GuardOrder {
@@ -74,10 +78,10 @@ struct GuardOrder {
     args: Vec<OsString>,
 }
 
-/// Which part of the work.
+/// The stage to run.
 #[derive(Debug, PartialEq, Eq)]
 enum GuardStage {
-    /// Watch over the command. The number is the parent to live with, when it said so.
+    /// Watch over the command. The number is the parent to live with, if one was given.
     Watch(Option<i32>),
     /// Become the command, as the child of the guard with this number.
     Become(i32),
@@ -103,20 +107,21 @@ impl GuardOrder {
     }
 }
 
-/// The argument that tells a guard whose death is its own.
+/// The argument with the number of the process whose death ends the guard.
 #[must_use]
 pub fn parent_argument(process: u32) -> OsString {
     format!("--parent={process}").into()
 }
 
-/// Says on stderr why it does not work. The Fleet keeps the last line of stderr for its own message.
+/// Reports on stderr why the guard fails. [`Upstreams`](super::Upstreams) uses the last line of stderr as its
+/// reason.
 fn fail_with(what: &str, code: u8) -> ExitCode {
-    // There is nowhere to report that stderr is closed.
+    // If stderr is closed, there is no other place to report to.
     let _ = writeln!(std::io::stderr(), "portero guard: {what}");
     ExitCode::from(code)
 }
 
-/// The command's name for a message, without its directory and its arguments.
+/// The command's name for a message, without its directory and arguments.
 pub(super) fn program_name(command: &OsStr) -> std::borrow::Cow<'_, str> {
     std::path::Path::new(command).file_name().unwrap_or(command).to_string_lossy()
 }

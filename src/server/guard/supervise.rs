@@ -1,4 +1,4 @@
-//! What the guard does, in order: get ready, start the command, wait, end everything.
+//! The guard's work, in order: get ready, start the command, wait, end all descendants.
 
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
@@ -16,10 +16,10 @@ use signal_hook::low_level::pipe;
 use super::platform::{self, Descendants};
 use super::{EXIT_NOT_FOUND, EXIT_NOT_RUN, GuardOrder, GuardStage, KILL_GRACE, fail_with, program_name};
 
-/// How long the guard goes on killing what does not die, such as a process that waits for a dead disk.
+/// How long the guard keeps killing a process that doesn't die, such as one that waits for a dead disk.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Does what it was told.
+/// Runs one stage of the guard.
 pub(super) fn run_stage(order: GuardOrder) -> ExitCode {
     let GuardOrder { stage, command, args } = order;
     let failed = match stage {
@@ -34,14 +34,17 @@ pub(super) fn run_stage(order: GuardOrder) -> ExitCode {
 }
 
 fn supervise_command(parent: Option<i32>, mut command: Command) -> io::Result<ExitCode> {
-    // Before anything can send one of them.
+    // Before any of these signals can arrive. A signal between here and the wait is kept.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD])?;
     let ends = Ends::new()?;
+    // Before the spawn: if the parent is already gone, the command never starts.
     platform::tie_to_parent(parent)?;
+    // A group of its own, which can be signalled as a whole where descendants can't be listed.
     let child = command.process_group(0).spawn()?;
     let mut brood = ProcessTree::new(Pid::from_child(&child), ends);
-    // The command alone holds the pipes now: they close when it closes them. Stderr stays for complaints.
+    // Now only the command holds the pipes, so they close when it closes them. Stderr stays open for messages.
     redirect_stdio_to_null()?;
+    // The command's end is no reason to stop: its descendants may live on, and end here either way.
     let code = match brood.wait_for_end(&mut signals) {
         WaitEnd::ByItself(status) => exit_code(status),
         WaitEnd::BySignal => ExitCode::from(signal_code(SIGTERM)),
@@ -56,30 +59,32 @@ enum WaitEnd {
     BySignal,
 }
 
-/// The command and what it started.
+/// The command and its descendants.
 struct ProcessTree {
     main: Pid,
     descendants: Descendants,
     ends: Ends,
 }
 
-/// Tells when a child of the guard's ended.
+/// Becomes readable when a child of the guard ends.
 struct Ends(UnixStream);
 
 impl Ends {
     fn new() -> io::Result<Self> {
+        // A pipe besides `Signals`: it can be waited for with a timeout, and an end between look and wait
+        // stays readable.
         let (told, tell) = UnixStream::pair()?;
         told.set_nonblocking(true)?;
         pipe::register(SIGCHLD, tell)?;
         Ok(Self(told))
     }
 
-    /// Waits at most so long until a child ends. One that ended since the last wait counts.
+    /// Waits until a child ends, for at most `most`. An end since the last wait counts.
     fn wait(&mut self, most: Duration) {
         let timeout = Timespec::try_from(most).ok();
-        // A signal interrupts it; the caller has the clock in sight.
+        // A signal may interrupt the wait. The caller checks the time itself.
         let _ = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], timeout.as_ref());
-        // Emptied before the caller looks: an end that comes after its look wakes it the next time.
+        // Emptied before the caller looks, so that an end after its look wakes the next wait.
         let mut bytes = [0; 64];
         while matches!(self.0.read(&mut bytes), Ok(1..)) {}
     }
@@ -90,8 +95,10 @@ impl ProcessTree {
         Self { main, descendants: Descendants::of(main), ends }
     }
 
-    /// Waits until the command ends or somebody wants its end.
+    /// Waits until the command ends or a signal asks for its end.
     fn wait_for_end(&mut self, signals: &mut Signals) -> WaitEnd {
+        // SIGCHLD may be merged and may come from orphans, so each one only starts another round of reaping.
+        // The loop ends with the command or with any other signal.
         loop {
             for signal in signals.wait() {
                 if signal != SIGCHLD {
@@ -104,8 +111,10 @@ impl ProcessTree {
         }
     }
 
-    /// Collects every process that has ended, orphans included.
+    /// Reaps every process that has ended, orphans included.
     fn reap_children(&mut self) -> Reaped {
+        // The command's status is returned at once. What else has ended is reaped by the next call, which is
+        // always made before the guard exits.
         loop {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.main => {
@@ -119,7 +128,7 @@ impl ProcessTree {
         }
     }
 
-    /// Ends every descendant.
+    /// Ends every descendant: SIGTERM first, SIGKILL after the grace period.
     fn end_descendants(&mut self) {
         self.descendants.signal(Signal::TERM);
         let start = Instant::now();
@@ -131,7 +140,8 @@ impl ProcessTree {
 
     fn kill(&mut self) {
         let start = Instant::now();
-        // Anew after each end: what forks while it is killed has another parent then, and is found in the next round.
+        // Signals again after each end: a process that forks while it is killed has a child with a new parent,
+        // which only the next round finds.
         while let Some(left) = left_of(KILL_TIMEOUT, start) {
             self.descendants.signal(Signal::KILL);
             if self.are_gone() {
@@ -142,31 +152,35 @@ impl ProcessTree {
     }
 
     fn are_gone(&mut self) -> bool {
+        // Each round may find the command's status first and stop there, so it repeats until only the rest is
+        // left.
         while let Reaped::Main(_) = self.reap_children() {}
         self.descendants.are_gone()
     }
 }
 
-/// How long to wait now, if there is time left; no longer than the platform tells of ends by itself.
+/// How long to wait now, if time is left. Never longer than the platform's own interval for checking.
 fn left_of(time: Duration, start: Instant) -> Option<Duration> {
     let left = time.saturating_sub(start.elapsed());
     (!left.is_zero()).then(|| left.min(platform::LOOK_INTERVAL))
 }
 
-/// What a round of collecting found.
+/// The result of one round of reaping.
 enum Reaped {
     Main(WaitStatus),
     SomeRemain,
     NoneRemain,
 }
 
-/// Everyone below `root`, parents before their children, from pairs of parent and child.
+/// All processes below `root`, parents before their children, from pairs of parent and child.
 pub(super) fn descendants_of(root: Pid, family: &[(Pid, Pid)]) -> Vec<Pid> {
     let mut found: Vec<Pid> = Vec::new();
     let mut next = 0;
     let mut parent = root;
     loop {
         for (_, child) in family.iter().filter(|(of, _)| *of == parent) {
+            // A table that is read while processes come and go may contain a cycle. Each number is taken once,
+            // so the walk ends.
             if *child != root && !found.contains(child) {
                 found.push(*child);
             }
@@ -186,7 +200,7 @@ fn redirect_stdio_to_null() -> io::Result<()> {
     Ok(())
 }
 
-/// The status as a shell tells it: a signal's number plus 128.
+/// The status as a shell reports it: a signal is its number plus 128.
 fn exit_code(status: WaitStatus) -> ExitCode {
     let code = match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),

@@ -1,4 +1,4 @@
-//! A child server's process: how it is started and how it is ended, whatever it left behind.
+//! A child server's process: how it is started and ended, with everything that it leaves behind.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub(super) struct SpawnedChild {
 /// Starts a server's program.
 ///
 /// # Errors
-/// In words, when it cannot: ``` `npx` is not on PATH_KEYS ```.
+/// In words, if it can't be started: ``` `npx` is not on PATH ```.
 pub(super) fn spawn_server(server: &ServerConfig, launch: &LaunchOptions) -> Result<SpawnedChild, String> {
     let environment = environment::child_environment(&launch.environment, server);
     let directory = server.cwd.as_deref().unwrap_or(&launch.directory);
@@ -47,7 +47,7 @@ pub(super) fn spawn_server(server: &ServerConfig, launch: &LaunchOptions) -> Res
     started.map_err(|error| format!("`{}` cannot be run: {error}", program_name(OsStr::new(&server.command))))
 }
 
-/// Finds the program as a shell would, so that a missing one is named before anything is started.
+/// Finds the program as a shell would, so that a missing one is named before anything starts.
 fn find_program(
     command: &str,
     environment: &[(OsString, OsString)],
@@ -70,8 +70,8 @@ fn find_program(
         .ok_or_else(|| format!("`{command}` is not on PATH"))
 }
 
-/// On Unix a program is called as it was written, since some look at the name they are called by. Windows
-/// needs the file: a `.cmd` is not found by its bare name.
+/// The program as the system needs it. Unix gets it as it was written, because some programs look at the name
+/// they are called by. Windows gets the file, because a `.cmd` isn't found by its bare name.
 fn spell_program(command: &str, path: PathBuf) -> OsString {
     if cfg!(windows) { path.into() } else { command.into() }
 }

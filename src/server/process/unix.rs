@@ -1,4 +1,4 @@
-//! Unix: the child runs under a guard in a process group of its own, or bare in one.
+//! Unix: the child runs in a process group of its own, under a guard or bare.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -11,8 +11,8 @@ use tokio::process::{Child, Command};
 use super::{SpawnedChild, bare_command, expect_pipes};
 use crate::server::{GuardCommand, guard};
 
-/// The most that a pipe from a child holds. Large results then take fewer turns; more would eat up what the
-/// kernel lets one user have (pipe(7), `pipe-user-pages-soft`).
+/// The capacity of a pipe from a child. Large results then take fewer rounds. More would use up the kernel's
+/// quota for one user (pipe(7), `pipe-user-pages-soft`).
 #[cfg(target_os = "linux")]
 const PIPE_BYTES: usize = 256 << 10;
 
@@ -35,8 +35,8 @@ impl ChildProcess {
         command
     }
 
-    /// Starts it. The thread that calls this must live as long as the process: the kernel tells the guard
-    /// of the thread's end, not of the process's.
+    /// Starts it. The calling thread must live as long as the process, because the kernel signals the guard at
+    /// the end of that thread.
     pub(super) fn start(mut command: Command, guarded: bool) -> io::Result<SpawnedChild> {
         let mut child = command.process_group(0).spawn()?;
         let (stdin, stdout, stderr) =
@@ -53,12 +53,12 @@ impl ChildProcess {
         Ok(SpawnedChild { process: Self { child, guarded }, stdin, stdout, stderr })
     }
 
-    /// The process id, while it runs.
+    /// The process id while it runs.
     pub(in crate::server) fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Waits for its end and says how it ended. Dropping the future loses nothing.
+    /// Waits for its end and describes it. Dropping the future loses nothing.
     pub(in crate::server) async fn wait_for_exit(&mut self) -> String {
         match self.child.wait().await {
             Ok(status) => describe_exit(status),
@@ -66,18 +66,18 @@ impl ChildProcess {
         }
     }
 
-    /// Asks it and its descendants to end: the guard sees to it.
+    /// Asks it to end. A guard ends its descendants too.
     pub(in crate::server) fn terminate(&self) {
         self.send_signal(Signal::TERM);
     }
 
-    /// Ends it at once: the last resort.
+    /// Kills it at once, as the last resort.
     pub(in crate::server) fn kill(&mut self) {
         self.send_signal(Signal::KILL);
     }
 
     fn send_signal(&self, signal: Signal) {
-        // No id means that it was collected already; until then the number is its own.
+        // No id means that it was reaped. Until then the number can't belong to another process.
         let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
         if let Some(id) = id {
             // It may end just now.
@@ -86,7 +86,7 @@ impl ChildProcess {
     }
 }
 
-/// A guard tells a signal as a shell does: 128 plus its number.
+/// Describes an exit. A guard reports a signal as a shell does: 128 plus its number.
 fn describe_exit(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code @ 129..=192), _) => format!("was ended by signal {}", code - 128),

@@ -1,4 +1,4 @@
-//! Windows: the child and all its descendants are one job, which ends when this process does.
+//! Windows: the child and all its descendants are one job, which ends with this process.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -10,16 +10,16 @@ use tokio::process::Command;
 use super::{SpawnedChild, bare_command, expect_pipes};
 use crate::server::GuardCommand;
 
-/// A running child in its job. With [`KillOnDrop`] the job is one that the system ends with its last handle,
-/// so it needs no guard: however this process ends, its handles close.
+/// A running child in its job. [`KillOnDrop`] makes the system end the job with its last handle, so it needs
+/// no guard: however this process ends, its handles close.
 #[derive(Debug)]
 pub(in crate::server) struct ChildProcess {
-    /// The lock is never waited for: there is one owner. It lets the order to end come through `&self`.
+    /// This lock is never contended, because there is one owner. It allows `terminate` to take `&self`.
     child: Mutex<Box<dyn ChildWrapper>>,
 }
 
 impl ChildProcess {
-    /// The command that runs the program; a job needs no guard.
+    /// The command that runs the program. A job needs no guard.
     pub(super) fn command(_: Option<&GuardCommand>, program: &OsStr, args: &[OsString]) -> Command {
         bare_command(program, args)
     }
@@ -39,7 +39,7 @@ impl ChildProcess {
         self.child.lock().ok()?.id()
     }
 
-    /// Waits for its end and says how it ended. Dropping the future loses nothing.
+    /// Waits for its end and describes it. Dropping the future loses nothing.
     pub(in crate::server) async fn wait_for_exit(&mut self) -> String {
         let Ok(child) = self.child.get_mut() else { return "ended".to_owned() };
         match child.wait().await {
@@ -51,7 +51,7 @@ impl ChildProcess {
         }
     }
 
-    /// Ends the whole job: Windows has no gentler word that console programs must hear.
+    /// Ends the whole job. Windows has no gentler request that every console program gets.
     pub(in crate::server) fn terminate(&self) {
         if let Ok(mut child) = self.child.lock() {
             // It may end just now.
