@@ -1,8 +1,8 @@
-//! How far a segment had come, kept beside its file: without that, lines cut off whole at its end leave no
+//! How far a segment had come, kept apart from its file. Without it, whole lines cut off at the end leave no
 //! trace.
 //!
-//! A head is only ever advanced along the chain of the file itself, from the place where it stood before. So
-//! whoever rewrites what a head covers cannot have the rewritten chain adopted.
+//! A checkpoint only advances along the chain of the file itself, from its own position. So a rewritten chain
+//! is never adopted, because it doesn't continue from there.
 
 use std::io::{self, Seek as _, SeekFrom};
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::files;
 /// A segment's name is about 40 bytes.
 const MAX_SEGMENT_NAME_BYTES: usize = 100;
 
-/// How far a segment had come when it was last looked at.
+/// The position of a segment's last known record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentCheckpoint {
     /// The segment's file name.
@@ -29,27 +29,27 @@ pub struct SegmentCheckpoint {
     pub hash: String,
     /// Where that record ends in the file, in bytes.
     pub length: u64,
-    /// What was once found wrong with the segment, if anything.
+    /// The problem that was found in the segment, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// When the segment was removed because it was old, if it was.
+    /// When the segment was removed for its age, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<Timestamp>,
 }
 
-/// Why a head cannot be advanced.
+/// Why a checkpoint can't advance.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The file is not what the head remembers: somebody changed it.
+    /// The file differs from what the checkpoint records, so it was changed.
     #[error("{0}")]
     Changed(String),
-    /// The file cannot be read or synced.
+    /// The file can't be read or synced.
     #[error("the segment cannot be read")]
     Io(#[from] io::Error),
 }
 
 impl SegmentCheckpoint {
-    /// Before the first record; none when that is no segment's name.
+    /// The checkpoint before the first record. `None` if `segment` is no segment's name.
     #[must_use]
     pub fn before_first(segment: &str) -> Option<Self> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
@@ -66,14 +66,14 @@ impl SegmentCheckpoint {
     }
 
     /// Follows the file in `directory` from here to its last whole record, and returns once that is on the
-    /// disk. `told` is where the process that writes it says it is: the file must come through there.
+    /// disk. `told` is the position that the writing process reports: the file must come through it.
     ///
     /// # Errors
     /// See [`CheckpointError`].
     pub fn advance(&self, directory: &Path, told: Option<&Self>) -> Result<Self, CheckpointError> {
         let changed = |problem: String| Err(CheckpointError::Changed(problem));
         let path = directory.join(&self.segment);
-        // Open for appending, because not every system syncs what is open for reading only.
+        // Opened for appending, because not every system syncs a file that is open for reading only.
         let mut file = match files::open_for_sync(&path) {
             Err(error) if error.is_missing() => {
                 return changed(format!(
@@ -92,12 +92,15 @@ impl SegmentCheckpoint {
         if long > self.length {
             file.seek(SeekFrom::Start(self.length))?;
             self.follow_chain(&mut file, told, &mut head)?;
+            // Synced before it is returned: a checkpoint must never be ahead of the disk, or a power cut would
+            // look like an attack.
             file.file().sync_data()?;
             if self.seq == 0 {
                 sync_parent_directory(&path)?;
             }
         }
         let most = self.expected_seq(told);
+        // Also when the file didn't grow: its process may have reported more than it holds.
         if head.seq < most {
             return changed(format!("its process wrote {most} records, and {} are there", head.seq));
         }
@@ -120,7 +123,7 @@ impl SegmentCheckpoint {
         while let Some(line) = lines.next()? {
             let whole = match line {
                 SegmentLine::Whole(whole) => whole,
-                // It is being written, or was when its process crashed.
+                // It is being written, or its process crashed.
                 SegmentLine::Torn => break,
                 SegmentLine::TooLong => {
                     let problem = format!("record {}: it is too long for a record", link.seq + 1);
@@ -130,6 +133,7 @@ impl SegmentCheckpoint {
             link = verify_line(whole, &link)
                 .map_err(|problem| CheckpointError::Changed(format!("record {}: {problem}", link.seq + 1)))?;
             let next = Self::new(self.segment.clone(), &link, head.length + whole.len() as u64 + 1);
+            // Same number, other hash: the chain was rewritten between the process's write and this look.
             if told.is_some_and(|told| told.seq == next.seq && told.hash != next.hash) {
                 let problem = format!("record {} is not what its process wrote", next.seq);
                 return Err(CheckpointError::Changed(problem));

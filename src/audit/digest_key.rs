@@ -1,4 +1,4 @@
-//! Keyed digests: equal values can be recognised in the audit, and no value can be guessed from it.
+//! Keyed digests: equal values are recognizable in the audit, but no value can be guessed from it.
 
 use std::io;
 use std::path::Path;
@@ -7,18 +7,18 @@ use zeroize::Zeroizing;
 
 use crate::atomic_file;
 
-/// How many characters of hex a digest has: 128 bits are enough to tell values apart.
+/// The length of a digest in hex: 128 bits are enough to tell values apart.
 const DIGEST_HEX_LENGTH: usize = 32;
 
-/// The key of one installation's digests. It stays beside the audit, not in it, so that a copy of the audit
+/// The key of one installation's digests. It is kept beside the audit, not in it, so that a copy of the audit
 /// can be given away.
 pub struct DigestKey(Zeroizing<[u8; 32]>);
 
 impl DigestKey {
-    /// Reads the key at `path`, or makes one there (0600). Processes that do so at once get the same.
+    /// Reads the key at `path`, or creates one there (0600). Concurrent callers get the same key.
     ///
     /// # Errors
-    /// When it cannot be read or made, or is no key.
+    /// If it can't be read or created, or is no key.
     pub fn open(path: &Path) -> io::Result<Self> {
         atomic_file::read_or_create_key(path).map(Self)
     }

@@ -1,6 +1,6 @@
-//! Where segments are written: the seam at which tests let a disk fail.
+//! The disk that segments are written to, as a seam for tests in which it fails.
 //!
-//! [`SystemDisk`] is what the programs use. One indirect call is nothing beside the system call behind it.
+//! The programs use [`SystemDisk`]. One indirect call costs nothing beside the system call behind it.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -9,56 +9,56 @@ use std::path::Path;
 
 use crate::files::{self, FileError, FileProblem, SymlinkMode};
 
-/// Makes and removes the files that segments are.
+/// Creates and removes the files of segments.
 pub trait Disk: Send + Sync + fmt::Debug {
-    /// Makes a new file for one segment.
+    /// Creates a new file for a segment.
     ///
     /// # Errors
-    /// When it is there already, or cannot be made.
+    /// If it exists, or can't be created.
     fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>>;
 
-    /// Removes a file that [`Disk::create`] made and that is no segment after all.
+    /// Removes a file that [`Disk::create`] made and that didn't become a segment.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// If it can't be removed.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// Makes the name of a file durable.
     ///
     /// # Errors
-    /// When the directory cannot be synced.
+    /// If the directory can't be synced.
     fn sync_name(&self, path: &Path) -> io::Result<()>;
 }
 
-/// The file of one segment, which is only appended to. Syncing takes long on a slow disk, and others append
+/// The file of one segment, which is only appended to. A sync may take long on a slow disk, and appends go on
 /// meanwhile.
 pub trait SegmentFile: Send + Sync + fmt::Debug {
-    /// Appends in one write, and tells how many bytes were written.
+    /// Appends in one write. Returns how many bytes were written.
     ///
     /// # Errors
-    /// When nothing was.
+    /// If nothing was written.
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Returns once everything that was written is on the disk.
+    /// Returns once all that was written is on the disk.
     ///
     /// # Errors
-    /// When what the disk holds is unknown.
+    /// If it is unknown what the disk holds.
     fn sync(&self) -> io::Result<()>;
 
-    /// Cuts off what is behind `length`.
+    /// Cuts the file to `length`.
     ///
     /// # Errors
-    /// When it is still there.
+    /// If it still has its former length.
     fn truncate(&self, length: u64) -> io::Result<()>;
 
-    /// Whether nobody could ever read what is written: the file was removed.
+    /// Whether the file was removed, so that nothing written to it could be read again.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// If the system doesn't tell.
     fn is_gone(&self) -> io::Result<bool>;
 }
 
-/// The machine's own.
+/// The machine's own disk.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemDisk;
 
@@ -96,7 +96,7 @@ impl SegmentFile for File {
         Ok(std::os::unix::fs::MetadataExt::nlink(&self.metadata()?) == 0)
     }
 
-    /// A file that is open cannot be removed there.
+    /// Windows doesn't remove an open file.
     #[cfg(not(unix))]
     fn is_gone(&self) -> io::Result<bool> {
         Ok(false)
@@ -107,15 +107,15 @@ impl SegmentFile for File {
 #[cfg(unix)]
 const HOLD_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Says to [`is_held`] that a process writes here, for as long as it does. Where that is impossible `is_held`
-/// fails too, and the segment stays.
+/// Locks the segment while this process writes to it, which [`is_held`] sees. If that fails, `is_held` fails
+/// too, and the segment is kept.
 #[cfg(unix)]
 pub(super) fn hold(path: &Path, file: &File) {
     match file.try_lock() {
         Ok(()) => {}
-        // The daemon may just look whether it is held, and holds it for that moment itself.
+        // The daemon may be checking just now whether it is held, and holds it for that moment itself.
         Err(fs::TryLockError::WouldBlock) => {
-            // A copy of the handle is the same open file, so its lock is this one's.
+            // A clone of the handle is the same open file, so its lock is this one's.
             let waited = file
                 .try_clone()
                 .map(|copy| files::read_with_timeout(path, HOLD_TIMEOUT, move || copy.lock()));
@@ -129,24 +129,25 @@ pub(super) fn hold(path: &Path, file: &File) {
     }
 }
 
-/// There a file that is open for writing is known as such anyway.
+/// These systems know which files are open for writing, so no lock is needed.
 #[cfg(not(unix))]
 pub(super) fn hold(_: &Path, _: &File) {}
 
 /// Whether a process still writes to a segment.
 ///
 /// # Errors
-/// When the file cannot be opened, or the system does not tell.
+/// If the file can't be opened, or the system doesn't tell.
 #[cfg(unix)]
 pub(super) fn is_held(path: &Path) -> Result<bool, FileError> {
     match files::open(path, SymlinkMode::Refuse)?.file().try_lock() {
+        // The lock is released with the handle, so this check doesn't hold the segment itself.
         Ok(()) => Ok(false),
         Err(fs::TryLockError::WouldBlock) => Ok(true),
         Err(fs::TryLockError::Error(error)) => Err(FileError::new(path, FileProblem::System(error))),
     }
 }
 
-/// Whoever opens a file for nobody else fails while somebody has it open.
+/// Opening a file without sharing fails while any process has it open.
 #[cfg(windows)]
 pub(super) fn is_held(path: &Path) -> Result<bool, FileError> {
     const SHARING_VIOLATION: i32 = 32;
@@ -162,12 +163,12 @@ pub(super) fn is_held(path: &Path) -> Result<bool, FileError> {
 /// Whether a process still writes to this segment of a directory.
 ///
 /// # Errors
-/// As when it is read, and when the system does not tell.
+/// If it can't be opened, or the system doesn't tell.
 pub fn is_open(directory: &Path, segment: &str) -> Result<bool, FileError> {
     is_held(&directory.join(segment))
 }
 
-/// Makes a file's name durable.
+/// Syncs the directory, so that the file's name survives a crash.
 pub(super) fn sync_parent_directory(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), files::sync_directory)
 }

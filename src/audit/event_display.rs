@@ -1,10 +1,10 @@
-//! A record in words, for people.
+//! Records in words, for people.
 
 use std::fmt;
 
 use super::record::{AuditEvent, RecordedOutcome};
 
-/// One line; what comes from outside stands in it as it is, so whoever shows it makes it visible.
+/// One line. Foreign text appears in it unchanged, so the caller must make it safe to show.
 impl fmt::Display for AuditEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Which records are wanted.
+//! Filters for records.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,28 +10,28 @@ use crate::names::{ServerName, TaskId, ToolId};
 use crate::pattern::Pattern;
 use crate::task::TaskState;
 
-/// Which records are wanted; an empty filter wants all.
+/// Which records are wanted. An empty filter admits all.
 #[derive(Debug, Clone, Default)]
 pub struct RecordFilter {
-    /// None before this.
+    /// Only records from this time on.
     pub since: Option<Timestamp>,
-    /// None from this on.
+    /// Only records before this time.
     pub until: Option<Timestamp>,
-    /// Only those about a tool of this server.
+    /// Only records about a tool of this server.
     pub server: Option<ServerName>,
-    /// Only those about tools that match.
+    /// Only records about tools that match.
     pub tool: Option<Pattern>,
-    /// Only those about calls that were decided like this.
+    /// Only records about calls with this decision.
     pub decision: Option<DecisionKind>,
-    /// Only those of sessions whose id begins or ends so.
+    /// Only records of sessions whose id begins or ends like this.
     pub session: Option<IdPart>,
-    /// Only those about tasks whose id begins or ends so.
+    /// Only records about tasks whose id begins or ends like this.
     pub task: Option<IdPart>,
-    /// Only the newest so many.
+    /// At most this many, the newest.
     pub limit: Option<usize>,
 }
 
-/// What became of a call, or of a person's act.
+/// The outcome of a call, or of a person's act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecisionKind {
     /// It went to its server, because policy or a person allowed it.
@@ -40,15 +40,15 @@ pub enum DecisionKind {
     Asked,
     /// Policy, a person or time refused it.
     Refused,
-    /// It went to its server and came to no good end.
+    /// It went to its server and failed there.
     Failed,
 }
 
 impl DecisionKind {
-    /// All, in the order of a call's life.
+    /// All kinds, in the order of a call's life.
     pub const ALL: [Self; 4] = [Self::Allowed, Self::Asked, Self::Refused, Self::Failed];
 
-    /// As people type it.
+    /// The word that people type.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -66,11 +66,11 @@ impl fmt::Display for DecisionKind {
     }
 }
 
-/// The beginning or the end of an id.
+/// The beginning or end of an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdPart(String);
 
-/// That is no part of an id.
+/// A text that is no part of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is written with 0-9, a-f and hyphens, and its beginning or end will do")]
 pub struct IdPartError;
@@ -93,7 +93,7 @@ impl IdPart {
 }
 
 impl RecordFilter {
-    /// Whether a record is wanted, the limit aside.
+    /// Whether a record is admitted, apart from the limit.
     #[must_use]
     pub fn matches(&self, record: &AuditRecord) -> bool {
         let Self { since, until, server, tool, decision: decided, session, task, limit: _ } = self;
@@ -110,7 +110,7 @@ impl RecordFilter {
 }
 
 impl AuditEvent {
-    /// The tool that it is about, if about one.
+    /// The tool that the record is about, if any.
     #[must_use]
     pub const fn tool(&self) -> Option<&ToolId> {
         match self {
@@ -127,7 +127,7 @@ impl AuditEvent {
         }
     }
 
-    /// The task that it is about, if about one.
+    /// The task that the record is about, if any.
     #[must_use]
     pub const fn task(&self) -> Option<TaskId> {
         match self {
@@ -143,7 +143,7 @@ impl AuditEvent {
         }
     }
 
-    /// What became of the call, or of a person's act that was refused.
+    /// The decision about the call, or about a person's act that was refused.
     #[must_use]
     pub const fn decision_kind(&self) -> Option<DecisionKind> {
         match self {

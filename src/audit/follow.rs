@@ -1,4 +1,4 @@
-//! Reading on while processes write: `logs --follow`.
+//! Follows segments while processes write to them, for `logs --follow`.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -9,9 +9,9 @@ use super::reader::{list_segments, parse_record};
 use super::{RecordFilter, SegmentRecord};
 use crate::files::RegularFile;
 
-/// How much of one segment is read at a time.
+/// How much of a segment is read at once.
 const CHUNK_BYTES: u64 = 256 << 10;
-/// The offset of a file with a line that is too long for a record: it is not read any more.
+/// The offset of a file with a line too long for a record. It isn't read any further.
 const UNREADABLE_OFFSET: u64 = u64::MAX;
 
 /// Remembers how far each segment was read.
@@ -23,10 +23,12 @@ pub struct AuditFollower {
 }
 
 impl AuditFollower {
-    /// Begins at the present end of every segment: [`AuditFollower::poll_records`] gives what is written from now on.
-    /// Make it before [`read_log`](super::read_log), so that nothing is missed between the two.
+    /// Starts at the present end of every segment, so [`AuditFollower::poll_records`] returns what is written
+    /// from now on. Create it before calling [`read_log`](super::read_log), so that nothing falls between the
+    /// two.
     ///
     /// # Errors
+    /// If the directory can't be read.
     /// When the directory cannot be read.
     pub fn new(directory: &Path, filter: RecordFilter) -> io::Result<Self> {
         let mut offsets = HashMap::new();
@@ -40,12 +42,12 @@ impl AuditFollower {
         Ok(Self { directory: directory.to_owned(), filter, offsets })
     }
 
-    /// What was written since the last time, in the order of time; the filter's limit does not count here.
-    /// A line that is not whole yet is given once it is. It is all in memory at once: what follows for long, and may
-    /// not grow with what is written, uses [`AuditFollower::visit_new`].
+    /// Returns the records written since the last call, in order of time and without the filter's limit. An
+    /// unfinished line is returned once it is whole. All records are in memory at once, so long-running
+    /// callers that may not grow use [`AuditFollower::visit_new`].
     ///
     /// # Errors
-    /// When a segment cannot be read.
+    /// If a segment can't be read.
     pub fn poll_records(&mut self) -> io::Result<Vec<SegmentRecord>> {
         let mut entries = Vec::new();
         self.visit_new(|entry| entries.push(entry))?;
@@ -53,14 +55,15 @@ impl AuditFollower {
         Ok(entries)
     }
 
-    /// Gives what was written since the last time one by one, segment after segment; in each the order of writing
-    /// stays.
+    /// Passes each record written since the last call to `give`, segment after segment, each in the order of
+    /// writing.
     ///
     /// # Errors
-    /// When a segment cannot be read. What was given before that is not given again.
+    /// If a segment can't be read. Records passed before the error aren't passed again.
     pub fn visit_new(&mut self, mut give: impl FnMut(SegmentRecord)) -> io::Result<()> {
         let names = list_segments(&self.directory)?;
         let is_there: HashSet<&String> = names.iter().collect();
+        // Removed segments would otherwise stay in the map as long as the follower runs.
         self.offsets.retain(|name, _| is_there.contains(name));
         for name in names {
             let offset = self.offsets.entry(name.clone()).or_default();
@@ -68,7 +71,7 @@ impl AuditFollower {
                 continue;
             }
             let mut file = match open_segment(&self.directory.join(&name)) {
-                // Removed since, by its age, or something that the verification tells of.
+                // Removed since, for its age, or a thing that verification reports.
                 Err(error) if error.is_missing() || error.is_not_a_file() => continue,
                 other => other?,
             };
@@ -81,8 +84,10 @@ impl AuditFollower {
     }
 }
 
-/// The whole lines from `offset` on, up to about a chunk; it stands behind them afterwards.
+/// Returns whole lines from `offset` on, about a chunk at most, and moves `offset` behind them.
 fn read_whole_lines(file: &mut RegularFile, offset: &mut u64) -> io::Result<Option<Vec<u8>>> {
+    // Ends with a whole line, with the end of the file, or with a line that is longer than any record. Until
+    // then the chunk doubles.
     let mut most = CHUNK_BYTES;
     loop {
         file.seek(SeekFrom::Start(*offset))?;
@@ -104,11 +109,12 @@ fn read_whole_lines(file: &mut RegularFile, offset: &mut u64) -> io::Result<Opti
     }
 }
 
-/// The length of a file up to and with its last `\n`.
+/// The length of a file up to and including its last `\n`.
 fn whole_lines_length(mut file: RegularFile) -> io::Result<u64> {
     let length = file.metadata()?.len();
     let mut end = length;
     let mut chunk = Vec::new();
+    // Backward in chunks: usually the last one has a line's end, and the rest of a large file isn't read.
     while end > 0 {
         if length - end > MAX_LINE_BYTES {
             return Ok(UNREADABLE_OFFSET);

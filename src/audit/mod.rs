@@ -1,9 +1,14 @@
-//! What is written down, and the hash chain that keeps it.
+//! The audit: records in segments, and the hash chain that protects them.
 //!
-//! Each process appends to its own [`AuditWriter`], one write a record; approval steps are also synced. A record
-//! holds names, ids and concealed values only (guarantees U1, U2). [`read_log`] merges the segments of all
-//! processes, [`ReverseReader`] reads the newest first and no further than is wanted, [`AuditFollower`] goes on reading, [`verify`] finds what was changed, removed or reordered, and
-//! [`verify_with_checkpoints`] also what was cut off or is gone, by the [`SegmentCheckpoint`]s that are kept elsewhere.
+//! Each process appends to its own [`AuditWriter`], one write for each record. Approval steps are also synced.
+//! A record holds only names, ids and concealed values (guarantees U1, U2).
+//!
+//! - [`read_log`] merges the segments of all processes.
+//! - [`ReverseReader`] reads the newest records first, and no further than wanted.
+//! - [`AuditFollower`] keeps reading while processes write.
+//! - [`verify`] finds what was changed, removed or reordered.
+//! - [`verify_with_checkpoints`] also finds what was cut off or is missing, by [`SegmentCheckpoint`]s kept
+//!   elsewhere.
 
 mod chain;
 mod checkpoint;

@@ -1,4 +1,4 @@
-//! All segments, read as one.
+//! Reads all segments as one log.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::lines::{SegmentLine, SegmentLines, open_segment};
 use super::{AuditEvent, AuditRecord, RecordFilter, SegmentCheckpoint};
 
-/// One record and where it stands.
+/// A record with its place.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SegmentRecord {
     /// The segment's file name.
@@ -22,22 +22,23 @@ pub struct SegmentRecord {
     pub record: AuditRecord,
 }
 
-/// What [`read_log`] found.
+/// The result of [`read_log`].
 #[derive(Debug, Clone, Default)]
 pub struct AuditLog {
-    /// The records in the order of time.
+    /// The records in order of time.
     pub entries: Vec<SegmentRecord>,
-    /// Segments that end in the middle of a line: their process crashed, or is writing just now.
+    /// Segments that end within a line: their process crashed, or is writing just now.
     pub torn: Vec<String>,
-    /// Lines that are no record: segment and one-based line.
+    /// Lines that are no records: segment and one-based line.
     pub unreadable: Vec<(String, u64)>,
 }
 
-/// Reads every segment in `directory`, merged in the order of time; within a segment the order of writing
-/// stays, even where the wall clock was set back, and so it does in one that goes on after another. A directory that is not there holds nothing.
+/// Reads every segment in `directory`, merged in order of time. Within a segment, and in one that continues
+/// another, the order of writing is kept even if the wall clock was set back. A missing directory holds
+/// nothing.
 ///
 /// # Errors
-/// When the directory or a segment cannot be read.
+/// If the directory or a segment can't be read.
 pub fn read_log(directory: &Path, filter: &RecordFilter) -> io::Result<AuditLog> {
     let mut log = AuditLog::default();
     let mut keyed = Vec::new();
@@ -47,7 +48,7 @@ pub fn read_log(directory: &Path, filter: &RecordFilter) -> io::Result<AuditLog>
             continue;
         }
         let file = match open_segment(&directory.join(&name)) {
-            // Removed since, by its age.
+            // Removed since, for its age.
             Err(error) if error.is_missing() => continue,
             Err(error) if error.is_not_a_file() => {
                 log.unreadable.push((name, 1));
@@ -59,14 +60,15 @@ pub fn read_log(directory: &Path, filter: &RecordFilter) -> io::Result<AuditLog>
         keyed.extend(newest);
         ends.insert(name, latest);
     }
+    // The sort is stable, so records of one segment with equal keys keep their order.
     keyed.sort_by_key(|(at, _)| *at);
     let from = filter.limit.map_or(0, |limit| keyed.len().saturating_sub(limit));
     log.entries = keyed.drain(from..).map(|(_, entry)| entry).collect();
     Ok(log)
 }
 
-/// Gives what is wanted with the time to sort it by, and the latest such time. `ends` are those of the segments
-/// before.
+/// Returns the matching records with their sort keys, and the latest key. `ends` holds the latest keys of
+/// earlier segments.
 fn read_segment(
     file: impl io::Read,
     name: &str,
@@ -90,8 +92,11 @@ fn read_segment(
         };
         if let Some(entry) = entry {
             if let AuditEvent::Continued { former, .. } = &entry.record.event {
+                // A continued segment starts no earlier than the one before it ended, even if the clock was
+                // set back in between.
                 latest = ends.get(former).copied().unwrap_or(latest);
             }
+            // The key never falls within a segment. That keeps the order of writing.
             latest = latest.max(entry.record.at);
             if filter.matches(&entry.record) {
                 newest.push_back((latest, entry));
@@ -109,15 +114,15 @@ fn read_segment(
 /// How a segment begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SegmentStart {
-    /// Its first record is not there yet, or is none.
+    /// Its first record isn't written yet, or is none.
     Unwritten,
-    /// By itself.
+    /// On its own.
     Standalone,
-    /// It goes on after another.
+    /// As the continuation of another.
     Continues(PreviousSegment),
 }
 
-/// What the first record of a segment says of the one that it goes on after.
+/// What the first record of a segment says of the one before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreviousSegment {
     /// Its file name.
@@ -126,15 +131,15 @@ pub struct PreviousSegment {
     pub seq: u64,
     /// The hash of that record, in hex.
     pub hash: String,
-    /// Whether some of its last records may be lost.
+    /// Whether its last records may be lost.
     pub fault: bool,
 }
 
 impl SegmentStart {
-    /// Reads the first record of a segment. What is no file goes on after no other.
+    /// Reads the first record of a segment. A thing that is no file counts as standalone.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// If the file can't be read.
     pub fn read_start(directory: &Path, segment: &str) -> io::Result<Self> {
         let file = match open_segment(&directory.join(segment)) {
             Err(error) if error.is_not_a_file() => return Ok(Self::Standalone),
@@ -148,7 +153,7 @@ impl SegmentStart {
         })
     }
 
-    /// The same, from the first line of the segment.
+    /// Reads it from the first line of the segment.
     pub(super) fn from_first_line(line: &[u8]) -> Self {
         match serde_json::from_slice::<AuditRecord>(line).ok() {
             None => Self::Unwritten,
@@ -161,7 +166,7 @@ impl SegmentStart {
 }
 
 impl PreviousSegment {
-    /// Where the process that wrote it says it ended.
+    /// Where the process that wrote it says that it ended.
     #[must_use]
     pub fn checkpoint(&self) -> SegmentCheckpoint {
         let Self { name, seq, hash, fault: _ } = self.clone();
@@ -179,10 +184,10 @@ pub(super) fn parse_record(segment: &str, line: &[u8]) -> Option<SegmentRecord> 
     Some(SegmentRecord { segment: segment.to_owned(), seq, record })
 }
 
-/// The names of the segments, oldest first: they begin with the time. A directory that is not there holds none.
+/// The names of the segments, oldest first, because names begin with the time. A missing directory holds none.
 ///
 /// # Errors
-/// When the directory cannot be read.
+/// If the directory can't be read.
 pub fn list_segments(directory: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -199,7 +204,7 @@ pub fn list_segments(directory: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether a segment began only after everything that is wanted. A minute is left for clocks that were set.
+/// Whether a segment began after everything that is wanted, with a minute's margin for clocks that were set.
 fn starts_after(name: &str, until: Option<Timestamp>) -> bool {
     until.is_some_and(|until| {
         let edge = until.checked_add(jiff::SignedDuration::from_mins(1)).unwrap_or(Timestamp::MAX);

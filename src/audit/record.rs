@@ -1,4 +1,4 @@
-//! What a record says.
+//! The contents of a record.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,22 +6,22 @@ use serde::{Deserialize, Serialize};
 use crate::anonymize::Fake;
 use crate::names::{Actor, Principal, SessionId, TaskId, ToolId};
 
-/// One thing that happened.
+/// One event with its time and context.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AuditRecord {
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// In which session, if in one.
+    /// The session, if it happened in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
-    /// On whose behalf, if on an agent's.
+    /// The project, if an agent acted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Principal>,
-    /// What.
+    /// The event.
     pub event: AuditEvent,
 }
 
-/// What happened.
+/// The event of a record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuditEvent {
@@ -29,37 +29,37 @@ pub enum AuditEvent {
     Intent {
         /// Links intent and outcome within a segment.
         call: u64,
-        /// Which tool.
+        /// The tool.
         tool: ToolId,
-        /// Why it may: the decision in words.
+        /// The decision in words.
         reason: String,
         /// The task that a person approved, if one did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         task: Option<TaskId>,
-        /// The keyed digest of the concealed arguments, byte for byte; see [`Key`](super::DigestKey). Equal calls
-        /// are recognised by it, and no value can be guessed from it. Older records have none.
+        /// The keyed digest of the concealed arguments, byte for byte (see [`DigestKey`](super::DigestKey)).
+        /// Equal calls have equal digests, and no value can be guessed from one. Older records have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         arguments: Option<String>,
     },
-    /// What came of it.
+    /// The outcome of a call.
     Outcome {
         /// The intent's number.
         call: u64,
-        /// Which tool.
+        /// The tool.
         tool: ToolId,
         /// How it ended.
         outcome: RecordedOutcome,
         /// How long it took, in microseconds.
         micros: u64,
     },
-    /// The process that recorded this intent is gone and left no outcome: whether the call took effect is unknown.
-    /// The daemon records it, in its own segment.
+    /// The process that recorded this intent is gone and left no outcome, so the call's effect is unknown. The
+    /// daemon records this in its own segment.
     Interrupted {
         /// The segment of the intent.
         segment: String,
         /// The intent's number there.
         call: u64,
-        /// Which tool.
+        /// The tool.
         tool: ToolId,
         /// The task that a person had approved, if one did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,46 +67,47 @@ pub enum AuditEvent {
     },
     /// A call was refused before any server saw it.
     Refused {
-        /// Which tool.
+        /// The tool.
         tool: ToolId,
-        /// Why, in words.
+        /// The reason, in words.
         reason: String,
     },
     /// A task changed its state.
     Task {
         /// The task.
         task: TaskId,
-        /// Which tool.
+        /// The tool.
         tool: ToolId,
         /// Its new state.
         state: crate::task::TaskState,
         /// Who or what moved it.
         by: Actor,
-        /// Why, concealed.
+        /// The reason, concealed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Fake<String>>,
     },
-    /// A person acted: grant, revoke, allow, deny, unrule, passphrase, and refused attempts at them; or a use of
-    /// their grant was consumed.
+    /// A person acted (grant, revoke, allow, deny, unrule, passphrase), or tried to and was refused; or a use
+    /// of their grant was consumed.
     Act {
         /// The command's name.
         act: String,
-        /// What it was about, in words.
+        /// The subject of the act, in words.
         about: String,
         /// Whether it took effect.
         done: bool,
-        /// Who did it, or tried to.
+        /// The actor.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         process: Option<Actor>,
     },
-    /// The configuration was read anew.
+    /// The configuration was read.
     Config {
-        /// A digest of the files in force.
+        /// A digest of the files.
         digest: String,
-        /// Whether it is valid and in force.
+        /// Whether it is valid and applied.
         valid: bool,
     },
-    /// The first record of a segment that goes on where another was full, or could not be written any more.
+    /// The first record of a segment that continues another one, which was full or couldn't be written any
+    /// more.
     Continued {
         /// The other's file name.
         former: String,
@@ -118,7 +119,7 @@ pub enum AuditEvent {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         fault: bool,
     },
-    /// A whole segment is removed because it is older than the audit is kept.
+    /// A segment is being removed because it is older than the audit is kept.
     Removed {
         /// Its file name.
         segment: String,
@@ -146,10 +147,10 @@ pub enum RecordedOutcome {
     Done,
     /// The server gave a result that says it is an error, or a JSON-RPC error.
     Failed,
-    /// The server could not be reached, crashed or took too long: unknown whether it took effect.
+    /// The server couldn't be reached, crashed or took too long. The effect is unknown.
     Interrupted,
-    /// The client took it back.
+    /// The client cancelled the call.
     Cancelled,
-    /// The second look found a private value in the answer.
+    /// The leak scan found a private value in the answer.
     Withheld,
 }

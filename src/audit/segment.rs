@@ -1,4 +1,4 @@
-//! One process's own records: a file, and when that is full the next.
+//! One process's own records, in a file that is continued in another when it is full.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,31 +14,31 @@ use super::{AuditEvent, AuditRecord, DigestKey, SegmentCheckpoint};
 use crate::clock::Moment;
 use crate::sync::lock;
 
-/// How long a file may get before its records go on in another.
+/// How long a file may grow before the records continue in another.
 pub const DEFAULT_SEGMENT_BYTES: u64 = 16 << 20;
-/// How much more is written to a file that is full before another is tried for again.
+/// How much more is written to a full file before another one is tried again.
 const ROTATE_RETRY_BYTES: u64 = 64 << 10;
-/// How many files may be full and not synced by us.
+/// How many full files may wait for a sync.
 const MAX_RETIRED_FILES: usize = 8;
 
-/// Where one process appends its records to.
+/// The segment that one process appends its records to.
 ///
-/// A failed write is told to the caller, who must not go on (guarantee D2). What a failed write left behind
-/// is cut off again; where that is impossible, or syncing failed, nothing more is appended to that file: the
-/// next record begins another, or fails too.
+/// A failed write is an error to the caller, who must not go on (guarantee D2). What a failed write left in
+/// the file is cut off. If it can't be, or if a sync failed, nothing more is appended to that file. The next
+/// record then begins another file, or fails too.
 ///
-/// A file that is full is continued in another too. Its first record names the former and how far that had
-/// come ([`AuditEvent::Continued`]), so that the files of one process are one chain. When no other can be made, the
-/// full one grows on.
+/// A full file is continued in another. The new file's first record names the former and its last record
+/// ([`AuditEvent::Continued`]), so the files of one process form one chain. If no new file can be made, the
+/// full one grows.
 ///
-/// A sync takes as long as the disk wants, and nothing that only appends waits for it: `syncing` is held for that
-/// time, `inner` only before and after. `syncing` is taken first.
+/// A sync takes as long as the disk needs, and appends never wait for it: `syncing` is held all that time, but
+/// `state` only before and after. Lock order: `syncing` before `state`.
 #[derive(Debug)]
 pub struct AuditWriter {
     key: Option<DigestKey>,
     calls: AtomicU64,
     limit: AtomicU64,
-    /// One sync at a time: the second would else miss what the first has taken along and not synced yet.
+    /// One sync at a time. A second one would miss the files that the first has taken and not synced yet.
     syncing: Mutex<()>,
     state: Mutex<AuditWriterState>,
 }
@@ -49,21 +49,22 @@ struct AuditWriterState {
     directory: PathBuf,
     current: CurrentFile,
     line: Vec<u8>,
-    /// Full, and not synced yet.
+    /// Full files that aren't synced yet.
     retired: Vec<Arc<dyn SegmentFile>>,
-    /// One of those that is synced apart, since too many had gathered.
+    /// The sync of one of them on another thread, because too many had gathered.
     background_sync: Option<JoinHandle<io::Result<()>>>,
-    /// At what length the next file is tried for, if that failed already.
+    /// The length at which the next file is tried again, after a failure.
     retry_rotate_at: Option<u64>,
-    /// How many times something was appended.
+    /// The number of appends.
     appended: u64,
-    /// How many of these a sync covers, or whoever synced was told that it failed.
+    /// How many appends are covered by a sync, or by an error that a syncing caller got.
     settled: u64,
-    /// How many of the others failed to sync and their callers know.
+    /// How many of the other appends failed to sync, with callers that know it.
     reported_failures: u64,
-    /// Whether some of the others are in a file that could not be synced; who syncs next is told.
+    /// Whether some of the other appends are in a file that couldn't be synced. The next caller that syncs
+    /// gets the error.
     lost: bool,
-    /// Up to which append that may be so.
+    /// The highest append that may be lost.
     lost_until: u64,
 }
 
@@ -82,28 +83,28 @@ struct CurrentFile {
 /// What the file can still be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FileState {
-    /// For more.
+    /// It takes more records.
     Writable,
-    /// It ends in a part of a record that cannot be cut off.
+    /// It ends in a partial record that couldn't be cut off.
     Torn,
-    /// Syncing failed: what the disk holds of it is unknown.
+    /// A sync failed, so it is unknown what the disk holds.
     SyncFailed,
 }
 
 impl AuditWriter {
-    /// Creates `<utc time>-<pid>-<random>.jsonl` in `directory` (0600), which is created too (0700), and
-    /// records that `program` started.
+    /// Creates `<utc time>-<pid>-<random>.jsonl` (0600) in `directory`, and the directory if needed (0700).
+    /// Records that `program` started.
     ///
     /// # Errors
-    /// When the file cannot be made or written.
+    /// If the file can't be created or written.
     pub fn open(directory: &Path, program: &str, now: Moment) -> io::Result<Self> {
         Self::open_on(Arc::new(SystemDisk), directory, program, now)
     }
 
-    /// As [`AuditWriter::open`], on a disk that may fail.
+    /// Like [`AuditWriter::open`], on a given disk.
     ///
     /// # Errors
-    /// When the file cannot be made or written.
+    /// If the file can't be created or written.
     pub fn open_on(disk: Arc<dyn Disk>, directory: &Path, program: &str, now: Moment) -> io::Result<Self> {
         create_private_directory(directory)?;
         let mut line = Vec::with_capacity(1024);
@@ -129,7 +130,7 @@ impl AuditWriter {
         Ok(Self { key: None, calls, limit, syncing: Mutex::default(), state: Mutex::new(inner) })
     }
 
-    /// Digests are made with this key. Without one there are none, and the records say as much.
+    /// Makes digests with this key. Without a key records have no digests.
     #[must_use]
     pub fn with_key(self, key: io::Result<DigestKey>) -> Self {
         if let Err(error) = &key {
@@ -138,7 +139,7 @@ impl AuditWriter {
         Self { key: key.ok(), ..self }
     }
 
-    /// A file of this many bytes or more is continued in another. Else that is [`DEFAULT_SEGMENT_BYTES`].
+    /// Continues a file of this many bytes in another. The default is [`DEFAULT_SEGMENT_BYTES`].
     pub fn set_max_segment_bytes(&self, bytes: u64) {
         self.limit.store(bytes, Ordering::Relaxed);
     }
@@ -152,7 +153,7 @@ impl AuditWriter {
     /// Appends a record in one write, without waiting for the disk.
     ///
     /// # Errors
-    /// When it was not written whole; then nothing of it stays.
+    /// If it wasn't written as a whole. Then nothing of it stays.
     pub fn append(&self, record: &AuditRecord) -> io::Result<()> {
         self.append_all(std::slice::from_ref(record))
     }
@@ -160,7 +161,7 @@ impl AuditWriter {
     /// Appends records in one write, all or none, without waiting for the disk.
     ///
     /// # Errors
-    /// When they were not written whole; then nothing of them stays.
+    /// If they weren't written as a whole. Then nothing of them stays.
     pub fn append_all(&self, records: &[AuditRecord]) -> io::Result<()> {
         self.lock_state().append(records, self.limit.load(Ordering::Relaxed))
     }
@@ -168,18 +169,19 @@ impl AuditWriter {
     /// Appends a record and returns once it is on the disk.
     ///
     /// # Errors
-    /// As [`AuditWriter::append`], and when syncing fails: whether the record stays is unknown then.
+    /// As [`AuditWriter::append`]. If the sync fails, it is unknown whether the record stays.
     pub fn append_durable(&self, record: &AuditRecord) -> io::Result<()> {
         let own = {
             let mut inner = self.lock_state();
             inner.append(std::slice::from_ref(record), self.limit.load(Ordering::Relaxed))?;
             inner.appended
         };
+        // Appends of others that arrive while this waits are covered by the same sync.
         let _one_at_a_time = self.lock_sync();
         let batch = self.lock_state().begin_sync()?;
         let (batch, synced) = batch.sync();
         let mut inner = self.lock_state();
-        // Of this record its caller knows.
+        // The caller of this record gets the error.
         inner.reported_failures += u64::from(synced.is_err());
         inner.end_sync(&batch, synced)?;
         // Another sync failed in between, and the file with this record is no longer the current one.
@@ -190,10 +192,12 @@ impl AuditWriter {
     /// others use [`AuditWriter::append_durable`].
     ///
     /// # Errors
-    /// When anything that was appended since the last time may be lost, even if others have gone on in another
-    /// file meanwhile.
+    /// If anything appended since the last call may be lost, even if appends have since continued in another
+    /// file.
     pub fn sync(&self) -> io::Result<()> {
         let _one_at_a_time = self.lock_sync();
+        // Taken in one step with the mark, so that a loss that is recorded during the sync is left for the
+        // next caller.
         let (begun, mark, lost) = {
             let mut inner = self.lock_state();
             let (mark, lost) = (inner.appended, std::mem::take(&mut inner.lost));
@@ -203,26 +207,26 @@ impl AuditWriter {
             let (batch, synced) = batch.sync();
             self.lock_state().end_sync(&batch, synced)
         });
-        // Whatever is lost: whoever syncs is told now.
+        // Settled even after a failure, because the caller now gets the error.
         self.lock_state().mark_settled(mark);
         synced?;
         if lost { Err(lost_earlier()) } else { Ok(()) }
     }
 
-    /// A number that links an intent to its outcome, unique among the records of this process.
+    /// A number that links an intent to its outcome, unique within this process.
     #[must_use]
     pub fn next_call(&self) -> u64 {
         self.calls.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Where the file is that is written to now.
+    /// The path of the current file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         let inner = self.lock_state();
         inner.directory.join(&inner.current.name)
     }
 
-    /// How far the file that is written to now has come. Not all of that need be on the disk yet.
+    /// The position of the current file's last record. It need not be on the disk yet.
     #[must_use]
     pub fn checkpoint(&self) -> SegmentCheckpoint {
         let CurrentFile { name, link, length, .. } = &self.lock_state().current;
@@ -242,6 +246,7 @@ impl AuditWriter {
 impl AuditWriterState {
     fn append(&mut self, records: &[AuditRecord], limit: u64) -> io::Result<()> {
         let Some(first) = records.first() else { return Ok(()) };
+        // Records that go into a removed file would be lost without a trace, so the call must not run.
         if self.current.file.is_gone()? {
             return Err(io::Error::other("this audit segment was removed; start Portero again"));
         }
@@ -257,7 +262,7 @@ impl AuditWriterState {
         Ok(())
     }
 
-    /// Goes on in another file if that is possible; else the full one grows, and another is tried for later.
+    /// Continues in another file if possible. Otherwise the full one grows, and another is tried later.
     fn rotate(&mut self, at: Timestamp) {
         if let Err(error) = self.continue_in_new_file(at) {
             tracing::warn!(%error, "no new segment of the audit can be begun; the old one grows on");
@@ -270,13 +275,15 @@ impl AuditWriterState {
         let fault = *state == FileState::SyncFailed;
         let (former, hash) = (name.clone(), link.hash.to_hex().to_string());
         let event = AuditEvent::Continued { former, seq: link.seq, hash, fault };
-        // Names stand in the order of the chain, whatever the wall clock does.
+        // Names must follow the order of the chain, whatever the wall clock does.
         let after = began.checked_add(SignedDuration::from_micros(1)).map_err(io::Error::other)?;
         let parts = (at, at.max(after), event);
         let next = CurrentFile::begin(&*self.disk, &self.directory, &mut self.line, parts)?;
         let former = std::mem::replace(&mut self.current, next);
         self.retry_rotate_at = None;
         if fault {
+            // Some appends are neither synced nor reported to their callers, so the next caller that syncs
+            // must hear of them.
             if self.appended > self.settled + self.reported_failures {
                 self.mark_lost();
             }
@@ -287,12 +294,12 @@ impl AuditWriterState {
         Ok(())
     }
 
-    /// Whoever syncs later counts on all that was appended before.
+    /// Later syncs must cover all earlier appends, so a full file waits for one.
     fn retire_file(&mut self, file: Arc<dyn SegmentFile>) {
         self.retired.push(file);
         let is_busy = self.background_sync.as_ref().is_some_and(|thread| !thread.is_finished());
         if self.retired.len() > MAX_RETIRED_FILES && !is_busy {
-            // Nothing that appends waits for a disk, so another thread syncs it.
+            // Appends must not wait for a disk, so another thread syncs it.
             self.join_background_sync();
             let oldest = self.retired.remove(0);
             let file = Arc::clone(&oldest);
@@ -303,7 +310,7 @@ impl AuditWriterState {
         }
     }
 
-    /// It was written long ago, so where that cannot be synced the disk itself fails.
+    /// Its records were written long ago, so a failure here means that the disk itself fails.
     fn join_background_sync(&mut self) {
         if let Some(thread) = self.background_sync.take()
             && !matches!(thread.join(), Ok(Ok(())))
@@ -316,14 +323,16 @@ impl AuditWriterState {
         (self.lost, self.lost_until) = (true, self.appended);
     }
 
-    /// Everything up to this count of appends is settled.
+    /// Marks everything up to this number of appends as settled.
     fn mark_settled(&mut self, mark: u64) {
+        // Syncs may end in another order than they began, so an older mark must not lower it.
         if mark >= self.settled {
             (self.settled, self.reported_failures) = (mark, 0);
         }
     }
 
-    /// What is to be synced, without any lock held, and handed to [`AuditWriterState::end_sync`].
+    /// Takes what is to be synced, for a sync without locks. Its result goes to
+    /// [`AuditWriterState::end_sync`].
     fn begin_sync(&mut self) -> io::Result<SyncBatch> {
         if self.current.state == FileState::SyncFailed {
             return Err(io::Error::other("this audit segment failed earlier"));
@@ -346,21 +355,21 @@ impl AuditWriterState {
                 self.current.name_synced |= is_current;
             }
             Err(_) if is_current => self.current.state = FileState::SyncFailed,
-            // Others went on in another file meanwhile, and this one stands among the retired.
+            // Appends went on in another file meanwhile, and this one is among the retired.
             Err(_) => self.mark_lost(),
         }
         synced
     }
 }
 
-/// The files that one sync is about.
+/// The files of one sync.
 struct SyncBatch {
     background_sync: Option<JoinHandle<io::Result<()>>>,
     retired: Vec<Arc<dyn SegmentFile>>,
     current: Arc<dyn SegmentFile>,
-    /// The name that is not on the disk yet.
+    /// The name that isn't on the disk yet.
     name: Option<(Arc<dyn Disk>, PathBuf)>,
-    /// How much had been appended.
+    /// The number of appends at its start.
     mark: u64,
 }
 
@@ -375,6 +384,7 @@ impl SyncBatch {
     }
 
     fn sync_files(&self) -> io::Result<()> {
+        // Oldest first. If one fails, the later ones don't count as durable either.
         self.retired.iter().try_for_each(|file| file.sync())?;
         self.current.sync()?;
         self.name.as_ref().map_or(Ok(()), |(disk, path)| disk.sync_name(path))
@@ -386,8 +396,8 @@ fn lost_earlier() -> io::Error {
 }
 
 impl CurrentFile {
-    /// Makes a file and writes its first record; where that fails, no file stays. `at` is when, `name` what
-    /// time its name says.
+    /// Creates a file and writes its first record. If that fails, no file stays. `at` is the record's time,
+    /// `began` the time in its name.
     fn begin(
         disk: &dyn Disk,
         directory: &Path,
@@ -416,6 +426,7 @@ impl CurrentFile {
         line.clear();
         let mut next = self.link.clone();
         for record in records {
+            // All lines go into one buffer and one write, which makes them all or none.
             next = write_chained_line(line, &next, record)?;
         }
         match write_once(&*self.file, line) {
@@ -425,7 +436,7 @@ impl CurrentFile {
                 Ok(())
             }
             Err(error) => {
-                // Cut off what a short write left, so that the next line starts at a line's start.
+                // Cut off what a short write left, so that the next record starts on a new line.
                 if self.file.truncate(self.length).is_err() {
                     self.state = FileState::Torn;
                 }
@@ -435,6 +446,8 @@ impl CurrentFile {
     }
 }
 
+// A short write isn't continued: the disk is probably full, and the caller cuts it off. Only an interrupted
+// call, which wrote nothing, is repeated.
 fn write_once(file: &dyn SegmentFile, line: &[u8]) -> io::Result<()> {
     loop {
         match file.write(line) {

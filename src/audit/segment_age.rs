@@ -1,7 +1,7 @@
-//! How old a segment is, so that it can be removed when it is older than the audit is kept.
+//! The age of a segment, which decides when it is removed.
 //!
-//! Only what is in the chain counts, and what the file itself says may only make it younger: nobody makes a
-//! segment vanish by setting the file's time.
+//! Only times in the chain count. The file's own time can make a segment younger, but never older, so nothing
+//! vanishes because a file's time was set.
 
 use std::fs;
 use std::io;
@@ -16,16 +16,16 @@ use super::lines::{SegmentLine, SegmentLines, open_segment};
 use super::reader::parse_record;
 use super::{CheckpointError, SegmentCheckpoint};
 
-/// How old a segment is.
+/// The age of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SegmentAge {
     /// A process writes to it.
     InUse,
-    /// It is whole.
+    /// It is complete.
     Ended {
-        /// Where it ends.
+        /// Its last record.
         head: SegmentCheckpoint,
-        /// When it was last written to.
+        /// The time of its last write.
         newest: Timestamp,
     },
 }
@@ -34,7 +34,8 @@ impl SegmentAge {
     /// Follows the whole chain of the segment in `directory`, which must come through `known`.
     ///
     /// # Errors
-    /// [`CheckpointError::Changed`] when the chain does not hold, [`CheckpointError::Io`] when the file cannot be read.
+    /// [`CheckpointError::Changed`] if the chain doesn't hold, [`CheckpointError::Io`] if the file can't be
+    /// read.
     pub fn from_segment(directory: &Path, known: &SegmentCheckpoint) -> Result<Self, CheckpointError> {
         let path = directory.join(&known.segment);
         let first = SegmentCheckpoint::before_first(&known.segment)
@@ -42,7 +43,7 @@ impl SegmentAge {
         match is_held(&path) {
             Ok(true) => return Ok(Self::InUse),
             Ok(false) => {}
-            // A file that is gone, or is none, is a change and not a failure; following its chain tells it.
+            // A file that is gone, or is none, is a change and no failure. Following its chain reports it.
             Err(error) if error.is_missing() || error.is_not_a_file() => {}
             Err(error) => return Err(CheckpointError::Io(error.into())),
         }
@@ -51,7 +52,7 @@ impl SegmentAge {
     }
 }
 
-/// The latest time in the file, and of it.
+/// The latest time in the file, or of the file.
 fn newest_time(path: &Path) -> io::Result<Timestamp> {
     let file = open_segment(path)?;
     let written = file.metadata()?.modified()?;
@@ -67,7 +68,7 @@ fn newest_time(path: &Path) -> io::Result<Timestamp> {
     Ok(newest)
 }
 
-/// When a segment began, by its name; none when that does not tell.
+/// When a segment began, by its name. `None` if the name has no time.
 #[must_use]
 pub fn segment_start_time(segment: &str) -> Option<Timestamp> {
     let (time, _) = segment.split_once('Z')?;
@@ -75,10 +76,10 @@ pub fn segment_start_time(segment: &str) -> Option<Timestamp> {
     Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
-/// Removes the files of these segments, durably. Those that are gone already are no matter.
+/// Removes the files of these segments, durably. Missing ones are ignored.
 ///
 /// # Errors
-/// When one cannot be removed.
+/// If one can't be removed.
 pub fn remove_segments(directory: &Path, segments: &[String]) -> io::Result<()> {
     for segment in segments {
         match fs::remove_file(directory.join(segment)) {
@@ -86,26 +87,26 @@ pub fn remove_segments(directory: &Path, segments: &[String]) -> io::Result<()> 
             _ => {}
         }
     }
-    // The directory's own name would do as well: what is synced is what it is in.
+    // Any segment's path names the directory that is synced.
     segments.first().map_or(Ok(()), |segment| sync_parent_directory(&directory.join(segment)))
 }
 
-/// How much there is of the audit.
+/// The size of the audit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AuditExtent {
-    /// How many segments.
+    /// The number of segments.
     pub segments: u64,
-    /// How many bytes in them.
+    /// Their bytes together.
     pub bytes: u64,
     /// When the oldest began.
     pub oldest: Option<Timestamp>,
 }
 
 impl AuditExtent {
-    /// Of the segments in `directory`.
+    /// Measures the segments in `directory`.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// If the directory can't be read.
     pub fn measure(directory: &Path) -> io::Result<Self> {
         let mut extent = Self::default();
         for name in super::list_segments(directory)? {

@@ -1,7 +1,7 @@
 //! Calls without an outcome, in the segments of processes that are gone.
 //!
-//! A process that is killed leaves intents behind whose outcome it would have recorded. A process is gone when the
-//! system says that it no longer holds the last file of its chain; one that only lost its connection still does.
+//! A killed process leaves intents whose outcomes it would have recorded. A process is gone once it no longer
+//! holds the last file of its chain. A process that only lost its connection still holds it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -13,44 +13,44 @@ use super::reader::{list_segments, parse_record};
 use super::{AuditEvent, AuditRecord, SegmentStart};
 use crate::names::{Principal, SessionId, TaskId, ToolId};
 
-/// What the daemon calls itself in the first record of its segments; its build follows.
+/// How the daemon calls itself in the first record of its segments. Its build follows.
 const DAEMON: &str = "porterod";
 
 /// An intent without an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnfinishedCall {
-    /// The segment in which the intent stands.
+    /// The segment of the intent.
     pub segment: String,
-    /// Its number there.
+    /// The intent's number there.
     pub call: u64,
-    /// Which tool.
+    /// The tool.
     pub tool: ToolId,
-    /// In which session.
+    /// The session.
     pub session: Option<SessionId>,
-    /// On whose behalf.
+    /// The project.
     pub principal: Option<Principal>,
-    /// The task that a person had approved.
+    /// The task that a person had approved, if one did.
     pub task: Option<TaskId>,
 }
 
-/// What processes that are gone left behind.
+/// What ended processes left behind.
 #[derive(Debug, Default)]
 pub struct EndedProcesses {
     /// All their segments.
     pub segments: Vec<String>,
-    /// Their intents without an outcome, in the order of writing; none that an [`AuditEvent::Interrupted`] of them
-    /// closes.
+    /// Their intents without an outcome, in the order of writing. Intents that an [`AuditEvent::Interrupted`]
+    /// closes are left out.
     pub open: Vec<UnfinishedCall>,
 }
 
-/// Finds what processes that are gone left behind in the segments that are not `settled`. `own` is the segment of
-/// the process that asks, where it may have closed intents already without knowing it.
+/// Finds what ended processes left in the segments that aren't `settled`. `own` is the caller's segment, in
+/// which it may already have closed intents without knowing it.
 ///
-/// A daemon that closes intents settles their segments in the same change. One that is killed in between leaves
-/// its own segment unsettled, so what it had closed is found here, and nothing is closed twice.
+/// A daemon that closes intents settles their segments in the same change. If it is killed in between, its own
+/// segment stays unsettled. What it had closed is then found here, so nothing is closed twice.
 ///
 /// # Errors
-/// When the directory or a segment cannot be read.
+/// If the directory or a segment can't be read.
 pub fn find_ended_processes(
     directory: &Path,
     settled: &HashSet<String>,
@@ -59,8 +59,9 @@ pub fn find_ended_processes(
     let unsettled = || -> io::Result<Vec<String>> {
         Ok(list_segments(directory)?.into_iter().filter(|name| !settled.contains(name)).collect())
     };
-    // A process locks its file before it writes the first record. So a file without one may be a live process's that
-    // is about to lock it, and one that has a record and no lock is of a process that is gone or went on elsewhere.
+    // A process locks its file before it writes the first record. A file without a record may therefore be a
+    // live process's that is about to lock it. A file with a record and without a lock belongs to a process
+    // that is gone or continued elsewhere.
     let mut released = HashSet::new();
     for name in unsettled()?.into_iter().filter(|name| has_begun(directory, name)) {
         match is_held(&directory.join(&name)) {
@@ -69,16 +70,18 @@ pub fn find_ended_processes(
             Err(error) => tracing::debug!(segment = name, %error, "whether its process is gone is not known"),
         }
     }
-    // Listed again only now: the next file of a chain is made before the former is let go, so a process that went on
-    // in between is not taken for gone.
+    // Listed again only now. The next file of a chain is made before the former is released, so a process that
+    // continued in between isn't taken for gone.
     let mut found = EndedProcesses::default();
     let (mut open, mut closed) = (Vec::new(), HashSet::new());
     for chain in group_chains(directory, &unsettled()?) {
+        // Every file must be released: the last of the chain is the one that a live process holds.
         let is_gone = chain.iter().all(|name| released.contains(name));
         if !is_gone && !chain.iter().any(|name| Some(name.as_str()) == own) {
             continue;
         }
-        // Only the daemon closes calls of others. A session's word would keep another's call without its outcome.
+        // Only the daemon closes other processes' calls. A session that claimed to could hide another's
+        // missing outcome.
         let is_daemon = chain.first().is_some_and(|first| is_of_daemon(directory, first));
         let left = scan_chain(directory, &chain, is_daemon.then_some(&mut closed))?;
         if is_gone {
@@ -91,7 +94,7 @@ pub fn find_ended_processes(
     Ok(found)
 }
 
-/// The first line of a segment, where it is whole.
+/// The first line of a segment, if it is whole.
 fn first_line<T>(directory: &Path, name: &str, look: impl FnOnce(&SegmentLine<'_>) -> T) -> Option<T> {
     let mut lines = SegmentLines::new(open_segment(&directory.join(name)).ok()?);
     match lines.next().ok()?? {
@@ -123,12 +126,12 @@ fn is_of_daemon(directory: &Path, name: &str) -> bool {
 fn group_chains(directory: &Path, names: &[String]) -> Vec<Vec<String>> {
     let mut chains: Vec<Vec<String>> = Vec::new();
     let mut place_of_end: HashMap<String, usize> = HashMap::new();
-    // Names stand in the order of time, so a file comes after the one that it goes on after.
+    // Names follow the order of time, so a file comes after the one that it continues.
     for name in names {
         let former = match SegmentStart::read_start(directory, name) {
             Ok(SegmentStart::Continues(former)) => Some(former.name),
             Ok(SegmentStart::Standalone | SegmentStart::Unwritten) => None,
-            // What is no segment at all, or cannot be read now, keeps none of the others open.
+            // A thing that is no segment, or can't be read now, must not keep the others open.
             Err(error) => {
                 tracing::debug!(segment = name, %error, "whether its calls have an outcome is not known");
                 continue;
@@ -147,7 +150,8 @@ fn group_chains(directory: &Path, names: &[String]) -> Vec<Vec<String>> {
     chains
 }
 
-/// The intents of one chain without an outcome; adds those that it closes for others to `closed`, if it may.
+/// The intents of one chain without an outcome. Adds those that it closes for other processes to `closed`, if
+/// given.
 fn scan_chain(
     directory: &Path,
     chain: &[String],
@@ -156,8 +160,8 @@ fn scan_chain(
     let mut open = BTreeMap::new();
     for name in chain {
         let mut lines = SegmentLines::new(open_segment(&directory.join(name)).map_err(io::Error::other)?);
-        // A torn line is no record, and nothing is read after one that is too long: what comes later in a file that
-        // Portero did not write in that place says nothing of its calls.
+        // A torn line is no record, and reading ends at a line that is too long. What follows in a file that
+        // Portero didn't write says nothing about its calls.
         while let Some(line) = lines.next()? {
             let SegmentLine::Whole(line) = line else { continue };
             if let Some(entry) = parse_record(name, line) {

@@ -1,7 +1,7 @@
 //! Finds what was changed, removed, reordered or cut off.
 //!
-//! Each file is followed from its first line. Then the files of one process are followed from one to the next:
-//! the first record of a file that goes on where another was full says how far that one had come.
+//! Each file is followed from its first line. Then the files of one process are checked against each other:
+//! the first record of a continuation says how far the file before it had come.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
@@ -15,36 +15,36 @@ use super::lines::{SegmentLine, SegmentLines, describe_error, open_segment};
 use super::reader::list_segments;
 use super::{PreviousSegment, SegmentCheckpoint, SegmentStart};
 
-/// What [`verify`] found.
+/// The result of [`verify`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct AuditVerification {
     /// Every segment, oldest first.
     pub segments: Vec<SegmentReport>,
 }
 
-/// One segment.
+/// The result for one segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SegmentReport {
     /// The file's name.
     pub segment: String,
-    /// What is to be said of it in a word.
+    /// The result in one word.
     pub state: SegmentState,
-    /// How many lines are good, from the first on.
+    /// The number of good lines, from the first on.
     pub good: u64,
     /// The hash of the last good line.
     pub head: String,
-    /// The first line that is not, if any.
+    /// The first bad line, if any.
     pub broken: Option<BrokenLine>,
-    /// Whether the end was lost in a crash, a power cut or a fault of the disk: in the middle of a line, or
-    /// where the process that wrote it says so.
+    /// Whether its end was lost in a crash, a power cut or a disk failure: within a line, or where its process
+    /// says so.
     pub torn: bool,
-    /// The segment that it goes on after, if it does.
+    /// The segment that it continues, if any.
     pub continues: Option<String>,
-    /// When it was removed because it was old, if it was.
+    /// When it was removed for its age, if it was.
     pub removed: Option<Timestamp>,
 }
 
-/// What is to be said of a segment in a word.
+/// The state of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SegmentState {
@@ -52,47 +52,48 @@ pub enum SegmentState {
     Holds,
     /// Its chain holds up to an end that was lost.
     Torn,
-    /// Its chain does not hold.
+    /// Its chain doesn't hold.
     Broken,
-    /// The file is not there, and Portero did not remove it.
+    /// The file is missing, and Portero didn't remove it.
     Missing,
     /// Portero removed it because it was older than the audit is kept.
     Removed,
 }
 
-/// The first line that does not fit in its chain.
+/// The first line that doesn't fit into its chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BrokenLine {
-    /// Its one-based line.
+    /// Its one-based number.
     pub line: u64,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
 }
 
 impl AuditVerification {
-    /// Whether every chain holds. A torn end does not break a chain, and neither does a removal by age.
+    /// Whether every chain holds. Neither a torn end nor a removal for age breaks a chain.
     #[must_use]
     pub fn is_intact(&self) -> bool {
         self.segments.iter().all(|segment| segment.broken.is_none())
     }
 }
 
-/// Follows the chain of every segment in `directory` and tells where one breaks (guarantee U2).
+/// Follows the chain of every segment in `directory` and reports where one breaks (guarantee U2).
 ///
-/// Lines that were cut off whole at the end of the last segment of a process, and such segments that are gone,
-/// cannot be seen without the heads: see [`verify_with_checkpoints`].
+/// Whole lines cut off at the end of a process's last segment, or such a segment that is missing, can't be
+/// found without checkpoints: see [`verify_with_checkpoints`].
 ///
 /// # Errors
-/// When the directory cannot be read.
+/// If the directory can't be read.
 pub fn verify(directory: &Path) -> io::Result<AuditVerification> {
     verify_with_checkpoints(directory, &[])
 }
 
-/// As [`verify`], and every segment must hold at least what its head says. Fetch the heads first: a segment
-/// that is written meanwhile only grows.
+/// Like [`verify`], and every segment must hold at least what its checkpoint says. Fetch the checkpoints
+/// first: a segment that is written meanwhile only grows.
 ///
 /// # Errors
-/// When the directory cannot be read. A segment that cannot be is broken, and the others are verified.
+/// If the directory can't be read. A segment that can't be read is reported as broken, and the others are
+/// verified.
 pub fn verify_with_checkpoints(
     directory: &Path,
     heads: &[SegmentCheckpoint],
@@ -104,7 +105,7 @@ pub fn verify_with_checkpoints(
     for name in list_segments(directory)? {
         let known = heads.get(name.as_str()).copied();
         let report = match open_segment(&directory.join(&name)) {
-            // Removed since the directory was read; what should be there is missed below.
+            // Removed since the directory was read. If it should exist, it is found missing below.
             Err(error) if error.is_missing() => continue,
             // The others are verified all the same.
             Err(error) => SegmentReport::without_records(&name, describe_error(&error)),
@@ -116,6 +117,7 @@ pub fn verify_with_checkpoints(
                     )
                 });
                 if let SegmentStart::Continues(former) = begin
+                    // Without one good line, its own claim about the file before it is worth nothing.
                     && report.good > 0
                 {
                     report.continues = Some(former.name.clone());
@@ -126,6 +128,7 @@ pub fn verify_with_checkpoints(
         };
         reports.insert(name, report);
     }
+    // Only after all files were read, because a checkpoint without a report has no file.
     for head in heads.values() {
         reports.entry(head.segment.clone()).or_insert_with(|| absent_report(head));
     }
@@ -135,7 +138,7 @@ pub fn verify_with_checkpoints(
     Ok(AuditVerification { segments: reports.into_values().collect() })
 }
 
-/// A segment that is known and not there.
+/// The report of a known segment without a file.
 fn absent_report(head: &SegmentCheckpoint) -> SegmentReport {
     let mut report = SegmentReport {
         segment: head.segment.clone(),
@@ -160,7 +163,7 @@ fn missing_problem(records: u64) -> String {
     format!("the file is missing; {records} records were in it")
 }
 
-/// Follows one file from its first line, and tells how it begins.
+/// Follows one file from its first line, and returns how it begins.
 fn verify_segment(
     segment: &str,
     file: impl Read,
@@ -187,6 +190,8 @@ fn verify_segment(
         if begin == SegmentStart::Unwritten {
             begin = SegmentStart::from_first_line(whole);
         }
+        // The checkpoint's record must be in the chain. A chain that was rewritten as a whole holds in itself,
+        // and only this shows it.
         let followed = verify_line(whole, &link).and_then(|next| match head {
             Some(head) if head.seq == next.seq && head.hash != next.hash.to_hex().as_str() => {
                 Err("another record stood here: the chain was written anew")
@@ -224,7 +229,7 @@ fn unreadable_problem(error: &io::Error) -> String {
     format!("it could not be read: {error}")
 }
 
-/// What is wrong with a segment whose chain holds up to its end.
+/// The problem of a segment whose chain holds up to its end, judged by its checkpoint.
 fn find_cut_off(end: &ChainLink, head: &SegmentCheckpoint) -> Option<BrokenLine> {
     let problem = match &head.problem {
         Some(problem) => problem.clone(),
@@ -238,7 +243,7 @@ fn cut_off_problem(records: u64) -> String {
     format!("it was cut off here: {records} more records were in it")
 }
 
-/// Whether a segment ends where the one that goes on after it says.
+/// Checks that a segment ends where its continuation says.
 fn verify_continuation(reports: &mut BTreeMap<String, SegmentReport>, next: &str, former: &PreviousSegment) {
     let report = reports.entry(former.name.clone()).or_insert_with(|| {
         let head = SegmentCheckpoint { removed: None, problem: None, ..former.checkpoint() };
@@ -249,6 +254,7 @@ fn verify_continuation(reports: &mut BTreeMap<String, SegmentReport>, next: &str
     }
     let good = report.good;
     match good.cmp(&former.seq) {
+        // Fewer records after a fault are what the process itself announced, unless Portero removed the file.
         std::cmp::Ordering::Less if former.fault && report.state != SegmentState::Removed => {
             report.torn = true;
             report.state = SegmentState::Torn;
@@ -269,7 +275,7 @@ fn verify_continuation(reports: &mut BTreeMap<String, SegmentReport>, next: &str
 }
 
 impl SegmentReport {
-    /// Nothing in the segment's place can be followed.
+    /// The report for a thing that can't be followed.
     fn without_records(segment: &str, problem: String) -> Self {
         Self {
             segment: segment.to_owned(),
