@@ -175,6 +175,7 @@ fn tool_entry(id: ToolId, alias: String, raw: &RawValue, mended: SanitizedEntry<
         hints: tool_hints(&object),
         has_output_schema: RawObject::read(raw).is_ok_and(|raw| raw.get("outputSchema").is_some()),
         definition: OnceLock::new(),
+        compiled_schema: OnceLock::new(),
         alias,
     };
     let listed = unlisted.is_none().then(|| {

@@ -7,6 +7,7 @@
 
 pub mod alias;
 mod cache;
+mod input_schema;
 mod listing;
 mod sanitize;
 mod search;
@@ -23,14 +24,16 @@ use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 
 use crate::anonymize::{Anonymizer, Real};
+use crate::call::Call;
 use crate::config;
 use crate::digest::FieldDigest;
-use crate::json::{RawJson, canonicalize};
+use crate::json::{RawJson, RawObject, canonicalize};
 use crate::names::{ServerName, ToolId};
 use crate::policy::Action;
 use crate::server::{ListKind, ServerListing};
 use crate::sync::lock;
 pub use cache::ListingCache;
+use input_schema::InputSchema;
 use listing::CheckedListing;
 use snapshot::{CatalogClaims, Snapshot, SnapshotServer};
 
@@ -154,9 +157,24 @@ pub struct Tool {
     /// Whether it says what its results look like.
     pub(crate) has_output_schema: bool,
     definition: OnceLock<String>,
+    /// Its `inputSchema` compiled, when a call was first checked against it; none where that can't be done. It is kept
+    /// here because a tool is one definition: another one is another `Tool`.
+    compiled_schema: OnceLock<Option<Box<InputSchema>>>,
 }
 
 impl Tool {
+    /// What of a call's arguments doesn't fit the `inputSchema`, in the schema's own words, which are real until
+    /// concealed. None where they fit, or can't be checked. `revealed` is the call's `params` as the server would see
+    /// them; no word follows from a value in it that the agent doesn't see.
+    #[must_use]
+    pub fn argument_faults(&self, call: &Call, revealed: &Real<RawJson>) -> Option<Real<String>> {
+        let compile = || InputSchema::compile(self.input_schema.expose()).map(Box::new);
+        let schema = self.compiled_schema.get_or_init(compile).as_ref()?;
+        let seen = RawObject::read(revealed.expose()).ok()?;
+        let faults = schema.faults(call.arguments(), seen.get("arguments"));
+        (!faults.is_empty()).then(|| Real::from_server(faults.join("; ")))
+    }
+
     /// A digest of its definition, as its server gave it; approvals bind to it. In which order a server writes the
     /// members of an object, and with which blanks, does not count.
     #[must_use]

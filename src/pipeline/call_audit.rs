@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{CallContext, CallReply, Pipeline, Refusal};
+use super::{CallContext, CallReply, Pipeline, Refusal, cut_words};
 use crate::audit::{AuditEvent, AuditRecord, RecordedOutcome};
 use crate::clock::Moment;
 use crate::json::{RawJson, RawObject};
@@ -88,10 +88,7 @@ impl Pipeline {
     pub(super) fn refuse_call(&self, tool: &ToolId, context: &CallContext, refusal: Refusal) -> CallReply {
         let reason = self.anonymizer.load().conceal_text(&refusal.to_string()).into_inner();
         // It may name what an agent wrote; a record is no place for all of that.
-        let reason = match reason.char_indices().nth(MAX_REASON_CHARS) {
-            Some((end, _)) => format!("{}…", &reason[..end]),
-            None => reason,
-        };
+        let reason = cut_words(reason, MAX_REASON_CHARS);
         let refused = AuditEvent::Refused { tool: self.recordable_name(tool), reason };
         let record = audit_record(context, self.clock.now(), refused);
         if let Err(error) = self.audit.append(&record) {

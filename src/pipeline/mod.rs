@@ -269,7 +269,7 @@ impl Pipeline {
                     | CallReply::Refused(_)) => other,
                 }
             }
-            Admission::Ask(call, decision) => self.ask_person(call, decision, context).await,
+            Admission::Ask(call, decision) => self.ask_person(call, decision, context, &follow).await,
             Admission::Allowed(permitted) if self.is_shared(&permitted.call().tool) => {
                 self.forward_to_daemon(permitted.call().clone(), context, follow).await
             }
@@ -322,7 +322,9 @@ impl Pipeline {
             match verdict {
                 Admission::Counted(other) => counted = other,
                 Admission::Allowed(permitted) => return self.run_permitted(permitted, context, follow).await,
-                Admission::Ask(call, decision) => return self.ask_person(call, decision, context).await,
+                Admission::Ask(call, decision) => {
+                    return self.ask_person(call, decision, context, &follow).await;
+                }
                 Admission::Denied(call, decision) => {
                     return self.refuse_call(&call.tool, context, Refusal::Denied(decision));
                 }
@@ -420,13 +422,7 @@ impl Pipeline {
         if listed() {
             return Ok(());
         }
-        if !self.listing_fetches.is_fresh(&tool.server) {
-            let fetched = tokio::select! {
-                fetched = self.fetch_listing(&tool.server) => fetched,
-                () = follow.cancel.cancelled() => Err(ServerError::Cancelled),
-            };
-            fetched.map_err(|error| self.refusal_from_error(&error))?;
-        }
+        self.require_fresh_listing(&tool.server, follow).await?;
         if listed() { Ok(()) } else { Err(Refusal::Unknown(tool.to_string())) }
     }
 
@@ -442,9 +438,18 @@ impl Pipeline {
     }
 
     /// Asks a person. A call whose answer is useless later, such as a completion, is refused instead.
-    async fn ask_person(&self, call: Call, decision: Decision, context: &CallContext) -> CallReply {
+    async fn ask_person(
+        &self,
+        call: Call,
+        decision: Decision,
+        context: &CallContext,
+        follow: &CallOptions,
+    ) -> CallReply {
         match call.method {
             Method::CallTool | Method::ReadResource | Method::GetPrompt => {
+                if let Err(refusal) = self.check_answerable(&call, follow).await {
+                    return self.refuse_call(&call.tool, context, refusal);
+                }
                 match self.approvals.submit_call(call, context).await {
                     Ok(task) => CallReply::PendingApproval(Box::new(task)),
                     Err(refusal) => CallReply::Refused(refusal),
@@ -454,6 +459,47 @@ impl Pipeline {
                 self.refuse_call(&call.tool, context, Refusal::Denied(decision))
             }
         }
+    }
+
+    /// Refuses a call that could not run after a yes, so that no person is asked for nothing: its server doesn't start,
+    /// or its arguments don't fit. What is allowed isn't checked here, because its server checks it anyway, at once, and
+    /// every call would pay for it.
+    async fn check_answerable(&self, call: &Call, follow: &CallOptions) -> Result<(), Refusal> {
+        // A listing of the cache doesn't show that the server still starts, nor that its schema is still this one.
+        self.require_fresh_listing(&call.tool.server, follow).await?;
+        match self.argument_faults(call).await {
+            Some(faults) => Err(Refusal::Invalid(format!(
+                "the arguments do not fit the tool's inputSchema: {faults}. The call did not run and no person was \
+                 asked; correct the arguments and call again"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// What of the arguments of a tool's call doesn't fit, concealed, if anything.
+    async fn argument_faults(&self, call: &Call) -> Option<String> {
+        if call.method != Method::CallTool {
+            return None;
+        }
+        let tool = self.catalog.tool(&call.tool)?;
+        let anonymizer = self.anonymizer.load_full();
+        let (call, rules) = (call.clone(), Arc::clone(&anonymizer));
+        // A large schema takes a while, during which other calls go on.
+        let check = move || tool.argument_faults(&call, &rules.reveal(&call.tool.server, &call.params));
+        let faults = tokio::task::spawn_blocking(check).await.ok().flatten()?;
+        Some(cut_words(anonymizer.conceal_text(faults.expose()).into_inner(), MAX_FAULT_CHARS))
+    }
+
+    /// Asks the server what it offers, unless it said so in this process.
+    async fn require_fresh_listing(&self, server: &ServerName, follow: &CallOptions) -> Result<(), Refusal> {
+        if self.listing_fetches.is_fresh(server) {
+            return Ok(());
+        }
+        let fetched = tokio::select! {
+            fetched = self.fetch_listing(server) => fetched,
+            () = follow.cancel.cancelled() => Err(ServerError::Cancelled),
+        };
+        fetched.map_err(|error| self.refusal_from_error(&error))
     }
 
     /// Lets the daemon make the call on a server that it runs for all sessions. It decides and records by
@@ -514,6 +560,18 @@ impl Pipeline {
     fn is_shared(&self, tool: &ToolId) -> bool {
         self.shared_names.load().contains(&tool.server)
     }
+}
+
+/// The most characters of what a schema says about a call's arguments.
+const MAX_FAULT_CHARS: usize = 2_000;
+
+/// The first characters of words, marked where there were more. Conceal before: half a value is not found.
+fn cut_words(mut words: String, max_chars: usize) -> String {
+    if let Some((end, _)) = words.char_indices().nth(max_chars) {
+        words.truncate(end);
+        words.push('…');
+    }
+    words
 }
 
 /// What the agent is told of a tool whose name it must not know.

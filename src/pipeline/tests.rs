@@ -404,3 +404,68 @@ async fn own_tools_are_denied_only_by_what_names_them() {
     stage.set_policy(&[("portero/*", Action::Deny), ("portero/call", Action::Allow)], None);
     assert_eq!(stage.pipeline.builtin_denial(&call), None);
 }
+
+fn server_with_schema(tool: &str, schema: &str) -> FakeServer {
+    let tool = raw_json(&format!(r#"{{"name":"{tool}","inputSchema":{schema}}}"#));
+    FakeServer::with_listing(ServerListing { tools: vec![tool], ..ServerListing::default() })
+}
+
+#[tokio::test]
+async fn no_person_is_asked_about_arguments_that_do_not_fit() {
+    const SCHEMA: &str = r#"{"type":"object","properties":{"to":{"enum":["Ada Lovelace","Eve \"the\" Other"]},
+        "name":{"type":"string"}},"required":["to"]}"#;
+    let stage = Fixture::new(FixtureSetup {
+        servers: vec![
+            ("mail", server_with_schema("send", SCHEMA)),
+            ("free", server_with_schema("send", SCHEMA)),
+        ],
+        policies: vec![("mail/*", Action::RequireApproval)],
+        replacements: vec![("John Doe", "Ada Lovelace"), ("Mallory", r#"Eve "the" Other"#)],
+        ..FixtureSetup::default()
+    });
+    let refused = handle_tool_call(&stage, "mail/send", r#"{"name":"send","arguments":{"to":"Pat"}}"#).await;
+    let CallReply::Refused(Refusal::Invalid(why)) = &refused else { panic!("{refused:?}") };
+    assert!(why.contains("`/to`: value is not one of") && why.contains("John Doe"), "{why}");
+    assert!(!why.contains("Ada") && !why.contains("Eve"), "{why}");
+    let missing = handle_tool_call(&stage, "mail/send", r#"{"name":"send"}"#).await;
+    assert!(
+        matches!(&missing, CallReply::Refused(Refusal::Invalid(why)) if why.contains("required")),
+        "{missing:?}"
+    );
+    assert!(stage.approvals.submitted.lock().unwrap().is_empty());
+    let audited = stage.audit_events();
+    assert!(audited.len() == 2 && audited.iter().all(|record| record.contains("refused")), "{audited:?}");
+    assert!(!audited.concat().contains("Ada") && !audited.concat().contains("Pat"), "{audited:?}");
+
+    // The server sees the real value, which fits.
+    let fits =
+        handle_tool_call(&stage, "mail/send", r#"{"name":"send","arguments":{"to":"John Doe"}}"#).await;
+    assert!(matches!(fits, CallReply::PendingApproval(_)), "{fits:?}");
+    // What is allowed is checked by its server alone.
+    handle_tool_call(&stage, "free/send", r#"{"name":"send","arguments":{"to":"Pat"}}"#).await;
+    assert_eq!(stage.received_calls().len(), 1);
+}
+
+#[tokio::test]
+async fn no_person_is_asked_for_a_server_that_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = |server: FakeServer| FixtureSetup {
+        servers: vec![("mail", server)],
+        policies: vec![("mail/*", Action::RequireApproval)],
+        cache: Some(folder.path().to_owned()),
+        ..FixtureSetup::default()
+    };
+    let before = Fixture::new(setup(FakeServer::with_tools(&["send"])));
+    before.pipeline.fetch_listing(&"mail".parse().unwrap()).await.unwrap();
+    // It is known from the cache now, and asked for all the same.
+    let failure = ServerError::StartFailed("mail".parse().unwrap(), "no such program".into());
+    let broken = FakeServer { listing: Err(failure), ..FakeServer::with_tools(&[]) };
+    let stage = Fixture::new(setup(broken));
+    let params = r#"{"name":"send","arguments":{}}"#;
+    let reply = handle_tool_call(&stage, "mail/send", params).await;
+    assert!(
+        matches!(&reply, CallReply::Refused(Refusal::ServerUnavailable(why)) if why.contains("no such program")),
+        "{reply:?}"
+    );
+    assert!(stage.approvals.submitted.lock().unwrap().is_empty());
+}
