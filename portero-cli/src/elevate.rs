@@ -1,5 +1,6 @@
-//! What widens: a person is shown what changes and confirms it, all on the terminal itself: with the passphrase, and
-//! a code where it is wide; or with a tap on Telegram, on the number that only the terminal shows (guarantees A3, A7).
+//! Widening acts: a person sees the effect and confirms it, all on the terminal device. The confirmation is
+//! the passphrase, with a code for a wide act, or a tap on Telegram on the number that only the terminal
+//! shows (guarantees A3, A7).
 
 use std::fmt;
 use std::time::Duration;
@@ -18,13 +19,13 @@ use crate::failure::{CommandFailure, CommandResult};
 use crate::output::{escape_hidden, format_duration, pluralize};
 use crate::terminal::TerminalDevice;
 
-/// What a person confirms at the terminal. Its words and its risk are here alone.
+/// An act that a person confirms at the terminal, with its wording and its risk.
 pub(crate) enum ConfirmedAct<'a> {
-    /// This call, of which so many lines were shown.
+    /// This tool's call, of which this many lines were shown.
     Approve(&'a ToolId, usize),
-    /// Of a task of this server.
+    /// The values of a task of this server.
     ShowRealValues(&'a ServerName),
-    /// What this person rejected a moment ago.
+    /// A call that this person rejected a moment ago.
     AskAgain,
     Grant(&'a Pattern, Duration),
     Allow,
@@ -33,7 +34,7 @@ pub(crate) enum ConfirmedAct<'a> {
     ConfirmConfig,
     EnrollTotp,
     RemoveTotp {
-        /// One that cannot be opened checks no code, so the passphrase alone removes it.
+        /// A secret that can't be decrypted can't check a code, so the passphrase alone removes it.
         is_outdated: bool,
     },
     Pair,
@@ -41,7 +42,7 @@ pub(crate) enum ConfirmedAct<'a> {
 }
 
 impl ConfirmedAct<'_> {
-    /// Why a terminal is needed, as a failure begins that finds none.
+    /// The purpose for which a terminal is needed; a failure without one begins with it.
     const fn purpose(&self) -> &'static str {
         match self {
             Self::Approve(..) => "to approve",
@@ -74,11 +75,12 @@ impl ConfirmedAct<'_> {
     }
 }
 
-/// The act as a prompt says it, after "Passphrase, to".
+/// The act in a prompt, after "Passphrase, to".
 impl fmt::Display for ConfirmedAct<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // A long call scrolls away: the prompt itself says what runs, and how much there is to read.
+            // A long call scrolls out of sight, so the prompt itself repeats the tool and the number of
+            // lines.
             Self::Approve(tool, lines) => {
                 write!(f, "run {tool}, exactly this call ({lines} lines, above), once")
             }
@@ -99,20 +101,20 @@ impl fmt::Display for ConfirmedAct<'_> {
     }
 }
 
-/// The person at the terminal, who is shown what an act does and asked to confirm it.
+/// The terminal with the person, for showing an act's effect and asking for its confirmation.
 pub(crate) struct ConfirmationPrompt {
     terminal: TerminalDevice,
     has_passphrase: bool,
     totp_enrolled: bool,
-    /// An earlier build sealed it.
+    /// Whether an earlier version encrypted it.
     outdated: bool,
     telegram: TelegramConfirmation,
-    /// Whether they said that it is to be confirmed there.
+    /// Whether the person chose Telegram.
     prefers_telegram: bool,
 }
 
 impl ConfirmationPrompt {
-    /// Shows a line; what comes from outside must already be visible.
+    /// Prints a line; text from outside must already be escaped.
     pub(crate) fn print_line(&mut self, text: impl fmt::Display) -> CommandResult {
         self.terminal.print_line(text)
     }
@@ -127,12 +129,12 @@ impl ConfirmationPrompt {
         self.totp_enrolled
     }
 
-    /// Whether the one that is enrolled cannot be opened, and only be removed.
+    /// Whether the enrolled authenticator can't be decrypted, so it can only be removed.
     pub(crate) const fn has_outdated_authenticator(&self) -> bool {
         self.outdated
     }
 
-    /// What is so wide that it takes a code takes the passphrase too, with which the code's secret is sealed.
+    /// Whether the act needs a code. A code also needs the passphrase, with which its secret is encrypted.
     fn needs_code(&self, act: &ConfirmedAct<'_>) -> bool {
         match act.risk() {
             Risk::Low => false,
@@ -141,13 +143,13 @@ impl ConfirmationPrompt {
     }
 }
 
-/// With what an act is confirmed.
+/// The way in which an act is confirmed.
 enum ConfirmationMethod {
     Typed(Challenge),
     OnTelegram,
 }
 
-/// Asks for what confirms `act`, after what it does was shown.
+/// Asks for the confirmation of `act`, after its effect was shown.
 pub(crate) fn prompt_challenge(
     person: &mut ConfirmationPrompt,
     act: &ConfirmedAct<'_>,
@@ -157,7 +159,7 @@ pub(crate) fn prompt_challenge(
     build_challenge(person, passphrase, act)
 }
 
-/// Opens the terminal for `act`, which changes a second factor itself and takes the passphrase; fails early where
+/// Opens the terminal for `act`, which changes a factor and therefore needs the passphrase. Fails early if
 /// none is set.
 pub(crate) async fn open_with_passphrase(
     daemon: &DaemonClient,
@@ -167,8 +169,8 @@ pub(crate) async fn open_with_passphrase(
     if person.has_passphrase { Ok(person) } else { Err(missing_passphrase()) }
 }
 
-/// Opens the terminal for `act`, which takes the passphrase or a tap on Telegram: there at once where `there` says
-/// so. Fails early where neither can confirm it.
+/// Opens the terminal for `act`, which is confirmed by passphrase or on Telegram; `there` chooses Telegram at
+/// once. Fails early if neither is possible.
 pub(crate) async fn open_prompt(
     daemon: &DaemonClient,
     act: &ConfirmedAct<'_>,
@@ -182,7 +184,7 @@ pub(crate) async fn open_prompt(
     require_confirmable(person)
 }
 
-/// Sends the request that `make` gives, once a person confirmed `act`.
+/// Sends the request that `make` builds, once a person has confirmed `act`.
 pub(crate) async fn send_confirmed<R: Request>(
     daemon: &DaemonClient,
     person: &mut ConfirmationPrompt,
@@ -194,7 +196,7 @@ pub(crate) async fn send_confirmed<R: Request>(
         ConfirmationMethod::OnTelegram => {
             match send_via_telegram(daemon, person, make(Challenge::on_telegram())).await? {
                 Ok(reply) => return Ok(reply),
-                // The question did not reach Telegram: the passphrase can still confirm it.
+                // The question didn't reach Telegram, so the passphrase can still confirm the act.
                 Err(failure) if failure.kind == FailureKind::Challenge && person.has_passphrase => {
                     person
                         .print_line(format_args!("Not on Telegram: {}.", escape_hidden(&failure.message)))?;
@@ -243,13 +245,15 @@ fn missing_passphrase() -> CommandFailure {
         .with_hint("run `portero passphrase set`")
 }
 
-/// Lets the person choose, where there is a choice.
+/// Lets the person choose the method, if there is a choice.
 fn choose_method(
     person: &mut ConfirmationPrompt,
     act: &ConfirmedAct<'_>,
 ) -> CommandResult<ConfirmationMethod> {
     let typed =
         |person: &mut ConfirmationPrompt| prompt_challenge(person, act).map(ConfirmationMethod::Typed);
+    // A wide act with an authenticator is never confirmed on Telegram: a code is the stronger factor and must
+    // not be avoidable.
     if person.needs_code(act) {
         if person.prefers_telegram {
             person.print_line(
@@ -287,7 +291,7 @@ fn choose_method(
     }
 }
 
-/// Asks on Telegram, and shows the number on the terminal device and nowhere else.
+/// Asks on Telegram. The number is shown on the terminal device and nowhere else.
 async fn send_via_telegram<R: Request>(
     daemon: &DaemonClient,
     person: &mut ConfirmationPrompt,
@@ -330,7 +334,7 @@ fn build_challenge(
     Ok(challenge)
 }
 
-/// Shows which tools' decisions change, denied ones first.
+/// Shows the tools whose decisions change, denied ones first.
 pub(crate) async fn show_reach(
     daemon: &DaemonClient,
     person: &mut ConfirmationPrompt,
@@ -345,7 +349,7 @@ pub(crate) async fn show_reach(
 }
 
 fn describe_reach(reach: &[(ToolId, Action)], pattern: &Pattern, act: &Act) -> Vec<String> {
-    // A grant lifts no deny.
+    // A grant never lifts a deny.
     let lifts_deny = !matches!(act, Act::Grant(..));
     let changes = |action: Action| match action {
         Action::Allow => false,

@@ -1,4 +1,4 @@
-//! How a command fails: one shape, one voice, one place that prints it.
+//! Failures of commands: one form, printed in one place.
 //!
 //! ```text
 //! error: could not start server `github`
@@ -12,10 +12,10 @@ use std::process::ExitCode;
 
 use portero::ipc;
 
-/// What a command returns.
+/// The result of a command.
 pub(crate) type CommandResult<T = ()> = Result<T, CommandFailure>;
 
-/// Why a command did not do what it was asked.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct CommandFailure {
     kind: ExitReason,
@@ -24,7 +24,7 @@ pub(crate) struct CommandFailure {
     hint: Option<String>,
 }
 
-/// Kinds of failure, by exit code.
+/// The kinds of failure, each with its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExitReason {
     /// Refused or failed: 1.
@@ -33,27 +33,27 @@ pub(crate) enum ExitReason {
     Usage,
     /// The daemon cannot be reached: 3.
     Unreachable,
-    /// The reader of the output closed it, as `head` does, which is no failure: 0.
+    /// The reader closed the output, as `head` does. That is no failure: 0.
     OutputClosed,
 }
 
 impl CommandFailure {
-    /// Something was refused or failed.
+    /// A refusal or a failure.
     pub(crate) fn refused(message: impl Into<String>) -> Self {
         Self::new(ExitReason::Refused, message)
     }
 
-    /// The command line or the configuration is wrong.
+    /// A wrong command line or configuration.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(ExitReason::Usage, message)
     }
 
-    /// The daemon cannot be reached.
+    /// A daemon that can't be reached.
     pub(crate) fn unreachable(message: impl Into<String>) -> Self {
         Self::new(ExitReason::Unreachable, message)
     }
 
-    /// The command has said itself what is wrong with the configuration.
+    /// The command has already printed the problems of the configuration.
     pub(crate) fn already_reported() -> Self {
         Self::new(ExitReason::Usage, "")
     }
@@ -62,7 +62,7 @@ impl CommandFailure {
         Self { kind, message: message.into(), causes: Vec::new(), hint: None }
     }
 
-    /// Adds an error and everything beneath it as causes.
+    /// Adds an error and all of its sources as causes.
     pub(crate) fn caused_by(mut self, error: &dyn Error) -> Self {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -75,17 +75,17 @@ impl CommandFailure {
         self
     }
 
-    /// Adds what to do next.
+    /// Adds the next step.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Prints the failure on stderr and gives the exit code.
+    /// Prints the failure on stderr, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         use std::io::Write as _;
         if !self.message.is_empty() {
-            // A closed stderr has no reader.
+            // A closed stderr has no reader, so the error is ignored.
             let _ = write!(anstream::stderr(), "{}", StyledFailure(self));
         }
         ExitCode::from(match self.kind {
@@ -103,7 +103,7 @@ impl fmt::Display for CommandFailure {
     }
 }
 
-/// The failure as it stands on a terminal; `anstream` takes the colour out elsewhere.
+/// The failure with styles for a terminal; `anstream` removes them elsewhere.
 struct StyledFailure<'a>(&'a CommandFailure);
 
 impl fmt::Display for StyledFailure<'_> {
@@ -143,7 +143,7 @@ impl From<ipc::DaemonFailure> for CommandFailure {
     }
 }
 
-/// Only writing to stdout fails with a bare I/O error; all else says what it was about.
+/// Only writing to stdout returns a bare I/O error; all other errors get their own message.
 impl From<std::io::Error> for CommandFailure {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {

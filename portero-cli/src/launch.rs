@@ -35,8 +35,8 @@ pub(crate) fn launch_settings(
     })
 }
 
-/// The project that the agent works in: what Claude Code says it is, else the working directory. It has no
-/// symbolic links in it, so that a project has one name.
+/// The agent's project: the directory that Claude Code states, otherwise the working directory. Symbolic
+/// links are resolved, so that a project has one name.
 pub(crate) fn project_directory() -> PathBuf {
     std::env::var_os("CLAUDE_PROJECT_DIR")
         .map(PathBuf::from)
@@ -46,7 +46,7 @@ pub(crate) fn project_directory() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("/"))
 }
 
-/// The principal of a project directory, as a session in it has it.
+/// The principal of a project directory, as its sessions have it.
 pub(crate) fn project_principal(directory: &Path) -> io::Result<Principal> {
     canonicalize_directory(directory).map(|directory| Principal::from_project(&directory))
 }
@@ -57,7 +57,7 @@ fn canonicalize_directory(directory: &Path) -> io::Result<PathBuf> {
     if directory.is_dir() { Ok(directory) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
-/// Windows' own canonical names (`\\\\?\\C:\\…`) are none that programs like to be started in.
+/// On Windows canonical paths (`\\\\?\\C:\\…`) are avoided, because many programs can't be started in them.
 #[cfg(not(unix))]
 fn canonicalize_directory(directory: &Path) -> io::Result<PathBuf> {
     let directory = std::path::absolute(directory)?;

@@ -1,7 +1,7 @@
 //! The `portero` command: the MCP server that an agent launches, and the person's terminal.
 //!
-//! stdout carries data only (in `portero mcp` the protocol), stderr is talk. The modules stand in layers, in
-//! the order below: each imports only from those above it.
+//! stdout carries only data (in `portero mcp` the protocol), and messages go to stderr. The modules are
+//! layers in the order below: each imports only from those above it.
 
 mod args;
 
@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    // Children of a session run under this same program as their guard; it must start before anything else.
+    // The same program is the guard of a session's children. The guard must start before anything else.
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|word| word == "guard") {
         return portero::server::guard::run(words);

@@ -1,4 +1,4 @@
-//! The last known denies, which hold while no daemon can be asked (guarantee D4).
+//! The last known denies, which apply while the daemon can't be asked (guarantee D4).
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -7,12 +7,12 @@ use portero::paths::Paths;
 use portero::policy::offline_denies::{self, OfflineDeniesError};
 use portero::policy::{Action, Overrides, PolicyRule};
 
-/// Reads what the daemon wrote before each deny command returned.
+/// Reads the file, which the daemon writes before a deny command returns.
 pub(crate) fn read_denies(paths: &Paths) -> Result<Overrides, OfflineDeniesError> {
     offline_denies::read(&paths.offline_denies(), &paths.store()).map(|standing| standing.restrictive_only())
 }
 
-/// What holds when the denies cannot be known: everything is denied.
+/// The overrides for unknown denies: everything is denied.
 fn deny_everything() -> Overrides {
     let all = "**".parse().expect("a pattern");
     let rule = PolicyRule { id: 0, pattern: all, action: Action::Deny, made: jiff::Timestamp::UNIX_EPOCH };
@@ -26,7 +26,7 @@ pub(crate) struct DeniesFile {
     epoch: u64,
 }
 
-/// What tells one version of the denies' file from another.
+/// The stamp of a version of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct DeniesStamp {
     modified: Option<SystemTime>,
@@ -36,21 +36,22 @@ struct DeniesStamp {
 }
 
 impl DeniesFile {
-    /// The epoch of the rules in it.
+    /// The epoch of its rules.
     pub(crate) const fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// Reads it next time, even if it looks as before.
+    /// Forces the next read, even if the file looks unchanged.
     pub(crate) fn forget(&mut self) {
         self.stamp = None;
     }
 
-    /// What must be decided by from now on, where the file changed and is ahead of `adopted`: the epoch that the
-    /// daemon pushed, none without a connection.
+    /// The overrides to apply, if the file has changed and is newer than `adopted`, the epoch that the daemon
+    /// pushed (none without a connection).
     pub(crate) fn reread_if_changed(&mut self, paths: &Paths, adopted: Option<u64>) -> Option<Overrides> {
         let path = paths.offline_denies();
         let stamp = DeniesStamp::from_file(&path);
+        // This runs before every decision, so an unchanged stamp must cost one system call only.
         if self.stamp.as_ref() == Some(&stamp) {
             return None;
         }
@@ -59,7 +60,7 @@ impl DeniesFile {
                 self.epoch = denies.epoch;
                 Some(denies).filter(|denies| adopted.is_none_or(|adopted| adopted < denies.epoch))
             }
-            // The daemon says itself what holds; it mends the file that it could not write.
+            // With a connection the daemon's push decides, and the daemon will rewrite the file.
             (Err(_), Some(_)) => None,
             (Err(error), None) => {
                 tracing::error!(%error, file = %path.display(), "the last known denies cannot be read; nothing is allowed without the daemon");
@@ -90,8 +91,7 @@ impl DeniesStamp {
     }
 }
 
-/// The daemon puts a new file in the place of the old one, so the inode changes even within one tick of the
-/// file system's clock.
+/// The daemon replaces the file, so the inode changes even within one tick of the file system's clock.
 #[cfg(unix)]
 fn inode(metadata: &std::fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)

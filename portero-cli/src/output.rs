@@ -1,7 +1,7 @@
 //! What a command prints: data on stdout, messages on stderr.
 //!
-//! Text of an agent or a server must not look like Portero's own words, so it goes through [`escape_hidden`] or
-//! [`quote_block`] (guarantee A3).
+//! Text of an agent or a server must not look like Portero's own words. So it passes through
+//! [`escape_hidden`] or [`quote_block`] (guarantee A3).
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -14,7 +14,7 @@ use portero::json::pretty::escape_invisible;
 use portero::printable::is_invisible;
 use serde::Serialize;
 
-/// The way out of a command.
+/// The output of a command.
 pub(crate) struct Output {
     json: bool,
 }
@@ -30,7 +30,7 @@ impl Output {
         self.json
     }
 
-    /// Prints `value` as JSON where that is wanted, else what `text` prints.
+    /// Prints `value` as JSON if that is wanted, otherwise calls `text`.
     pub(crate) fn print_value_or_text<T: Serialize>(
         &self,
         value: &T,
@@ -39,29 +39,29 @@ impl Output {
         if self.json { self.print_json(value) } else { text(self) }
     }
 
-    /// Prints one JSON value, indented.
+    /// Prints an indented JSON value.
     pub(crate) fn print_json<T: Serialize>(&self, value: &T) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
         self.print_line(escape_invisible(&text))
     }
 
-    /// Prints one JSON value on one line, for streams.
+    /// Prints a JSON value on one line, for streams.
     pub(crate) fn print_json_line<T: Serialize>(&self, value: &T) -> io::Result<()> {
         self.print_line(escape_invisible(&serde_json::to_string(value).map_err(io::Error::other)?))
     }
 
-    /// Prints a line of Portero's own words; what comes from outside must already be visible.
+    /// Prints a line in Portero's own words; text from outside must already be escaped.
     pub(crate) fn print_line(&self, text: impl fmt::Display) -> io::Result<()> {
         writeln!(anstream::stdout().lock(), "{text}")
     }
 
-    /// Prints a row of a report: a label, or none where the row above goes on. What comes from outside must already be
-    /// visible.
+    /// Prints a row of a report with a label, which is empty if the row continues the one above. Text from
+    /// outside must already be escaped.
     pub(crate) fn print_row(&self, label: &str, text: impl fmt::Display) -> io::Result<()> {
         self.print_line(format_args!("{label:11} {text}"))
     }
 
-    /// Prints a table, each cell made visible.
+    /// Prints a table with all cells escaped.
     pub(crate) fn print_table<const N: usize>(
         &self,
         header: [&str; N],
@@ -79,15 +79,15 @@ impl Output {
         self.print_line(table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n"))
     }
 
-    /// Prints Portero's own talk on stderr.
+    /// Prints a message on stderr.
     #[expect(clippy::unused_self, reason = "the one way out of a command, whatever the stream")]
     pub(crate) fn print_note(&self, text: impl fmt::Display) {
-        // A closed stderr has no reader.
+        // A closed stderr has no reader, so the error is ignored.
         let _ = writeln!(anstream::stderr().lock(), "{text}");
     }
 }
 
-/// Text from outside behind a bar, line by line.
+/// Quotes text from outside line by line behind a bar.
 pub(crate) fn quote_block(text: &str) -> String {
     let mut shown = String::with_capacity(text.len() + 16);
     for (index, line) in text.split('\n').enumerate() {
@@ -100,8 +100,8 @@ pub(crate) fn quote_block(text: &str) -> String {
     shown
 }
 
-/// Text from outside with every control, bidirectional and invisible character spelled out as `⟨U+202E⟩`,
-/// and line breaks and tabs as `⏎` and `⇥`.
+/// Escapes text from outside: control, bidirectional and invisible characters become `⟨U+202E⟩`, line breaks
+/// `⏎` and tabs `⇥`.
 pub(crate) fn escape_hidden(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_invisible) {
         return Cow::Borrowed(text);
@@ -138,7 +138,7 @@ pub(crate) fn pluralize(number: impl TryInto<u64> + fmt::Display + Copy, one: &s
     format!("{number} {}", if is_one { one } else { many })
 }
 
-/// How long ago something was, in words.
+/// The age of a time in words.
 pub(crate) fn format_age(then: Timestamp) -> String {
     let passed = Timestamp::now().duration_since(then);
     match Duration::try_from(passed) {
@@ -147,7 +147,7 @@ pub(crate) fn format_age(then: Timestamp) -> String {
     }
 }
 
-/// At most `most` characters of a text, with a mark where it was cut.
+/// At most `most` characters of a text, with a mark if it was cut.
 pub(crate) fn excerpt(text: &str, most: usize) -> String {
     let mut characters = text.chars();
     let head: String = characters.by_ref().take(most).collect();

@@ -1,15 +1,15 @@
-//! A QR code on a terminal: two modules to a character, black on white whatever the terminal's own colours are.
+//! A QR code for a terminal: two modules per character, black on white whatever the terminal's colours are.
 
 use portero::secret::Secret;
 use qrcode::{Color, EcLevel, QrCode};
 
-/// The border, in modules. Four are the standard's, two are enough for a camera and fit 24 lines.
+/// The border in modules. The standard asks for four; two are enough for cameras and fit 24 lines.
 const QUIET_ZONE: usize = 2;
-/// Black on white, of the 256 colours that no theme changes.
+/// Black on white, from the part of the 256 colours that themes don't change.
 const BLACK_ON_WHITE: &str = "\x1b[38;5;16;48;5;231m";
 const RESET_STYLE: &str = "\x1b[0m";
 
-/// The code of a text, line by line; none where the text is too long for one.
+/// The code of a text, line by line; none if the text is too long.
 pub(crate) fn render_lines(text: &Secret) -> Option<Vec<String>> {
     let code = QrCode::with_error_correction_level(text.expose(), EcLevel::L).ok()?;
     let (width, modules) = (code.width(), code.to_colors());

@@ -1,30 +1,31 @@
-//! Signals: those that end this process, and one that must not.
+//! Signals that end this process, and one that must not.
 
-/// From now on a write beyond `ulimit -f` fails as on a full disk. Without a handler, SIGXFSZ would end this process.
-/// Child programs begin with the default again.
+/// Makes a write beyond `ulimit -f` fail as on a full disk, instead of ending this process by SIGXFSZ. Child
+/// programs get the default handler again.
 pub(crate) fn ignore_file_size_signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        // Where it fails, such a write ends this process as before.
+        // If this fails, such a write ends the process as before.
         let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
     }
 }
 
-/// Receives the signals that end this process, from when it is made: SIGINT, SIGTERM and SIGHUP; elsewhere Ctrl-C.
+/// Receives the signals that end this process, from its creation on: SIGINT, SIGTERM and SIGHUP, or Ctrl-C on
+/// other systems.
 #[cfg(unix)]
 pub(crate) struct TerminationSignals([Option<tokio::signal::unix::Signal>; 3]);
 
 #[cfg(unix)]
 impl TerminationSignals {
-    /// Listens from now on; the signals do not end the process any more.
+    /// Starts to listen; the signals no longer end the process.
     pub(crate) fn listen() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
         let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
         Self(kinds.map(|kind| signal(kind).ok()))
     }
 
-    /// Resolves when a signal came since [`Self::listen`].
+    /// Returns after a signal since [`Self::listen`].
     pub(crate) async fn recv(&mut self) {
         let [int, term, hup] = &mut self.0;
         tokio::select! {
@@ -41,23 +42,23 @@ async fn recv_or_never(signal: &mut Option<tokio::signal::unix::Signal>) {
         Some(signal) => {
             signal.recv().await;
         }
-        // Not available: this one never comes.
+        // This signal isn't available, so it never comes.
         None => std::future::pending().await,
     }
 }
 
-/// Receives Ctrl-C, from when it is made.
+/// Receives Ctrl-C, from its creation on.
 #[cfg(windows)]
 pub(crate) struct TerminationSignals(Option<tokio::signal::windows::CtrlC>);
 
 #[cfg(windows)]
 impl TerminationSignals {
-    /// Listens from now on; Ctrl-C does not end the process any more.
+    /// Starts to listen; Ctrl-C no longer ends the process.
     pub(crate) fn listen() -> Self {
         Self(tokio::signal::windows::ctrl_c().ok())
     }
 
-    /// Resolves when a signal came since [`Self::listen`].
+    /// Returns after a signal since [`Self::listen`].
     pub(crate) async fn recv(&mut self) {
         match &mut self.0 {
             Some(signal) => {
@@ -68,7 +69,7 @@ impl TerminationSignals {
     }
 }
 
-/// Resolves when this process is told to end.
+/// Returns when this process is asked to end.
 pub(crate) async fn wait_for_termination() {
     TerminationSignals::listen().recv().await;
 }

@@ -1,5 +1,5 @@
-//! The tool or server that a mistyped name probably means. These are hints only: an unknown name may become known,
-//! so nothing is refused here.
+//! Suggests the tool or server that a mistyped name probably means. These are only hints and refuse nothing,
+//! because an unknown name may become known.
 
 use portero::catalog::cached_tools;
 use portero::config::Config;
@@ -7,17 +7,17 @@ use portero::names::{BUILTIN_SERVER, ServerName, ToolId};
 use portero::paths::Paths;
 use portero::pattern::Pattern;
 
-/// The configured servers, and the tools that they listed last.
+/// The configured servers, and the tools in their cached lists.
 pub(crate) struct KnownTools {
-    /// Every server in use, and those that are skipped.
+    /// All servers, including skipped ones.
     servers: Vec<ServerName>,
-    /// The servers whose tools are known.
+    /// The servers with a known list.
     listed_servers: Vec<ServerName>,
     tools: Vec<ToolId>,
 }
 
 impl KnownTools {
-    /// Reads the lists that earlier sessions cached; starts nothing.
+    /// Reads the lists that earlier sessions cached; this starts nothing.
     pub(crate) fn load(config: &Config, paths: &Paths) -> Self {
         let (heard, tools): (_, Vec<_>) = cached_tools(&config.servers, &paths.catalog()).into_iter().unzip();
         let servers = config.servers.iter().map(|server| server.name.clone());
@@ -25,13 +25,13 @@ impl KnownTools {
         Self { servers: servers.chain(skipped).collect(), listed_servers: heard, tools: tools.concat() }
     }
 
-    /// A hint, where no server offers this tool.
+    /// A hint if no server lists this tool.
     pub(crate) fn hint_for_tool(&self, tool: &ToolId) -> Option<String> {
         let (server, name) = (tool.server.as_str(), tool.tool.as_str());
         if let Some(hint) = self.hint_for_server(server, name) {
             return Some(hint);
         }
-        // What is not a tool, such as `resources:read`, is in no list.
+        // Other methods, such as `resources:read`, are in no list.
         if name.contains(':') || !self.listed_servers.contains(&tool.server) || self.tools.contains(tool) {
             return None;
         }
@@ -41,7 +41,7 @@ impl KnownTools {
         Some(format!("`{server}` lists no tool `{name}`{meant}"))
     }
 
-    /// A hint, where this pattern names a server or a tool that is not there.
+    /// A hint if this pattern names an unknown server or tool.
     pub(crate) fn hint_for_pattern(&self, pattern: &Pattern) -> Option<String> {
         let text = pattern.to_string();
         if let Ok(tool) = text.parse::<ToolId>() {
@@ -64,7 +64,7 @@ impl KnownTools {
     }
 }
 
-/// The word that is most like the one typed, where one is like it.
+/// The most similar word, if one is similar enough.
 pub(crate) fn nearest_match<'w>(typed: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let likeness = known.map(|word| (strsim::jaro_winkler(typed, word), word));
     let like = likeness.filter(|(likeness, _)| *likeness > 0.8);

@@ -1,6 +1,6 @@
-//! The terminal itself: the device that a person sits at, whatever stdin and stdout are.
+//! The terminal device, at which a person sits whatever stdin and stdout are.
 //!
-//! What widens is shown here and confirmed here (guarantee A7). The passphrase is never read from stdin, a
+//! Widening acts are shown and confirmed here (guarantee A7). The passphrase is never read from stdin, a
 //! flag, a variable or a file, so a pipe can't answer for the person.
 
 use std::fs::File;
@@ -10,23 +10,23 @@ use portero::files;
 
 use crate::failure::{CommandFailure, CommandResult};
 
-/// The device that shows the person what is written to it.
+/// The device whose output the person sees.
 #[cfg(unix)]
 pub(crate) const DEVICE_PATH: &str = "/dev/tty";
-/// What is written to reaches the person.
+/// The device whose output the person sees.
 #[cfg(windows)]
 pub(crate) const DEVICE_PATH: &str = "CONOUT$";
 
-/// The terminal that this process belongs to.
+/// The terminal of this process.
 pub(crate) struct TerminalDevice {
     output: File,
 }
 
 impl TerminalDevice {
-    /// Opens the terminal, for `act`.
+    /// Opens the terminal for `act`.
     ///
     /// # Errors
-    /// When the process has none.
+    /// If the process has no terminal.
     pub(crate) fn open(act: &str) -> CommandResult<Self> {
         let output = files::open_device_to_write(DEVICE_PATH).map_err(|error| {
             CommandFailure::refused(format!(
@@ -38,23 +38,23 @@ impl TerminalDevice {
         Ok(Self { output })
     }
 
-    /// Shows a line; what comes from outside must already be visible.
+    /// Prints a line; text from outside must already be escaped.
     pub(crate) fn print_line(&mut self, text: impl std::fmt::Display) -> CommandResult {
         writeln!(self.output, "{text}")
             .map_err(|error| CommandFailure::refused("could not write to the terminal").caused_by(&error))
     }
 
-    /// Asks for a passphrase, without showing it.
+    /// Asks for a passphrase without echo.
     pub(crate) fn read_passphrase(&mut self, prompt: &str) -> CommandResult<String> {
         Self::read_required(prompt, "passphrase")
     }
 
-    /// Asks for a code of an authenticator, without showing it.
+    /// Asks for an authenticator's code without echo.
     pub(crate) fn read_code(&mut self, prompt: &str) -> CommandResult<String> {
         Self::read_required(prompt, "code")
     }
 
-    /// Asks for a passphrase, without showing it; none where Enter alone was typed.
+    /// Asks for a passphrase without echo; none if only Enter was pressed.
     pub(crate) fn read_optional_passphrase(&mut self, prompt: &str) -> CommandResult<Option<String>> {
         let typed = Self::read_hidden(prompt, "passphrase")?;
         Ok(Some(typed).filter(|typed| !typed.is_empty()))

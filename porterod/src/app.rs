@@ -93,8 +93,7 @@ impl App {
         apply_config::check_files(&ApprovedConfig::Open, &files, &environment)
             .map_err(|problems| config_failure(&problems))?;
         // The order matters: the seal is checked before the socket exists, and the socket's lock is held
-        // before the
-        // store is opened, so two daemons never open one store.
+        // before the store is opened, so two daemons never open one store.
         approved_config::check_may_start(paths).await.map_err(|error| store_failure(paths, &error))?;
         let listener = bind_listener(paths).await.map_err(|error| bind_failure(&error))?;
         approved_config::mark_new_store(paths)
@@ -170,8 +169,7 @@ impl App {
     /// audit. Another daemon can start when this returns.
     pub async fn shutdown(self) {
         // The order: no new connections, then the calls, then their servers, then the audit and the store.
-        // The lock is
-        // dropped last, because another daemon may start as soon as it is free.
+        // The lock is dropped last, because another daemon may start as soon as it is free.
         let Self { daemon, listening, executing, interrupt, background } = self;
         daemon.stop.cancel();
         let lock = listening.await;

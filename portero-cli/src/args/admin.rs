@@ -1,4 +1,4 @@
-//! What is typed about the configuration, the daemon and the program itself.
+//! Arguments of the commands for the configuration, the daemon and the program itself.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What is typed about calls that wait for a person.
+//! Arguments of the commands for waiting calls.
 
 use clap::Args;
 use portero::task::TaskState;

@@ -1,4 +1,4 @@
-//! What is typed about the audit.
+//! Arguments of the commands for the audit.
 
 use clap::{Args, Subcommand};
 use portero::audit::{DecisionKind, IdPart};

@@ -1,4 +1,4 @@
-//! What is typed about the second factors.
+//! Arguments of the commands for the second factors.
 
 use clap::{Args, Subcommand};
 

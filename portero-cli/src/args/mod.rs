@@ -1,5 +1,5 @@
-//! What can be typed. Nothing here acts: this one definition gives the parser, the help, the man pages and
-//! the completions.
+//! The command line. Parser, help, man pages and completions come from this one definition; nothing here
+//! acts.
 
 mod admin;
 mod approvals;

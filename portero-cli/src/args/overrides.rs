@@ -1,4 +1,4 @@
-//! What is typed about rules and grants.
+//! Arguments of the commands for rules and grants.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;

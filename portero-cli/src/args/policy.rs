@@ -1,4 +1,4 @@
-//! What is typed about decisions.
+//! Arguments of the commands for decisions.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! A time as people type it: a while ago, a moment, or a moment on this machine's clock.
+//! A typed time: an age, a point in time, or a time on this machine's clock.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,15 +12,15 @@ use portero::config::duration;
 /// A time as typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimeArg {
-    /// So long ago: `2h`.
+    /// An age: `2h`.
     Ago(Duration),
-    /// A moment: `2026-11-20T10:00Z`, `2026-11-20T10:00+01:00`.
+    /// A point in time: `2026-11-20T10:00Z`, `2026-11-20T10:00+01:00`.
     At(Timestamp),
-    /// A moment on this machine's clock: `2026-11-20T10:00`, `2026-11-20`.
+    /// A time on this machine's clock: `2026-11-20T10:00`, `2026-11-20`.
     Local(DateTime),
 }
 
-/// That is no time.
+/// The text isn't a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InvalidTime;
 
@@ -38,6 +38,8 @@ impl FromStr for TimeArg {
     type Err = InvalidTime;
 
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        // The order matters: a timestamp with an offset also parses as a local time, which would ignore the
+        // offset.
         duration::parse_duration(text)
             .map(Self::Ago)
             .or_else(|_| text.parse().map(Self::At))
@@ -47,7 +49,7 @@ impl FromStr for TimeArg {
 }
 
 impl TimeArg {
-    /// Which moment that is.
+    /// The point in time.
     pub(crate) fn resolve(self, now: Timestamp, here: TimeZone) -> Timestamp {
         match self {
             Self::Ago(long) => now.checked_sub(long).unwrap_or(Timestamp::MIN),

@@ -1,4 +1,4 @@
-//! How what is typed is read.
+//! Parsers for values on the command line.
 
 use portero::audit::DecisionKind;
 use portero::names::{NameError, ToolId};
@@ -23,7 +23,8 @@ pub(super) fn parse_override_id(typed: &str) -> Result<u64, &'static str> {
     typed.parse().map_err(|_| "rules and grants have numbers as ids; `portero rules` lists them")
 }
 
-/// One tool by its canonical name; the name that the agent sees is told what it should have been.
+/// Parses a tool's canonical name. The error for an agent's name (`mcp__portero__…`) suggests the canonical
+/// one.
 pub(super) fn parse_tool_id(typed: &str) -> Result<ToolId, String> {
     let wrong =
         |error: NameError| match typed.strip_prefix("mcp__portero__").unwrap_or(typed).split_once("__") {

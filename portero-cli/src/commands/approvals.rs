@@ -1,4 +1,4 @@
-//! Calls that wait for a person: the lists, the lookup by a part of an id, one call whole, and the acts on it.
+//! Waiting calls: the lists, the lookup by a part of an id, one call in full, and the decisions.
 
 use std::fmt::Write as _;
 
@@ -21,9 +21,9 @@ use crate::failure::{CommandFailure, CommandResult};
 use crate::output::{Output, escape_hidden, excerpt, format_age, quote_block};
 use crate::terminal::TerminalDevice;
 
-/// For [`fetch_tasks`]: all of them.
+/// For [`fetch_tasks`]: no limit.
 pub(super) const NO_LIMIT: u32 = u32::MAX;
-/// How many characters of an id's end are shown in tables: the random end, since ids of one minute begin
+/// How many characters of an id a table shows. They come from its random end, because ids of one minute begin
 /// alike.
 const SHORT_ID_CHARS: usize = 8;
 
@@ -44,7 +44,7 @@ pub(super) async fn list_tasks(context: &CommandContext, args: args::TasksArgs) 
     Ok(())
 }
 
-/// Lists the calls that wait for a person.
+/// Lists the waiting calls.
 pub(super) async fn list_pending(context: &CommandContext) -> CommandResult {
     let daemon = context.connect_daemon().await?;
     let waiting = fetch_tasks(&daemon, Some(TaskState::PendingApproval), NO_LIMIT).await?;
@@ -73,7 +73,7 @@ pub(super) async fn show_task(context: &CommandContext, args: &args::TaskArgs) -
     Ok(())
 }
 
-/// Shows the real values on the terminal device: never on stdout, where a program could read them.
+/// Shows the real values on the terminal device. They never go to stdout, where a program could read them.
 async fn show_real_values(daemon: &DaemonClient, task: &Task, telegram: bool) -> CommandResult {
     let act = ConfirmedAct::ShowRealValues(&task.call.tool.server);
     let mut terminal = elevate::open_prompt(daemon, &act, telegram).await?;
@@ -103,7 +103,7 @@ pub(super) async fn approve(context: &CommandContext, args: &args::ApproveArgs) 
         let hint = format!("`portero reject {}` refuses it, alone", short_id(waiting.id));
         return Err(CommandFailure::refused(words).with_hint(hint));
     }
-    // A refusal now saves the person from typing the passphrase.
+    // Checked before the prompt: an early refusal saves the person from typing the passphrase.
     daemon.request(CheckApproval { task: waiting.id }).await?;
     let shown = describe_task(&waiting);
     let act = ConfirmedAct::Approve(&waiting.call.tool, shown.lines().count());
@@ -142,11 +142,13 @@ pub(super) async fn reject(context: &CommandContext, args: args::RejectArgs) -> 
 
 pub(super) async fn ask_again(context: &CommandContext, id: &str) -> CommandResult {
     let daemon = context.connect_daemon().await?;
-    // Only a person asks a person; an agent makes its calls itself.
+    // A terminal shows that a person asks. An agent makes its calls through its own session.
     drop(TerminalDevice::open("to ask again")?);
     let ended = find_task(&daemon, id, None).await?;
     let mut challenge = None;
     let task = loop {
+        // The first request has no challenge. Only if the daemon demands one, because the call was rejected a
+        // moment ago, the person is asked and the request is made once more.
         let insists = challenge.is_some();
         match daemon.request_or_refusal(AskAgain { task: ended.id, challenge: challenge.take() }).await? {
             Ok(task) => break task,
@@ -165,7 +167,7 @@ pub(super) async fn ask_again(context: &CommandContext, id: &str) -> CommandResu
     Ok(())
 }
 
-/// The daemon's tasks, the newest first; with very long calls in several answers.
+/// The daemon's tasks, the newest first. Very long calls take several requests.
 pub(super) async fn fetch_tasks(
     daemon: &DaemonClient,
     state: Option<TaskState>,
@@ -176,6 +178,7 @@ pub(super) async fn fetch_tasks(
         let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
         let after = found.last().map(Task::cursor);
         let more = daemon.request(ListTasks { state, after, limit: left }).await?;
+        // An empty page ends the loop as well: a full page may be cut by its size, but never to nothing.
         let over = more.is_empty() || more.len() >= usize::try_from(left).unwrap_or(usize::MAX);
         found.extend(more);
         if over {
@@ -184,7 +187,7 @@ pub(super) async fn fetch_tasks(
     }
 }
 
-/// The one task that `typed` is the id of, or a beginning or end of it.
+/// The task whose id is `typed`, or begins or ends with it.
 pub(super) async fn find_task(
     daemon: &DaemonClient,
     typed: &str,
@@ -213,10 +216,11 @@ async fn fetch_task(daemon: &DaemonClient, task: TaskId) -> CommandResult<Task> 
     Ok(*daemon.request(GetTask { task }).await?)
 }
 
-/// As [`find_task`], for a task that still waits; one that has ended is refused with its state.
+/// As [`find_task`], for a waiting task. An ended one is refused with its state.
 pub(super) async fn find_waiting_task(daemon: &DaemonClient, typed: &str) -> CommandResult<Task> {
     let found = match find_task(daemon, typed, Some(TaskState::PendingApproval)).await {
-        // Where several waiting tasks match, one that has ended must not decide which is meant.
+        // Waiting tasks come first, so a part of an id that also fits an ended task still means the waiting
+        // one.
         Err(failure) => find_task(daemon, typed, None).await.map_err(|_| failure)?,
         Ok(task) => task,
     };
@@ -231,13 +235,13 @@ pub(super) async fn find_waiting_task(daemon: &DaemonClient, typed: &str) -> Com
     .with_hint(format!("`portero task {}` shows it", short_id(found.id))))
 }
 
-/// The end of an id, which is enough to name a task.
+/// The end of an id, which usually suffices to name a task.
 pub(super) fn short_id(id: TaskId) -> String {
     let id = id.to_string();
     id[id.len() - SHORT_ID_CHARS..].to_owned()
 }
 
-/// Prints tasks, one a line. Long arguments are cut, with a mark; [`show_task`] shows them whole.
+/// Prints tasks, one per line. Long arguments are cut with a mark; [`show_task`] shows them in full.
 pub(super) fn print_tasks(out: &Output, tasks: &[Task]) -> std::io::Result<()> {
     let rows = tasks.iter().map(|task| {
         let arguments = task.call.arguments().map_or("", |arguments| arguments.get());
@@ -254,7 +258,7 @@ pub(super) fn print_tasks(out: &Output, tasks: &[Task]) -> std::io::Result<()> {
     out.print_table(["ID", "STATE", "TOOL", "ARGUMENTS", "ASKED", "PROJECT"], rows.collect())
 }
 
-/// The whole task; text of an agent or a server is behind a bar.
+/// The whole task. Text of an agent or a server is behind a bar.
 pub(super) fn describe_task(task: &Task) -> String {
     let mut text = String::new();
     let mut field = |name: &str, value: &str| {
@@ -277,7 +281,7 @@ pub(super) fn describe_task(task: &Task) -> String {
         field("by", &portero::policy::quorum::describe_voters(&task.votes));
     }
     field("project", task.origin.principal.as_str());
-    // Where its server runs: what is approved runs there, whatever the project is called.
+    // The call runs in this directory, whatever the project is called, so a difference must be visible.
     if task.origin.directory.as_os_str() != task.origin.principal.as_str() {
         field("runs in", &task.origin.directory.to_string_lossy());
     }
@@ -316,7 +320,7 @@ pub(super) fn describe_task(task: &Task) -> String {
     text
 }
 
-/// Why a terminal cannot approve this task, where several people must on Telegram.
+/// Why a terminal can't approve this task, if several people must do so on Telegram.
 pub(super) fn explain_quorum(task: &Task) -> Option<String> {
     let wanted: Vec<String> = task.quorums.iter().map(ToString::to_string).collect();
     let far = task.quorum_progress()?;
@@ -327,7 +331,7 @@ pub(super) fn explain_quorum(task: &Task) -> Option<String> {
     ))
 }
 
-/// What the server gets beside the tool's name and its arguments, if anything.
+/// The params besides the tool's name and its arguments, if any.
 fn other_params(call: &Call) -> Option<RawJson> {
     let whole = RawObject::read(call.params.get()).ok()?;
     match call.method {
@@ -335,7 +339,7 @@ fn other_params(call: &Call) -> Option<RawJson> {
             let beside = whole.without_members(|key| matches!(key, "name" | "arguments"));
             (!beside.is_empty()).then(|| beside.to_raw())
         }
-        // Their arguments are the whole already.
+        // For these methods the arguments are already the whole params.
         Method::ReadResource | Method::SubscribeResource | Method::UnsubscribeResource | Method::Complete => {
             None
         }

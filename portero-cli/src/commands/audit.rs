@@ -1,5 +1,5 @@
-//! `portero logs`: the audit, read from its segments, for which no daemon is needed. To verify it, the daemon
-//! tells how far each segment had come.
+//! `portero logs`: the audit, read from its segments without a daemon. Only verification needs the daemon,
+//! for its checkpoints.
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use linux::Writes;
 #[cfg(not(target_os = "linux"))]
 use other::Writes;
 
-/// How often the directory is looked at where the system tells nothing of it, or not of everything.
+/// How often the directory is read if the system doesn't report writes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 pub(super) fn run_logs(context: &CommandContext, args: &args::LogsArgs) -> CommandResult {
@@ -35,7 +35,7 @@ fn print_records(context: &CommandContext, args: &args::LogsArgs) -> CommandResu
     let filter = build_filter(args);
     let directory = context.paths.audit();
     let unreadable = |error: std::io::Error| unreadable_audit(&directory, &error);
-    // Before anything is read, so that no write is missed between.
+    // The watch begins before the first read, so that no write is missed in between.
     let writes = Writes::of(&directory);
     let mut follower = match args.follow {
         true => Some(AuditFollower::new(&directory, filter.clone()).map_err(unreadable)?),
@@ -51,7 +51,7 @@ fn print_records(context: &CommandContext, args: &args::LogsArgs) -> CommandResu
         print_record(&context.output, entry)?;
     }
     while let Some(follower) = &mut follower {
-        // What is written later is not wanted; look once more when that time has come.
+        // Records after `until` aren't wanted. One more read follows when that time has passed.
         let left = filter.until.map(|until| Duration::try_from(until.duration_since(Timestamp::now())));
         let left = left.map_or(Duration::MAX, Result::unwrap_or_default);
         for entry in follower.poll_records().map_err(unreadable)? {
@@ -94,7 +94,8 @@ fn print_record(out: &Output, entry: &SegmentRecord) -> std::io::Result<()> {
 
 async fn verify_audit(context: &CommandContext) -> CommandResult {
     let directory = context.paths.audit();
-    // First what is known: a segment that is written meanwhile only grows.
+    // The checkpoints are fetched first: a segment that is written meanwhile only grows, so it can't look cut
+    // off.
     let mut known = fetch_checkpoints(context).await;
     let check = |known: &CommandResult<Vec<SegmentCheckpoint>>| {
         audit::verify_with_checkpoints(&directory, known.as_deref().unwrap_or_default())
@@ -102,7 +103,7 @@ async fn verify_audit(context: &CommandContext) -> CommandResult {
     };
     let mut verdict = check(&known)?;
     if verdict.segments.iter().any(|segment| segment.state == SegmentState::Missing) {
-        // The daemon may just have removed it because it is old; then it says so now.
+        // Retention may just have removed it. Then the daemon's checkpoint says so now.
         known = fetch_checkpoints(context).await;
         verdict = check(&known)?;
     }
@@ -167,16 +168,17 @@ mod linux {
 
     use super::LOOK_INTERVAL;
 
-    /// How often the directory is looked at though the system tells of writes: of those of another machine it does not.
+    /// How often the directory is read even with a watch, because the system doesn't report writes of other
+    /// machines.
     const WATCHED_INTERVAL: Duration = Duration::from_secs(5);
-    /// How long writes are gathered: each look opens every file of the directory.
+    /// How long writes are gathered, because each read opens every file of the directory.
     const GATHER_INTERVAL: Duration = Duration::from_millis(100);
 
-    /// What the system tells of a directory.
+    /// A watch on the writes in a directory.
     pub(super) struct Writes(Option<OwnedFd>);
 
     impl Writes {
-        /// Of what is written from now on.
+        /// Begins to watch the directory.
         pub(super) fn of(directory: &Path) -> Self {
             let watch = || {
                 let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
@@ -186,8 +188,8 @@ mod linux {
             Self(watch().ok())
         }
 
-        /// Returns once something was written since the last time; after `most` at the latest, and where nothing may
-        /// have been told, before.
+        /// Returns once there was a write since the last call, and after `most` at the latest. Without a
+        /// watch, or where it may miss writes, it returns earlier.
         pub(super) fn wait(&self, most: Duration) {
             let Some(watch) = &self.0 else { return std::thread::sleep(most.min(LOOK_INTERVAL)) };
             let timeout = Timespec::try_from(most.min(WATCHED_INTERVAL)).ok();
@@ -195,7 +197,7 @@ mod linux {
                 return;
             }
             std::thread::sleep(most.min(GATHER_INTERVAL));
-            // Emptied before the caller looks: a write after its look ends the next wait.
+            // The events are drained before the caller reads: a write after that read ends the next wait.
             let mut events = [0; 4096];
             while matches!(rustix::io::read(watch, &mut events), Ok(1..)) {}
         }
@@ -209,7 +211,7 @@ mod other {
 
     use super::LOOK_INTERVAL;
 
-    /// There is no watch here.
+    /// This system has no watch.
     pub(super) struct Writes;
 
     impl Writes {

@@ -1,6 +1,6 @@
-//! What confirms an act: the passphrase, an authenticator beside it, and who decides on Telegram.
+//! The factors: the passphrase, an authenticator, and the pairing with Telegram.
 //!
-//! What is secret is shown on the terminal device alone, never on stdout.
+//! Secrets are shown on the terminal device only, never on stdout.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use portero::ipc::requests::auth::{
@@ -20,10 +20,10 @@ use crate::output::{Output, escape_hidden};
 use crate::qr;
 use crate::terminal::TerminalDevice;
 
-/// The fewest characters.
+/// The minimum length of a passphrase.
 const MIN_PASSPHRASE_CHARS: usize = 8;
 
-/// How often a first code may be wrong.
+/// How many wrong first codes are accepted.
 const MAX_CODE_ATTEMPTS: u32 = 3;
 
 pub(super) async fn set_passphrase(context: &CommandContext) -> CommandResult {
@@ -137,8 +137,8 @@ fn show_secret(person: &mut ConfirmationPrompt, secret: &DisclosedSecret) -> Com
     person.print_line(format_args!("    {}\n", group_by_four(secret).expose()))
 }
 
-/// The key URI format of authenticator apps. What is left out there (SHA-1, six digits, thirty seconds) is
-/// what they all take for granted, and some refuse to read.
+/// The key URI of authenticator apps. SHA-1, six digits and thirty seconds are left out: they are every app's
+/// default, and some apps refuse to read them.
 fn otpauth_uri(user: &str, secret: &DisclosedSecret) -> Secret {
     let account = if user.is_empty() { "terminal" } else { user };
     let account = utf8_percent_encode(account, NON_ALPHANUMERIC);
@@ -150,7 +150,7 @@ fn group_by_four(secret: &DisclosedSecret) -> Secret {
     Secret::new(letters.chunks(4).map(|four| four.iter().collect::<String>()).collect::<Vec<_>>().join(" "))
 }
 
-/// Asks for a first code until it is right, a few times, and gives the recovery codes.
+/// Asks for the first code up to a few times, and returns the recovery codes.
 async fn confirm_first_code(
     daemon: &DaemonClient,
     person: &mut ConfirmationPrompt,
@@ -180,7 +180,7 @@ pub(super) async fn run_telegram(context: &CommandContext, command: TelegramComm
     }
 }
 
-/// Shows a pairing code on stdout, as data. Where a passphrase is set, it is asked for first.
+/// Shows a pairing code on stdout, because it is data. If a passphrase is set, it is asked for first.
 async fn pair(context: &CommandContext) -> CommandResult {
     let daemon = context.connect_daemon().await?;
     let status = daemon.request(GetStatus).await?;
@@ -223,7 +223,7 @@ fn print_pairing_code(
     ))
 }
 
-/// Says early what the daemon would refuse after the passphrase.
+/// Refuses early, because the daemon would only refuse after the passphrase was typed.
 fn refuse_second_pairing(status: &DaemonStatus) -> CommandResult {
     if let Some(group) = &status.telegram.group {
         let words = format!("the configuration names the group {}, so no person can be paired", group.chat);

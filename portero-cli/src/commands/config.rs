@@ -1,5 +1,5 @@
-//! The configuration: everything that is wrong with it (`portero check`, which needs no daemon), and what of it
-//! waits for a person (`portero config`).
+//! The configuration: its problems (`portero check`, which needs no daemon), and its pending changes
+//! (`portero config`).
 
 use portero::anonymize::Direction;
 use portero::approved_config::{self, ConfigChange, EffectiveConfig};
@@ -65,7 +65,7 @@ pub(super) fn check(context: &CommandContext) -> CommandResult {
     }
 }
 
-/// Reads the configuration by this process's environment.
+/// Reads the configuration with this process's environment.
 pub(super) fn load_config(context: &CommandContext) -> (Option<Config>, ConfigProblems) {
     match config::ConfigFiles::load(&context.paths.config) {
         Ok(files) => config::read_config(&files, &|name| std::env::var(name).ok()),
@@ -73,14 +73,14 @@ pub(super) fn load_config(context: &CommandContext) -> (Option<Config>, ConfigPr
     }
 }
 
-/// What is in force of the configuration, as far as that can be told without the daemon, or what is wrong with it.
+/// The effective configuration as far as it is known without the daemon, or its problems.
 pub(super) fn load_config_in_force(context: &CommandContext) -> Result<EffectiveConfig, ConfigProblems> {
     let files = config::ConfigFiles::load(&context.paths.config)?;
     let confirmed = approved_config::read_approved(&context.paths);
     approved_config::effective_config(&confirmed, &files, &|name| std::env::var(name).ok())
 }
 
-/// Says so where a pattern names a server or tool that is not there: it may come, or be mistyped.
+/// Prints a note if a pattern names an unknown server or tool. It isn't refused, because it may exist later.
 pub(super) fn hint_unknown_pattern(context: &CommandContext, pattern: &Pattern) {
     if let (Some(config), _) = load_config(context)
         && let Some(hint) = KnownTools::load(&config, &context.paths).hint_for_pattern(pattern)
@@ -89,7 +89,7 @@ pub(super) fn hint_unknown_pattern(context: &CommandContext, pattern: &Pattern) 
     }
 }
 
-/// Reads the configuration, and fails with everything that is wrong with it.
+/// Reads the configuration, and fails with all of its problems.
 pub(super) fn load_valid_config(context: &CommandContext) -> CommandResult<Config> {
     let (config, problems) = load_config(context);
     config.ok_or_else(|| {
@@ -165,7 +165,7 @@ async fn fetch_config_changes(daemon: &DaemonClient) -> CommandResult<Waiting> {
     Ok(*daemon.request(GetConfigChanges).await?)
 }
 
-/// Everything that a person must know before they confirm it.
+/// Everything that a person must know before they confirm.
 fn describe_changes(waiting: &Waiting) -> Vec<String> {
     let Waiting { note, changes, tools, shown: _ } = waiting;
     let mut lines: Vec<String> = note.iter().map(|note| format!("note: {}", escape_hidden(note))).collect();
@@ -194,7 +194,7 @@ fn describe_change(ConfigChange { file, words }: &ConfigChange) -> String {
     format!("  {}: {}", escape_hidden(file), escape_hidden(words))
 }
 
-/// A deny is in capitals: lifting it is what a person must not overlook.
+/// The word for the present decision. A deny is in capitals, because a person must not overlook that it ends.
 const fn current_action(action: Action) -> &'static str {
     match action {
         Action::Deny => "DENIED now",

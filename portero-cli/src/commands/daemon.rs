@@ -1,4 +1,4 @@
-//! The daemon: started, stopped, and how it fares (`portero daemon`, `portero status`).
+//! The daemon: its start, its stop and its state (`portero daemon`, `portero status`).
 
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::{
@@ -45,7 +45,8 @@ async fn stop(context: &CommandContext) -> CommandResult {
             })?;
             return Ok(());
         }
-        // Its own advice is to stop it.
+        // A daemon of another version refuses every request, also this one. Its hint is to stop it, so it is
+        // ended by a signal.
         Err(ConnectError::Refused { failure, peer }) if failure.kind == FailureKind::Version => {
             daemon::terminate_daemon(&context.paths, peer, failure).await?;
         }
@@ -210,7 +211,7 @@ fn format_megabytes(bytes: u64) -> String {
     format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
 }
 
-/// The daemon's servers; each session runs its own of those that are not shared.
+/// The daemon's servers. The servers that aren't shared run in each session.
 fn print_servers(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
     if !status.servers.is_empty() {
         out.print_line("")?;
@@ -234,7 +235,7 @@ fn print_servers(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What is wrong with the configuration; a skipped server only once.
+/// The problems of the configuration. A skipped server is named once only.
 fn print_problems(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
     if status.config_waits > 0 {
         let changes =
@@ -263,7 +264,7 @@ fn print_problems(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
     Ok(())
 }
 
-/// How the bot fares, as `portero status` tells it.
+/// The state of the bot.
 pub(super) fn print_telegram_status(out: &Output, telegram: &TelegramStatus) -> std::io::Result<()> {
     let bot = telegram.bot.as_deref().map_or_else(|| "the bot".to_owned(), |name| format!("@{name}"));
     let bot = escape_hidden(&bot);
@@ -317,7 +318,7 @@ pub(super) fn print_telegram_status(out: &Output, telegram: &TelegramStatus) -> 
     print_sending_problems(out, telegram)
 }
 
-/// What goes wrong with what is sent, and with what was written or tapped.
+/// Problems with sending, and updates that were given up.
 fn print_sending_problems(out: &Output, telegram: &TelegramStatus) -> std::io::Result<()> {
     if let Some(trouble) = &telegram.sending_trouble {
         out.print_row(
@@ -345,7 +346,7 @@ fn print_sending_problems(out: &Output, telegram: &TelegramStatus) -> std::io::R
     Ok(())
 }
 
-/// What keeps the bot of a running daemon from working; none where all is well, or no daemon runs.
+/// The problem of a running daemon's bot; none if it works or no daemon runs.
 pub(super) async fn find_bot_problem(context: &CommandContext) -> Option<String> {
     let daemon = DaemonClient::connect(&context.paths).await.ok()?;
     let Ok(status) = daemon.request(GetStatus).await else { return None };

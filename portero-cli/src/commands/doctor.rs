@@ -1,5 +1,5 @@
-//! `portero doctor [SERVER]`: starts each server as a session would, looks at what it offers, and says what
-//! is wrong and what to do. Of the bot on Telegram it says what a running daemon knows to be wrong.
+//! `portero doctor [SERVER]`: starts each server as a session would, fetches its lists, and prints each
+//! problem with the next step. Problems of the bot on Telegram come from a running daemon.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,24 +21,24 @@ use crate::launch;
 use crate::output::{escape_hidden, pluralize};
 use crate::suggestions::nearest_match;
 
-/// What stands in a server's place for the bot on Telegram; no server's name holds a blank.
+/// The name of the bot's entry; a server's name can't contain a blank.
 const BOT_ENTRY: &str = "bot on Telegram";
 
-/// What was found out about one server, or about the bot.
+/// The finding about one server or the bot.
 #[derive(Debug, Serialize)]
 struct ServerFinding {
     /// A server's name, or [`BOT_ENTRY`].
     server: String,
     /// `ok`, `failed` or `skipped`.
     state: &'static str,
-    /// What it offers, or what is wrong.
+    /// The counts of its lists, or the problem.
     about: String,
     hint: Option<String>,
-    /// What its lists hold and the agent's lack, with the reason and what to do.
+    /// The entries that the agent doesn't get, with reason and next step.
     left_out: Vec<OmittedEntry>,
 }
 
-/// Entries of a server's lists that the agent's lack.
+/// An entry of a server's list that the agent doesn't get.
 #[derive(Debug, Serialize)]
 struct OmittedEntry {
     about: String,
@@ -46,7 +46,8 @@ struct OmittedEntry {
 }
 
 pub(super) async fn run(context: &CommandContext, only: Option<ServerName>) -> CommandResult {
-    // A server whose entry waits for a confirmation must not be started.
+    // The effective configuration is used, because a server that waits for a confirmation must not be
+    // started.
     let config = match load_config_in_force(context) {
         Ok(in_force) => in_force.config,
         Err(_) => load_valid_config(context)?,
@@ -123,7 +124,7 @@ fn print_findings(
     Ok(())
 }
 
-/// Refuses where anything does not work, and says how much.
+/// Fails if there are problems, and says how many.
 fn fail_on_findings(findings: &[ServerFinding]) -> CommandResult {
     let failed = findings.iter().filter(|finding| finding.state != "ok").count();
     if failed == 0 {
@@ -149,7 +150,7 @@ fn unknown_server(only: &ServerName, config: &Config) -> CommandFailure {
     }
 }
 
-/// Starts the servers side by side and asks each for its lists.
+/// Starts the servers concurrently and fetches their lists.
 async fn examine_servers(
     servers: Vec<ServerConfig>,
     parts: LaunchOptions,

@@ -1,4 +1,4 @@
-//! What each command does: a file a subject.
+//! The commands, one file for each subject.
 
 mod approvals;
 mod audit;
@@ -21,7 +21,7 @@ use crate::failure::{CommandFailure, CommandResult};
 use crate::mcp;
 use crate::output::Output;
 
-/// What every command works with.
+/// The paths, options and output that every command uses.
 pub(crate) struct CommandContext {
     pub(crate) paths: Paths,
     pub(crate) no_start: bool,
@@ -37,13 +37,13 @@ impl CommandContext {
         Ok(Self { paths, no_start: common.no_start, output: Output::new(common.json) })
     }
 
-    /// Connects to the daemon; starts it where that is allowed.
+    /// Connects to the daemon, and starts it if that is permitted.
     pub(crate) async fn connect_daemon(&self) -> CommandResult<DaemonClient> {
         DaemonClient::connect_or_start(&self.paths, self.no_start).await
     }
 }
 
-/// Does what was typed.
+/// Runs the typed command.
 pub(crate) fn run_command(line: CommandLine) -> CommandResult {
     let CommandLine { common, command } = line;
     let context = || CommandContext::new(&common);
@@ -93,8 +93,8 @@ pub(crate) fn run_command(line: CommandLine) -> CommandResult {
     }
 }
 
-/// Runs one command's future on a runtime of this thread alone: children must be spawned from the main
-/// thread, whose death the system tells them.
+/// Runs a command on a runtime of the main thread only. Children must be started by that thread, because the
+/// system reports its death to them.
 fn block_on_runtime<T>(work: impl Future<Output = CommandResult<T>>) -> CommandResult<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -104,7 +104,7 @@ fn block_on_runtime<T>(work: impl Future<Output = CommandResult<T>>) -> CommandR
         crate::signals::ignore_file_size_signal();
         work.await
     });
-    // A blocked read of stdin must not keep the process.
+    // A blocked read of stdin must not keep the process alive.
     runtime.shutdown_background();
     outcome
 }

@@ -1,6 +1,6 @@
-//! What a person says beside the files: rules, grants and the pause, and their list.
+//! Decisions beside the files: rules, grants and the pause.
 //!
-//! What restricts acts at once; what widens is confirmed first.
+//! A narrowing act applies at once; a widening one needs a confirmation.
 
 use std::path::Path;
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub(super) async fn grant(context: &CommandContext, args: args::GrantArgs) -> Co
     Ok(())
 }
 
-/// The daemon refuses it too; this saves the person from typing the passphrase.
+/// Refuses early, because the daemon would only refuse after the passphrase was typed.
 fn refuse_too_long(status: &DaemonStatus, duration: Duration) -> CommandResult {
     let most = Duration::from_millis(status.grant_most);
     if duration <= most {
@@ -87,7 +87,7 @@ fn project_limit(directory: &Path) -> CommandResult<Principal> {
     })
 }
 
-/// What a person reads before they confirm: every limit, and which of the connected sessions are meant.
+/// The limits that a person reads before they confirm, and the connected sessions that they cover.
 fn describe_limits(limits: &GrantLimits, status: &DaemonStatus) -> Vec<String> {
     if limits.is_none() {
         return Vec::new();
@@ -128,7 +128,7 @@ pub(super) async fn revoke(context: &CommandContext, args: args::RevokeArgs) -> 
     Ok(())
 }
 
-/// Makes a persistent rule: one that allows once it is confirmed, any other at once.
+/// Makes a persistent rule. One that allows needs a confirmation; any other applies at once.
 pub(super) async fn make_rule(
     context: &CommandContext,
     pattern: Pattern,
@@ -266,7 +266,7 @@ pub(super) async fn list_rules(context: &CommandContext) -> CommandResult {
     Ok(())
 }
 
-/// Says what is in force and not saved, if anything is.
+/// Prints the changes that apply but aren't saved, if there are any.
 pub(super) fn print_unsaved(out: &Output, unsaved: Option<&UnsavedChanges>) -> std::io::Result<()> {
     let Some(UnsavedChanges { problem, rules, ended, paused, tasks }) = unsaved else { return Ok(()) };
     let ids = |what: &str, ids: &[u64]| {
@@ -293,7 +293,7 @@ pub(super) fn print_unsaved(out: &Output, unsaved: Option<&UnsavedChanges>) -> s
     out.print_row("", format_args!("{}; Portero saves it as soon as it can", escape_hidden(problem)))
 }
 
-/// Says that everything is paused, if it is.
+/// Prints the pause, if there is one.
 pub(super) fn print_pause(out: &Output, standing: &Overrides) -> std::io::Result<()> {
     match standing.paused {
         Some(since) => out.print_row(
@@ -304,14 +304,14 @@ pub(super) fn print_pause(out: &Output, standing: &Overrides) -> std::io::Result
     }
 }
 
-/// A grant with what is left of it.
+/// A grant with its remaining time and uses.
 #[derive(Serialize)]
 pub(super) struct GrantStatus<'a> {
     #[serde(flatten)]
     grant: &'a Grant,
-    /// How much time, in milliseconds.
+    /// The remaining time in milliseconds.
     left_millis: u64,
-    /// How many uses; `null` where they are not counted.
+    /// The remaining uses; `null` if they are unlimited.
     uses_left: Option<u32>,
 }
 
@@ -322,7 +322,7 @@ impl<'a> GrantStatus<'a> {
     }
 }
 
-/// Rules and grants as `--json` prints them: with what is left of each grant.
+/// Rules and grants for `--json`, with the remaining time and uses of each grant.
 pub(super) fn overrides_json(standing: &Overrides) -> Value {
     let grants: Vec<_> = standing.grants.iter().map(GrantStatus::from_grant).collect();
     let mut value = json!(standing);

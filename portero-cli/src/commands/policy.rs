@@ -1,8 +1,8 @@
-//! What policy decides and why: `portero why`, `portero policy test` and `portero policy replay`.
+//! Policy decisions: `portero why`, `portero policy test` and `portero policy replay`.
 //!
-//! A test asks the files alone, no rule and no grant, so that it says the same on every machine. A replay asks the
-//! present files about the audit's calls; the audit holds no arguments, so where an entry looks at them, only what
-//! could come out is told.
+//! A test uses only the files, without rules and grants, so it has the same result on every machine. A replay
+//! applies the present files to the calls of the audit. The audit has no arguments, so where an entry depends
+//! on them, the replay shows the possible decisions.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -63,7 +63,8 @@ pub(super) async fn explain(context: &CommandContext, args: args::WhyArgs) -> Co
         "tool": tool, "live": live, "decision": explanation.decision, "losing": explanation.losing,
         "elsewhere": elsewhere, "quorums": explanation.quorums,
     });
-    // What is typed here and what `mcps.json` says are both the person's; the daemon may not know either yet.
+    // The hint uses the files as they are now, which the daemon may not have applied yet. Both the typed name
+    // and the files are the person's.
     if let (Some(config), _) = load_config(context)
         && let Some(hint) = KnownTools::load(&config, &context.paths).hint_for_tool(&tool)
     {
@@ -111,7 +112,7 @@ fn read_denies(context: &CommandContext) -> CommandResult<Overrides> {
     })
 }
 
-/// One case of the file.
+/// A case of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PolicyCase {
@@ -120,7 +121,7 @@ struct PolicyCase {
     expect: Action,
 }
 
-/// What became of it.
+/// The result of a case.
 #[derive(Serialize)]
 struct CaseOutcome {
     case: usize,
@@ -185,23 +186,23 @@ fn read_cases(file: &Path) -> CommandResult<Vec<PolicyCase>> {
     Ok(cases)
 }
 
-/// What the calls of one tool that were decided alike would get.
+/// The possible decisions for the calls of one tool that had the same decision.
 #[derive(Serialize)]
 struct ReplayRow {
     tool: ToolId,
     calls: u64,
     was: Action,
-    /// The loosest and the strictest that could come out; the same where no argument matters.
+    /// The loosest and the strictest possible decision; they are equal if no argument matters.
     now: [Action; 2],
     change: DecisionChange,
 }
 
-/// Whether they would get something else.
+/// Whether the decision would change.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum DecisionChange {
     None,
-    /// It depends on the arguments.
+    /// The change depends on the arguments.
     Perhaps,
     Looser,
     Stricter,
@@ -238,12 +239,12 @@ pub(super) fn replay(context: &CommandContext, since: TimeArg) -> CommandResult 
     print_report(context, &ReplayReport::from_rows(since, rows))
 }
 
-/// The call that a record is the first word about, and what was decided then.
+/// The call and its decision, if the record is the first one about a call.
 fn original_decision(event: &AuditEvent) -> Option<(&ToolId, Action)> {
     let (tool, action) = match event {
         AuditEvent::Intent { tool, task: None, .. } => (tool, Action::Allow),
         AuditEvent::Task { tool, state: TaskState::PendingApproval, .. } => (tool, Action::RequireApproval),
-        // There are other reasons to refuse, which no policy changes.
+        // Other refusals, such as a full queue, don't depend on policy.
         AuditEvent::Refused { tool, reason } if reason.starts_with("denied") => (tool, Action::Deny),
         _ => return None,
     };
@@ -252,6 +253,8 @@ fn original_decision(event: &AuditEvent) -> Option<(&ToolId, Action)> {
 
 fn replay_row(policy: &Policy, tool: ToolId, was: Action, calls: u64) -> ReplayRow {
     let (loosest, strictest) = policy.action_range(&tool, None, SystemClock.now());
+    // `Action` is ordered from allow to deny. The change is certain if even the loosest decision is stricter,
+    // or even the strictest one is looser; in between the arguments decide.
     let change = match () {
         () if loosest > was => DecisionChange::Stricter,
         () if strictest < was => DecisionChange::Looser,
@@ -321,14 +324,14 @@ fn read_arguments(path: &Path) -> CommandResult<RawJson> {
     parse_arguments(text).map_err(|error| CommandFailure::usage(about()).caused_by(&error))
 }
 
-/// One JSON value that a call may have: no key stands twice in it.
+/// Parses a JSON value for arguments, in which no key may occur twice.
 fn parse_arguments(text: String) -> Result<RawJson, serde_json::Error> {
     let arguments = json::parse_raw(text)?;
     json::refuse_duplicate_keys(&arguments)?;
     Ok(arguments)
 }
 
-/// Replaces real values by fake ones, as the agent's side has them.
+/// Replaces real values by fake ones, because policy sees arguments as an agent writes them.
 fn conceal_arguments(config: &Config, arguments: RawJson) -> CommandResult<Fake<RawJson>> {
     let refuse =
         |words: &str| CommandFailure::refused(format!("the arguments could not be concealed: {words}"));

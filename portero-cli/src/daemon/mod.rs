@@ -1,4 +1,4 @@
-//! The way to `porterod`: find it, start it, connect to it, stop it.
+//! The daemon from outside: finds, starts, connects to and stops `porterod`.
 
 mod process;
 mod start;
@@ -24,17 +24,17 @@ use process::{Ending, runs_daemon};
 pub(crate) use process::{find_program, terminate_daemon};
 pub(crate) use start::{StartError, TiedDaemon, start_daemon};
 
-/// How long a daemon that was told to stop may take; calls that are with a server may finish first.
+/// How long a stopping daemon may take; running calls may complete first.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a daemon may take to end, or to answer as one, before it counts as something else.
+/// How long a daemon may take to end, or to answer properly, before it counts as another program.
 const SETTLE_GRACE: Duration = Duration::from_secs(2);
-/// The first pause before it is connected to again, and the longest.
+/// The first and the longest pause between attempts to connect.
 const CONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(320));
 
 /// A terminal's connection to the daemon.
 pub(crate) struct DaemonClient {
     client: IpcClient,
-    /// A terminal subscribes to nothing; it is told a number to show.
+    /// The only push for a terminal is the number to show for a remote confirmation.
     pushes: Mutex<mpsc::Receiver<PushMessage>>,
     pub(crate) welcome: Welcome,
 }
@@ -51,7 +51,7 @@ pub(crate) fn hello(paths: &Paths, peer: PeerRole) -> Hello {
 }
 
 impl DaemonClient {
-    /// Connects, and starts the daemon first where it does not run and that is allowed.
+    /// Connects to the daemon, and starts it first if it isn't running and that is permitted.
     pub(crate) async fn connect_or_start(paths: &Paths, no_start: bool) -> CommandResult<Self> {
         match Self::connect(paths).await {
             Ok(daemon) => Ok(daemon),
@@ -63,20 +63,20 @@ impl DaemonClient {
         }
     }
 
-    /// Starts a daemon that does not outlive this process, and connects to it.
+    /// Starts a daemon that ends with this process, and connects to it.
     pub(crate) async fn start_tied_daemon(paths: &Paths) -> CommandResult<(Self, TiedDaemon)> {
         let tied = start::start_tied_daemon(paths).await.map_err(|error| start_failure(paths, &error))?;
         let daemon = Self::connect(paths).await;
         Ok((daemon.map_err(|error| connect_failure(&paths.socket(), &error))?, tied))
     }
 
-    /// Connects, if it runs.
+    /// Connects to a running daemon.
     pub(crate) async fn connect(paths: &Paths) -> Result<Self, ConnectError> {
         let (client, pushes, welcome) = connect_verified(paths, &hello(paths, PeerRole::Terminal)).await?;
         Ok(Self { client, pushes: Mutex::new(pushes), welcome })
     }
 
-    /// The connection, for many requests at once.
+    /// The client, for concurrent requests.
     pub(crate) fn client(&self) -> IpcClient {
         self.client.clone()
     }
@@ -86,7 +86,7 @@ impl DaemonClient {
         Ok(self.request_or_refusal(request).await??)
     }
 
-    /// Makes a request, for a caller that does something about a refusal.
+    /// Makes a request, for a caller that handles a refusal.
     pub(crate) async fn request_or_refusal<R: Request>(
         &self,
         request: R,
@@ -117,8 +117,8 @@ impl DaemonClient {
         }
     }
 
-    /// Makes a request that waits for a tap on Telegram; `show` puts the number there that the person is to tap,
-    /// which it has so many seconds for.
+    /// Makes a request that waits for a tap on Telegram. `show` gets the number to tap and the seconds that
+    /// remain for it.
     pub(crate) async fn request_and_show<R: Request>(
         &self,
         request: R,
@@ -128,13 +128,15 @@ impl DaemonClient {
         let asking = self.request_or_refusal(request);
         tokio::pin!(asking);
         loop {
+            // The number comes before the answer, so pushes are taken first.
             let push = tokio::select! {
                 biased;
                 push = pushes.recv() => push,
                 answered = &mut asking => return answered,
             };
             match push {
-                // Without a number nothing can be tapped: the question is taken back.
+                // If the number can't be shown, no one can tap it. Returning drops the request, which
+                // withdraws the question.
                 Some(PushMessage::Number { number: _, tap, seconds }) => show(&tap, seconds)?,
                 Some(
                     PushMessage::Standing(_)
@@ -148,24 +150,25 @@ impl DaemonClient {
         }
     }
 
-    /// Tells the daemon to stop, and returns once it has ended.
+    /// Stops the daemon, and returns once it has ended.
     pub(crate) async fn stop(self, paths: &Paths) -> CommandResult {
-        // Before it ends, when its number may become another process's.
+        // The watch begins before the end, because afterwards its pid may belong to another process.
         let process = Ending::watch(self.welcome.pid);
         self.request(StopDaemon).await?;
         drop(self);
         wait_until_gone(paths).await?;
-        // The process itself ends a moment later.
+        // The lock is free a moment before the process has ended.
         process.wait(SETTLE_GRACE).await;
         Ok(())
     }
 }
 
-/// Returns once no daemon holds the lock, which it releases last: after its children and its store are closed.
+/// Returns once no daemon holds the lock. The daemon releases it last, after its children and its store are
+/// closed.
 async fn wait_until_gone(paths: &Paths) -> CommandResult {
     let path = paths.runtime_lock();
     let Ok(lock) = files::open(&path, SymlinkMode::Refuse) else { return Ok(()) };
-    // The system wakes what waits for a lock. Shared, so that several may wait.
+    // The system wakes those that wait for a lock. A shared lock lets several processes wait at once.
     let gone = files::read_off_thread(&path, STOP_TIMEOUT, move || lock.file().lock_shared()).await;
     if matches!(gone, Ok(Ok(()))) {
         return Ok(());
@@ -176,9 +179,10 @@ async fn wait_until_gone(paths: &Paths) -> CommandResult {
     )))
 }
 
-/// Connects, and believes no process but the daemon's program that keeps the store which the configuration names: from
-/// any other not even a refusal counts. A daemon that is just ending accepts a connection and then drops it, so this
-/// tries again for [`SETTLE_GRACE`].
+/// Connects, and accepts only the daemon's program with the store that the configuration names. From any
+/// other process not even a refusal counts.
+/// A daemon that is just ending accepts a connection and then drops it, so the attempt is repeated for
+/// [`SETTLE_GRACE`].
 pub(crate) async fn connect_verified(
     paths: &Paths,
     hello: &Hello,
@@ -186,6 +190,7 @@ pub(crate) async fn connect_verified(
     let begin = Instant::now();
     let mut pause = CONNECT_PAUSES.0;
     loop {
+        // Read in each round: a daemon that is starting may just be writing its seal.
         let store = approved_config::expected_store(paths);
         match IpcClient::connect(&paths.socket(), hello.clone(), store.as_ref()).await {
             Err(ConnectError::Broken(_)) if begin.elapsed() < SETTLE_GRACE => {
@@ -205,14 +210,14 @@ pub(crate) async fn connect_verified(
     }
 }
 
-/// Looks whether a daemon runs, without starting one.
+/// Returns whether a daemon runs, without starting one.
 pub(crate) async fn probe_daemon(paths: &Paths) -> ProbeResult {
     ProbeResult::from_connect(
         connect_verified(paths, &hello(paths, PeerRole::Terminal)).await.map(|(_, _, welcome)| welcome),
     )
 }
 
-/// Why the daemon did not start: most often its configuration.
+/// Why the daemon didn't start; the most common reason is its configuration.
 fn start_failure(paths: &Paths, error: &StartError) -> CommandFailure {
     const ACT: &str = "could not start the daemon";
     let valid = config::ConfigFiles::load(&paths.config)
@@ -224,7 +229,7 @@ fn start_failure(paths: &Paths, error: &StartError) -> CommandFailure {
     CommandFailure::unreachable(ACT).caused_by(error).with_hint("run `porterod` by hand to see its error")
 }
 
-/// Why there is no connection, as a failure.
+/// The failure of a connection.
 pub(crate) fn connect_failure(socket: &Path, error: &ConnectError) -> CommandFailure {
     let failure = |message: &str| CommandFailure::unreachable(message.to_owned()).caused_by(error);
     match error {

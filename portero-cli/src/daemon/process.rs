@@ -1,8 +1,8 @@
-//! The daemon as a process: where its program is, whether what listens runs it, and how it ends.
+//! The daemon's process: its program, its identity and its end.
 //!
-//! That the program is looked at is a hurdle, not a wall: the passphrase is typed for what listens, and a session
-//! decides by what it says; but a process of the same user can also run the real program and look into it
-//! (`docs/security.md`).
+//! Checking the program is a hurdle and not a wall. The person types the passphrase to this process, and a
+//! session trusts its pushes. But a process of the same user could also run the real program and read its
+//! memory (`docs/security.md`).
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -21,15 +21,15 @@ pub(super) use other::Ending;
 /// The program's file name.
 const DAEMON_PROGRAM: &str = if cfg!(windows) { "porterod.exe" } else { "porterod" };
 
-/// `porterod` beside this executable, else on `PATH`. Beside comes first: two programs of one release
-/// belong together.
+/// Finds `porterod` beside this executable, otherwise on `PATH`. The program beside it comes first, because
+/// both are of one release.
 pub(crate) fn find_program() -> Option<PathBuf> {
     let beside = std::env::current_exe().ok().and_then(|path| path.canonicalize().ok());
     let path = std::env::var_os("PATH").unwrap_or_default();
     find_program_in(beside.as_deref().and_then(Path::parent), &path)
 }
 
-/// Every place where it is.
+/// All places where the program may be.
 #[cfg(target_os = "linux")]
 pub(super) fn all_program_paths() -> Vec<PathBuf> {
     let beside = std::env::current_exe().ok().and_then(|path| path.canonicalize().ok());
@@ -42,25 +42,27 @@ fn find_program_in(beside: Option<&Path>, path: &OsStr) -> Option<PathBuf> {
 }
 
 fn candidate_paths(beside: Option<&Path>, path: &OsStr) -> impl Iterator<Item = PathBuf> {
-    // An empty entry of PATH means the working directory, which an agent may fill: not looked at.
+    // An empty entry of PATH means the working directory, which an agent can fill, so relative entries are
+    // ignored.
     let on_path = std::env::split_paths(path).filter(|directory| directory.is_absolute());
     let places: Vec<_> = beside.map(Path::to_owned).into_iter().chain(on_path).collect();
     places.into_iter().map(|dir| dir.join(DAEMON_PROGRAM))
 }
 
-/// Whether that process runs a `porterod` from where [`find_program`] looks.
+/// Whether that process runs a `porterod` from one of these places.
 #[cfg(target_os = "linux")]
 pub(super) fn runs_daemon(pid: Option<u32>) -> bool {
     pid.is_some_and(|pid| runs_one_of(pid, &all_program_paths()))
 }
 
-/// Elsewhere the system tells no other process's program; that it is this user's process was checked before.
+/// Other systems don't reveal another process's program. The caller has already checked that it is this
+/// user's process.
 #[cfg(not(target_os = "linux"))]
 pub(super) const fn runs_daemon(_: Option<u32>) -> bool {
     true
 }
 
-/// The same file; or, where an upgrade has replaced it since that process began, one that was at its place.
+/// Whether it runs the same file, or one that an upgrade has since replaced at the same path.
 #[cfg(target_os = "linux")]
 fn runs_one_of(pid: u32, programs: &[PathBuf]) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -77,8 +79,8 @@ fn runs_one_of(pid: u32, programs: &[PathBuf]) -> bool {
     })
 }
 
-/// Ends the daemon that refused with `refusal` as `kill` does, and returns once it is gone. `peer` is the process
-/// that listens, and must be known to be the daemon's.
+/// Ends the daemon that refused with `refusal` by a signal, and returns once it is gone. The caller must know
+/// that `peer` is the daemon's process.
 #[cfg(unix)]
 pub(crate) async fn terminate_daemon(
     paths: &Paths,
@@ -91,13 +93,13 @@ pub(crate) async fn terminate_daemon(
         return Err(refusal.into());
     };
     match kill_process(pid, Signal::TERM) {
-        // It may have ended by itself.
+        // It may already have ended.
         Ok(()) | Err(rustix::io::Errno::SRCH) => super::wait_until_gone(paths).await,
         Err(_) => Err(refusal.into()),
     }
 }
 
-/// Windows has no signal for it.
+/// Windows has no such signal, so the person must end the process.
 #[cfg(not(unix))]
 pub(crate) async fn terminate_daemon(
     _: &Paths,
@@ -119,7 +121,7 @@ mod linux {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-    /// A process that is about to end; none where it is gone already.
+    /// A process that is about to end; none if it has ended already.
     pub(in crate::daemon) struct Ending(Option<OwnedFd>);
 
     impl Ending {
@@ -128,14 +130,14 @@ mod linux {
             Self(pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()))
         }
 
-        /// Returns once it ended, whether or not its parent collected it, or after `limit`.
+        /// Returns once it has ended, even if its parent hasn't reaped it, and after `limit` at the latest.
         pub(in crate::daemon) async fn wait(self, limit: Duration) {
             let Some(handle) = self.0 else { return };
             let wait = move || {
                 let timeout = Timespec::try_from(limit).ok();
                 poll(&mut [PollFd::new(&handle, PollFlags::IN)], timeout.as_ref())
             };
-            // That the wait failed is no reason to wait longer.
+            // A failed wait is no reason to wait longer.
             let _ = tokio::task::spawn_blocking(wait).await;
         }
     }
@@ -145,7 +147,8 @@ mod linux {
 mod other {
     use std::time::Duration;
 
-    /// Elsewhere only a parent is told that a process ended. Nothing depends on it: the daemon released its lock before.
+    /// Other systems report the end of a process to its parent only. Nothing depends on this wait, because
+    /// the daemon releases its lock earlier.
     pub(in crate::daemon) struct Ending;
 
     impl Ending {

@@ -1,4 +1,4 @@
-//! Starting the daemon, which says `ready` once it listens.
+//! Starts the daemon, which prints `ready` once it listens.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -8,12 +8,12 @@ use portero::paths::Paths;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{ChildStdin, Command};
 
-/// How long it may take until it listens.
+/// How long the daemon may take until it listens.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much of what a failed start says is shown.
+/// How many bytes of a failed start's output are shown.
 const MAX_STDERR_BYTES: u64 = 8 << 10;
 
-/// Why the daemon does not run.
+/// Why the daemon didn't start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// The program is not installed.
@@ -22,21 +22,21 @@ pub(crate) enum StartError {
     /// The system refused to run it.
     #[error("`{}` could not be run", .0.display())]
     Spawn(PathBuf, #[source] std::io::Error),
-    /// It ended without saying that it is ready.
+    /// It ended without `ready`.
     #[error("it ended at once: {0}")]
     Ended(String),
-    /// It said nothing in time.
+    /// It printed nothing in time.
     #[error("it did not say that it is ready within {} s", READY_TIMEOUT.as_secs())]
     Silent,
 }
 
-/// Starts the daemon, apart from this process's terminal, group and tree, and returns once it listens.
+/// Starts the daemon outside of this process's terminal, process group and tree, and returns once it listens.
 ///
-/// What is started here only starts the daemon and ends: a daemon that stayed below this process would end
-/// with it when an agent's program kills the whole tree of its server.
+/// The started process only launches the daemon and ends. A daemon below this process would end with it when
+/// an agent's program kills its server's whole tree.
 ///
-/// When another process starts one at the same moment, one of the two daemons says `ready` and the other,
-/// once the first answers, `running`.
+/// If two processes start a daemon at once, one daemon prints `ready`. The other prints `running` once the
+/// first one answers.
 pub(crate) async fn start_daemon(paths: &Paths) -> Result<(), StartError> {
     spawn_daemon(paths, Stdio::null(), &[]).await.map(drop)
 }
@@ -46,12 +46,12 @@ pub(crate) struct TiedDaemon {
     _input: Option<ChildStdin>,
 }
 
-/// Starts a daemon that does not outlive this process, and returns once it listens.
+/// Starts a daemon that ends with this process, and returns once it listens.
 pub(crate) async fn start_tied_daemon(paths: &Paths) -> Result<TiedDaemon, StartError> {
     spawn_daemon(paths, Stdio::piped(), &["--tied"]).await.map(|input| TiedDaemon { _input: input })
 }
 
-/// Starts it with these words too; gives its standard input, if that is a pipe.
+/// Starts the daemon with further arguments, and returns its standard input if that is a pipe.
 async fn spawn_daemon(paths: &Paths, input: Stdio, words: &[&str]) -> Result<Option<ChildStdin>, StartError> {
     let program = super::find_program().ok_or(StartError::Missing)?;
     let mut command = Command::new(&program);
@@ -66,7 +66,7 @@ async fn spawn_daemon(paths: &Paths, input: Stdio, words: &[&str]) -> Result<Opt
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     if paths.state.is_dir() {
-        // Not in the agent's directory, which could not be removed or unmounted any more.
+        // In the agent's directory a daemon would keep that directory from being removed or unmounted.
         command.current_dir(&paths.state);
     }
     detach(&mut command);
@@ -78,15 +78,16 @@ async fn spawn_daemon(paths: &Paths, input: Stdio, words: &[&str]) -> Result<Opt
     let ready = async {
         let mut lines = BufReader::new(stdout).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            // `running`: another one was quicker, and answers.
+            // `running` means that another daemon was faster and answers.
             if matches!(line.trim(), "ready" | "running") {
-                // It ends now; what is not waited for would stay listed as long as this process lives.
+                // The launcher ends now. Without this wait it would remain a zombie as long as this process
+                // lives.
                 let _ = child.wait().await;
                 return Ok(());
             }
         }
         let mut complaint = String::new();
-        // What was said until now is all there is to show.
+        // The output so far is all that can be shown.
         let _ = stderr.take(MAX_STDERR_BYTES).read_to_string(&mut complaint).await;
         let complaint = complaint.trim();
         let complaint = complaint.strip_prefix("error: ").unwrap_or(complaint);
@@ -98,7 +99,7 @@ async fn spawn_daemon(paths: &Paths, input: Stdio, words: &[&str]) -> Result<Opt
 
 #[cfg(unix)]
 fn detach(_: &mut Command) {
-    // The daemon begins its own session (setsid).
+    // The daemon starts its own session itself (setsid).
 }
 
 #[cfg(windows)]

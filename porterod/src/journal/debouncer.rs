@@ -40,8 +40,7 @@ impl<K: Ord + Clone, T> Debouncer<K, T> {
             None => thing,
         };
         // The window is measured from the last item that passed, not from the last one gathered: a steady
-        // stream
-        // therefore passes once per window, and can't hold itself back for ever.
+        // stream therefore passes once per window, and can't hold itself back for ever.
         if now.saturating_sub(known.since) < lasts {
             known.gathered = Some(gathered);
             return None;

@@ -99,8 +99,7 @@ impl AuditRetention {
             self.verify_segments(now).await?;
         }
         // A wall clock that was just set forward would make every segment look old. So the age counts only
-        // after an
-        // hour in which both clocks agreed.
+        // after an hour in which both clocks agreed.
         if now.boot.saturating_sub(steady.since.boot) >= MIN_CLOCK_AGREEMENT {
             self.remove_old_segments(now).await?;
         }

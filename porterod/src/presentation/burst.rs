@@ -1,27 +1,27 @@
-//! Many questions at once: the first have messages of their own, what comes beyond stands in lists.
+//! Many questions at once: the first ones get their own messages, and the others share lists.
 
 use jiff::SignedDuration;
 
-/// How many cards may come within [`BURST_WINDOW`]; what comes beyond that stands in a list.
+/// How many cards may come within [`BURST_WINDOW`]; further ones go into a list.
 const MAX_SEPARATE_CARDS: u64 = 5;
-/// How long cards count as having come at once.
+/// Cards within this time belong to one burst.
 pub const BURST_WINDOW: SignedDuration = SignedDuration::from_secs(10);
-/// How many calls stand in one list.
+/// The most calls in one list.
 const MAX_LISTED_TASKS: u64 = 10;
 
-/// Where a new question is shown.
+/// The place where a new question is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CardPlacement {
-    /// In a message of its own.
+    /// A message of its own.
     OwnMessage,
-    /// In this list, which there is.
+    /// An existing list.
     List(String),
-    /// In a list that begins with it.
+    /// A new list that begins with it.
     NewList,
 }
 
-/// Where to show a question that comes now. `recent` is how many that came within [`BURST_WINDOW`] still wait, and
-/// `lists` are those begun within it, the newest first, each with how many stand in it.
+/// The place for a question that comes now. `recent` is how many cards of the last [`BURST_WINDOW`] still
+/// wait. `lists` are those begun within it, the newest first, each with its number of calls.
 #[must_use]
 pub fn place_card(recent: u64, lists: Vec<(String, u64)>) -> CardPlacement {
     if recent < MAX_SEPARATE_CARDS {

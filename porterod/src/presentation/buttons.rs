@@ -1,7 +1,7 @@
-//! The buttons below a card or a list, and what each leads to.
+//! The buttons below a card or a list, and the action of each.
 //!
-//! Which buttons there are is a pure function of what is possible now. A channel draws their labels, and has
-//! [`crate::auth::buttons`] make the token that each carries: nothing of a call is in that.
+//! The buttons are a pure function of the present state. A channel draws their labels and gets each one's
+//! token from [`crate::auth::buttons`]; a token contains nothing of the call.
 
 use portero::names::TaskId;
 use serde::{Deserialize, Serialize};
@@ -9,32 +9,32 @@ use serde::{Deserialize, Serialize};
 use super::card::short_id;
 use crate::auth::buttons::{ButtonAction, TaskDecision};
 
-/// How long the grants last that a card offers, in minutes.
+/// The lengths of the grants that a card offers, in minutes.
 const GRANT_MINUTES: [u32; 2] = [10, 60];
 
-/// What a button does.
+/// The action of a button on a card or list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CardAction {
-    /// Yes, run it.
+    /// Approve the call.
     Approve,
-    /// Get the document; the yes comes after.
+    /// Confirm that the document was read; the approval is a second press.
     Read,
-    /// No.
+    /// Deny the call.
     Deny,
-    /// Yes, and permit this one tool for so many minutes.
+    /// Approve the call and grant its tool for this many minutes.
     ApproveFor(u32),
-    /// Show the other buttons too.
+    /// Show all buttons.
     More,
     /// Show the first buttons only.
     Less,
-    /// Ask whether to permit this one tool from now on.
+    /// Ask whether to allow this tool permanently.
     AlwaysAllow,
-    /// Yes, and permit this one tool from now on.
+    /// Approve the call and allow its tool permanently.
     AllowForGood,
-    /// Refuse this one tool from now on.
+    /// Deny the call, and its tool permanently.
     AlwaysDeny,
-    /// No, with words for the agent.
+    /// Deny the call with a reason for the agent.
     DenyWithReason,
     /// Show the whole call as JSON.
     AsJson,
@@ -42,20 +42,20 @@ pub enum CardAction {
     AsCard,
     /// Turn to this page, counted from zero.
     Page(usize),
-    /// Show a task of a list by itself.
+    /// Show a listed task in its own message.
     Single,
-    /// Deny every task of a list that still waits.
+    /// Deny every waiting task of a list.
     DenyAll,
 }
 
-/// A button.
+/// A button with its label and action.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Button {
-    /// Its label, in Portero's words.
+    /// Its label, in Portero's own words.
     pub label: String,
-    /// The task that it is about; none where it is about several, or none.
+    /// The task that it concerns; none if it concerns several or none.
     pub task: Option<TaskId>,
-    /// What a press does.
+    /// The action of a press.
     pub action: ButtonAction,
 }
 
@@ -63,31 +63,31 @@ pub struct Button {
 pub type ButtonRows = Vec<Vec<Button>>;
 
 impl Button {
-    /// A button that is about no task.
+    /// A button that concerns no task.
     #[must_use]
     pub const fn new(label: String, action: ButtonAction) -> Self {
         Self { label, task: None, action }
     }
 }
 
-/// How a card stands.
+/// The state of a card, from which its buttons follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CardState {
-    /// Which page is shown, counted from zero.
+    /// The open page, counted from zero.
     pub page: usize,
-    /// How many there are.
+    /// The number of pages.
     pub pages: usize,
-    /// Whether the yes waits until the person says that they read the document.
+    /// Whether the person must confirm that they read the document before they can approve.
     pub must_read: bool,
-    /// Whether a grant or rule of the person could permit this tool; not where it is locked.
+    /// Whether the person may grant or allow this tool; false for a locked tool.
     pub can_permit: bool,
     /// The longest that a grant may last, in minutes.
     pub max_grant_minutes: u32,
-    /// Which view is open.
+    /// The open view.
     pub mode: CardMode,
 }
 
-/// Which view of a card is open.
+/// A view of a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CardMode {
@@ -95,14 +95,14 @@ pub enum CardMode {
     Card,
     /// The card with all its buttons.
     More,
-    /// The card, with the question whether its tool is to be permitted from now on.
+    /// The card with the question whether its tool should be allowed permanently.
     Sure,
     /// The call as JSON.
     Json,
 }
 
 impl CardAction {
-    /// What a press does.
+    /// The stored action of a press.
     #[must_use]
     pub fn button_action(self) -> ButtonAction {
         ButtonAction::Decide(match self {
@@ -126,13 +126,13 @@ impl CardAction {
         })
     }
 
-    /// The action of a button that only shows something, as [`Self::button_action`] made it.
+    /// Parses the action of a button that only shows something, as [`Self::button_action`] wrote it.
     #[must_use]
     pub fn parse_shown(what: &str) -> Option<Self> {
         serde_json::from_str(what).ok()
     }
 
-    /// The view and the page that a press opens where these are open; none if it decides.
+    /// The view and page that a press opens, given the open ones; none if the press decides.
     #[must_use]
     pub const fn next_view(self, mode: CardMode, page: usize) -> Option<(CardMode, usize)> {
         match self {
@@ -163,8 +163,8 @@ pub fn card_buttons(task: TaskId, state: &CardState) -> ButtonRows {
     card_actions(state).into_iter().map(|row| row.into_iter().map(button).collect()).collect()
 }
 
-/// The buttons of a list: one for each task in it, by the end of its id, and one against all. There is none that
-/// approves several.
+/// The buttons of a list: one for each task, labelled with the end of its id, and one that denies all. No
+/// button approves several tasks.
 #[must_use]
 pub fn list_buttons(tasks: &[TaskId]) -> ButtonRows {
     let single = |task: &TaskId| Button {
@@ -180,7 +180,7 @@ pub fn list_buttons(tasks: &[TaskId]) -> ButtonRows {
     rows
 }
 
-/// The pages next to this one, each with the label of the button that turns to it; none where there is one page.
+/// The neighbouring pages with their button labels; none if there is only one page.
 #[must_use]
 pub fn page_turns(page: usize, pages: usize) -> Vec<(String, usize)> {
     let back = page.checked_sub(1).filter(|_| page < pages);
@@ -192,6 +192,8 @@ fn card_actions(state: &CardState) -> Vec<Vec<CardAction>> {
     if state.mode == CardMode::Sure && state.can_permit && !state.must_read {
         return vec![vec![CardAction::AllowForGood], vec![CardAction::AsCard]];
     }
+    // Until the document was read, no button that approves or allows exists at all, so no old press can use
+    // one.
     let first = if state.must_read { CardAction::Read } else { CardAction::Approve };
     let mut rows = vec![vec![first, CardAction::Deny]];
     if state.can_permit && !state.must_read {
@@ -221,7 +223,7 @@ fn card_actions(state: &CardState) -> Vec<Vec<CardAction>> {
     rows
 }
 
-/// A button's label, while this page is shown.
+/// A button's label while page `shown` is open.
 fn button_label(action: CardAction, shown: usize) -> String {
     let words = match action {
         CardAction::Approve => "✅ Approve",

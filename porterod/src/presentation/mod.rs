@@ -1,9 +1,10 @@
-//! What a person is shown and may press, on any channel: texts and buttons as data.
+//! The texts and buttons that people see, as data for any channel.
 //!
-//! [`card`] says what a question and its outcome tell, [`buttons`] what can be pressed below it, and [`press`] what that
-//! does; [`burst`] tells when many questions stand in one message, [`notices`] when a person is told of something else,
-//! and [`views`] what is answered to a command. A channel draws the text, sends it, and carries presses back; how long its
-//! messages may be and how it addresses them is its own business.
+//! [`card`] has the text of a question and its outcome, [`buttons`] the buttons below it, and [`press`] the
+//! effect of a press. [`burst`] groups many questions into one message, [`notices`] reports other events, and
+//! [`views`] answers commands.
+//! A channel draws the text, sends it, and returns the presses. The length and the addresses of its messages
+//! are its own concern.
 
 pub mod text;
 
@@ -29,7 +30,7 @@ pub(crate) mod tests;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// When and where a text is read.
+/// The time and zone in which a text is read.
 #[derive(Debug, Clone, Copy)]
 pub struct ViewContext<'a> {
     /// The present.

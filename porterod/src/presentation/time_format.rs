@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::text::{EscapedText, StyledText};
 
-/// A moment in the person's zone: the time alone on the same day, else with the day.
+/// A time in the person's zone, with the date unless it is today.
 #[must_use]
 pub fn format_time(moment: Timestamp, now: Timestamp, zone: &TimeZone) -> StyledText {
     let (there, here) = (moment.to_zoned(zone.clone()), now.to_zoned(zone.clone()));
@@ -15,7 +15,7 @@ pub fn format_time(moment: Timestamp, now: Timestamp, zone: &TimeZone) -> Styled
     StyledText::new().code(&EscapedText::line(&there.strftime(format).to_string()))
 }
 
-/// Until when, and how long that is from now.
+/// A deadline and the time left.
 #[must_use]
 pub fn format_deadline(end: Timestamp, now: Timestamp, zone: &TimeZone) -> StyledText {
     let text = format_time(end, now, zone);
@@ -25,7 +25,7 @@ pub fn format_deadline(end: Timestamp, now: Timestamp, zone: &TimeZone) -> Style
     }
 }
 
-/// How long ago.
+/// The time since a moment.
 #[must_use]
 pub fn format_age(then: Timestamp, now: Timestamp) -> StyledText {
     match Duration::try_from(now.duration_since(then)) {

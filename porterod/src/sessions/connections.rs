@@ -148,8 +148,7 @@ impl ConnectionTable {
             let (size, own) = if large || busy { (size, own) } else { (0, 0) };
             let (only_watches, largest) = (entry.watches == entry.questions, Reverse((size, own)));
             // Smallest first, so the order of the fields is the precedence. `false` sorts before `true`: a
-            // large family
-            // goes before a small one, and in a small one an idle connection before a busy one.
+            // large family goes before a small one, and in a small one an idle connection before a busy one.
             (!large, !large && busy, largest, is_prompting, !only_watches, busy, entry.idle_since)
         };
         let chosen = going.min_by_key(|(_, entry)| rank(entry)).map(|(number, _)| *number);

@@ -1,43 +1,43 @@
-//! Who is let in: the paired person, in their own private chat, or a decider, in the one group; in their own words
-//! (guarantee A4).
+//! Decides who is authorized: the paired person in their own private chat, or a decider in the configured
+//! group. Forwarded messages don't count (guarantee A4).
 //!
-//! Everyone else is a stranger, for whom nothing is sent, stored or logged. Pure.
+//! All others are strangers: nothing is sent, stored or logged for them. The functions are pure.
 
 use super::client::{CallbackQuery, ChatId, ReceivedMessage, UpdateKind, UserId};
 use crate::auth::pairing::{AuthorizedChat, ChatUser};
 
-/// What the person said or pressed.
+/// Input from an authorized user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserInput {
-    /// A message, in the person's own words.
+    /// A message that the person wrote themselves.
     Message(ReceivedMessage),
-    /// A button.
+    /// A press of a button.
     Callback(CallbackQuery),
 }
 
-/// Who is at the door.
+/// The sender of an update.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Sender {
-    /// Nobody to whom anything is said.
+    /// A stranger, who gets no reply.
     Stranger,
-    /// Someone asks for their own number, while the bot listens to nobody; or its person does, in some group.
+    /// Asks for their own number while no chat is authorized. The paired person may also ask this in a group.
     AsksWhoami(ChatUser, ReceivedMessage),
-    /// The group in which the bot listens is a supergroup now, and has this number.
+    /// The authorized group became a supergroup with a new number.
     ChatMigrated {
         /// The group.
         from: ChatId,
         /// The supergroup.
         to: ChatId,
     },
-    /// What the bot may do in the chat in which it speaks changed.
+    /// The bot's rights in its chat changed.
     MembershipChanged(ChatId),
-    /// Someone says a code, while nobody is paired.
+    /// Sends a pairing code while no person is paired.
     PairingCode(ChatUser, String),
-    /// One to whom the bot listens.
+    /// An authorized user.
     Authorized(ChatUser, UserInput),
 }
 
-/// Looks who it is. `bot` is the bot's own name.
+/// Identifies the sender of an update; `bot` is the bot's own name.
 pub(super) fn identify_sender(what: UpdateKind, circle: Option<&AuthorizedChat>, bot: &str) -> Sender {
     let (who, word) = match what {
         UpdateKind::Message(message) => {
@@ -62,11 +62,12 @@ pub(super) fn identify_sender(what: UpdateKind, circle: Option<&AuthorizedChat>,
     };
     match (who, circle) {
         (Some(who), Some(circle)) if circle.authorizes(who) => Sender::Authorized(who, word),
-        // Whoever is to name a group in the configuration learns its number there.
+        // The person needs a group's number to write it into the configuration, and learns it in that group.
         (Some(who), Some(AuthorizedChat::Private(person))) if who.user == person.user => {
             match_whoami(who, word, bot)
         }
         (Some(who), None) => match match_pairing_code(who, &word, bot) {
+            // A code comes before `/whoami`, so the reply to a code never depends on the other check.
             Sender::Stranger => match_whoami(who, word, bot),
             known => known,
         },
@@ -74,9 +75,10 @@ pub(super) fn identify_sender(what: UpdateKind, circle: Option<&AuthorizedChat>,
     }
 }
 
-/// Someone in their own private chat, or in a group.
+/// The user, if the chat is their own private one or a group.
 fn person_in_chat(user: Option<UserId>, chat: ChatId, private: bool) -> Option<ChatUser> {
     let UserId(user) = user?;
+    // Telegram: a private chat has its user's number, a group a negative one.
     let fits = if private { chat.0 == user } else { chat.0 < 0 };
     fits.then_some(ChatUser { user, chat: chat.0 })
 }
@@ -92,7 +94,7 @@ fn match_whoami(who: ChatUser, word: UserInput, bot: &str) -> Sender {
     }
 }
 
-/// A code is said in private: who reads it in a group could be quicker.
+/// A code counts only in a private chat: in a group another reader could use it first.
 fn match_pairing_code(who: ChatUser, word: &UserInput, bot: &str) -> Sender {
     let UserInput::Message(ReceivedMessage { text: Some(text), .. }) = word else { return Sender::Stranger };
     match split_command(text, bot) {
@@ -103,7 +105,7 @@ fn match_pairing_code(who: ChatUser, word: &UserInput, bot: &str) -> Sender {
     }
 }
 
-/// A command and what stands behind it: `/pair CODE`, `/pair@bot CODE`. None when it is for another bot.
+/// Splits a command from its arguments: `/pair CODE`, `/pair@bot CODE`. None if it is for another bot.
 #[must_use]
 pub fn split_command<'a>(text: &'a str, bot: &str) -> Option<(&'a str, &'a str)> {
     let text = text.trim().strip_prefix('/')?;

@@ -1,8 +1,8 @@
-//! Updates that failed and of which Telegram was told that they are dealt with, so that it tells later ones: they are
-//! on the disk until they are done.
+//! Failed updates that Telegram was told to forget, so that it sends later ones. They are kept on disk until
+//! they are handled.
 //!
-//! The store is what fails then, so they have a file of their own, whose space is taken before it is needed. It is
-//! encrypted, as people may write private values.
+//! The store is probably what failed, so they have their own file with reserved space. It is encrypted,
+//! because messages may contain private values.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,30 +13,30 @@ use portero::{encrypted_file, files};
 use super::client::{UpdateId, UpdateKind};
 use crate::reserved::Reserved;
 
-/// How many bytes of updates are kept: some hundred long messages.
+/// How many bytes of updates are kept, which is some hundred long messages.
 const MAX_ASIDE_BYTES: usize = 256 << 10;
-/// What the file is encrypted for.
+/// The purpose for which the file is encrypted.
 const PURPOSE: &str = "telegram updates";
 
-/// One bot's updates on the disk.
+/// The failed updates of one bot.
 #[derive(Debug, Clone)]
 pub(super) struct Aside(Arc<Reserved>);
 
 impl Aside {
-    /// Those in the file at `path`.
+    /// The updates in the file at `path`.
     pub(super) fn new(path: PathBuf) -> Self {
         Self(Arc::new(Reserved::new(path, MAX_ASIDE_BYTES)))
     }
 
-    /// What an earlier daemon, or an earlier link to this bot, left. Takes the file's space.
+    /// The updates that an earlier daemon or connection left. Reserves the file's space.
     ///
     /// # Errors
-    /// When it cannot be read or made.
+    /// If the file can't be read or created.
     pub(super) async fn read(&self) -> io::Result<Vec<(UpdateId, UpdateKind)>> {
         let reserved = Arc::clone(&self.0);
         let read = files::read_off_thread(self.0.path(), files::READ_TIMEOUT, move || {
             let Some(text) = reserved.read()? else {
-                // The key is made now as well, since later there may be no space for one.
+                // The key is created now as well, because later the disk may have no space for it.
                 return encrypted_file::encrypt(reserved.path(), PURPOSE, b"").map(|_| Vec::new());
             };
             let text = encrypted_file::decrypt(reserved.path(), PURPOSE, &text)?;
@@ -45,10 +45,10 @@ impl Aside {
         read.await?
     }
 
-    /// Replaces what is there, and returns once these are on the disk.
+    /// Replaces the content, and returns once it is on the disk.
     ///
     /// # Errors
-    /// When they are not.
+    /// If it can't be written.
     pub(super) async fn write(&self, updates: &[(UpdateId, UpdateKind)]) -> io::Result<()> {
         let (reserved, text) = (Arc::clone(&self.0), serde_json::to_vec(updates)?);
         let written = files::read_off_thread(self.0.path(), files::READ_TIMEOUT, move || {

@@ -9,11 +9,11 @@ use super::text::{
 use crate::presentation::ViewContext;
 use crate::presentation::card::{Card, CardDecision, call_document, json_text, outcome_text};
 
-/// The most pages of a card; what follows is in its document only.
+/// The most pages of a card; the rest is in its document only.
 pub(super) const MAX_CARD_PAGES: usize = 20;
 
-/// A card's pages, of which there is at least one, and whether its call is seen whole on the first. If it isn't, it
-/// takes its document, and a yes takes a second tap.
+/// A card's pages, at least one, and whether the first shows the whole call. If it doesn't, the card has a
+/// document, and an approval needs a second press.
 pub(super) fn card_pages(card: &Card) -> (Vec<FormattedText>, bool) {
     if let Some(message) = card.text().fit_message(MAX_MESSAGE_UNITS).filter(|_| card.call.is_some()) {
         return (vec![message], true);
@@ -26,23 +26,23 @@ pub(super) fn card_pages(card: &Card) -> (Vec<FormattedText>, bool) {
     (text.to_first_pages(MAX_CARD_PAGES), false)
 }
 
-/// The whole call as JSON, on pages; the last says so when a document must tell the rest.
+/// The whole call as pages of JSON; the last page says if the document has more.
 pub(super) fn json_pages(task: &Task) -> Vec<FormattedText> {
     json_text(task).to_first_pages(MAX_CARD_PAGES)
 }
 
-/// The whole call as a file; none where Telegram takes none of that size.
+/// The whole call as a file; none if it exceeds Telegram's limit.
 pub(super) fn document_upload(task: &Task) -> Option<DocumentUpload> {
     let document = call_document(task);
     let caption = document.caption.fit_message(MAX_CAPTION_UNITS).unwrap_or_default();
     DocumentUpload::new(document.name, document.bytes, Some(caption)).ok()
 }
 
-/// What became of a task, in one message.
+/// The outcome of a task in one message.
 pub(super) fn outcome_message(task: &Task, decided: CardDecision, view: &ViewContext<'_>) -> FormattedText {
     let text = outcome_text(task, decided, view);
     text.fit_message(MAX_MESSAGE_UNITS).unwrap_or_else(|| {
-        // The parts of an outcome are bounded in characters, of which each may take two units.
+        // The parts of an outcome are limited in characters, and each may take two units.
         let (text, _) = text.truncated(MAX_MESSAGE_UNITS / 2, MAX_ENTITIES - 1);
         text.on_new_line().literal("Shortened.").fit_message(MAX_MESSAGE_UNITS).unwrap_or_default()
     })

@@ -1,8 +1,8 @@
-//! The board: lets the chat show of each task what is to be shown of it.
+//! Synchronizes the cards: brings the chat to the state that the store wants for each task.
 //!
-//! What is to be shown is in the store first, and is drawn from there, each message by one worker at a time,
-//! until the chat follows. A crash at any point leaves what is not drawn, and it is drawn at the next start.
-//! Whoever changes what is to be shown calls [`CardSync::refresh`].
+//! The wanted state is stored first and drawn from the store, each message by one worker at a time, until the
+//! chat matches. A crash leaves undrawn messages, which the next start draws.
+//! After a change of the wanted state, call [`CardSync::redraw_item`] or [`CardSync::redraw_stale`].
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -31,15 +31,15 @@ use crate::presentation::buttons::{card_buttons, list_buttons};
 use crate::store::cards::{self as kept, BotChat};
 use crate::store::{Durability, StoreError, telegram};
 
-/// How long to wait before drawing again what could not be.
+/// How long to wait before drawing again after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The chat, and the way to it.
+/// The chat, and the sender to it.
 #[derive(Debug, Clone)]
 pub(super) struct ChatLink {
     pub(super) sender: TelegramSender,
     pub(super) bot_chat: BotChat,
-    /// The one whose private chat it is; none in a group.
+    /// The owner of a private chat; none in a group.
     pub(super) owner: Option<i64>,
 }
 
@@ -53,45 +53,45 @@ impl ChatLink {
         ChatId(self.bot_chat.chat)
     }
 
-    /// Where the buttons of a message stand, for everyone to whom the bot listens there.
+    /// The place of a message's buttons, usable by everyone authorized there.
     pub(super) fn message_ref(&self, key: &MessageKey) -> MessageRef {
         let BotChat { bot, chat } = self.bot_chat;
         MessageRef { bot, chat, user: self.owner, cause: key.as_str().to_owned() }
     }
 
-    /// Whether this is the same one.
+    /// Whether this is the same connection.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.sender.is_same(&other.sender) && (self.bot_chat, self.owner) == (other.bot_chat, other.owner)
     }
 }
 
-/// One message.
+/// A message of the chat.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum CardItem {
-    /// A task's own.
+    /// A task's own message.
     Card(TaskId),
     /// A list, by its cause.
     List(String),
 }
 
-/// Draws what is to be shown.
+/// Draws cards and lists.
 pub(super) struct CardSync {
     pub(super) daemon: Arc<Daemon>,
     pub(super) buttons: Buttons,
     pub(super) topics: TopicRouter,
     pub(super) zone: TimeZone,
     pub(super) link: watch::Sender<Option<ChatLink>>,
-    /// What is being drawn, and whether it changed since.
+    /// The messages that are being drawn, and whether each changed meanwhile.
     drawing: Mutex<HashMap<CardItem, bool>>,
 }
 
-/// What came of drawing.
+/// The result of drawing.
 enum DrawResult {
-    /// The chat follows.
+    /// The chat matches the store.
     InSync,
-    /// It will, when there is another link.
+    /// It will be drawn on the next connection.
     OnNextLink,
-    /// It is to be tried again.
+    /// It must be drawn again.
     Retry,
 }
 
@@ -103,7 +103,7 @@ impl CardSync {
         Arc::new(Self { daemon, buttons: taps, topics, zone, link, drawing: Mutex::default() })
     }
 
-    /// Reads what is kept.
+    /// Reads the store.
     pub(super) fn read_store<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -111,7 +111,8 @@ impl CardSync {
         self.daemon.journal.store().read(read)
     }
 
-    /// Changes what is kept. It follows from the tasks: where the machine lost its power, it is made again.
+    /// Changes the stored cards. They follow from the tasks, so a change that a power failure loses is made
+    /// again.
     pub(super) async fn write_store<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -119,7 +120,7 @@ impl CardSync {
         self.daemon.journal.store().write(Durability::Unsynced, change).await
     }
 
-    /// Draws everything that the chat does not show as it is to be.
+    /// Draws every message that doesn't match the store.
     pub(super) fn redraw_stale(self: &Arc<Self>) -> Result<(), StoreError> {
         let Some(at) = self.link.borrow().as_ref().map(|link| link.bot_chat) else { return Ok(()) };
         let (cards, lists) = self.read_store(move |store| {
@@ -134,14 +135,14 @@ impl CardSync {
         Ok(())
     }
 
-    /// Draws a message, if it is not as it is to be.
+    /// Draws a message if it doesn't match the store.
     pub(super) fn redraw_item(self: &Arc<Self>, item: CardItem) {
         if self.claim_item(&item) {
             self.daemon.pending_work.spawn(Arc::clone(self).draw_until_synced(item));
         }
     }
 
-    /// Whether nobody draws this message at present. Whoever does draws it once more.
+    /// Claims a message for drawing. False if another worker draws it; that worker then draws it once more.
     fn claim_item(&self, item: &CardItem) -> bool {
         match self.lock_drawing().entry(item.clone()) {
             Entry::Occupied(mut drawing) => {
@@ -155,7 +156,8 @@ impl CardSync {
         }
     }
 
-    /// At the end of the daemon, what is under way is noted still: the courier tells what became of it.
+    /// Draws a message until it matches. When the daemon ends, a delivery in progress is still noted, because
+    /// the sender reports its result.
     async fn draw_until_synced(self: Arc<Self>, item: CardItem) {
         while !self.daemon.stop.is_cancelled() {
             let link = self.link.borrow().clone();
@@ -177,6 +179,8 @@ impl CardSync {
                 self.daemon.stop.run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL)).await;
                 continue;
             }
+            // Checked and removed under one lock: a change between the two would otherwise find the claim and
+            // be lost.
             let mut drawing = self.lock_drawing();
             if drawing.insert(item.clone(), false) != Some(true) {
                 drawing.remove(&item);
@@ -185,8 +189,8 @@ impl CardSync {
         }
     }
 
-    /// Draws every question that waits once more. Telegram tells nobody that a message was removed, but to change one
-    /// that was fails, and then it is sent anew.
+    /// Draws every waiting question once more. Telegram doesn't report removed messages, but an edit of one
+    /// fails, and then it is sent again.
     pub(super) async fn redraw_questions(self: &Arc<Self>, at: BotChat) -> Result<(), StoreError> {
         let change = move |store: &Connection| {
             for task in kept::waiting_cards(store, at)? {
@@ -201,7 +205,7 @@ impl CardSync {
         self.redraw_stale()
     }
 
-    /// Draws anew what stood in a topic that is gone.
+    /// Draws the messages of a topic that is gone.
     pub(super) fn redraw_lost_topics(self: &Arc<Self>) {
         if self.topics.take_lost()
             && let Err(error) = self.redraw_stale()
@@ -247,7 +251,8 @@ impl CardSync {
                 put
             }
             (false, message) => {
-                // Who presses that one too late is told how the tool is denied all the same.
+                // The button to deny the tool stays: a press that comes too late still gets the command for
+                // that as its reply.
                 let redrawing =
                     self.buttons.begin_removal(&spot, &ButtonAction::Decide(TaskDecision::Forbid))?;
                 let edited = match message {
@@ -291,7 +296,7 @@ impl CardSync {
             inline_buttons::make_keyboard(&self.buttons, link.message_ref(&cause), rows).await?;
         let (list, over) = (list.to_owned(), waiting.is_empty());
         let drawn = match (over, message) {
-            // All of it was decided before it was shown.
+            // All of it was decided before the list was ever sent.
             (true, None) => Ok(MessageId(0)),
             (_, message) => self.send_or_edit((link, None), cause, message, (text, keyboard)).await?,
         };
@@ -303,8 +308,8 @@ impl CardSync {
         .await
     }
 
-    /// Sends the document of a card that has one, once. Where Telegram does not take it, the card's other buttons
-    /// remain, and the next change of the card tries again.
+    /// Sends a card's document once, if it has one. If Telegram refuses it, the card's other buttons still
+    /// work, and the card's next change tries again.
     async fn send_document(&self, link: &ChatLink, face: &CardView<'_>) -> Result<(), StoreError> {
         let task = face.task_view.task.id;
         let Some(document) = face.render_document() else { return Ok(()) };
@@ -326,8 +331,8 @@ impl CardSync {
         Ok(self.read_store(move |store| find_sent(store, at, &cause))?.is_some())
     }
 
-    /// Sends a message, or changes the one that is there. One that was removed from the chat is sent anew.
-    /// Where it is about one project, it stands in that one's topic.
+    /// Sends a message or edits the existing one. A removed message is sent again. A message about one
+    /// project goes into that project's topic.
     async fn send_or_edit(
         &self,
         (link, project): (&ChatLink, Option<&Principal>),
@@ -360,7 +365,7 @@ impl CardSync {
         }
     }
 
-    /// Notes that the chat follows, if it does.
+    /// Notes that the chat matches, if it does.
     async fn note_drawn(
         &self,
         drawn: Result<MessageId, DeliveryError>,
@@ -369,9 +374,9 @@ impl CardSync {
         match drawn {
             Ok(_) => {}
             Err(DeliveryError::Closed) => return Ok(DrawResult::OnNextLink),
-            // It was removed, and nobody is asked about it any more.
+            // The message was removed, and its question is no longer open.
             Err(DeliveryError::Refused(Refusal::MessageGone)) => {}
-            // Nothing comes of trying again: Telegram does not take it.
+            // Telegram refuses the content, so trying again is useless.
             Err(DeliveryError::Refused(refusal)) => tracing::warn!(%refusal, "Telegram does not show a card"),
             Err(DeliveryError::Dropped | DeliveryError::Unreachable) => return Ok(DrawResult::Retry),
         }

@@ -1,4 +1,4 @@
-//! What is shown of a task now.
+//! Renders the present state of a task.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -16,17 +16,17 @@ use crate::presentation::press::is_tool_locked;
 use crate::presentation::views;
 use crate::store::cards::CardRow;
 
-/// A task, and what its card depends on besides it.
+/// A task with everything else that its card depends on.
 pub(super) struct CardView<'a> {
     pub(super) daemon: &'a Daemon,
     pub(super) zone: &'a TimeZone,
     pub(super) task_view: &'a Look,
-    /// The one whose private chat it is; none in a group.
+    /// The owner of a private chat; none in a group.
     pub(super) owner: Option<i64>,
 }
 
 impl CardView<'_> {
-    /// The question, on its present page, and how it stands. `read` says that they read its document.
+    /// The question on its open page, and its state. `read` means that the person read its document.
     pub(super) fn render_question(&self, kept: &CardRow, read: bool) -> (FormattedText, CardState) {
         let (card, is_whole) = card_pages(&self.card());
         let view = serde_json::from_str(&kept.view).unwrap_or(CardMode::Card);
@@ -47,13 +47,13 @@ impl CardView<'_> {
         (pages.swap_remove(page), standing)
     }
 
-    /// The whole call, if the card does not hold it.
+    /// The whole call as a document, if the card doesn't contain it.
     pub(super) fn render_document(&self) -> Option<DocumentUpload> {
         let (_, is_whole) = card_pages(&self.card());
         if is_whole { None } else { document_upload(&self.task_view.task) }
     }
 
-    /// What became of it.
+    /// The outcome.
     pub(super) fn render_outcome(&self, kept: &CardRow) -> FormattedText {
         let decided = match &kept.decided {
             Some((by, at)) => CardDecision { by: self.decided_by(by), at: *at },
@@ -62,7 +62,7 @@ impl CardView<'_> {
         outcome_message(&self.task_view.task, decided, &self.view_context())
     }
 
-    /// By what it was decided, as this chat is told.
+    /// The origin of a decision, as this chat describes it.
     fn decided_by(&self, by: &Actor) -> DecidedBy {
         match (by, self.owner) {
             (Actor::Agent, _) => DecidedBy::Agent,
@@ -85,7 +85,7 @@ impl CardView<'_> {
     }
 }
 
-/// Many questions that came at once.
+/// The message of a burst.
 pub(super) fn render_list(looks: &[Look], now: Timestamp, zone: &TimeZone) -> FormattedText {
     let tasks: Vec<_> = looks.iter().map(|look| look.task.clone()).collect();
     views::list_text(&tasks, &ViewContext { now, zone }).to_pages().swap_remove(0)

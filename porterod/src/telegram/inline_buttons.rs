@@ -1,5 +1,5 @@
-//! Buttons as they are sent: a fresh token for each, which stands for one act. Those that a message shows count until
-//! it is known to show others.
+//! Inline keyboards: each button gets a fresh token for one act. The buttons of a message count until it is
+//! known to show others.
 
 use super::client::{InlineButton, InlineKeyboard, MessageId, PayloadError};
 use super::sender::DeliveryError;
@@ -7,7 +7,7 @@ use crate::auth::buttons::{ButtonAction, ButtonRedraw, Buttons, MessageRef};
 use crate::presentation::buttons::ButtonRows;
 use crate::store::StoreError;
 
-/// The buttons of a message that is drawn, and what settles that they replace its former ones.
+/// The keyboard of a message that is redrawn, and the redraw that later replaces its former buttons.
 pub(super) async fn make_keyboard(
     buttons: &Buttons,
     message: MessageRef,
@@ -17,7 +17,7 @@ pub(super) async fn make_keyboard(
     Ok((attach_tokens(rows, tokens)?, redraw))
 }
 
-/// The buttons of a message whose former ones go on counting.
+/// The keyboard of a message whose former buttons stay valid.
 pub(super) async fn add_keyboard(
     buttons: &Buttons,
     message: MessageRef,
@@ -27,7 +27,7 @@ pub(super) async fn add_keyboard(
     attach_tokens(rows, tokens)
 }
 
-/// Lets those buttons count that the chat shows, as far as that is known.
+/// Validates the buttons that the chat shows, as far as that is known.
 pub(super) async fn settle_redraw(
     buttons: &Buttons,
     redraw: ButtonRedraw,
@@ -36,7 +36,7 @@ pub(super) async fn settle_redraw(
     match sent {
         Ok(_) => buttons.confirm_redraw(redraw).await,
         Err(DeliveryError::Refused(_) | DeliveryError::Unreachable) => buttons.cancel_redraw(redraw).await,
-        // It may have arrived all the same: both count until the next drawing.
+        // The message may have arrived all the same, so both sets count until the next redraw.
         Err(DeliveryError::Dropped | DeliveryError::Closed) => Ok(()),
     }
 }

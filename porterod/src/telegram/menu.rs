@@ -1,7 +1,7 @@
-//! The menu of commands stands in the chat that the bot serves, and in no other.
+//! Keeps the menu of commands in the authorized chat, and in no other.
 //!
-//! A chat is noted before the menu goes there, and forgotten after it is gone from there: wherever the daemon is
-//! killed, and however long Telegram is down, none stays behind for good.
+//! A chat is stored before its menu is set, and removed after its menu is cleared. So no menu stays behind
+//! for good, even after a crash or while Telegram is down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,21 +14,21 @@ use super::sender::TelegramSender;
 use crate::daemon::Daemon;
 use crate::store::{Durability, StoreError, telegram as kept};
 
-/// The pauses between tries: the first, and the longest.
+/// The first and the longest pause between attempts.
 const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
-/// A bot, and the chat that it serves, if any.
+/// A bot and its authorized chat, if any.
 type ServedChat = Option<(TelegramSender, Option<ChatId>)>;
 
-/// Why the menu does not stand as it is to stand.
+/// Why the menu isn't right yet.
 enum MenuError {
-    /// It helps to try again, after this time at the least.
+    /// Retry after this time at the earliest.
     RetryAfter(Duration),
-    /// The bot is no more.
+    /// The bot no longer exists.
     BotGone,
 }
 
-/// Keeps the menu where it belongs. Clones are the same.
+/// Synchronizes the menu. Clones share their state.
 #[derive(Clone)]
 pub struct MenuSync {
     daemon: Arc<Daemon>,
@@ -47,12 +47,13 @@ impl MenuSync {
         Self { daemon, served: watch::Sender::new(None) }
     }
 
-    /// This bot serves this chat from now on.
+    /// Sets the chat that this bot serves from now on.
     pub(super) fn serve(&self, sender: &TelegramSender, chat: Option<ChatId>) {
         self.served.send_replace(Some((sender.clone(), chat)));
     }
 
-    /// Lets the menu follow the chat that is served, until the daemon is to end. The composition root spawns it.
+    /// Updates the menu whenever the served chat changes, until the daemon ends. The composition root spawns
+    /// it.
     pub async fn run(self) {
         let keeping = async {
             let mut served = self.served.subscribe();
@@ -64,7 +65,7 @@ impl MenuSync {
                     }
                     std::future::pending::<()>().await;
                 };
-                // What is under way for a former chat is given up.
+                // A change cancels the work for the former chat.
                 tokio::select! {
                     changed = served.changed() => if changed.is_err() { return },
                     () = follow => {}
@@ -118,7 +119,7 @@ impl MenuSync {
     }
 }
 
-/// Where the bot may not write, or knows no such chat, nobody sees a menu either.
+/// A refusal counts as success: in a chat where the bot may not write, no menu is visible either.
 fn menu_result(done: Result<(), BotError>) -> Result<(), MenuError> {
     match done {
         Ok(()) | Err(BotError::Blocked | BotError::Migrated(_)) => Ok(()),

@@ -1,10 +1,11 @@
-//! Telegram: draws and carries what [`crate::presentation`] says. Nothing from outside becomes a part of a message but as
-//! [`text::EscapedText`].
+//! The channel Telegram: draws and carries the content of [`crate::presentation`]. Text from outside enters a
+//! message only as [`text::EscapedText`].
 //!
-//! [`client`] is the wire and the only place that knows HTTP; [`sender`] sends at the pace that Telegram allows;
-//! [`updates`] polls, and sets `aside` what fails; [`access`] tells who is let in, and [`supervisor`] keeps all that in
-//! service. What a person presses is for [`callbacks`], what they type for [`commands`]: both make requests as the
-//! terminal makes them. What is to be shown of each task is in the store first, and `card_sync` draws it.
+//! [`client`] makes the requests and is the only module that knows HTTP. [`sender`] sends at the pace that
+//! Telegram permits. [`updates`] polls, and keeps failed updates in `aside`. [`access`] decides who is
+//! authorized, and [`supervisor`] keeps all of that running.
+//! Presses go to [`callbacks`] and typed text to [`commands`]; both make the same requests as a terminal. The
+//! wanted content of each task's message is stored first, and `card_sync` draws it.
 
 pub mod text;
 

@@ -1,7 +1,7 @@
-//! Tells `card_sync` what the outbox holds: every task that waits gets a card, and every change of a task changes
-//! what is shown of it.
+//! Moves notices from the outbox to the cards: a waiting task gets a card, and a changed task changes its
+//! card.
 //!
-//! What a notice changes is stored before the notice is acknowledged; so the outbox never waits for Telegram.
+//! The change is stored before its notice is acknowledged, so the outbox never waits for Telegram.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use crate::store::cards::{self as kept, BotChat};
 
 /// The channel's name in the outbox.
 const OUTBOX_CHANNEL: &str = "telegram";
-/// How long to wait before trying again what failed.
+/// How long to wait before retrying after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Follows outbox and link until the daemon is to end. The composition root spawns it.
+/// Follows the outbox and the connection until the daemon ends. The composition root spawns it.
 pub(super) async fn run_consumer(board: Arc<CardSync>) {
     let telling = async {
         let (mut changes, mut links) = (board.daemon.outbox.subscribe(), board.link.subscribe());
@@ -44,8 +44,8 @@ pub(super) async fn run_consumer(board: Arc<CardSync>) {
     board.daemon.stop.run_until_cancelled(telling).await;
 }
 
-/// Which link was begun with. Links are compared: when the outbox and the link change at once, either may be what
-/// wakes, and the link's change is seen by then.
+/// The connection that was last begun. Connections are compared because outbox and connection may change at
+/// once, and then either may be the wake-up.
 #[derive(Default)]
 enum LastLink {
     #[default]
@@ -61,7 +61,8 @@ async fn consume_notices(
     met: &mut LastLink,
 ) -> Result<(), StoreError> {
     let Some(link) = link else {
-        // Nobody is to be told anything here; who comes next begins with what is open.
+        // No chat is authorized, so nothing is kept for one. The next authorized chat begins with the open
+        // tasks.
         if !matches!(met, LastLink::Absent) && has_no_recipient(&board.daemon) {
             board.daemon.outbox.unregister_channel(OUTBOX_CHANNEL).await?;
             *met = LastLink::Absent;
@@ -76,7 +77,7 @@ async fn consume_notices(
     Ok(())
 }
 
-/// Whether the configuration names no bot, or its bot listens to nobody.
+/// Whether the configuration names no bot, or its bot has no authorized chat.
 pub(super) fn has_no_recipient(daemon: &Daemon) -> bool {
     let seen = daemon.bot_health.state();
     match seen.bot {
@@ -85,7 +86,7 @@ pub(super) fn has_no_recipient(daemon: &Daemon) -> bool {
     }
 }
 
-/// Everything that waits has its card, and what a former link did not bring is brought.
+/// Begins a connection: every waiting task gets its card, and undrawn messages are drawn.
 async fn begin_link(board: &Arc<CardSync>, link: &ChatLink) -> Result<(), StoreError> {
     board.daemon.outbox.register_channel(OUTBOX_CHANNEL).await?;
     let (at, now) = (link.bot_chat, board.daemon.clock.now().wall);
@@ -98,7 +99,7 @@ async fn begin_link(board: &Arc<CardSync>, link: &ChatLink) -> Result<(), StoreE
     board.redraw_stale()
 }
 
-/// A task asks: it gets a card, unless it has one; in a list, when too many came at once.
+/// Adds a card for a waiting task, unless it has one; in a burst it goes into a list.
 fn add_card(store: &Connection, at: BotChat, task: TaskId, now: Timestamp) -> Result<(), StoreError> {
     if kept::find_card(store, at, task)?.is_some() {
         return Ok(());
@@ -118,7 +119,7 @@ fn add_card(store: &Connection, at: BotChat, task: TaskId, now: Timestamp) -> Re
     kept::insert_card(store, at, (task, now), list.as_deref())
 }
 
-/// Takes in what comes next, and tells whether there was anything.
+/// Takes the next batch of notices, and returns whether there was one.
 async fn take_next_batch(board: &Arc<CardSync>, link: &ChatLink) -> Result<bool, StoreError> {
     let outbox = &board.daemon.outbox;
     let entries = outbox.next_entries(OUTBOX_CHANNEL)?;
@@ -135,11 +136,11 @@ async fn take_next_batch(board: &Arc<CardSync>, link: &ChatLink) -> Result<bool,
                         kept::record_state_change(store, at, *task, (*state, by, *when))?;
                     }
                     Notice::Vote { task, .. } => {
-                        // Of several notices about it this may be the first that is left.
+                        // Earlier notices about this task may have been removed, so the card may be missing.
                         add_card(store, at, *task, now)?;
                         kept::mark_changed(store, at, *task)?;
                     }
-                    // `commands::news` tells them, as a channel of its own.
+                    // `notices::news` reports these as a channel of its own.
                     Notice::Grant { .. }
                     | Notice::Rule { .. }
                     | Notice::Paused

@@ -1,5 +1,4 @@
-//! Keeps the bot of the configuration in service: connects, listens, sends, and begins anew when the
-//! configuration names another.
+//! Keeps the configured bot connected: polls, sends, and reconnects when the configuration changes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,20 +18,20 @@ use crate::auth::pairing::{ConfiguredBot, DecidingGroup};
 use crate::bot_health::SendingState;
 use crate::daemon::Daemon;
 
-/// How fast everything goes; a test gives its own.
+/// The timing of everything on Telegram; a test passes its own.
 #[derive(Debug, Clone)]
 pub struct TelegramTiming {
-    /// Sending.
+    /// The timing of sending.
     pub sending: SendTiming,
-    /// Listening.
+    /// The timing of polling.
     pub polling: PollTiming,
     /// How long a request may take.
     pub request_timeout: Duration,
     /// The person's time zone.
     pub zone: TimeZone,
-    /// How often it is looked whether it is time to tell the head of the audit.
+    /// How often it is checked whether the audit's head is due.
     pub audit_head_interval: Duration,
-    /// For how long news is gathered after some was told.
+    /// How long news is gathered after a message.
     pub news_window: Duration,
 }
 
@@ -49,29 +48,29 @@ impl Default for TelegramTiming {
     }
 }
 
-/// What a link is made from; another one makes another link.
+/// The settings of a connection; a change of them makes a new connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct DesiredConnection {
     telegram: TelegramSettings,
     proxy: Option<Secret>,
-    /// How often a pairing was ended: nothing goes to whom the bot no longer listens to.
+    /// How often a pairing was ended. A change reconnects, so that nothing is sent to a former chat.
     unpair_count: u64,
 }
 
-/// How long to wait before it is stored again that a group moved.
+/// How long to wait before storing a group's move again.
 const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why a bot is no longer talked to.
+/// Why a connection ended.
 enum DisconnectReason {
-    /// It was told to stop.
+    /// It was asked to stop.
     Stopped,
-    /// Telegram does not know the bot, and whether it did before.
+    /// Telegram doesn't know the bot; the field says whether it did before.
     BotUnknown { was_known: bool },
-    /// The chat has another number.
+    /// The chat has a new number.
     ChatMigrated,
 }
 
-/// Serves the bot that the configuration names, whichever that is, until the daemon is to end.
+/// Serves the configured bot, whichever it is, until the daemon ends.
 pub async fn serve(daemon: Arc<Daemon>, flow: Arc<dyn UpdateHandler>, tuning: TelegramTiming) {
     let mut former = None;
     let mut changes = daemon.reloaded.subscribe();
@@ -93,7 +92,7 @@ pub async fn serve(daemon: Arc<Daemon>, flow: Arc<dyn UpdateHandler>, tuning: Te
 
 fn desired_connection(daemon: &Daemon) -> Option<DesiredConnection> {
     let telegram = daemon.config.load().settings.telegram.clone()?;
-    // What is told of calls that nobody was asked about is read when it is told.
+    // Notices are read when they are sent, so a change of their settings needs no new connection.
     let telegram = TelegramSettings { notices: NoticeSettings::default(), ..telegram };
     let set = |name: &str| (daemon.environment)(name).and_then(|value| value.into_string().ok());
     let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
@@ -103,9 +102,9 @@ fn desired_connection(daemon: &Daemon) -> Option<DesiredConnection> {
     Some(DesiredConnection { telegram, proxy, unpair_count: daemon.pairing.unpair_count() })
 }
 
-/// Serves one bot until it is told to stop: what cannot be served waits for another configuration.
+/// Serves one bot until `stop`. An invalid configuration waits for the next one.
 ///
-/// `former` is the last courier, to whose pace the next one keeps.
+/// `former` is the last sender, whose usage the next one takes over.
 async fn serve_bot(
     (daemon, flow, tuning): (&Arc<Daemon>, &Arc<dyn UpdateHandler>, &TelegramTiming),
     wanted: Option<&DesiredConnection>,
@@ -154,7 +153,8 @@ async fn serve_bot(
         }
         let error = BotError::Unauthorized;
         note_trouble(daemon, TelegramState::Unauthorized, error.kind(), error.to_string());
-        // A token that was revoked never comes back, but Telegram says so in outages, too.
+        // A revoked token never works again, but Telegram reports the same during outages, so the bot is
+        // tried again.
         let PollTiming {
             initial_unknown_bot_backoff: first_unknown_pause,
             max_unknown_bot_backoff: unknown_pause,
@@ -168,7 +168,7 @@ async fn serve_bot(
     }
 }
 
-/// What listens to a bot that told its name, and what sends by it.
+/// The listener and the sender for a bot that answered with its name.
 fn connect_bot(
     daemon: &Arc<Daemon>,
     flow: &Arc<dyn UpdateHandler>,
@@ -209,14 +209,14 @@ fn connect_bot(
 fn bot_endpoint(bot: &Bot, telegram: &TelegramSettings) -> ConfiguredBot {
     let group = telegram.group.as_ref().map(|group| DecidingGroup {
         chat: group.chat,
-        // No user has a number that does not fit.
+        // Telegram's user numbers fit, so a number that doesn't can't be a user's.
         deciders: group.deciders.iter().filter_map(|user| i64::try_from(*user).ok()).collect(),
     });
     ConfiguredBot { bot: bot.id().0, api_url: telegram.api_url.clone(), admin: telegram.admin, group }
 }
 
-/// Sends and listens, until it is told to stop, Telegram knows the bot no more, or the chat has another number. A
-/// poll that waits is given up.
+/// Sends and polls until `stop`, until Telegram no longer knows the bot, or until the chat has a new number.
+/// A waiting poll is cancelled.
 async fn run_connection(
     daemon: &Daemon,
     ear: &UpdateListener,
@@ -243,7 +243,7 @@ async fn run_connection(
     };
     match ended {
         Some(ended @ (DisconnectReason::Stopped | DisconnectReason::ChatMigrated)) => {
-            // What is under way may arrive still.
+            // Deliveries in progress may still arrive.
             ending.cancel();
             sending.await;
             ended
@@ -255,7 +255,7 @@ async fn run_connection(
     }
 }
 
-/// Returns once the chat in which the bot speaks became a supergroup, and that is stored.
+/// Returns once the authorized group became a supergroup and that is stored.
 async fn wait_for_migration(daemon: &Daemon, ear: &UpdateListener, courier: &TelegramSender) {
     let mut moves = courier.watch_migrations();
     loop {
@@ -266,7 +266,7 @@ async fn wait_for_migration(daemon: &Daemon, ear: &UpdateListener, courier: &Tel
                     tracing::warn!("Telegram: the group {from} is a supergroup now, and is followed to {to}");
                     return;
                 }
-                // It is some other chat.
+                // It is another chat.
                 Ok(false) => {}
                 Err(error) => {
                     note_trouble(daemon, TelegramState::Troubled, "store", error.to_string());
@@ -275,12 +275,12 @@ async fn wait_for_migration(daemon: &Daemon, ear: &UpdateListener, courier: &Tel
                 }
             }
         }
-        // The sender lives as long as the courier.
+        // The sender lives as long as the connection.
         let _ = moves.changed().await;
     }
 }
 
-/// Asks the bot for its name, until it tells it. None when Telegram knows no such bot.
+/// Asks for the bot's own data until it answers. None if Telegram doesn't know the bot.
 async fn fetch_account(daemon: &Daemon, bot: &Bot, tuning: &TelegramTiming) -> Option<BotAccount> {
     let PollTiming { initial_backoff: first_pause, max_backoff: longest_pause, .. } = tuning.polling;
     let mut failures = 0;
@@ -309,7 +309,7 @@ async fn fetch_account(daemon: &Daemon, bot: &Bot, tuning: &TelegramTiming) -> O
     }
 }
 
-/// What goes wrong with sending, and what to do.
+/// The problem with sending, and the next step.
 fn describe_send_error(error: &BotError, in_group: bool) -> String {
     match (error, in_group) {
         (BotError::Blocked | BotError::Refused(Refusal::ChatUnknown | Refusal::WriteForbidden), true) => {

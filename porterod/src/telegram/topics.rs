@@ -1,7 +1,7 @@
-//! One topic for each project, in a group that has topics.
+//! Routes messages to one topic for each project, in a group with topics.
 //!
-//! Which topic is a project's is in the store. What cannot be had (the group has no topics, or the bot no right to
-//! make them) keeps nothing from being asked: then it stands in General.
+//! The store knows the topic of each project. If topics are unavailable (the group has none, or the bot may
+//! not create any), messages go to General, so no question is lost.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,11 +21,11 @@ use crate::daemon::Daemon;
 use crate::store::cards::BotChat;
 use crate::store::{Durability, StoreError, topics as kept};
 
-/// How long it is believed that there are none to be had.
+/// How long it is assumed that topics are unavailable.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(600);
-/// The longest name in UTF-16 units: 128, and some for a number.
+/// The longest name in UTF-16 units: Telegram's 128, less a reserve for a number.
 const MAX_TOPIC_NAME_UNITS: usize = 120;
-/// How often something is sent anew because its topic was gone or closed.
+/// How often a message is sent again because its topic was gone or closed.
 const MAX_SEND_ATTEMPTS: usize = 3;
 
 const CANNOT_MANAGE_TOPICS: &str = "the bot may not manage topics: let an administrator give it that right; until then projects \
@@ -33,13 +33,13 @@ const CANNOT_MANAGE_TOPICS: &str = "the bot may not manage topics: let an admini
 const CANNOT_REOPEN_TOPIC: &str = "a topic is closed, and the bot may not open it: open it, or let an administrator give the bot \
                       the right to manage topics; until then its questions stand in General";
 
-/// Finds, makes and reopens topics. Clones are the same.
+/// Finds, creates and reopens topics. Clones share their state.
 #[derive(Clone)]
 pub(super) struct TopicRouter {
     daemon: Arc<Daemon>,
-    /// The chat in which there were none to be had, and when.
+    /// The chat without available topics, and when that was found.
     unavailable: Arc<Mutex<Option<(BotChat, Instant)>>>,
-    /// Whether one was found gone, so that what stood in it is to be drawn anew.
+    /// Whether a topic was found gone, so that its messages must be drawn again.
     has_lost_topic: Arc<AtomicBool>,
 }
 
@@ -48,12 +48,12 @@ impl TopicRouter {
         Self { daemon, unavailable: Arc::default(), has_lost_topic: Arc::default() }
     }
 
-    /// Whether a topic was found gone since this was asked last.
+    /// Whether a topic was found gone since the last call.
     pub(super) fn take_lost(&self) -> bool {
         self.has_lost_topic.swap(false, Ordering::Relaxed)
     }
 
-    /// Sends something about a project to where it belongs, and waits until it is there.
+    /// Sends a message about a project to its topic, and waits for the delivery.
     pub(super) async fn send_to_topic(
         &self,
         link: &ChatLink,
@@ -62,6 +62,7 @@ impl TopicRouter {
     ) -> Result<Result<MessageId, DeliveryError>, StoreError> {
         let chat = ChatId(link.bot_chat.chat);
         let mut room = Destination::from(chat);
+        // Each attempt may find the topic gone or closed. After the last one General takes the message.
         for _ in 0..MAX_SEND_ATTEMPTS {
             room.topic = match self.find_or_create_topic(link, project).await? {
                 Ok(topic) => topic,
@@ -83,8 +84,8 @@ impl TopicRouter {
         Ok(link.sender.send(chat, letter, rank, cause).outcome().await)
     }
 
-    /// The topic of a project, which is made if it has none; none for General. The inner error says why it cannot
-    /// be told now.
+    /// The topic of a project, created if missing; none for General. The inner error says why it is unknown
+    /// now.
     async fn find_or_create_topic(
         &self,
         link: &ChatLink,
@@ -107,7 +108,7 @@ impl TopicRouter {
                 self.note_no_topics(link.bot_chat, None);
                 Ok(Ok(None))
             }
-            // Whoever sends there learns of it too.
+            // The message itself will meet the same error and report it.
             Err(
                 BotError::Blocked | BotError::Migrated(_) | BotError::Refused(_) | BotError::Unauthorized,
             ) => Ok(Ok(None)),
@@ -121,7 +122,7 @@ impl TopicRouter {
         }
     }
 
-    /// Makes a project's topic. A crash before it is kept leaves an empty one behind, at worst.
+    /// Creates a project's topic. A crash before it is stored leaves an empty topic behind at worst.
     async fn create_topic(
         &self,
         link: &ChatLink,
@@ -171,7 +172,7 @@ impl TopicRouter {
         Ok(())
     }
 
-    /// Whether a closed topic is open again.
+    /// Whether a closed topic could be reopened.
     async fn try_reopen_topic(&self, link: &ChatLink, topic: TopicId) -> bool {
         match link.sender.client().reopen_topic(ChatId(link.bot_chat.chat), topic).await {
             Ok(()) => true,
@@ -198,7 +199,8 @@ fn topic_key(project: &Principal) -> MessageKey {
     MessageKey::new("topic", project.as_str())
 }
 
-/// What a project's topic is called: the last part of its directory, concealed, with what cannot be seen spelled out.
+/// The name of a project's topic: the last part of its directory, concealed, with invisible characters
+/// spelled out.
 fn topic_name(project: &Principal, anonymizer: &Anonymizer) -> String {
     let path = Path::new(project.as_str());
     let last = path.file_name().map_or_else(|| project.as_str().into(), |last| last.to_string_lossy());

@@ -1,10 +1,12 @@
-//! Listens: polls for what arrives and hands on what the person said, each thing once.
+//! Polls for updates, and passes each one of an authorized user to its handler once.
 //!
-//! An update is confirmed to Telegram only after what it does is stored, and its number is stored with that
-//! (`UpdateReceipt::take`) or right after: a crash loses none, and what comes again is known. One that fails holds up no
-//! other: it is tried again a few times, and given up only where nothing else fails. Telegram tells a hundred at
-//! once, and tells what comes after them only when it may forget those before: then what failed among them is set
-//! aside on the disk first (`aside`). Where even that cannot be written Telegram keeps them, and what comes after the
+//! An update is confirmed to Telegram only after its effect is stored. Its number is stored in the same
+//! transaction (`UpdateReceipt::mark_handled`) or right after. So a crash loses none, and a repeated one is
+//! recognized.
+//! A failed update doesn't block later ones: it is tried several times, and given up only if other changes
+//! can be stored.
+//! Telegram sends a hundred unconfirmed updates at most. So a failed one among a hundred is first written to
+//! disk (`aside`), then confirmed. If that write fails too, Telegram keeps it, and later updates wait.
 //! hundred waits.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,25 +32,25 @@ use crate::bot_health::BotHealth;
 use crate::journal::Journal;
 use crate::store::{Durability, StoreError, telegram as kept};
 
-/// How often an update is tried before it is given up, where everything else can be stored.
+/// How often an update is tried before it is given up, provided that other changes can be stored.
 const MAX_UPDATE_ATTEMPTS: u32 = 5;
 
-/// How the poll goes.
+/// The timing of polling.
 #[derive(Debug, Clone)]
 pub struct PollTiming {
     /// How long one poll waits, in whole seconds.
     pub poll_timeout: Duration,
-    /// The first pause after a failure; it doubles with each further one.
+    /// The first pause after a failure; each further failure doubles it.
     pub initial_backoff: Duration,
-    /// The longest.
+    /// The longest pause.
     pub max_backoff: Duration,
-    /// The pause while another program takes the bot's messages.
+    /// The pause while another program polls the bot.
     pub conflict_backoff: Duration,
-    /// The first pause before a bot that Telegram does not know is tried again; it doubles with each try.
+    /// The first pause before a bot that Telegram doesn't know is tried again; each further try doubles it.
     pub initial_unknown_bot_backoff: Duration,
-    /// The longest.
+    /// The longest pause.
     pub max_unknown_bot_backoff: Duration,
-    /// The time between two answers to people who ask who they are.
+    /// The time between two replies to `/whoami` of strangers.
     pub whoami_interval: Duration,
 }
 
@@ -66,35 +68,35 @@ impl Default for PollTiming {
     }
 }
 
-/// What decides on what the person said. It stands above the wire.
+/// Handles updates of authorized users. Its implementations are in higher modules.
 pub trait UpdateHandler: Send + Sync {
-    /// The bot can be written to, with this courier; what was told before may be told again, under its cause.
-    /// `circle` is none until someone is paired; then this comes again.
+    /// Called when the bot can write to a chat with this sender. Earlier messages may be sent again under
+    /// their keys. `circle` is none until a person is paired; then this is called again.
     fn chat_connected(&self, courier: &TelegramSender, circle: Option<AuthorizedChat>);
 
-    /// The person said or pressed something. It returns once what must not be lost is stored; what takes long is
-    /// to go on by itself, since nothing else is heard meanwhile.
+    /// Handles an update. It returns once everything that must not be lost is stored. Slow work must continue
+    /// in the background, because the next update waits for this.
     ///
-    /// An error leaves the update unconfirmed: it comes again.
+    /// An error leaves the update unconfirmed, so it comes again.
     fn handle_update(&self, heard: AuthorizedUpdate) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
-/// Something that the person said or pressed.
+/// An update of an authorized user.
 #[derive(Debug, Clone)]
 pub struct AuthorizedUpdate {
-    /// What.
+    /// The input.
     pub input: UserInput,
-    /// Who.
+    /// The user.
     pub person: ChatUser,
-    /// To answer.
+    /// The sender for replies.
     pub sender: TelegramSender,
-    /// That it was dealt with.
+    /// The receipt to store with its effect.
     pub receipt: UpdateReceipt,
-    /// Whether it failed before, and something that was said later was done meanwhile: then nothing widens by it.
+    /// Whether it failed before and a later update has been handled since. Then it must not widen anything.
     pub is_overtaken: bool,
 }
 
-/// The number of an update, to be stored with what the update does.
+/// The number of an update, to be stored with its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpdateReceipt {
     bot: BotId,
@@ -102,25 +104,25 @@ pub struct UpdateReceipt {
 }
 
 impl UpdateReceipt {
-    /// Stores, in the transaction of what the update does, that it was done. False when it was done before:
-    /// then nothing is to be done.
+    /// Marks the update as handled, in the transaction of its effect. False if it was handled before; then
+    /// nothing may be done.
     pub(crate) fn mark_handled(self, connection: &Connection, now: Timestamp) -> Result<bool, StoreError> {
         kept::mark_handled(connection, self.bot.0, self.update.0, now)
     }
 
-    /// The bot's and the update's number.
+    /// The numbers of bot and update.
     pub(crate) const fn ids(self) -> (i64, i64) {
         (self.bot.0, self.update.0)
     }
 
-    /// A cause for what is sent in answer to this update.
+    /// The key of a message that replies to this update.
     #[must_use]
     pub fn message_key(self) -> MessageKey {
         MessageKey::new("update", self.update.0)
     }
 }
 
-/// One bot's ear.
+/// Polls the updates of one bot.
 pub(super) struct UpdateListener {
     pub(super) bot: Bot,
     pub(super) username: String,
@@ -133,26 +135,26 @@ pub(super) struct UpdateListener {
     pub(super) timing: PollTiming,
     pub(super) aside: Aside,
     pub(super) last_whoami: Mutex<Option<Instant>>,
-    /// Whether a poll went well.
+    /// Whether any poll has succeeded.
     pub(super) has_polled: AtomicBool,
 }
 
-/// What arrived and did not succeed yet, and how far Telegram was told that all is dealt with.
+/// Updates that have not succeeded yet, and the position up to which Telegram was told to forget them.
 ///
-/// An update that fails is tried again while later ones are dealt with. Telegram keeps it meanwhile, and with it
-/// those after it; so it is known here which of them are done.
+/// A failed update is tried again while later ones are handled. Telegram keeps it meanwhile, and with it all
+/// later ones. So the handled ones among those must be known here.
 #[derive(Default)]
 struct UpdateBacklog {
-    /// Where the next poll begins.
+    /// The offset of the next poll.
     offset: Option<UpdateId>,
     failed: BTreeMap<UpdateId, FailedUpdate>,
-    /// What is done of what Telegram tells again.
+    /// Handled updates that Telegram will send again.
     done: BTreeSet<UpdateId>,
-    /// What the disk holds of those that failed.
+    /// Failed updates that are on disk.
     aside: BTreeSet<UpdateId>,
 }
 
-/// An update that failed.
+/// A failed update.
 struct FailedUpdate {
     update: UpdateKind,
     attempts: u32,
@@ -160,7 +162,7 @@ struct FailedUpdate {
 }
 
 impl UpdateBacklog {
-    /// What is to be tried now, in the order of its numbers, and how often it was before.
+    /// The updates to try now, in the order of their numbers, with the number of earlier attempts.
     fn due_updates(&mut self, updates: Vec<Update>, now: Instant) -> Vec<(UpdateId, UpdateKind, u32)> {
         let due = self.failed.iter().filter(|(_, held)| held.retry_at <= now);
         let due = due.map(|(id, held)| (*id, held.update.clone(), held.attempts));
@@ -173,21 +175,24 @@ impl UpdateBacklog {
         all
     }
 
-    /// What an earlier daemon set aside.
+    /// A backlog from the updates that an earlier daemon left on disk.
     fn of_aside(aside: Vec<(UpdateId, UpdateKind)>, now: Instant) -> Self {
         let held = |(id, what)| (id, FailedUpdate { update: what, attempts: 1, retry_at: now });
         let held: BTreeMap<_, _> = aside.into_iter().map(held).collect();
         Self { aside: held.keys().copied().collect(), failed: held, ..Self::default() }
     }
 
-    /// What the disk is to hold before the next poll: all that failed, where Telegram is to forget it.
+    /// The updates that must be on disk before the next poll. With `is_full` these are all failed ones,
+    /// because Telegram is to forget them.
     fn to_set_aside(&self, is_full: bool) -> Vec<(UpdateId, UpdateKind)> {
         let held = self.failed.iter().filter(|(id, _)| is_full || self.aside.contains(*id));
         held.map(|(id, held)| (*id, held.update.clone())).collect()
     }
 
-    /// Whether something that came later is done, or may be.
+    /// Whether a later update was handled, or may have been.
     fn is_overtaken(&self, id: UpdateId) -> bool {
+        // What was handled after an update on disk is unknown after a restart, so such an update always
+        // counts as overtaken.
         self.aside.contains(&id)
             || self.offset.is_some_and(|from| from > id)
             || self.done.iter().any(|done| *done > id)
@@ -198,12 +203,12 @@ impl UpdateBacklog {
         self.done.insert(id);
     }
 
-    /// Lets the next poll begin at the first update that is not dealt with. Where `is_full`, there may be more than
-    /// Telegram tells at once: then it begins after those that are set aside.
+    /// Moves the next poll to the first unhandled update. With `is_full` there may be more updates than
+    /// Telegram sends at once; then the poll begins after those that are on disk.
     fn advance_offset(&mut self, last: Option<UpdateId>, is_full: bool) {
         let Some(last) = last else {
-            // This poll confirmed everything. The next one asks without a number: after a quiet week Telegram
-            // begins anew somewhere.
+            // This poll confirmed everything. The next one has no offset, because after a week without
+            // updates Telegram may restart its numbers.
             if self.failed.is_empty() {
                 *self = Self { aside: std::mem::take(&mut self.aside), ..Self::default() };
             }
@@ -211,6 +216,8 @@ impl UpdateBacklog {
         };
         let next = UpdateId(last.0.saturating_add(1));
         let is_kept = |id: UpdateId| !is_full || !self.aside.contains(&id);
+        // An older failed update isn't held by Telegram any more; only those of this poll decide where the
+        // next one begins.
         let told = |id: UpdateId| self.offset.is_none_or(|from| id >= from) && id <= last;
         let first = self.failed.keys().copied().find(|id| told(*id) && is_kept(*id));
         let from = first.unwrap_or(next);
@@ -220,12 +227,12 @@ impl UpdateBacklog {
 }
 
 impl UpdateListener {
-    /// Listens until Telegram knows the bot no more.
+    /// Polls until Telegram no longer knows the bot.
     pub(super) async fn poll_updates(&self) {
         self.prune_handled().await;
         let (mut backlog, mut failures, mut well) = (self.restored().await, 0, false);
         loop {
-            // At first and after a failure it is soon known whether all is well.
+            // After the start or a failure the poll doesn't wait, so that the state is known soon.
             let wait = if well { self.timing.poll_timeout } else { Duration::ZERO };
             let pause = match self.bot.get_updates(backlog.offset, wait).await {
                 Ok(updates) => {
@@ -236,7 +243,7 @@ impl UpdateListener {
                             self.bot_health.note_poll(self.journal.now().wall);
                             None
                         }
-                        // What comes meanwhile waits for no longer than this, however long that one fails.
+                        // New updates wait at most this long, however long the failed one keeps failing.
                         failed => {
                             if let Some(error) = failed {
                                 self.note_trouble(TelegramState::Troubled, "store", error.to_string());
@@ -256,7 +263,8 @@ impl UpdateListener {
         }
     }
 
-    /// Hears updates in the order of their numbers, and those again that failed; the last failure.
+    /// Handles updates in the order of their numbers, with the failed ones that are due. Returns the last
+    /// error.
     async fn handle_all(&self, updates: Vec<Update>, backlog: &mut UpdateBacklog) -> Option<StoreError> {
         let is_full = updates.len() >= MAX_UPDATES;
         let last = updates.iter().map(|update| update.id).max();
@@ -284,7 +292,7 @@ impl UpdateListener {
         failed
     }
 
-    /// What was set aside and never done.
+    /// Reads the updates that were set aside and never handled.
     async fn restored(&self) -> UpdateBacklog {
         match self.aside.read().await {
             Ok(aside) => UpdateBacklog::of_aside(aside, Instant::now()),
@@ -296,9 +304,10 @@ impl UpdateListener {
         }
     }
 
-    /// Brings the disk up to what is to be set aside. Where that fails Telegram keeps those updates.
+    /// Writes the updates to set aside to disk. If that fails, Telegram keeps them.
     async fn set_aside(&self, backlog: &mut UpdateBacklog, is_full: bool) {
         let wanted = backlog.to_set_aside(is_full);
+        // The file changes only if the set does, which is rare, so a poll usually costs no write.
         if wanted.iter().map(|(id, _)| id).eq(&backlog.aside) {
             return;
         }
@@ -317,7 +326,7 @@ impl UpdateListener {
             Sender::AsksWhoami(who, said) => self.answer_whoami(who, &said, id),
             Sender::PairingCode(who, code) => self.claim_pairing(who, &code, id).await?,
             Sender::Authorized(person, word) => {
-                // Who writes lets the bot write, too.
+                // A user who writes to the bot has unblocked it.
                 self.sender.retry_chat(ChatId(person.chat));
                 self.dispatch_update(word, person, (id, is_overtaken)).await?;
             }
@@ -325,8 +334,8 @@ impl UpdateListener {
         Ok(())
     }
 
-    /// Gives up an update that failed too often, if it alone does: where nothing can be stored it is tried on. The
-    /// person is told.
+    /// Gives up an update that failed too often, and tells the person. If even this can't be stored, the
+    /// store is the problem and the update is tried again.
     async fn try_give_up(&self, id: UpdateId, what: &UpdateKind, error: &StoreError) -> bool {
         let receipt = UpdateReceipt { bot: self.bot.id(), update: id };
         let now = self.journal.now().wall;
@@ -371,7 +380,7 @@ impl UpdateListener {
         store.write(Durability::StoreSynced, move |store| receipt.mark_handled(store, now).map(drop)).await
     }
 
-    /// Tells someone their number, now and then.
+    /// Tells a user their number, at a limited rate.
     fn answer_whoami(&self, who: ChatUser, said: &ReceivedMessage, id: UpdateId) {
         let mut last = lock(&self.last_whoami);
         if last.is_some_and(|last| last.elapsed() < self.timing.whoami_interval) {
@@ -396,10 +405,10 @@ impl UpdateListener {
         self.send_reply(Destination { chat: ChatId(who.chat), topic: said.topic }, &text, id);
     }
 
-    /// Someone says a code. While none is waited for, they are a stranger.
+    /// Handles a pairing code. Without an open pairing the user is a stranger.
     async fn claim_pairing(&self, who: ChatUser, code: &str, id: UpdateId) -> Result<(), StoreError> {
         match self.pairing.claim_code(&self.endpoint, code, who).await? {
-            // Strangers get silence.
+            // Strangers get no reply.
             ClaimOutcome::NoOpenCode | ClaimOutcome::Wrong => {}
             ClaimOutcome::Paired => {
                 self.send_reply(
@@ -419,7 +428,7 @@ impl UpdateListener {
         drop(self.sender.send(to, OutgoingMessage::Text(message, None), SendPriority::Immediate, cause));
     }
 
-    /// Notes a failed poll; how long to wait now.
+    /// Notes a failed poll, and returns the pause.
     fn note_poll_failure(&self, error: &BotError, failures: u32) -> Duration {
         let (state, pause) = match error {
             BotError::Conflict => (TelegramState::Conflict, self.timing.conflict_backoff),

@@ -1,4 +1,4 @@
-//! Follows the calls that wait, through every restart of the daemon.
+//! Follows the waiting calls, across restarts of the daemon.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -15,38 +15,39 @@ use tokio::sync::mpsc;
 use crate::daemon::DaemonClient;
 use crate::failure::CommandFailure;
 
-/// How long to wait before looking for the daemon again.
+/// How long to wait before connecting again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// One event, in order.
+/// An event of the feed; events come in order.
 pub(super) enum FeedEvent {
-    /// The daemon is there, and can be asked through this.
+    /// The daemon is connected; requests go through this client.
     Connected(IpcClient),
-    /// It is gone, and why; it is looked for.
+    /// The connection is lost, with the reason; it is being restored.
     Disconnected(String),
-    /// Whether everything is paused; told after `Up`.
+    /// Whether everything is paused; it follows `Connected`.
     Paused(bool),
-    /// These tasks wait and no others; each follows as `Waits`.
+    /// Exactly these tasks wait; each one follows as `TaskWaits`.
     WaitingReset(Vec<TaskId>),
-    /// A task that waits, or did when it was told.
+    /// A task that waits, or did when the event was made.
     TaskWaits(Box<Look>),
-    /// Something changed.
+    /// A notice of a change.
     NoticeEntry(NoticeEntry),
-    /// It cannot be followed at all; nothing comes after this.
+    /// Following is impossible; no event comes after this one.
     Failed(CommandFailure),
 }
 
-/// Why the daemon is no longer read from.
+/// Why reading from the daemon ended.
 enum FeedEnd {
     /// The receiver is gone.
     ReceiverGone,
-    /// It is gone.
+    /// The connection was lost.
     DaemonLost(String),
-    /// It does not do this.
+    /// The daemon refuses to be followed.
     Failed(CommandFailure),
 }
 
-/// Sends every event to `to` until its receiver is gone. A daemon that was stopped is waited for, not started.
+/// Sends every event to `to` until its receiver is gone. A stopped daemon isn't started again, because a
+/// person may have stopped it.
 pub(super) async fn follow_pending(mut daemon: DaemonClient, paths: Paths, to: mpsc::Sender<FeedEvent>) {
     loop {
         let client = daemon.client();
@@ -55,7 +56,7 @@ pub(super) async fn follow_pending(mut daemon: DaemonClient, paths: Paths, to: m
             FeedEnd::ReceiverGone => return,
             FeedEnd::DaemonLost(why) => to.send(FeedEvent::Disconnected(why)).await,
             FeedEnd::Failed(failure) => {
-                // A receiver that is gone needs no reason.
+                // If the receiver is gone, it needs no reason.
                 let _ = to.send(FeedEvent::Failed(failure)).await;
                 return;
             }
@@ -79,6 +80,8 @@ async fn reconnect(paths: &Paths) -> DaemonClient {
     }
 }
 
+// The pause is read before the first watch, and the notices change it afterwards.
+// `WatchTasks` blocks in the daemon until something changes, so this loop doesn't poll.
 async fn read_events(client: &IpcClient, to: &mpsc::Sender<FeedEvent>) -> Result<Infallible, FeedEnd> {
     send_event(to, FeedEvent::Connected(client.clone())).await?;
     let standing = request(client, GetOverrides).await?;
@@ -118,7 +121,7 @@ async fn send_task_view(
 ) -> Result<(), FeedEnd> {
     match client.request(InspectTask { task }).await {
         Ok(look) => send_event(to, FeedEvent::TaskWaits(look)).await,
-        // It ended, and is removed already.
+        // The task has ended and was removed.
         Err(RequestError::Refused(failure)) if failure.kind == FailureKind::NotFound => Ok(()),
         Err(error) => Err(end_from_error(error)),
     }
@@ -130,7 +133,7 @@ async fn request<R: Request>(client: &IpcClient, request: R) -> Result<R::Respon
 
 fn end_from_error(error: RequestError) -> FeedEnd {
     match error {
-        // A daemon of an earlier release does not know these questions.
+        // A daemon of an earlier release doesn't know these requests, and no retry can help.
         RequestError::Refused(failure) if failure.kind == FailureKind::Invalid => {
             FeedEnd::Failed(failure.into())
         }

@@ -1,7 +1,7 @@
-//! `portero pending`: the calls that wait for a person.
+//! `portero pending`: the waiting calls.
 //!
-//! With `--watch` it stays: [`view`] to read and decide, or a stream for programs, which decides nothing. Both
-//! follow [`feed`].
+//! With `--watch` it keeps running: as [`view`], in which a person reads and decides, or as a read-only
+//! stream for programs. Both use [`feed`].
 
 mod feed;
 mod view;
@@ -21,7 +21,7 @@ use crate::daemon::DaemonClient;
 use crate::failure::CommandResult;
 use feed::{FeedEvent, follow_pending};
 
-/// How many events may wait for their reader; then the daemon waits.
+/// How many events may be queued; beyond that the daemon waits.
 const MAX_QUEUED_EVENTS: usize = 16;
 
 pub(super) async fn run(context: &CommandContext, args: args::PendingArgs) -> CommandResult {
@@ -32,7 +32,7 @@ pub(super) async fn run(context: &CommandContext, args: args::PendingArgs) -> Co
     }
 }
 
-/// What happens to the calls that wait, until this is dropped.
+/// The events of the waiting calls, until this is dropped.
 struct Feed {
     events: mpsc::Receiver<FeedEvent>,
     task: AbortHandle,
@@ -52,25 +52,25 @@ impl Drop for Feed {
     }
 }
 
-/// One line of the stream.
+/// A line of the stream.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum StreamLine<'a> {
-    /// The tasks that wait now, and no others. Each follows as a `task`.
+    /// Exactly these tasks wait. Each follows as a `task`.
     Anew { waiting: &'a [TaskId] },
-    /// A task that waits.
+    /// A waiting task.
     Task { task: &'a Task, hints: Option<ToolHints> },
-    /// Something changed.
+    /// A notice of a change.
     Notice { seq: u64, at: Timestamp, notice: &'a Notice },
     /// Whether everything is paused.
     Paused { paused: bool },
-    /// The daemon is there.
+    /// The daemon is connected.
     Connected,
-    /// The daemon is gone; it is looked for.
+    /// The connection is lost and is being restored.
     Lost { why: &'a str },
 }
 
-/// One JSON object a line.
+/// Prints one JSON object per line.
 async fn print_stream(context: &CommandContext) -> CommandResult {
     let mut feed = Feed::start(context, context.connect_daemon().await?);
     while let Some(event) = feed.events.recv().await {

@@ -1,4 +1,4 @@
-//! The agent of the trial: an MCP client on a real `portero mcp`.
+//! The agent of the trial: an MCP client of a real `portero mcp`.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::failure::{CommandFailure, CommandResult};
 
-/// How long Portero may take for one answer.
+/// How long Portero may take for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the session may take to end.
 const SESSION_END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A session that is under way.
+/// A running session.
 pub(super) struct TrialAgent {
     child: Child,
     stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     next_id: u64,
-    /// Everything that ever reached the agent, as it came.
+    /// All text that the agent received, unchanged.
     pub(super) received_text: String,
 }
 
 impl TrialAgent {
-    /// Starts `portero mcp` as an agent's program does, and shakes hands.
+    /// Starts `portero mcp` as an agent's program does, and makes the handshake.
     pub(super) async fn connect(paths: &Paths, project: &std::path::Path) -> CommandResult<Self> {
         let failed = |error: &std::io::Error| {
             CommandFailure::refused("could not start `portero mcp`").caused_by(error)
@@ -58,12 +58,12 @@ impl TrialAgent {
         Ok(agent)
     }
 
-    /// Calls a tool; gives the result, or the error's message as a result that says it is an error.
+    /// Calls a tool, and returns its result or `{"error": …}`.
     pub(super) async fn call_tool(&mut self, name: &str, arguments: Value) -> CommandResult<Value> {
         self.send_request("tools/call", json!({"name": name, "arguments": arguments})).await
     }
 
-    /// Asks, and waits for the answer: its `result`, or `{"error": …}`.
+    /// Makes a request, and returns its `result` or `{"error": …}`.
     pub(super) async fn send_request(&mut self, method: &str, params: Value) -> CommandResult<Value> {
         self.next_id += 1;
         let id = self.next_id;
@@ -101,7 +101,7 @@ impl TrialAgent {
         self.stdin.write_all(line.as_bytes()).await.map_err(|error| connection_failure().caused_by(&error))
     }
 
-    /// Ends the session as a client does that closes its side.
+    /// Ends the session by closing its input, as a client does.
     pub(super) async fn close(self) -> CommandResult<String> {
         let Self { mut child, stdin, received_text: heard, .. } = self;
         drop(stdin);

@@ -1,5 +1,5 @@
-//! `portero try`: an agent's session played with the real programs in a throw-away directory, with what the
-//! agent saw beside what the server got. Each step is checked; the exit code tells whether all held.
+//! `portero try`: plays an agent's session with the real programs in a temporary directory. It shows the
+//! agent's view beside the server's, and checks each step; the exit code says whether all checks passed.
 
 mod agent;
 mod narrator;
@@ -24,18 +24,18 @@ use narrator::Narrator;
 use sample_server::{REAL_EMAIL, REAL_KEY, REAL_NAME};
 use trial_directory::TrialDirectory;
 
-/// One thing that must hold.
+/// A check of the trial.
 #[derive(Debug, Serialize)]
 struct TrialCheck {
     what: &'static str,
     holds: bool,
 }
 
-/// Whether the person at the keyboard says yes.
+/// The person of the trial.
 enum TrialApprover {
-    /// Asked on the terminal.
+    /// A person at the keyboard.
     AtKeyboard,
-    /// Says yes to everything.
+    /// Approves everything.
     Unattended,
 }
 
@@ -50,7 +50,8 @@ pub(super) async fn run(args: args::TryArgs, output: Output) -> CommandResult {
             .with_hint("run it in a terminal, or run `portero try --yes`"));
         }
     };
-    // From before there is anything to clean up. What has begun to start is waited for, so that it can be ended.
+    // Signals are handled before there is anything to clean up. A start in progress is completed, so that it
+    // can be ended.
     let mut end = TerminationSignals::listen();
     let scene = TrialDirectory::create()?;
     let story = Narrator::new(&output);
@@ -80,7 +81,7 @@ async fn play_trial(
     person: &TrialApprover,
     daemon: &DaemonClient,
 ) -> CommandResult<Vec<TrialCheck>> {
-    // The person's passphrase in this trial; the agent's side never learns it.
+    // The person's passphrase in this trial; the agent's side never gets it.
     let passphrase = format!("{}{}", TaskId::fresh(), TaskId::fresh());
     let new = Challenge::new(passphrase.clone());
     daemon.request(SetPassphrase { old: None, new }).await?;
@@ -135,7 +136,7 @@ fn count_received(scene: &TrialDirectory, tool: &str) -> CommandResult<usize> {
     Ok(scene.received_calls()?.iter().filter(|call| call.tool == tool).count())
 }
 
-/// The person decides; the daemon is told the way any terminal tells it.
+/// Lets the person decide, and sends the decision as any terminal does.
 async fn decide_task(
     story: &Narrator<'_>,
     person: &TrialApprover,

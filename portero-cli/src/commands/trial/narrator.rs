@@ -1,4 +1,4 @@
-//! How the trial is told.
+//! Prints the story of the trial.
 
 use std::fmt::Display;
 
@@ -14,10 +14,10 @@ use super::trial_directory::{FAKE_EMAIL, FAKE_NAME, TrialDirectory};
 use crate::failure::{CommandFailure, CommandResult};
 use crate::output::{Output, escape_hidden, quote_block};
 
-/// How wide a column of two is.
+/// The width of one of two columns.
 const COLUMN_WIDTH: usize = 50;
 
-/// Tells the trial, unless JSON is wanted.
+/// Prints the story, unless JSON is wanted.
 pub(super) struct Narrator<'a> {
     output: &'a Output,
 }
@@ -27,7 +27,7 @@ impl<'a> Narrator<'a> {
         Self { output }
     }
 
-    /// Says one line.
+    /// Prints a line.
     pub(super) fn print_line(&self, line: impl Display) -> CommandResult {
         if !self.output.wants_json() {
             self.output.print_line(line)?;
@@ -61,7 +61,7 @@ impl<'a> Narrator<'a> {
     pub(super) async fn play_reading(&self, agent: &mut TrialAgent, scene: &TrialDirectory) -> CommandResult {
         self.print_line("\n2. The agent searches and reads; policy allows it, so you are not asked")?;
         agent.call_tool("office__list_mail", json!({})).await?;
-        // The agent knows the person by the fake name only; the server is asked for the real one.
+        // The agent knows only the person's fake name; the server gets the real one.
         agent.call_tool("office__search_mail", json!({"query": FAKE_NAME})).await?;
         let searched =
             scene.received_calls()?.last().map(|call| call.arguments.to_string()).unwrap_or_default();
@@ -106,7 +106,7 @@ impl<'a> Narrator<'a> {
         self.print_line(quote_block(&pretty_print(arguments)))
     }
 
-    /// Fetches the result; tells whether it is what it should be.
+    /// Fetches the result, and returns whether it is as expected.
     pub(super) async fn play_fetching(
         &self,
         agent: &mut TrialAgent,
@@ -133,7 +133,7 @@ impl<'a> Narrator<'a> {
         })
     }
 
-    /// Tries to delete; tells whether it was refused.
+    /// Tries to delete, and returns whether it was refused.
     pub(super) async fn play_deleting(&self, agent: &mut TrialAgent) -> CommandResult<bool> {
         self.print_line("\n6. The agent tries to delete a mail all the same")?;
         let answer = agent.call_tool("office__delete_mail", json!({"id": 1})).await?;
@@ -183,7 +183,7 @@ impl<'a> Narrator<'a> {
     }
 }
 
-/// Portero's own tool on the wire.
+/// The name of Portero's own tool on the wire.
 const CHECK_TASK: &str = "portero__check_task";
 
 fn answer_text(answer: &Value) -> String {

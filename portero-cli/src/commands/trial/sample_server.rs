@@ -1,5 +1,5 @@
-//! A small mail and notes server that ships inside the binary: it speaks MCP on stdin and stdout, knows the
-//! real values of a made-up person, and writes down each call that reaches it.
+//! A small mail and notes server inside the binary. It speaks MCP on stdin and stdout, has the real values of
+//! a made-up person, and records each call.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, Write};
@@ -47,8 +47,7 @@ struct MailServer {
     mails: Vec<SampleMail>,
 }
 
-/// The text of a result; `Err(Some(…))` for a result that says it is an error, `Err(None)` for an unknown
-/// tool.
+/// The text of a result. `Err(Some(…))` is a result with `isError`, `Err(None)` an unknown tool.
 type ToolAnswer = Result<String, Option<String>>;
 
 struct SampleMail {

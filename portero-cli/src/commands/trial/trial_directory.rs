@@ -1,4 +1,5 @@
-//! The throw-away directory of the trial, its configuration, and what the sample server wrote down there.
+//! The temporary directory of the trial, its configuration, and the calls that the sample server recorded
+//! there.
 
 use std::fs;
 use std::io;
@@ -12,20 +13,20 @@ use tempfile::TempDir;
 use super::sample_server::{REAL_EMAIL, REAL_KEY, REAL_NAME};
 use crate::failure::{CommandFailure, CommandResult};
 
-/// What the agent sees in place of the real name.
+/// The fake value of the name.
 pub(super) const FAKE_NAME: &str = "Jane Doe";
-/// What the agent sees in place of the real address.
+/// The fake value of the address.
 pub(super) const FAKE_EMAIL: &str = "jane@example.com";
-/// What the agent sees in place of the key.
+/// The fake value of the key.
 pub(super) const REDACTED: &str = "***API-KEY***";
 
-/// A directory with everything in it; it is removed when this is dropped.
+/// The directory with all of the trial's files; dropping it removes it.
 pub(super) struct TrialDirectory {
     directory: TempDir,
     pub(super) paths: Paths,
 }
 
-/// A call as it reached the sample server, and what it answered.
+/// A call as the sample server received it, with its answer.
 pub(super) struct ReceivedCall {
     pub(super) tool: String,
     pub(super) arguments: Value,
@@ -33,7 +34,7 @@ pub(super) struct ReceivedCall {
 }
 
 impl TrialDirectory {
-    /// Sets the scene.
+    /// Creates the directory with its configuration.
     pub(super) fn create() -> CommandResult<Self> {
         let failed = |error: &io::Error| {
             CommandFailure::refused("could not create a temporary directory").caused_by(error)
@@ -85,7 +86,7 @@ impl TrialDirectory {
         fs::write(self.paths.config.join(".env"), values)
     }
 
-    /// Where it all is.
+    /// The whole directory.
     pub(super) fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -99,7 +100,7 @@ impl TrialDirectory {
         self.directory.path().join("received.jsonl")
     }
 
-    /// What the sample server received, in order.
+    /// The calls that the sample server received, in order.
     pub(super) fn received_calls(&self) -> CommandResult<Vec<ReceivedCall>> {
         let text = match files::read_text(
             &self.record_path(),

@@ -1,7 +1,7 @@
-//! The card by which a person is asked, and what becomes of it, as data.
+//! The card that asks a person, and the outcome that replaces it, as data.
 //!
-//! A card holds all that would run (guarantee A3). A channel that can't show it whole sends [`call_document`] beside it,
-//! and then a yes takes a second tap. Everything here is a pure function of the task.
+//! A card contains everything that would run (guarantee A3). A channel that can't show it whole sends
+//! [`call_document`] too, and then an approval needs a second press. All functions here are pure.
 
 mod outcome;
 
@@ -18,44 +18,44 @@ use super::format::{self, CallField, CallReading, FieldLabel};
 use super::text::{EscapedText, StyledText};
 use super::time_format;
 
-/// Calls of more bytes are not read for a card: they are in the document only, and not indented, since
-/// indenting can make JSON some forty times as long, more than a channel takes.
+/// Longer calls are shown in the document only, and without indentation. Indented JSON can be forty times as
+/// long, which is more than a channel accepts.
 const MAX_RENDERED_CALL_BYTES: usize = 512 << 10;
-/// How many characters of an id's end are shown: the random end, as on the terminal.
+/// How many characters of an id are shown. They come from its random end, as on the terminal.
 const SHORT_ID_CHARS: usize = 8;
 
 /// A question to a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Card {
-    /// What is asked.
+    /// The question.
     pub title: &'static str,
     /// The tool that would run.
     pub tool: EscapedText,
-    /// Its name at its server, where policy's spelling of that is hard to read.
+    /// The tool's name at its server, if it differs from the readable name in policy.
     pub server_name: Option<EscapedText>,
-    /// Who asks, why, and until when.
+    /// The requester, the reason and the deadline.
     pub details: Vec<CallField>,
-    /// Everything that the server gets; none where that is in the document only.
+    /// Everything that the server gets; none if only the document has it.
     pub call: Option<CallReading>,
-    /// The method, where it isn't a tool that is called.
+    /// The method, if it isn't `tools/call`.
     pub method: Option<EscapedText>,
-    /// How long the call is.
+    /// The length of the call.
     pub call_bytes: u64,
 }
 
-/// The whole call as a file, named after its task.
+/// The whole call as a file, named by its task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallDocument {
-    /// Its name.
+    /// Its file name.
     pub name: String,
-    /// What is in it: UTF-8.
+    /// Its content in UTF-8.
     pub bytes: Vec<u8>,
-    /// What is said about it.
+    /// Its caption.
     pub caption: StyledText,
 }
 
 impl Card {
-    /// The question whether a call may run; `hints` is what the tool's server says of it, if that is known.
+    /// The card of a task; `hints` are the annotations of the tool's server, if known.
     #[must_use]
     pub fn new(task: &Task, hints: Option<ToolHints>, view: &ViewContext<'_>) -> Self {
         let call = &task.call;
@@ -70,7 +70,7 @@ impl Card {
         }
     }
 
-    /// What is asked, by whom, why, and until when.
+    /// The question with the requester, the reason and the deadline.
     #[must_use]
     pub fn head_text(&self) -> StyledText {
         let text = StyledText::new().bold(self.title).literal("\n").code(&self.tool);
@@ -98,14 +98,14 @@ impl Card {
         append_fields(text, fields)
     }
 
-    /// The question and all of the call, of any length.
+    /// The question and the whole call, of any length.
     #[must_use]
     pub fn text(&self) -> StyledText {
         self.head_text().literal("\n\n").append(self.call_text())
     }
 }
 
-/// The whole call as JSON; where it is too long to be shown, that says so.
+/// The whole call as JSON, or a note that it is too long.
 #[must_use]
 pub fn json_text(task: &Task) -> StyledText {
     let title =
@@ -129,14 +129,14 @@ pub fn call_document(task: &Task) -> CallDocument {
     CallDocument { name, bytes: escape_invisible(&text).into_owned().into_bytes(), caption }
 }
 
-/// The end of a task's id, by which a person can name it.
+/// The end of a task's id, with which a person can name it.
 #[must_use]
 pub fn short_id(id: TaskId) -> EscapedText {
     let id = id.to_string();
     EscapedText::line(&id[id.len() - SHORT_ID_CHARS..])
 }
 
-/// Who asks, why, and until when.
+/// The requester, the reason and the deadline.
 fn detail_fields(task: &Task, hints: Option<ToolHints>, view: &ViewContext<'_>) -> Vec<CallField> {
     let code = |text: &str| StyledText::new().code(&EscapedText::line(text));
     let mut fields = origin_fields(task);
@@ -154,7 +154,7 @@ fn detail_fields(task: &Task, hints: Option<ToolHints>, view: &ViewContext<'_>) 
     fields
 }
 
-/// Who approved, and when, where it takes several people; none where nobody did.
+/// The votes with their times; none if there are no votes.
 fn votes_text(task: &Task, view: &ViewContext<'_>) -> Option<StyledText> {
     let mut text: Option<StyledText> = None;
     for vote in &task.votes {
@@ -169,7 +169,7 @@ fn tool_name(task: &Task) -> EscapedText {
     EscapedText::line(&task.call.tool.to_string())
 }
 
-/// Who asks, and where it would run.
+/// The requester, and the directory in which the call would run.
 fn origin_fields(task: &Task) -> Vec<CallField> {
     let origin = &task.origin;
     let session = origin.session.to_string();
@@ -185,7 +185,7 @@ fn origin_fields(task: &Task) -> Vec<CallField> {
     fields
 }
 
-/// What the server says of its tool: its word only (MCP, "`ToolAnnotations`").
+/// The annotations of the tool, which are only the server's claim (MCP, "`ToolAnnotations`").
 fn hints_text(hints: Option<ToolHints>) -> StyledText {
     let Some(ToolHints { read_only, destructive, idempotent, open_world }) = hints else {
         return StyledText::new().literal("nothing that is known at present");
@@ -204,7 +204,7 @@ fn hints_text(hints: Option<ToolHints>) -> StyledText {
     if text.is_empty() { text.literal("nothing of what it does") } else { text }
 }
 
-/// Lines of fields below a text.
+/// Adds a line for each field.
 fn append_fields(text: StyledText, fields: &[CallField]) -> StyledText {
     fields.iter().fold(text, |text, CallField { label, value }| {
         let between = if value.is_block() { ":" } else { ": " };
@@ -212,7 +212,7 @@ fn append_fields(text: StyledText, fields: &[CallField]) -> StyledText {
     })
 }
 
-/// The arguments by their formatter, and what goes to the server beside them.
+/// The arguments by their formatter, and the other members that the server gets.
 fn read_call(call: &Call) -> CallReading {
     let mut reading = format::read_arguments(&call.tool, call.arguments());
     let mut add = |label, value: &RawJson| {
@@ -227,7 +227,7 @@ fn read_call(call: &Call) -> CallReading {
     reading
 }
 
-/// What the server gets beside the tool's name and its arguments, if anything.
+/// The members besides the tool's name and its arguments, if any.
 fn members_beside_arguments(call: &Call) -> Option<RawJson> {
     match call.method {
         Method::CallTool => {
@@ -236,25 +236,25 @@ fn members_beside_arguments(call: &Call) -> Option<RawJson> {
                 .without_members(|key| matches!(key, "name" | "arguments"));
             (!beside.is_empty()).then(|| beside.to_raw())
         }
-        // A prompt's name is not the name that policy knows it by.
+        // The name stays in, because a prompt has another name in policy than at its server.
         Method::GetPrompt => {
             let beside = RawObject::read(call.params.get()).ok()?.without_members(|key| key == "arguments");
             (!beside.is_empty()).then(|| beside.to_raw())
         }
-        // Their arguments are the whole already.
+        // For these methods the arguments are already the whole params.
         Method::ReadResource | Method::SubscribeResource | Method::UnsubscribeResource | Method::Complete => {
             None
         }
     }
 }
 
-/// Whether a call is short enough to be read.
+/// Whether a call is short enough for a card.
 fn is_renderable(call: &Call) -> bool {
     let meta = call.meta.as_ref().map_or(0, |meta| meta.get().get().len());
     call.params.get().get().len() + meta <= MAX_RENDERED_CALL_BYTES
 }
 
-/// The whole call: its name for policy, and every byte that the server gets.
+/// The whole call: its name in policy, and every byte that the server gets.
 fn whole_call(call: &Call) -> RawJson {
     let (tool, method) = (serialize_raw(&call.tool), serialize_raw(call.method.as_str()));
     let object = RawObject::default()

@@ -1,4 +1,4 @@
-//! What became of a question: the same message, edited.
+//! The outcome of a question, which replaces the card in the same message.
 
 use jiff::Timestamp;
 use portero::json::RawObject;
@@ -10,42 +10,42 @@ use super::super::text::{EscapedText, StyledText};
 use super::super::{ViewContext, format, time_format};
 use super::{append_fields, is_renderable, origin_fields, read_call, short_id, tool_name, votes_text};
 
-/// How many characters of the call an outcome repeats.
+/// How many characters of the call are repeated.
 const MAX_CALL_CHARS: usize = 1_200;
-/// How many characters of the answer it shows.
+/// How many characters of the answer are shown.
 const MAX_ANSWER_CHARS: usize = 900;
-/// How many characters of a name or reason.
+/// How many characters of a name or reason are shown.
 const MAX_NOTE_CHARS: usize = 300;
 
-/// How a question was decided.
+/// The decision about a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CardDecision {
-    /// By what.
+    /// The origin of the decision.
     pub by: DecidedBy,
-    /// When.
+    /// Its time.
     pub at: Timestamp,
 }
 
-/// By what a question was decided.
+/// The origin of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecidedBy {
-    /// On the phone that shows this message.
+    /// The phone that shows this message.
     ThisPhone,
-    /// On another phone.
+    /// Another phone.
     AnotherPhone,
-    /// In a group, by this user.
+    /// This user in a group.
     User(i64),
-    /// On several people's phones, who are named below.
+    /// Several people, named below.
     People,
-    /// At the terminal.
+    /// The terminal.
     Terminal,
-    /// By a rule or grant made meanwhile.
+    /// A rule or grant that was made meanwhile.
     Rule,
-    /// Nobody decided in time.
+    /// The deadline passed without a decision.
     Expiry,
-    /// The agent took it back.
+    /// The agent cancelled the call.
     Agent,
-    /// By the daemon, when it stopped or found the call changed.
+    /// The daemon, which stopped or found the call changed.
     Daemon,
 }
 
@@ -73,7 +73,7 @@ impl DecidedBy {
     }
 }
 
-/// What became of a task, in a text of a few thousand characters at most.
+/// The outcome of a task, in a few thousand characters at most.
 #[must_use]
 pub fn outcome_text(task: &Task, decided: CardDecision, view: &ViewContext<'_>) -> StyledText {
     let title = StyledText::new()
@@ -98,7 +98,7 @@ pub fn outcome_text(task: &Task, decided: CardDecision, view: &ViewContext<'_>) 
     text.on_new_line().literal("\nAll of it: ").code(&terminal_command(task))
 }
 
-/// What was decided, as far as the state tells.
+/// The decision, as far as the state shows it.
 const fn verdict_title(state: TaskState) -> &'static str {
     match state {
         TaskState::PendingApproval => "Waits",
@@ -120,7 +120,7 @@ fn append_note(text: StyledText, task: &Task) -> StyledText {
     if whole { text } else { text.literal(" (shortened)") }
 }
 
-/// What was asked, shortened.
+/// The call, shortened.
 fn append_call(text: StyledText, task: &Task) -> StyledText {
     if !is_renderable(&task.call) {
         return text.literal("(the call is too long to be repeated)");
@@ -132,7 +132,7 @@ fn append_call(text: StyledText, task: &Task) -> StyledText {
     if whole { text } else { text.on_new_line().literal("(the call is shortened here)") }
 }
 
-/// What the run gave.
+/// The progress or result of the run.
 fn run_text(task: &Task) -> Option<StyledText> {
     match task.state {
         TaskState::PendingApproval | TaskState::Denied | TaskState::Expired | TaskState::Cancelled => None,
@@ -163,7 +163,7 @@ fn append_answer(text: StyledText, task: &Task) -> StyledText {
     if whole { text } else { text.on_new_line().literal("(the answer is shortened here)") }
 }
 
-/// A JSON-RPC error: its message.
+/// The message of a JSON-RPC error.
 fn error_text(error: &RawValue) -> StyledText {
     let message = RawObject::read(error).ok().and_then(|object| object.get_text("message"));
     match message {
@@ -172,7 +172,7 @@ fn error_text(error: &RawValue) -> StyledText {
     }
 }
 
-/// A result's content (MCP, "`CallToolResult`"): its texts, and what else there is.
+/// A result's content (MCP, "`CallToolResult`"): its texts, and a note about other content.
 fn result_text(result: &RawValue) -> StyledText {
     let content = RawObject::read(result).ok().and_then(|object| object.get("content"));
     let items: Option<Vec<&RawValue>> = content.and_then(|content| serde_json::from_str(content.get()).ok());

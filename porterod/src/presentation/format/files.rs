@@ -1,5 +1,5 @@
-//! Files: what `server-filesystem` (`write_file`, `edit_file`, `move_file`) and editors' tools take. Edits are
-//! shown as a diff.
+//! Files, as `server-filesystem` (`write_file`, `edit_file`, `move_file`) and the tools of editors take them.
+//! Edits are shown as a diff.
 
 use portero::json;
 use serde_json::value::RawValue;
@@ -13,7 +13,7 @@ const PATH_KEYS: [&str; 6] = ["path", "file_path", "filePath", "filename", "file
 const SOURCE_KEYS: [&str; 3] = ["source", "source_path", "from_path"];
 const DESTINATION_KEYS: [&str; 3] = ["destination", "destination_path", "to_path"];
 const CONTENT_KEYS: [&str; 4] = ["content", "contents", "file_text", "new_content"];
-/// How editors' tools call what is replaced and what replaces it.
+/// The names by which editors' tools call the old and the new text.
 const EDIT_KEY_PAIRS: [(&str, &str); 5] = [
     ("oldText", "newText"),
     ("old_text", "new_text"),
@@ -21,7 +21,7 @@ const EDIT_KEY_PAIRS: [(&str, &str); 5] = [
     ("old_str", "new_str"),
     ("search", "replace"),
 ];
-/// Texts with more lines than this are not compared but shown one after the other.
+/// Longer texts aren't compared but shown one after the other.
 const MAX_DIFF_LINES: usize = 2000;
 
 pub(super) fn matches_call(open: &ArgumentReader<'_>) -> bool {
@@ -52,7 +52,7 @@ pub(super) fn take_known_fields(open: &mut ArgumentReader<'_>) {
     open.take_field("Content", &CONTENT_KEYS, as_text);
 }
 
-/// The one pair of old and new text among the arguments, where each stands once.
+/// The pair of old and new text among the arguments, if each occurs exactly once.
 fn find_edit_pair(open: &ArgumentReader<'_>) -> Option<(&'static str, &'static str, StyledText)> {
     EDIT_KEY_PAIRS.iter().find_map(|(old, new)| {
         let once = |key: &str| open.remaining.iter().filter(|(name, _)| name == key).count() == 1;
@@ -64,7 +64,7 @@ fn find_edit_pair(open: &ArgumentReader<'_>) -> Option<(&'static str, &'static s
     })
 }
 
-/// Edits, one after the other.
+/// Several edits, one field each.
 fn edit_fields(value: &RawValue) -> Vec<CallField> {
     let Some(edits) = array_elements(value).filter(|edits| !edits.is_empty()) else {
         return vec![CallField { label: FieldLabel::Own("Edits"), value: as_text(value) }];
@@ -76,7 +76,7 @@ fn edit_fields(value: &RawValue) -> Vec<CallField> {
     edits.iter().enumerate().map(numbered).collect()
 }
 
-/// An edit that is an old and a new text and nothing else.
+/// An edit with an old and a new text and no other member.
 fn edit_text(edit: &RawValue) -> Option<StyledText> {
     EDIT_KEY_PAIRS.iter().find_map(|(old, new)| {
         let parts = text_members(edit, &[old, new])?;
@@ -85,7 +85,7 @@ fn edit_text(edit: &RawValue) -> Option<StyledText> {
     })
 }
 
-/// The lines of both texts: `- ` before what goes, `+ ` before what comes, `= ` before what stays.
+/// Both texts line by line: `- ` marks a removed line, `+ ` an added one, `= ` an unchanged one.
 fn diff_text(old: &str, new: &str) -> StyledText {
     let (before, after): (Vec<&str>, Vec<&str>) = (old.split('\n').collect(), new.split('\n').collect());
     let mut shown = EscapedText::default();

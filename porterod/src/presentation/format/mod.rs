@@ -1,8 +1,9 @@
-//! What a call says, as a person reads it: fields with names, in a person's order.
+//! The content of a call as readable fields, in a useful order.
 //!
-//! A formatter is chosen by the call's names and shape, never by trust: it only puts in order and names what it
-//! knows. Fields come from taking members out of the arguments, and what no formatter took follows at the end, so
-//! that nothing of a call is ever left out (guarantee A3).
+//! A formatter is chosen by the call's names and shape, and isn't trusted: it only orders and labels the
+//! members that it knows.
+//! Fields are made by taking members out of the arguments. Members that no formatter took follow at the end,
+//! so nothing of a call is ever left out (guarantee A3).
 
 mod files;
 pub mod money;
@@ -19,34 +20,34 @@ use serde_json::value::RawValue;
 use super::text::{EscapedText, StyledText};
 pub use value::{as_json, as_text};
 
-/// What a call says.
+/// The content of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallReading {
-    /// What it looks like, in Portero's words, such as `E-mail`.
+    /// Its kind in Portero's own words, such as `E-mail`.
     pub kind: &'static str,
-    /// Everything that it says.
+    /// Its complete content.
     pub fields: Vec<CallField>,
 }
 
-/// One thing that a call says.
+/// One labelled value of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallField {
-    /// What it is.
+    /// Its label.
     pub label: FieldLabel,
-    /// What it says.
+    /// Its value.
     pub value: StyledText,
 }
 
-/// What a field is called.
+/// The label of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldLabel {
-    /// In Portero's words.
+    /// Portero's own words.
     Own(&'static str),
-    /// As the argument's key.
+    /// The argument's key.
     Key(EscapedText),
-    /// In Portero's words, one of several.
+    /// Portero's own words with a number.
     Numbered(&'static str, usize),
-    /// In Portero's words, with a name from outside.
+    /// Portero's own words with a name from outside.
     Named(&'static str, EscapedText),
 }
 
@@ -87,14 +88,14 @@ pub fn read_arguments(tool: &ToolId, arguments: Option<&RawValue>) -> CallReadin
     CallReading { kind, fields }
 }
 
-/// One formatter.
+/// A formatter for one kind of call.
 struct CallFormatter {
     kind: &'static str,
     matches: fn(&ArgumentReader<'_>) -> bool,
     take_known_fields: fn(&mut ArgumentReader<'_>),
 }
 
-/// The formatters, the most particular first.
+/// The formatters. The first match wins, so the most specific ones come first.
 const FORMATTERS: [CallFormatter; 6] = [
     CallFormatter {
         kind: "Payment",
@@ -124,7 +125,8 @@ const FORMATTERS: [CallFormatter; 6] = [
     CallFormatter { kind: "File", matches: files::matches_call, take_known_fields: files::take_known_fields },
 ];
 
-/// Arguments of which fields are taken. Whatever is not taken is added by [`ArgumentReader::finish`].
+/// Arguments while fields are taken from them. Members that were not taken are added by
+/// [`ArgumentReader::into_fields`].
 struct ArgumentReader<'a> {
     tool: &'a ToolId,
     remaining: Vec<(Cow<'a, str>, &'a RawValue)>,
@@ -136,7 +138,7 @@ impl<'a> ArgumentReader<'a> {
         Self { tool, remaining: object.into_members().collect(), fields: Vec::new() }
     }
 
-    /// Whether the server's or the tool's name holds one of these words.
+    /// Whether the server's or the tool's name contains one of these words.
     fn name_contains(&self, words: &[&str]) -> bool {
         let name = self.tool.to_string().to_ascii_lowercase();
         words.iter().any(|word| name.contains(word))
@@ -146,19 +148,19 @@ impl<'a> ArgumentReader<'a> {
         keys.iter().any(|key| self.last_value(key).is_some())
     }
 
-    /// The value of the last member with this key, which is the one that servers take.
+    /// The value of the last member with this key. Most servers use the last one of duplicate keys.
     fn last_value(&self, key: &str) -> Option<&'a RawValue> {
         self.remaining.iter().rev().find(|(name, _)| name == key).map(|(_, value)| *value)
     }
 
-    /// Makes fields of the members with these keys, every one of them.
+    /// Makes a field of every member with these keys.
     fn take_field(&mut self, label: &'static str, keys: &[&str], show: impl Fn(&RawValue) -> StyledText) {
         self.take_many_fields(keys, |value| {
             vec![CallField { label: FieldLabel::Own(label), value: show(value) }]
         });
     }
 
-    /// As [`ArgumentReader::take`], several fields of each.
+    /// As [`ArgumentReader::take_field`], with several fields for each member.
     fn take_many_fields(&mut self, keys: &[&str], show: impl Fn(&'a RawValue) -> Vec<CallField>) {
         for key in keys {
             let fields = &mut self.fields;
@@ -171,12 +173,12 @@ impl<'a> ArgumentReader<'a> {
         }
     }
 
-    /// Adds a field of Portero's own.
+    /// Adds a field that Portero computed.
     fn add_field(&mut self, label: &'static str, value: StyledText) {
         self.fields.push(CallField { label: FieldLabel::Own(label), value });
     }
 
-    /// Every field, with what was not taken at the end.
+    /// All fields, with the members that were not taken at the end.
     fn into_fields(mut self) -> Vec<CallField> {
         for (key, value) in self.remaining {
             let label = FieldLabel::Key(EscapedText::line(&key));

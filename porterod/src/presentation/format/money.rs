@@ -1,13 +1,13 @@
-//! Amounts of money as payment services take them: in a currency's smallest unit.
+//! Amounts of money in a currency's smallest unit, as payment services take them.
 //!
-//! An amount is only said in whole units where its currency's smallest unit is known for sure; the number that
-//! is sent always stands beside it.
+//! An amount is shown in whole units only if the currency's smallest unit is known for certain. The sent
+//! number is always shown as well.
 
-/// How Stripe counts a currency: how many digits of an amount stand behind the point.
+/// The number of decimal digits that Stripe uses for a currency.
 ///
-/// ISO 4217 (list one, "minor unit"), and where Stripe differs from it <https://docs.stripe.com/currencies>, "zero-decimal
-/// currencies" and "special cases": ISK is still counted in hundredths, MGA in whole units. UGX stands in both of
-/// its lists, so nothing is said about it.
+/// Source: ISO 4217 (list one, "minor unit") with Stripe's exceptions (<https://docs.stripe.com/currencies>,
+/// "zero-decimal currencies" and "special cases"). ISK still has hundredths there, and MGA has whole units.
+/// UGX is in both of Stripe's lists, so it counts as unknown.
 #[must_use]
 pub fn minor_digits(currency: &str) -> Option<usize> {
     const NONE: &str = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF";
@@ -29,8 +29,8 @@ pub fn minor_digits(currency: &str) -> Option<usize> {
     }
 }
 
-/// An amount in whole units with its currency, such as `20.00 USD`; none where it is no whole number or the
-/// currency's smallest unit is not known.
+/// An amount in whole units with its currency, such as `20.00 USD`. None if it isn't an integer or the
+/// currency is unknown.
 #[must_use]
 pub fn format_amount(amount: &str, currency: &str) -> Option<String> {
     let digits = minor_digits(currency)?;

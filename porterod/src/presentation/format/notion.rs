@@ -1,7 +1,7 @@
 //! Notion, as `notion-mcp-server` takes it (`API-post-page`, `API-patch-page`, `API-patch-block-children`).
 //!
-//! Notion wraps each text into several objects. Where a block or property is nothing but such a text, the text is
-//! shown; what only says that it is one (`"object": "block"`, `"type": "text"`) is not.
+//! Notion wraps each text into several objects. If a block or property contains only such a text, the text is
+//! shown. Members that merely name the type (`"object": "block"`, `"type": "text"`) are left out.
 
 use portero::json::{self, RawObject};
 use serde_json::value::RawValue;
@@ -44,7 +44,7 @@ fn property_fields(value: &RawValue) -> Vec<CallField> {
     object.iter().map(property).collect()
 }
 
-/// A property that is nothing but a title or a rich text.
+/// A property with only a title or a rich text.
 fn property_text(value: &RawValue) -> Option<StyledText> {
     let object = RawObject::read(value).ok()?;
     let mut members = object.iter();
@@ -68,7 +68,7 @@ fn block_fields(value: &RawValue) -> Vec<CallField> {
     blocks.iter().enumerate().map(numbered).collect()
 }
 
-/// A block that is its kind and a rich text, and nothing else.
+/// A block with only its kind and a rich text.
 fn block_text(block: &RawValue) -> Option<StyledText> {
     let object = RawObject::read(block).ok()?;
     let (mut kind, mut named) = (None, None);
@@ -95,7 +95,7 @@ fn block_text(block: &RawValue) -> Option<StyledText> {
     }
 }
 
-/// The words of a rich text without any style, link or mention.
+/// The text of a rich text without styles, links and mentions.
 fn plain_rich_text(value: &RawValue) -> Option<String> {
     let parts = array_elements(value)?;
     parts.iter().map(|part| plain_rich_text_part(part)).collect()

@@ -1,4 +1,4 @@
-//! What the servers of common services take: payments, GitHub, calendars, e-mail.
+//! Formatters for common services: payments, GitHub, calendars, e-mail.
 
 use portero::json;
 use serde_json::value::RawValue;
@@ -40,7 +40,7 @@ pub(super) fn take_payment_fields(open: &mut ArgumentReader<'_>) {
     open.take_field("Description", &["description"], as_text);
 }
 
-/// An amount in whole units, and the number that is sent.
+/// An amount in whole units, followed by the sent number.
 fn amount_text(value: &RawValue, currency: Option<&str>) -> StyledText {
     let text = json::as_text(value);
     let number = text.as_deref().unwrap_or(value.get());
@@ -81,7 +81,7 @@ pub(super) fn take_github_fields(open: &mut ArgumentReader<'_>) {
     open.take_many_fields(&["files"], file_fields);
 }
 
-/// The files of one commit, each with its path and whole content.
+/// The files of one commit, each with path and whole content.
 fn file_fields(value: &RawValue) -> Vec<CallField> {
     let Some(files) = array_elements(value).filter(|files| !files.is_empty()) else {
         return vec![CallField { label: FieldLabel::Own("Files"), value: as_text(value) }];
@@ -129,7 +129,7 @@ pub(super) fn take_calendar_fields(open: &mut ArgumentReader<'_>) {
     open.take_field("Event", &["eventId", "event_id"], as_text);
 }
 
-/// A time, or Google's object of a time and its zone.
+/// A time, or Google's object with a time and a zone.
 fn time_text(value: &RawValue) -> StyledText {
     let Some(parts) = text_members(value, &["dateTime", "date", "timeZone"]) else {
         return if value.get().starts_with('{') { as_json(value) } else { as_text(value) };
@@ -171,7 +171,7 @@ pub(super) fn take_mail_fields(open: &mut ArgumentReader<'_>) {
     open.take_field("Thread", &["threadId", "thread_id", "inReplyTo", "in_reply_to"], as_text);
 }
 
-/// Addresses side by side, whether they are texts or objects that hold nothing else.
+/// Addresses in one line, if they are strings or objects with only an address.
 fn address_list_text(value: &RawValue) -> StyledText {
     let address = |one: &&RawValue| match text_members(one, &["email", "address"])?.as_slice() {
         [(_, address)] => Some(address.clone()),

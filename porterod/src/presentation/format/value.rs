@@ -1,16 +1,16 @@
-//! How one value of a call is shown.
+//! Shows a single value of a call.
 
 use portero::json;
 use serde_json::value::RawValue;
 
 use super::super::text::{EscapedText, StyledText};
 
-/// The most characters of a text that stands within a line.
+/// The longest text that is shown within a line.
 const MAX_INLINE_CHARS: usize = 300;
-/// The most texts that stand side by side.
+/// The most texts that share a line.
 const MAX_INLINE_TEXTS: usize = 8;
 
-/// Any value: a text as it reads, a few short texts side by side, anything else as JSON.
+/// Any value: a string as text, a few short strings in one line, anything else as JSON.
 #[must_use]
 pub fn as_text(value: &RawValue) -> StyledText {
     if let Some(words) = json::as_text(value) {
@@ -22,7 +22,7 @@ pub fn as_text(value: &RawValue) -> StyledText {
     }
 }
 
-/// A text as it reads: within a line, or as a block when it is long or has lines.
+/// A text within a line, or as a block if it is long or has several lines.
 #[must_use]
 pub(super) fn show_text(words: &str) -> StyledText {
     if words.is_empty() {
@@ -30,7 +30,7 @@ pub(super) fn show_text(words: &str) -> StyledText {
     } else if words.contains('\n') || exceeds_line(words) {
         StyledText::new().pre(&EscapedText::block(words))
     } else if reads_as_json(words) {
-        // The text "5" is not the number 5.
+        // The string "5" must not look like the number 5.
         StyledText::new().code(&EscapedText::json(&json::serialize_raw(words)))
     } else if words.split_whitespace().any(mixes_alphabets) {
         StyledText::new().code(&EscapedText::line(words)).literal(" (mixes alphabets that look alike)")
@@ -39,7 +39,7 @@ pub(super) fn show_text(words: &str) -> StyledText {
     }
 }
 
-/// A few short texts side by side.
+/// A few short texts in one line.
 #[must_use]
 pub(super) fn join_texts(texts: &[String]) -> StyledText {
     let mut shown = StyledText::new();
@@ -50,7 +50,7 @@ pub(super) fn join_texts(texts: &[String]) -> StyledText {
     shown
 }
 
-/// JSON as people read it.
+/// JSON with readable layout.
 #[must_use]
 pub fn as_json(value: &RawValue) -> StyledText {
     let shown = EscapedText::json(value);
@@ -61,14 +61,14 @@ pub fn as_json(value: &RawValue) -> StyledText {
     }
 }
 
-/// An array of a few short texts.
+/// The strings of an array with a few short strings.
 #[must_use]
 pub(super) fn short_texts(value: &RawValue) -> Option<Vec<String>> {
     let texts: Vec<String> = serde_json::from_str(value.get()).ok()?;
     fit_in_line(&texts).then_some(texts)
 }
 
-/// Whether texts can stand side by side.
+/// Whether texts fit into one line.
 #[must_use]
 pub(super) fn fit_in_line(texts: &[String]) -> bool {
     let short = |text: &String| !exceeds_line(text) && !text.contains('\n');
@@ -79,12 +79,14 @@ fn exceeds_line(text: &str) -> bool {
     text.chars().nth(MAX_INLINE_CHARS).is_some()
 }
 
-/// The members of an object that has these keys, each at most once and each a text, and no others.
+/// The members of an object, if its keys are among these, each at most once and with a string. Otherwise
+/// none.
 #[must_use]
 pub(super) fn text_members(value: &RawValue, keys: &[&str]) -> Option<Vec<(String, String)>> {
     let object = json::RawObject::read(value).ok()?;
     let mut found: Vec<(String, String)> = Vec::new();
     for (key, value) in object.iter() {
+        // With an unknown or doubled key the caller shows the object as JSON, so that nothing is hidden.
         if !keys.contains(&key) || found.iter().any(|(name, _)| name == key) {
             return None;
         }
@@ -99,19 +101,19 @@ pub(super) fn array_elements(value: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// Whether a word has Latin letters and others that are drawn alike, as an address may that is not the one it
-/// seems to be (Unicode Technical Standard 39, section 5.1: mixed-script confusables).
+/// Whether a word mixes Latin letters with similar-looking ones of other alphabets, as a spoofed address does
+/// (Unicode Technical Standard 39, section 5.1: mixed-script confusables).
 fn mixes_alphabets(word: &str) -> bool {
     let alike = |letter: char| {
         matches!(letter,
-            // Greek, Cyrillic, Armenian; Cherokee; Lisu; the letters for formulas; full-width Latin.
+            // Greek, Cyrillic, Armenian; Cherokee; Lisu; mathematical letters; full-width Latin.
             '\u{370}'..='\u{58f}' | '\u{1f00}'..='\u{1fff}' | '\u{13a0}'..='\u{13ff}' | '\u{ab70}'..='\u{abbf}'
             | '\u{a4d0}'..='\u{a4ff}' | '\u{1d400}'..='\u{1d7ff}' | '\u{ff21}'..='\u{ff5a}')
     };
     word.contains(alike) && word.contains(|letter: char| letter.is_ascii_alphabetic())
 }
 
-/// Whether a text without quotes would be taken for another JSON value.
+/// Whether a text without quotes would look like another JSON value.
 fn reads_as_json(words: &str) -> bool {
     words.starts_with(['"', '{', '[']) || serde_json::from_str::<&RawValue>(words).is_ok()
 }

@@ -1,7 +1,8 @@
-//! What ran without asking, as one message, with buttons that narrow its tools. Pure.
+//! One message about calls that ran without a question, with buttons that restrict their tools. All functions
+//! are pure.
 //!
-//! What the message says beside each tool is how its rules stand when it is drawn: which rule asks or denies, and
-//! how that is undone.
+//! The message shows each tool's rules as they are when it is drawn: which rule asks or denies, and how to
+//! undo it.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +17,17 @@ use super::super::text::{EscapedText, StyledText};
 use crate::auth::buttons::{ButtonAction, Restriction, RestrictionLevel};
 use crate::overrides::{OverridesError, RestrictionOutcome};
 
-/// What the buttons that turn a notice's pages begin with.
+/// The prefix of the buttons that turn a notice's pages.
 const PAGE_PREFIX: &str = "notice";
 
-/// As many tools have a row of their own below the message; more are behind a button.
+/// How many tools have buttons below the message itself; more are behind a button.
 const MAX_TOOL_ROWS: usize = 4;
-/// How many tools a page of the list shows.
+/// How many tools one page of the list shows.
 const TOOLS_PER_PAGE: usize = 4;
 /// The longest name on a button, in characters.
 const MAX_LABEL_CHARS: usize = 24;
 
-/// What became of calls.
+/// The result of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallFate {
@@ -38,32 +39,33 @@ pub enum CallFate {
     Ran,
 }
 
-/// What a message tells of.
+/// The content of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivitySummary {
-    /// How often what became of which tool, what went wrong first.
+    /// The number of calls by result and tool; failures come first.
     pub counts: Vec<(CallFate, ToolId, u64)>,
-    /// Calls of tools that are not named.
+    /// The number of calls of tools that aren't named.
     pub others: u64,
 }
 
-/// How the rules about one tool stand.
+/// The rules about one tool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ToolRules {
-    /// The rule that has it ask.
+    /// The rule that makes it ask.
     pub asking_rule: Option<u64>,
     /// The rule that denies it.
     pub denying_rule: Option<u64>,
-    /// Whether the buttons offer to have it ask.
+    /// Whether a button offers to make it ask.
     pub may_ask: bool,
     /// Whether the buttons offer to deny it.
     pub may_deny: bool,
 }
 
-/// How the rules stand about each tool of a message.
+/// The rules about each tool of a message.
 pub type RulesByTool = BTreeMap<ToolId, ToolRules>;
 
-/// Which page of a notice's tools a button opens, of none the notice itself; none where it is no such button.
+/// The page that a button opens, where the inner none is the notice itself. The outer none means another kind
+/// of button.
 #[must_use]
 pub fn parse_page_button(what: &str) -> Option<Option<usize>> {
     match what.strip_prefix(PAGE_PREFIX)? {
@@ -77,13 +79,13 @@ fn page_button(label: String, page: Option<usize>) -> Button {
     Button::new(label, ButtonAction::Show(format!("{PAGE_PREFIX}{number}")))
 }
 
-/// How the rules stand now about each tool that is told of.
+/// The present rules about each tool of a message.
 #[must_use]
 pub fn rules_by_tool(told: &ActivitySummary, policy: &Policy, now: Moment) -> RulesByTool {
     let mut stands = RulesByTool::new();
     for (fate, tool, _) in &told.counts {
         let stand = stands.entry(tool.clone()).or_insert_with(|| rules_of_tool(tool, policy, now));
-        // What was only refused does not run: there is nothing to ask for.
+        // A tool that was only refused doesn't run, so asking would not restrict it.
         stand.may_ask |= *fate != CallFate::Refused && stand.may_deny && stand.asking_rule.is_none();
     }
     stands
@@ -95,13 +97,13 @@ fn rules_of_tool(tool: &ToolId, policy: &Policy, now: Moment) -> ToolRules {
         |to| standing.restricting_rule(tool, to, now).filter(|rule| rule.action == to).map(|rule| rule.id);
     let (asks, denies) = (by(Action::RequireApproval), by(Action::Deny));
     let (loosest, _) = policy.action_range(tool, None, now);
-    // Portero's own tools do nothing by themselves.
+    // Portero's own tools have no effect on their own.
     let may_deny = denies.is_none() && loosest != Action::Deny && !tool.is_builtin();
     ToolRules { asking_rule: asks, denying_rule: denies, may_ask: false, may_deny }
 }
 
 impl ActivitySummary {
-    /// The message.
+    /// The text of the message.
     #[must_use]
     pub fn message_text(&self, stands: &RulesByTool) -> StyledText {
         let (mut text, mut last) = (StyledText::new(), None);
@@ -120,7 +122,7 @@ impl ActivitySummary {
         }
     }
 
-    /// A page of its tools, by number; the last one where there are fewer.
+    /// A page of the list of tools; the last page if there are fewer.
     #[must_use]
     pub fn tool_list_text(&self, page: usize, stands: &RulesByTool) -> StyledText {
         let page = page.min(page_count(stands) - 1);
@@ -139,7 +141,7 @@ impl ActivitySummary {
     }
 }
 
-/// The buttons: of the message itself, or of this page of its tools.
+/// The buttons of the message itself, or of a page of its tools.
 #[must_use]
 pub fn button_rows(stands: &RulesByTool, page: Option<usize>) -> ButtonRows {
     match page {
@@ -148,7 +150,7 @@ pub fn button_rows(stands: &RulesByTool, page: Option<usize>) -> ButtonRows {
     }
 }
 
-/// What is answered to a button that makes a rule.
+/// The reply to a button that makes a rule.
 pub(crate) fn restriction_reply(
     restriction: &Restriction,
     done: &Result<RestrictionOutcome, OverridesError>,
@@ -168,7 +170,7 @@ pub(crate) fn restriction_reply(
     }
 }
 
-/// What is answered where the rule is made.
+/// The reply once the rule is made.
 pub(crate) fn rule_made_reply(restriction: &Restriction, id: u64) -> String {
     let fate = match restriction.to {
         RestrictionLevel::Ask => "asks",
@@ -177,7 +179,7 @@ pub(crate) fn rule_made_reply(restriction: &Restriction, id: u64) -> String {
     format!("This tool {fate} from now on: rule {id}. Undo it with /unrule {id}")
 }
 
-/// A row for each tool, with its name; one button for all where there are many, or their names would look alike.
+/// A row for each tool with its name. Many tools, or equal labels, get one button to the list instead.
 fn message_rows(stands: &RulesByTool) -> ButtonRows {
     let row = |(tool, stand): (&ToolId, &ToolRules)| restrict_buttons(tool, *stand, &short_tool_name(tool));
     let rows: Vec<_> = stands.iter().map(row).filter(|row| !row.is_empty()).collect();
@@ -203,7 +205,7 @@ fn page_rows(stands: &RulesByTool, page: usize) -> ButtonRows {
     rows
 }
 
-/// What is offered for one tool, which goes by this name on the buttons.
+/// The buttons for one tool, which they call `name`.
 fn restrict_buttons(tool: &ToolId, stand: ToolRules, name: &str) -> Vec<Button> {
     let button = |words: &str, to| {
         Button::new(
@@ -216,7 +218,7 @@ fn restrict_buttons(tool: &ToolId, stand: ToolRules, name: &str) -> Vec<Button> 
     ask.into_iter().chain(deny).collect()
 }
 
-/// A tool's name, which holds letters, digits and a few signs only, or its end.
+/// A tool's name or its end. It is ASCII, so it can be cut at any byte.
 fn short_tool_name(tool: &ToolId) -> String {
     let name = tool.to_string();
     match name.len().checked_sub(MAX_LABEL_CHARS) {
@@ -229,7 +231,7 @@ fn numbered_tools(stands: &RulesByTool) -> impl Iterator<Item = (u64, &ToolId, T
     (1..).zip(stands).map(|(number, (tool, stand))| (number, tool, *stand))
 }
 
-/// At least one.
+/// The number of pages, at least one.
 fn page_count(stands: &RulesByTool) -> usize {
     stands.len().div_ceil(TOOLS_PER_PAGE).max(1)
 }

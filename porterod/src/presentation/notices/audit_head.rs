@@ -1,6 +1,7 @@
-//! Once a day: how far the audit has come, kept where nobody on this machine can change it (guarantee U2).
+//! The daily message with the audit's head. It keeps the hash at a place that no process of this machine can
+//! change (guarantee U2).
 //!
-//! A chain of records that is rewritten later can't have the hash that a person was told.
+//! A chain that is rewritten later can't have the hash that the person received.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -10,15 +11,15 @@ use portero::audit::{AuditExtent, SegmentCheckpoint};
 use super::super::text::{EscapedText, StyledText};
 use crate::daemon::Daemon;
 
-/// The hour of the person's day at which it is told.
+/// The hour of the person's day at which it is sent.
 const DAILY_HOUR: i8 = 18;
 
-/// How far the daemon's own records have come on the disk, told for this day.
+/// The message for this day, about the daemon's records that are on disk.
 pub(crate) async fn durable_head_text(daemon: &Daemon, day: Date) -> Option<StyledText> {
     Some(audit_head_text(&durable_head(daemon).await?, day))
 }
 
-/// How far the daemon's own records have come on the disk.
+/// The daemon's last checkpoint that is on disk.
 async fn durable_head(daemon: &Daemon) -> Option<SegmentCheckpoint> {
     let segment = daemon.audit.checkpoint().segment;
     let heads = match daemon.journal.save_checkpoint().await {
@@ -34,13 +35,13 @@ async fn durable_head(daemon: &Daemon) -> Option<SegmentCheckpoint> {
     }
 }
 
-/// Whether there are records from before this moment: there is nothing to tell of a day without any.
+/// Whether there are records from before this time; a day without records needs no message.
 pub(crate) async fn has_older_records(daemon: &Daemon, moment: Timestamp) -> bool {
     let directory = daemon.paths.audit();
     let extent = tokio::task::spawn_blocking(move || AuditExtent::measure(&directory)).await;
     extent.is_ok_and(|extent| extent.is_ok_and(|extent| extent.oldest.is_some_and(|oldest| oldest < moment)))
 }
-/// The last day of which the hour has come, and when that was.
+/// The last day whose hour has passed, and the time of that hour.
 #[must_use]
 pub fn last_due_day(now: Timestamp, zone: &TimeZone) -> Option<(Date, Timestamp)> {
     let today = now.to_zoned(zone.clone()).date();

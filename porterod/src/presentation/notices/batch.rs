@@ -1,6 +1,6 @@
-//! What ran without asking, what failed and what was refused: gathered until it is time to tell it.
+//! Counts calls that ran without a question, failed or were refused, until they are reported.
 //!
-//! What is told is bounded whatever an agent does.
+//! The size of a report is bounded, whatever an agent does.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -12,25 +12,25 @@ use portero::names::{Principal, ToolId};
 
 use super::activity::{ActivitySummary, CallFate};
 
-/// How many tools one message tells of; the rest is counted. So it fits, however long their names are, also with
-/// what a rule says of each.
+/// How many tools a message names; the others are counted. With this limit it fits with the longest names and
+/// the notes about rules.
 const MAX_NAMED_TOOLS: usize = 12;
-/// How many calls that a person approved are remembered until they end.
+/// How many approved calls are remembered until they end.
 const MAX_APPROVED_CALLS: usize = 10_000;
 
-/// What was gathered, by the place where the channel tells it.
+/// The counts, by the place where the channel reports them.
 #[derive(Debug)]
 pub struct ActivityBatch<P> {
     by_place: BTreeMap<P, PlaceActivity>,
-    /// Calls that a person approved, by segment and number: their card tells what becomes of them.
+    /// Approved calls by segment and number. They are left out, because their card shows the result.
     approved_calls: HashSet<(String, u64)>,
 }
 
-/// What one message tells.
+/// The counts for one message.
 #[derive(Debug, Default)]
 struct PlaceActivity {
     counts: BTreeMap<(CallFate, ToolId), u64>,
-    /// Calls of tools beyond those that are told by name.
+    /// Calls of tools beyond those that are named.
     unnamed: u64,
 }
 
@@ -41,7 +41,7 @@ impl<P> Default for ActivityBatch<P> {
 }
 
 impl<P: Ord> ActivityBatch<P> {
-    /// Counts a record, if a person is told of such: not of what a card tells, nor below the level of its server.
+    /// Counts a record, unless a card shows it or the notice level of its server excludes it.
     pub fn add_entry(
         &mut self,
         entry: &SegmentRecord,
@@ -93,7 +93,7 @@ impl<P: Ord> ActivityBatch<P> {
         }
     }
 
-    /// What could not be told is told with what comes.
+    /// Adds a summary that could not be sent back to the counts.
     pub fn merge_unsent(&mut self, place: P, told: ActivitySummary) {
         let part = self.by_place.entry(place).or_default();
         part.unnamed += told.others;
@@ -102,7 +102,8 @@ impl<P: Ord> ActivityBatch<P> {
         }
     }
 
-    /// What is to be told now, and where; then it begins anew. In quiet hours it goes on gathering.
+    /// Takes the summaries that are due, with their places. In quiet hours nothing is due and the counts
+    /// continue.
     pub fn take_due(
         &mut self,
         notices: &NoticeSettings,

@@ -1,4 +1,4 @@
-//! When a person is told something without having asked, and what.
+//! Messages that a person gets without having asked.
 
 pub mod activity;
 pub mod audit_head;

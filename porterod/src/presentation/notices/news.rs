@@ -1,13 +1,13 @@
-//! What a person is told that is no task: alarms, a pause, an edit of the configuration that waits or has errors.
+//! Messages about anything but tasks: alarms, a pause, an edit of the configuration that waits or has errors.
 
 use portero::notice::{AlarmKind, ConfigAdoption, Notice, NoticeEntry};
 
 use super::super::text::{EscapedText, StyledText};
 
-/// How much of one notice's own words is told, in characters.
+/// How many characters of an alarm are shown.
 const MAX_ALARM_CHARS: usize = 600;
 
-/// As much of it as `fits` takes, and how much more there is; none where there is no news in it.
+/// As many entries as `fits` accepts, with a count of the others; none if there is nothing to report.
 #[must_use]
 pub fn news_text(entries: &[NoticeEntry], fits: impl Fn(&StyledText) -> bool) -> Option<StyledText> {
     let news = entries.iter().filter_map(|entry| notice_text(&entry.notice));
@@ -35,7 +35,8 @@ pub fn news_text(entries: &[NoticeEntry], fits: impl Fn(&StyledText) -> bool) ->
 fn notice_text(notice: &Notice) -> Option<StyledText> {
     let text = StyledText::new();
     Some(match notice {
-        // A card shows the one, and whoever made or ended the others was told of it then.
+        // Cards show tasks and votes. Changes of rules and grants were already confirmed to the person who
+        // made them.
         Notice::Task { .. }
         | Notice::Vote { .. }
         | Notice::Grant { .. }
@@ -59,7 +60,7 @@ fn notice_text(notice: &Notice) -> Option<StyledText> {
     })
 }
 
-/// Edits that came one after the other are told together.
+/// Reports consecutive edits together.
 fn append_edit_count(text: StyledText, edits: u64) -> StyledText {
     if edits > 1 {
         text.literal(" So it was with ").number(edits).literal(" edits since you were told.")

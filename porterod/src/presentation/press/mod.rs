@@ -1,4 +1,4 @@
-//! What a press on a card's button does, and what is answered to it.
+//! The effect of a press on a card's button, and the reply.
 
 pub(crate) mod replies;
 
@@ -14,8 +14,8 @@ use crate::api::{self, Undone};
 use crate::auth::buttons::{AnswerChoice, ButtonAction, ButtonPress, PressMeaning, TaskDecision};
 use crate::daemon::Daemon;
 
-/// Decides, and tells what to answer in so many characters at most. `begun` says that this very press was here
-/// before, and its call is decided.
+/// Decides a task, and returns the reply with at most `max_chars` characters. `begun` means that this very
+/// press was handled before and its call is already decided.
 pub(crate) async fn decide_task(
     daemon: &Arc<Daemon>,
     tapped: ButtonPress,
@@ -56,13 +56,13 @@ pub(crate) async fn decide_task(
     }
 }
 
-/// Whether a task waits for others after one person's yes.
+/// Whether a task waits for more people after one approval.
 fn is_still_pending(daemon: &Daemon, task: TaskId) -> bool {
     let look = api::look(daemon, task);
     look.is_ok_and(|look| look.task.state == TaskState::PendingApproval)
 }
 
-/// Why a yes would not come to pass, or not now.
+/// Why an approval would have no effect, or not yet.
 fn approval_obstacle(daemon: &Daemon, look: &Look, tapped: &ButtonPress) -> Option<ApprovalObstacle> {
     let loosens = match tapped.decision() {
         TaskDecision::Approve => false,
@@ -88,12 +88,12 @@ fn approval_obstacle(daemon: &Daemon, look: &Look, tapped: &ButtonPress) -> Opti
     }
 }
 
-/// Whether the configuration locks a task's tool, so that a person can only approve it once.
+/// Whether the configuration locks a task's tool, so that only single approvals are possible.
 pub(crate) fn is_tool_locked(daemon: &Daemon, look: &Look) -> bool {
     daemon.policy.load().is_locked(&look.task.call.tool)
 }
 
-/// Whether a press lets more happen.
+/// Whether a press permits more than before.
 pub(crate) fn elevates(found: &PressMeaning) -> bool {
     match found {
         PressMeaning::Decide(tapped) | PressMeaning::Repeated(ButtonAction::Decide(_), Some(tapped)) => {
@@ -114,9 +114,10 @@ pub(crate) fn elevates(found: &PressMeaning) -> bool {
     }
 }
 
-/// Why a person's yes adds nothing where it takes several people.
+/// Why this person's approval adds nothing to the quorums.
 fn vote_obstacle(task: &Task, user: i64) -> Option<PressReply> {
     let user = u64::try_from(user).unwrap_or(0);
+    // A repeated vote counts again if the quorums are met by now: the policy may have become less strict.
     let is_met = task.quorums.iter().all(|quorum| quorum.is_met(&task.votes));
     if task.quorums.is_empty() {
         None
@@ -129,9 +130,9 @@ fn vote_obstacle(task: &Task, user: i64) -> Option<PressReply> {
     }
 }
 
-/// Why a yes would not come to pass.
+/// Why an approval has no effect.
 enum ApprovalObstacle {
-    /// It never would.
+    /// It never will.
     Permanent(PressReply),
     /// Not while everything is paused.
     Paused,

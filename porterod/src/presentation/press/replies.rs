@@ -1,4 +1,4 @@
-//! What is answered to a press: Portero's own words in a sentence or two, and never a value.
+//! The replies to presses: Portero's own words in a sentence or two, never a value.
 
 use std::borrow::Cow;
 
@@ -9,22 +9,22 @@ use portero::task::TaskState;
 use crate::approvals::ListRejection;
 use crate::auth::buttons::TaskDecision;
 
-/// An answer.
+/// A reply to a press.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PressReply {
-    /// What is said, if anything.
+    /// Its text, if any.
     pub(crate) text: Option<Cow<'static, str>>,
     /// Whether the person has to close it.
     pub(crate) alert: bool,
 }
 
 impl PressReply {
-    /// No words: the card shows what changed.
+    /// A reply without text, because the card shows the change.
     pub(crate) const fn silent() -> Self {
         Self { text: None, alert: false }
     }
 
-    /// Words that need no more than a glance.
+    /// A reply that disappears by itself.
     pub(crate) const fn brief(text: String) -> Self {
         Self { text: Some(Cow::Owned(text)), alert: false }
     }
@@ -38,7 +38,8 @@ impl PressReply {
     }
 }
 
-/// It failed before, and something that was said later is done: what widens must not come after that.
+/// The press failed at first, and a later one has been handled since. A widening act must not come after
+/// that.
 pub(crate) const OVERTAKEN: PressReply = PressReply::alert(
     "This could not be done at once, and what you said since was. Nothing more was changed: tap it again.",
 );
@@ -75,7 +76,7 @@ pub(crate) const TOO_LATE_FOR_REASON: PressReply = PressReply::toast(
 );
 const NONE_PENDING: PressReply = PressReply::toast("None of these waits any more. Nothing was changed.");
 
-/// What the button against all calls of a list did.
+/// The reply of the button that denies a whole list.
 pub(crate) fn list_denied_reply(ListRejection { denied, expired, unsaved }: ListRejection) -> PressReply {
     if unsaved.is_some() {
         let text = format!(
@@ -92,7 +93,7 @@ pub(crate) fn list_denied_reply(ListRejection { denied, expired, unsaved }: List
     PressReply { text: Some(Cow::Owned(text)), alert: false }
 }
 
-/// All of it was done; `waits` says that everything is paused.
+/// The reply after success; `waits` means that everything is paused.
 pub(crate) const fn done_reply(deed: TaskDecision, waits: bool) -> PressReply {
     match (deed, waits) {
         (TaskDecision::Approve | TaskDecision::ApproveFor(_) | TaskDecision::Allow, true) => {
@@ -111,7 +112,7 @@ pub(crate) const fn done_reply(deed: TaskDecision, waits: bool) -> PressReply {
     }
 }
 
-/// The call was decided, and the rest was not done, for this reason.
+/// The reply if the call was decided but the rest failed for this reason.
 pub(crate) const fn partial_reply(deed: TaskDecision, why: FailureKind) -> PressReply {
     match (deed, why) {
         (TaskDecision::ApproveFor(_), FailureKind::Refused) => PressReply::alert(
@@ -126,7 +127,7 @@ pub(crate) const fn partial_reply(deed: TaskDecision, why: FailureKind) -> Press
     }
 }
 
-/// A yes would not make the call run, for this reason.
+/// The reply if an approval would not make the call run.
 fn void_reply(why: &str, max_chars: usize) -> PressReply {
     const END: &str = ". Nothing was approved. Deny it; the agent may ask anew.";
     let room = max_chars.saturating_sub(END.chars().count());
@@ -137,7 +138,8 @@ fn void_reply(why: &str, max_chars: usize) -> PressReply {
     PressReply { text: Some(Cow::Owned(format!("{why}{END}"))), alert: true }
 }
 
-/// As [`failed_reply`], for a person who wanted the tool to be denied from now on: how that is done.
+/// As [`failed_reply`], for a press that should have denied the tool permanently. It adds the command for
+/// that.
 pub(crate) fn with_deny_command(words: PressReply, tool: &ToolId, max_chars: usize) -> PressReply {
     let said = words.text.unwrap_or_default();
     let how = [format!("/deny {tool}"), "/deny and its name".to_owned()]
@@ -146,7 +148,7 @@ pub(crate) fn with_deny_command(words: PressReply, tool: &ToolId, max_chars: usi
     PressReply { text: Some(text), alert: true }
 }
 
-/// Nothing was done, and the task is in this state now; in so many characters at most.
+/// The reply if nothing was changed and the task is in this state, in at most `max_chars` characters.
 pub(crate) fn failed_reply(
     state: Option<TaskState>,
     failure: &DaemonFailure,

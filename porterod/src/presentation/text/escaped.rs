@@ -1,7 +1,7 @@
-//! Text from outside, made visible.
+//! Makes text from outside visible and unambiguous.
 //!
-//! What cannot be seen, what a channel would drop, and our own marks are spelled out, so that two different texts
-//! never look the same: [`EscapedText`] can be read back.
+//! Invisible characters, characters that a channel drops, and our own marks are spelled out. So two different
+//! texts never look the same, and [`EscapedText`] can be read back.
 
 use std::fmt::Write as _;
 
@@ -9,29 +9,29 @@ use portero::json::pretty::{StringToken, pretty_print_with, push_new_line, unesc
 use portero::printable::{is_combining_mark, is_invisible};
 use serde_json::value::RawValue;
 
-/// How many marks may stand on one letter; more would be drawn over the lines around it.
+/// How many combining marks one letter may have; more would cover the neighbouring lines.
 const MAX_COMBINING_MARKS: usize = 4;
 
-/// Text from outside, made visible. It stands only inside `code` and `pre`.
+/// Escaped text from outside. It is used only inside `code` and `pre`.
 ///
-/// It neither begins nor ends with a blank or line break, which a channel may cut.
+/// It neither begins nor ends with a blank or line break, because a channel may cut those.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EscapedText(pub(super) String);
 
 impl EscapedText {
-    /// Within a line: a line break is shown as `⏎`.
+    /// Escapes text for use within a line; a line break is shown as `⏎`.
     #[must_use]
     pub fn line(text: &str) -> Self {
         Self(escape(text, LineBreaks::Escaped))
     }
 
-    /// A block of lines. A line break at the very beginning or end is shown as `⏎`.
+    /// Escapes a block of lines. A line break at the very beginning or end is shown as `⏎`.
     #[must_use]
     pub fn block(text: &str) -> Self {
         Self(escape(text, LineBreaks::Kept))
     }
 
-    /// A block of lines, each behind `bar`, which is ours.
+    /// A block of lines, each after the prefix `bar`.
     #[must_use]
     pub fn prefixed(bar: &'static str, text: &str) -> Self {
         let mut shown = Self::default();
@@ -41,15 +41,15 @@ impl EscapedText {
         shown
     }
 
-    /// JSON as people read it: indented, keys in their order, numbers as they were spelled. A text of several
-    /// lines stands line by line behind a bar; what is no text cannot look like that.
+    /// JSON with indentation, in the original order of keys and spelling of numbers. A string of several
+    /// lines is shown line by line after a bar, which no other JSON value can imitate.
     #[must_use]
     pub fn json(value: &RawValue) -> Self {
-        // Outside of its strings, JSON is ASCII.
+        // Outside of its strings, JSON is ASCII, so only strings need escaping.
         Self(pretty_print_with(value.get(), write_string))
     }
 
-    /// Adds a line behind `bar`, which is ours.
+    /// Adds a line after the prefix `bar`.
     pub fn push_line(&mut self, bar: &'static str, line: &str) {
         if !self.0.is_empty() {
             self.0.push('\n');
@@ -59,24 +59,24 @@ impl EscapedText {
         self.0.push_str(&line);
     }
 
-    /// Adds another at the end.
+    /// Appends another text.
     pub fn append(&mut self, other: &Self) {
         self.0.push_str(&other.0);
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The text as it is shown.
+    /// The escaped text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// At most so many characters of it, and whether that is all.
+    /// At most `most` characters, and whether that is the whole text.
     #[must_use]
     pub fn truncated(&self, most: usize) -> (Self, bool) {
         match self.0.char_indices().nth(most) {
@@ -89,21 +89,23 @@ impl EscapedText {
     }
 }
 
-/// What becomes of line breaks.
+/// The treatment of line breaks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LineBreaks {
     Kept,
     Escaped,
-    /// As marked, and something of ours stands before the text, so that its first blank is seen.
+    /// As `Escaped`, for text after a prefix, where a first blank is visible.
     EscapedAfterPrefix,
 }
 
 fn escape(text: &str, breaks: LineBreaks) -> String {
     let mut shown = String::with_capacity(text.len() + 16);
-    // How many marks stand on the letter before; none may stand where there is no letter.
+    // How many marks the letter before has. It begins at the maximum, because a mark without a letter must be
+    // escaped.
     let mut marks = MAX_COMBINING_MARKS;
     let mut rest = text.chars().peekable();
     while let Some(character) = rest.next() {
+        // At an edge a blank or line break would be cut by the channel, so there it is marked.
         let first = shown.is_empty() && breaks != LineBreaks::EscapedAfterPrefix;
         let at_edge = first || rest.peek().is_none();
         let marks_before = std::mem::replace(&mut marks, MAX_COMBINING_MARKS);
@@ -137,8 +139,8 @@ fn escape(text: &str, breaks: LineBreaks) -> String {
     shown
 }
 
-/// What a reader cannot see; our own marks; and what a channel silently drops (`U+030A`, `U+0333` and `U+033F`:
-/// `clean_input_string` in TDLib, on which Telegram's server is built).
+/// Invisible characters, our own marks, and the characters that Telegram silently drops (`U+030A`, `U+0333`
+/// and `U+033F`: `clean_input_string` in TDLib).
 fn must_escape(character: char) -> bool {
     matches!(character, '⟨' | '⏎' | '⇥' | '␠' | '\u{30a}' | '\u{333}' | '\u{33f}') || is_invisible(character)
 }
@@ -149,7 +151,7 @@ fn write_string(string: StringToken<'_>, shown: &mut String) {
         shown.push_str(EscapedText::line(&unescape_string(string.spelled)).as_str());
         return;
     };
-    // What led to it, a blank or a new line, is not needed any more.
+    // The blank or line break before the block is no longer needed.
     shown.truncate(shown.trim_end().len());
     for line in lines.split('\n') {
         push_new_line(shown, string.depth + 1);
@@ -157,7 +159,7 @@ fn write_string(string: StringToken<'_>, shown: &mut String) {
     }
 }
 
-/// The text of a JSON string that has several lines.
+/// The text of a JSON string with several lines.
 fn multiline_text(spelled: &str) -> Option<String> {
     if !spelled.contains('\\') {
         return None;

@@ -1,9 +1,10 @@
-//! Text that a channel shows a person: parts with a style, of any length.
+//! Text for people: styled parts, of any length.
 //!
-//! A text is made of two kinds of parts. Portero's own words are fixed in the program. Everything else, from
-//! an agent's argument to a server's name, is [`EscapedText`], and stands only in [`TextStyle::Code`] and
-//! [`TextStyle::Pre`]: a channel makes no link, mention or command of it, and a reader does not take it for Portero's
-//! words (guarantee A3).
+//! A text has two kinds of parts. Portero's own words are fixed in the program. All other text, from
+//! arguments to server names, is [`EscapedText`] and appears only in [`TextStyle::Code`] and
+//! [`TextStyle::Pre`].
+//! So a channel makes no link, mention or command of it, and a reader can't mistake it for Portero's words
+//! (guarantee A3).
 
 mod escaped;
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::escaped::EscapedText;
 
-/// How a part looks.
+/// The style of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TextStyle {
@@ -23,30 +24,30 @@ pub enum TextStyle {
     Pre,
 }
 
-/// A text in the making.
+/// A text that is being built.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StyledText {
     parts: Vec<StyledPart>,
 }
 
-/// A stretch of text in one style.
+/// A part of a text with one style.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StyledPart {
-    /// How it looks; none for Portero's own words as they are.
+    /// Its style; none for Portero's own plain words.
     pub style: Option<TextStyle>,
-    /// What it says.
+    /// Its text.
     pub text: String,
 }
 
 impl StyledText {
-    /// Nothing yet.
+    /// An empty text.
     #[must_use]
     pub const fn new() -> Self {
         Self { parts: Vec::new() }
     }
 
-    /// Portero's own words. They hold nothing that a channel would make a link, mention, command or hashtag of;
-    /// names, paths and commands stand in [`StyledText::code`].
+    /// Adds Portero's own words. They must contain nothing that a channel would make a link, mention, command
+    /// or hashtag of; names, paths and commands belong into [`StyledText::code`].
     #[must_use]
     pub fn literal(mut self, words: &'static str) -> Self {
         check_literal(words);
@@ -54,7 +55,7 @@ impl StyledText {
         self
     }
 
-    /// Portero's own words, bold.
+    /// Adds Portero's own words in bold.
     #[must_use]
     pub fn bold(mut self, words: &'static str) -> Self {
         check_literal(words);
@@ -62,7 +63,7 @@ impl StyledText {
         self
     }
 
-    /// A command of ours that can be tapped, without its slash.
+    /// Adds one of our commands as a link; `name` has no slash.
     #[must_use]
     pub fn command(mut self, name: &'static str) -> Self {
         debug_assert!(name.bytes().all(|byte| byte.is_ascii_lowercase()), "not a command: {name:?}");
@@ -71,14 +72,14 @@ impl StyledText {
         self
     }
 
-    /// A number in Portero's own words.
+    /// Adds a number within Portero's own words.
     #[must_use]
     pub fn number(mut self, count: u64) -> Self {
         self.push_part(None, &count.to_string());
         self
     }
 
-    /// Text from outside, within a line.
+    /// Adds text from outside within a line.
     #[must_use]
     pub fn code(mut self, shown: &EscapedText) -> Self {
         if self.parts.last().is_some_and(|last| last.style == Some(TextStyle::Code)) {
@@ -87,21 +88,21 @@ impl StyledText {
         self.push_external(TextStyle::Code, shown)
     }
 
-    /// Text from outside, a block of lines, on lines of its own.
+    /// Adds text from outside as a block of its own lines.
     #[must_use]
     pub fn pre(mut self, shown: &EscapedText) -> Self {
         self.start_line();
         self.push_external(TextStyle::Pre, shown)
     }
 
-    /// Begins a new line, unless one begins here.
+    /// Begins a new line, unless the text is at the start of one.
     #[must_use]
     pub fn on_new_line(mut self) -> Self {
         self.start_line();
         self
     }
 
-    /// Another text at the end of this one.
+    /// Appends another text.
     #[must_use]
     pub fn append(mut self, other: Self) -> Self {
         for part in other.parts {
@@ -113,37 +114,38 @@ impl StyledText {
         self
     }
 
-    /// The text with every style dropped, for a document.
+    /// The text without styles, for a document.
     #[must_use]
     pub fn plain_text(&self) -> String {
         self.parts.iter().map(|part| part.text.as_str()).collect()
     }
 
-    /// Its parts, in their order.
+    /// The parts in order.
     #[must_use]
     pub fn parts(&self) -> &[StyledPart] {
         &self.parts
     }
 
-    /// How many of its parts have a style.
+    /// The number of parts with a style.
     #[must_use]
     pub fn styled_count(&self) -> usize {
         self.parts.iter().filter(|part| part.style.is_some()).count()
     }
 
-    /// Whether it is more than a line.
+    /// Whether it contains a block.
     #[must_use]
     pub fn is_block(&self) -> bool {
         self.parts.iter().any(|part| part.style == Some(TextStyle::Pre))
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
-    /// Its beginning, of about `most` characters and `styled` parts with a style at most, and whether that is all.
+    /// The beginning with at most `most` characters and `styled` styled parts, and whether that is the whole
+    /// text.
     #[must_use]
     pub fn truncated(&self, most: usize, styled: usize) -> (Self, bool) {
         let (mut kept, mut left) = (Self::new(), most);
@@ -188,7 +190,7 @@ impl StyledText {
         if style != Some(TextStyle::Pre)
             && self.parts.last().is_some_and(|last| last.style == Some(TextStyle::Pre))
         {
-            // What follows a block stands on a line of its own.
+            // Text after a block begins on a line of its own.
             if !text.starts_with('\n') {
                 self.parts.push(StyledPart { style: None, text: "\n".to_owned() });
             }
@@ -206,13 +208,13 @@ fn check_literal(words: &'static str) {
     debug_assert!(is_inert(words), "a channel may read something into {words:?}");
 }
 
-/// Channels look for links, mentions, commands, hashtags and the like in what is not code: our own words hold none
-/// of what these begin with.
+/// Channels make links, mentions, commands and hashtags of plain text, so our own words must not contain the
+/// characters with which these begin.
 fn is_inert(words: &str) -> bool {
     !words.contains(['@', '#', '/', '$', '_', '\\', '`']) && !words.split_whitespace().any(looks_like_host)
 }
 
-/// Whether a word could be a host's name.
+/// Whether a word could be a host name.
 fn looks_like_host(word: &str) -> bool {
     word.trim_end_matches(['.', '…', ')', ':']).contains('.')
 }

@@ -1,4 +1,4 @@
-//! What would change, before a person confirms it, and what came of it.
+//! The effect of a widening act, shown before a person confirms it, and its result.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use portero::policy::{Action, Grant, GrantLimits, PolicyRule};
 use super::super::text::{EscapedText, StyledText};
 use super::super::{ViewContext, time_format};
 
-/// What would change if this were confirmed: `tools` are those it covers that are not allowed now, each with what
-/// is decided for it now, denied ones first. `again` says that this is not what was shown before.
+/// The effect of confirming this act. `tools` are the covered tools that aren't allowed now, with their
+/// present decision, denied ones first. `again` means that the effect has changed since it was last shown.
 #[must_use]
 pub fn elevation_question(
     what: &Act,
@@ -32,7 +32,7 @@ pub fn elevation_question(
     text.append(elevation_text(what, tools, limits, view))
 }
 
-/// For whom a grant is, and how often.
+/// The limits of a grant: sessions, projects and uses.
 pub(super) fn limits_text(limits: &GrantLimits, line: &impl Fn(&str) -> EscapedText) -> StyledText {
     if limits.is_none() {
         return StyledText::new();
@@ -40,7 +40,7 @@ pub(super) fn limits_text(limits: &GrantLimits, line: &impl Fn(&str) -> EscapedT
     StyledText::new().literal("\nLimited: ").code(&line(&limits.to_string()))
 }
 
-/// What would change. `limits` say for whom it would, and how often.
+/// The effect of an act; `limits` describes a grant's limits.
 pub(super) fn elevation_text(
     what: &Act,
     tools: &[(ToolId, Action)],
@@ -102,7 +102,7 @@ fn append_tools(text: StyledText, what: &Act, tools: &[(ToolId, Action)]) -> Sty
     text.on_new_line().literal("Tools that servers add later and that match are covered too.")
 }
 
-/// Whether this changes what is decided now, and how; none where the decision is not its business.
+/// Whether the act changes this decision, and how; none if the decision doesn't concern it.
 const fn tool_change(what: &Act, now: Action) -> Option<(bool, &'static str)> {
     match (what, now) {
         (Act::Grant(..) | Act::Allow(_), Action::RequireApproval) => {
@@ -120,7 +120,7 @@ const fn tool_change(what: &Act, now: Action) -> Option<(bool, &'static str)> {
     }
 }
 
-/// What came of an act; `by` is the user who did it, where several could have.
+/// The result of an act; `by` is the user, where several could have acted.
 #[must_use]
 pub fn done_text(change: &Change, by: Option<i64>, view: &ViewContext<'_>) -> StyledText {
     let text = StyledText::new();
@@ -141,7 +141,7 @@ pub fn done_text(change: &Change, by: Option<i64>, view: &ViewContext<'_>) -> St
     append_actor(text, by)
 }
 
-/// A grant that was made.
+/// The text of a grant that was made.
 pub(super) fn grant_text(grant: &Grant) -> StyledText {
     StyledText::new()
         .bold("Permitted")
@@ -159,7 +159,7 @@ pub(super) fn grant_text(grant: &Grant) -> StyledText {
         .code(&EscapedText::line(&format!("/revoke {}", grant.id)))
 }
 
-/// A rule that was made.
+/// The text of a rule that was made.
 pub(super) fn rule_text(rule: &PolicyRule) -> StyledText {
     let word = match rule.action {
         Action::Allow => "Permitted from now on",
@@ -176,7 +176,7 @@ pub(super) fn rule_text(rule: &PolicyRule) -> StyledText {
         .code(&EscapedText::line(&format!("/unrule {}", rule.id)))
 }
 
-/// A person thought better of it: this one, where several could have.
+/// The text after a cancelled question; `by` is the user, where several could have cancelled it.
 #[must_use]
 pub fn nothing_done_text(by: Option<i64>) -> StyledText {
     append_actor(StyledText::new().literal("Nothing was changed."), by)

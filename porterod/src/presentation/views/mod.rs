@@ -1,4 +1,4 @@
-//! What is answered to a person's question: each a pure function from the daemon's answer to a text of any length.
+//! The answers to commands: each is a pure function of the daemon's response, of any length.
 
 mod elevation;
 mod overrides;
@@ -21,7 +21,7 @@ pub use self::tasks::{TaskListKind, TaskListPart, all_tasks_text, burst_text, li
 use super::ViewContext;
 use super::text::{EscapedText, StyledText};
 
-/// The commands that there are, each with what it does.
+/// The list of commands with their summaries.
 #[must_use]
 pub fn help_text(commands: &[(&'static str, &'static str)]) -> StyledText {
     let text = StyledText::new().bold("What I understand").literal("\n");
@@ -30,7 +30,7 @@ pub fn help_text(commands: &[(&'static str, &'static str)]) -> StyledText {
         .fold(text, |text, (name, what)| text.on_new_line().command(name).literal("  ").literal(what))
 }
 
-/// Why a tool is decided as it is, and what lost.
+/// The decision about a tool, its reason, and the entries that lost.
 #[must_use]
 pub fn decision_text(tool: &ToolId, explanation: &Explanation) -> StyledText {
     let text = StyledText::new()
@@ -45,27 +45,27 @@ pub fn decision_text(tool: &ToolId, explanation: &Explanation) -> StyledText {
     })
 }
 
-/// A part of the log, read from its end.
+/// A page of the log, which is read backwards from its end.
 #[derive(Debug, Default)]
 pub struct LogPage {
-    /// Records as [`record_line`] writes them, in the order of time.
+    /// Records as [`record_line`] formats them, in the order of time.
     pub rows: Vec<String>,
-    /// Where it ends, if more may follow.
+    /// The position of the page's end, if more may follow.
     pub next: Option<ReadPosition>,
-    /// How far back was looked, where that is not told by the rows.
+    /// How far back the search went, if the rows don't show it.
     pub searched_back_to: Option<Timestamp>,
-    /// How many lines on the way are no records.
+    /// How many lines on the way were no records.
     pub unreadable: u64,
 }
 
-/// A record of the audit on a line.
+/// A record of the audit as one line.
 #[must_use]
 pub fn record_line(entry: &SegmentRecord, zone: &TimeZone) -> String {
     let at = entry.record.at.to_zoned(zone.clone());
     format!("{}  {}", at.strftime("%m-%d %H:%M:%S"), entry.record.event)
 }
 
-/// A part of the log; which, from one, the newest being the first.
+/// A page of the log; `number` counts from one, the newest page.
 #[must_use]
 pub fn log_text(stretch: &LogPage, number: usize, view: &ViewContext<'_>) -> StyledText {
     let text = if stretch.rows.is_empty() {
@@ -108,7 +108,7 @@ pub fn log_text(stretch: &LogPage, number: usize, view: &ViewContext<'_>) -> Sty
     }
 }
 
-/// Why a question was not answered as asked.
+/// The text of a failed request.
 #[must_use]
 pub fn failure_text(failure: &DaemonFailure) -> StyledText {
     let text =
@@ -119,7 +119,7 @@ pub fn failure_text(failure: &DaemonFailure) -> StyledText {
     }
 }
 
-/// The person's zone by its name, or how far it is from UTC.
+/// The name of the person's zone, or its offset from UTC.
 fn zone_name(view: &ViewContext<'_>) -> EscapedText {
     let there = view.now.to_zoned(view.zone.clone());
     EscapedText::line(view.zone.iana_name().unwrap_or(&there.strftime("%Z").to_string()))

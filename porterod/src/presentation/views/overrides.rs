@@ -1,4 +1,4 @@
-//! Rules and grants in force, with the ids by which they are ended.
+//! The current rules and grants, with the ids that end them.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use portero::policy::{Action, Overrides};
 use super::super::text::{EscapedText, StyledText};
 use super::super::{ViewContext, time_format};
 
-/// Rules and grants in force.
+/// The current rules and grants.
 #[must_use]
 pub fn overrides_text(standing: &Overrides, view: &ViewContext<'_>) -> StyledText {
     append_overrides(StyledText::new(), standing, view)
 }
 
-/// As [`rules`], below other words.
+/// As [`overrides_text`], below other text.
 pub(super) fn append_overrides(text: StyledText, standing: &Overrides, view: &ViewContext<'_>) -> StyledText {
     let text = match standing.paused {
         None => text,

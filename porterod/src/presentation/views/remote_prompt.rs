@@ -1,4 +1,4 @@
-//! What a terminal asks a person to confirm, and what came of it.
+//! The question of a terminal that a person confirms, and its result.
 
 use portero::anonymize::Anonymizer;
 use portero::approved_config::ConfigChange;
@@ -14,10 +14,10 @@ use crate::auth::remote_confirmation::{
     ActOutcome, ActPreview, AnswerOutcome, ConfirmationEnd, ConfirmationQuestion,
 };
 
-/// How many characters of what was asked an ended question repeats.
+/// How many characters of the request an ended question repeats.
 const MAX_ABOUT_CHARS: usize = 300;
 
-/// The question. What is in it of the terminal's own words is concealed.
+/// The question. Words that come from the terminal are concealed.
 #[must_use]
 pub fn remote_prompt_text(
     question: &ConfirmationQuestion,
@@ -51,7 +51,7 @@ pub fn remote_prompt_text(
     head.append(body).append(foot)
 }
 
-/// What became of a question about this; `by` is the user who answered, where several could have.
+/// The result of a question; `by` is the user who answered, where several could have.
 #[must_use]
 pub fn ended_prompt_text(
     about: &str,
@@ -72,7 +72,7 @@ pub fn ended_prompt_text(
     }
 }
 
-/// How a question ended, in a few words.
+/// The result of a question in a few words.
 #[must_use]
 pub const fn prompt_end_text(end: ConfirmationEnd) -> &'static str {
     match end {
@@ -92,7 +92,7 @@ pub const fn prompt_end_text(end: ConfirmationEnd) -> &'static str {
     }
 }
 
-/// What is said to a tap.
+/// The reply to a tap.
 #[must_use]
 pub const fn tap_reply(heard: AnswerOutcome) -> &'static str {
     match heard {
@@ -102,7 +102,7 @@ pub const fn tap_reply(heard: AnswerOutcome) -> &'static str {
     }
 }
 
-/// A call, whole, as its card shows it.
+/// The whole call, as its card shows it.
 fn run_text(look: &Look, view: &ViewContext<'_>) -> StyledText {
     card::Card::new(&look.task, look.hints, view).text()
 }
@@ -118,7 +118,7 @@ fn reveal_text(look: &Look) -> StyledText {
         .code(&card::short_id(task.id))
 }
 
-/// All that would be put in force.
+/// All changes of the configuration that would take effect.
 fn config_change_text(waiting: &Waiting, line: &impl Fn(&str) -> EscapedText) -> StyledText {
     let Waiting { note, changes, tools, shown: _ } = waiting;
     let text = StyledText::new().bold("Put the changed configuration in force?");
@@ -148,7 +148,7 @@ fn config_change_text(waiting: &Waiting, line: &impl Fn(&str) -> EscapedText) ->
     text.on_new_line().literal("Known tools that would become looser:").pre(&rows)
 }
 
-/// A deny stands out.
+/// The word for the present decision; a deny is in capitals.
 const fn current_action(action: Action) -> &'static str {
     match action {
         Action::Deny => "DENIED now",

@@ -1,4 +1,4 @@
-//! How things stand.
+//! The daemon's status.
 
 use portero::ipc::{DaemonStatus, TelegramRefused, TelegramState, TelegramStatus};
 use portero::server::ServerCondition;
@@ -7,7 +7,7 @@ use super::super::text::{EscapedText, StyledText};
 use super::super::{ViewContext, time_format};
 use super::overrides;
 
-/// How things stand.
+/// The daemon's status.
 #[must_use]
 pub fn status_text(status: &DaemonStatus, view: &ViewContext<'_>) -> StyledText {
     let counts = status.counts;
@@ -82,7 +82,7 @@ fn append_telegram(text: StyledText, status: &DaemonStatus, view: &ViewContext<'
     append_sending(text, &status.telegram, view)
 }
 
-/// What goes wrong with what is sent, and with what was written or tapped.
+/// Problems with sending, and updates that were given up.
 fn append_sending(text: StyledText, telegram: &TelegramStatus, view: &ViewContext<'_>) -> StyledText {
     let TelegramStatus { sending_trouble, refused, given_up, .. } = telegram;
     let text = match sending_trouble {
@@ -135,7 +135,7 @@ fn append_audit(text: StyledText, status: &DaemonStatus, view: &ViewContext<'_>)
         .code(&EscapedText::line("portero logs verify"))
 }
 
-/// The second factors of the terminal.
+/// The passphrase and the authenticator.
 fn append_factors(text: StyledText, status: &DaemonStatus, view: &ViewContext<'_>) -> StyledText {
     let text = text.literal("\n").bold("Passphrase").literal(": ");
     let text = match &status.passphrase {

@@ -1,4 +1,4 @@
-//! Lists of tasks: excerpts, by which a person finds a task and decides nothing.
+//! Lists of tasks. They show excerpts to find a task by, not enough to decide.
 
 use portero::task::{Task, TaskState};
 
@@ -6,30 +6,30 @@ use super::super::card::short_id;
 use super::super::text::{EscapedText, StyledText};
 use super::super::{ViewContext, time_format};
 
-/// How many characters of a call's arguments stand in a list.
+/// How many characters of a call's arguments a list shows.
 const MAX_EXCERPT_CHARS: usize = 60;
 
-/// Which list.
+/// The kind of list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskListKind {
     /// Tasks by their state.
     Tasks,
-    /// The tasks that wait.
+    /// Waiting tasks.
     Pending,
 }
 
 /// A part of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct TaskListPart<'a> {
-    /// The tasks, those of a state together.
+    /// The tasks, grouped by state.
     pub tasks: &'a [Task],
-    /// How many stand before these in the list.
+    /// How many tasks of the list come before these.
     pub shown_before: u64,
-    /// How many the list has, by their state.
+    /// The size of the whole list, by state.
     pub counts: &'a [(TaskState, u64)],
 }
 
-/// Tasks by their state, those that want something first; all of them.
+/// All of these tasks by state, those that need attention first.
 #[must_use]
 pub fn all_tasks_text(tasks: &[Task], view: &ViewContext<'_>) -> StyledText {
     let (mut sorted, mut counts) = (Vec::new(), Vec::new());
@@ -46,11 +46,11 @@ pub fn all_tasks_text(tasks: &[Task], view: &ViewContext<'_>) -> StyledText {
     )
 }
 
-/// A part of a list, and which.
+/// A part of a list, with its position.
 #[must_use]
 pub fn task_list_text(list: TaskListKind, part: &TaskListPart<'_>, view: &ViewContext<'_>) -> StyledText {
     let last = part.shown_before + to_u64(part.tasks.len());
-    // Some may have gone since they were shown.
+    // Tasks may have disappeared since the counts were made.
     let all = last.max(part.counts.iter().map(|(_, count)| count).sum());
     if part.tasks.is_empty() {
         return StyledText::new().literal(match (list, part.shown_before) {
@@ -73,7 +73,7 @@ pub fn task_list_text(list: TaskListKind, part: &TaskListPart<'_>, view: &ViewCo
     TaskState::ALL.into_iter().fold(text, |text, state| append_state_group(text, list, part, state, view))
 }
 
-/// Those of one state.
+/// The tasks of one state.
 fn append_state_group(
     text: StyledText,
     list: TaskListKind,
@@ -96,7 +96,7 @@ fn append_state_group(
     group.fold(text, |text, task| append_task_row(text, task, view))
 }
 
-/// A list of questions that came at once: while all wait how many there are of each tool, then what became of each.
+/// The text of a burst's list: numbers by tool while all wait, afterwards the result of each.
 #[must_use]
 pub fn list_text(tasks: &[Task], view: &ViewContext<'_>) -> StyledText {
     if tasks.iter().all(|task| task.state == TaskState::PendingApproval) {
@@ -106,7 +106,7 @@ pub fn list_text(tasks: &[Task], view: &ViewContext<'_>) -> StyledText {
     }
 }
 
-/// Many questions at once: how many of each tool, then each.
+/// A burst of questions: the number by tool, then each call.
 #[must_use]
 pub fn burst_text(tasks: &[Task], view: &ViewContext<'_>) -> StyledText {
     let mut tools: Vec<(String, u64)> = Vec::new();
@@ -130,7 +130,7 @@ pub fn burst_text(tasks: &[Task], view: &ViewContext<'_>) -> StyledText {
     tasks.iter().fold(text, |text, task| append_task_row(text, task, view))
 }
 
-/// One task on a line.
+/// One task in a line.
 fn append_task_row(text: StyledText, task: &Task, view: &ViewContext<'_>) -> StyledText {
     let text = text
         .literal("\n• ")

@@ -1,7 +1,8 @@
-//! Deciding on Telegram: a press or a reason of the person becomes a request as the terminal makes them.
+//! Decisions on Telegram: a press or a reason becomes the same request that a terminal makes.
 //!
-//! What a press does is in the store, under the hash of what its button carries ([`crate::auth::buttons`]); here it is
-//! only found, done by [`crate::presentation::press`], and answered. What is not about a card goes to the next handler.
+//! A button's act is in the store, under the hash of its callback data ([`crate::auth::buttons`]). This
+//! module finds it, passes it to [`crate::presentation::press`], and answers. Updates that don't concern a
+//! card go to the next handler.
 
 mod reason;
 
@@ -29,23 +30,23 @@ use crate::presentation::press::{self, PressReply, replies};
 use crate::store::StoreError;
 use crate::store::cards::{self as kept, BotChat, CardTurn};
 
-/// How long to wait for Telegram's word that a message arrived whose button was pressed already.
+/// How long to wait for Telegram's confirmation of a message whose button was already pressed.
 const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Decides about cards.
+/// Handles presses and reasons for cards.
 pub struct CallbackHandler {
     cards: Arc<CardSync>,
     next: Arc<dyn UpdateHandler>,
 }
 
 impl CallbackHandler {
-    /// Decides for this daemon; times are told in the person's zone. What is not about a card goes to `next`.
+    /// A handler for this daemon with the person's time zone. Other updates go to `next`.
     #[must_use]
     pub fn new(daemon: Arc<Daemon>, zone: TimeZone, next: Arc<dyn UpdateHandler>) -> Self {
         Self { cards: CardSync::new(daemon, zone), next }
     }
 
-    /// Shows what waits and what became of it, until the daemon is to end. The composition root spawns it.
+    /// Draws waiting tasks and their outcomes, until the daemon ends. The composition root spawns it.
     pub fn consume_notices(&self) -> impl Future<Output = ()> + Send + use<> {
         notice_consumer::run_consumer(Arc::clone(&self.cards))
     }
@@ -70,6 +71,7 @@ impl CallbackHandler {
                     self.cards.buttons.resolve_press(carried, source(message))
                 })
                 .await?;
+                // The order: an overtaken press must not widen, whichever handler it belongs to.
                 let words = if heard.is_overtaken && press::elevates(&found) {
                     replies::OVERTAKEN
                 } else if commands::is_command_button(&found) {
@@ -111,7 +113,7 @@ impl CallbackHandler {
         matches!(split_command(text, &bot), Some(("pending", _)))
     }
 
-    /// Does what a button stands for; what to answer.
+    /// Performs a button's act, and returns the reply.
     async fn handle_press(
         &self,
         link: &ChatLink,
@@ -151,7 +153,7 @@ impl CallbackHandler {
         press::decide_task(&self.cards.daemon, tapped, reason, begun, MAX_CALLBACK_ANSWER_CHARS).await
     }
 
-    /// Shows something else; nothing is decided, save by the button against all of a list.
+    /// Changes the view of a card. Only the button that denies a whole list decides anything.
     async fn change_view(
         &self,
         link: &ChatLink,
@@ -198,7 +200,7 @@ impl CallbackHandler {
 }
 
 impl CallbackHandler {
-    /// Denies every task of a list that still waits, in one change.
+    /// Denies every waiting task of a list in one change.
     async fn deny_list(&self, link: &ChatLink, turned: ListAction) -> Result<PressReply, StoreError> {
         let (at, cause) = (link.bot_chat, turned.message_ref.cause.clone());
         let tasks = self.cards.read_store(move |store| kept::listed_tasks(store, at, &cause))?;
@@ -209,7 +211,7 @@ impl CallbackHandler {
         }
     }
 
-    /// A button that is none under a message of ours: the message is not as it is to be, so it is drawn again.
+    /// Redraws a card after a press on an unknown button, because its message is outdated.
     async fn redraw_stale_card(&self, at: BotChat, message: i64) -> Result<(), StoreError> {
         let Some(cause) = self.cards.read_store(move |store| kept::message_cause(store, at, message))? else {
             return Ok(());
@@ -220,7 +222,8 @@ impl CallbackHandler {
         Ok(())
     }
 
-    /// Whether a card's document is in the chat: the person may be faster than Telegram's word here too.
+    /// Whether a card's document is in the chat. The person may be faster than Telegram's confirmation here
+    /// too.
     async fn await_document(&self, link: &ChatLink, task: TaskId) -> Result<bool, StoreError> {
         let look = || Ok(self.cards.has_document(link, task)?.then_some(()));
         Ok(await_sent(&link.sender, look).await?.is_some())
@@ -239,7 +242,8 @@ impl UpdateHandler for CallbackHandler {
     }
 }
 
-/// What a press is worth, once its message has arrived: the person may be faster than Telegram's word.
+/// The meaning of a press, once its message is confirmed. The person may be faster than Telegram's
+/// confirmation.
 async fn await_press_meaning(
     courier: &TelegramSender,
     look: impl Fn() -> Result<PressMeaning, StoreError>,
@@ -251,14 +255,14 @@ async fn await_press_meaning(
     Ok(await_sent(courier, look).await?.unwrap_or(PressMeaning::MessageUnconfirmed))
 }
 
-/// Looks now, and again whenever a message was noted as sent, for a while.
+/// Looks now, and again after each confirmed message, until the timeout.
 async fn await_sent<T>(
     courier: &TelegramSender,
     look: impl Fn() -> Result<Option<T>, StoreError>,
 ) -> Result<Option<T>, StoreError> {
     let (mut sent, until) = (courier.watch_sent(), tokio::time::Instant::now() + ARRIVAL_TIMEOUT);
     loop {
-        // What is noted after this is seen below.
+        // A confirmation that comes after this line wakes the wait below.
         sent.borrow_and_update();
         if let Some(found) = look()? {
             return Ok(Some(found));
@@ -269,7 +273,7 @@ async fn await_sent<T>(
     }
 }
 
-/// Answers in the chat.
+/// Replies in the chat.
 fn send_reply(
     link: &ChatLink,
     topic: Option<TopicId>,

@@ -1,4 +1,4 @@
-//! Denying with a reason: asked for in a message of its own, and taken from the answer to it.
+//! Denial with a reason, which the person gives as a reply to a question.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use crate::store::StoreError;
 use crate::store::cards as kept;
 
 impl CallbackHandler {
-    /// Asks for the words of a denial. They are taken from an answer to this very message, for a while.
+    /// Asks for the reason of a denial. It is accepted only as a reply to this very message, for a limited
+    /// time.
     pub(super) async fn ask_deny_reason(
         &self,
         link: &ChatLink,
@@ -53,7 +54,7 @@ impl CallbackHandler {
         Ok(())
     }
 
-    /// What the person answered to the question why. None when they did not answer that.
+    /// Handles a reply to that question. None if the message replies to another one.
     pub(super) async fn handle_reason(
         &self,
         link: &ChatLink,

@@ -1,4 +1,4 @@
-//! Why Telegram did not do it.
+//! Errors of the Bot API.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use teloxide_core::ApiError;
 
 use super::ChatId;
 
-/// How long Telegram wants no more requests (429).
+/// How long Telegram accepts no more requests (429).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryAfter(Duration);
 
 impl RetryAfter {
-    /// The longest wait that is kept to, whatever Telegram asks for.
+    /// The longest wait that is observed, whatever Telegram asks for.
     pub const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 
-    /// As Telegram asks for it.
+    /// The wait that Telegram asks for.
     #[must_use]
     pub const fn from_requested(asked: Duration) -> Self {
         Self(asked)
@@ -30,7 +30,7 @@ impl RetryAfter {
         self.0.min(Self::MAX_WAIT)
     }
 
-    /// Whether Telegram asks for more than is kept to.
+    /// Whether Telegram asks for more than the longest wait.
     #[must_use]
     pub fn is_capped(self) -> bool {
         self.0 > Self::MAX_WAIT
@@ -47,45 +47,45 @@ impl fmt::Display for RetryAfter {
     }
 }
 
-/// Why Telegram did not do it. No variant holds an address, and none what a person wrote.
+/// Why a request to the Bot API failed. No variant contains an address or text of a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BotError {
-    /// Too many requests (429): again after this time.
+    /// Too many requests (429), with the time to wait.
     #[error("too many requests; again in {0}")]
     RetryAfter(RetryAfter),
-    /// Telegram's own failure (5xx), with its number.
+    /// A failure of Telegram (5xx), with its code.
     #[error("Telegram's own failure ({0})")]
     ServerError(u16),
-    /// Another program asks for the same bot's updates (409).
+    /// Another program polls the same bot's updates (409).
     #[error("another program uses the same bot")]
     Conflict,
-    /// There is no such bot (401, 404).
+    /// The bot doesn't exist (401, 404).
     #[error("Telegram knows no bot with this token")]
     Unauthorized,
-    /// The person blocked the bot, never started it, or is gone (403).
+    /// The person blocked the bot, never started it, or no longer exists (403).
     #[error("the bot may not write to this chat")]
     Blocked,
-    /// The group became a supergroup, which has this number (400).
+    /// The group became a supergroup with this number (400).
     #[error("the group is a supergroup now: write {} as `telegram.chat` into portero.json", .0.0)]
     Migrated(ChatId),
-    /// The request cannot be carried out (400, and others of its kind).
+    /// The request is impossible (400 and similar codes).
     #[error("Telegram refused it: {0}")]
     Refused(Refusal),
-    /// The network failed; whether Telegram did it is not known.
+    /// The network failed; whether Telegram handled the request is unknown.
     #[error("the network failed: {0}")]
     Network(NetworkFailure),
-    /// What came back is not the Bot API's.
+    /// The response isn't one of the Bot API.
     #[error("what came back is not the Bot API's")]
     InvalidResponse,
 }
 
-/// How the network failed.
+/// The kind of a network failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkFailure {
-    /// There was no connection, so Telegram did not get the request.
+    /// No connection was made, so Telegram didn't get the request.
     #[error("no connection")]
     Unreachable,
-    /// It took too long.
+    /// The request timed out.
     #[error("it took too long")]
     TimedOut,
     /// The connection was lost.
@@ -93,16 +93,16 @@ pub enum NetworkFailure {
     Lost,
 }
 
-/// Why a request cannot be carried out, by Telegram's text, which is all that it gives.
+/// Why Telegram refused a request, derived from its description; the API gives no other detail.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// An edit that changes nothing.
+    /// The edit changes nothing.
     #[error("the message is so already")]
     NotModified,
-    /// The message to edit or remove is not there, or too old for it.
+    /// The message to edit or remove doesn't exist, or is too old.
     #[error("the message is gone")]
     MessageGone,
-    /// A press that waited too long for its answer.
+    /// The press is too old to be answered.
     #[error("the press is too long ago")]
     QueryTooOld,
     /// The chat is not known to the bot.
@@ -111,10 +111,10 @@ pub enum Refusal {
     /// The text or the file is too long.
     #[error("it is too long")]
     TooLong,
-    /// The server does not know the method (404), though it knows the bot.
+    /// The server knows the bot but not the method (404).
     #[error("the server does not know the method")]
     MethodNotFound,
-    /// There is no such topic, or no more.
+    /// The topic doesn't exist, or no longer.
     #[error("the topic is gone")]
     TopicGone,
     /// The topic is closed.
@@ -126,16 +126,16 @@ pub enum Refusal {
     /// The bot may not write there, or not now.
     #[error("the bot has no right to write there")]
     WriteForbidden,
-    /// The bot may not do that there.
+    /// The bot lacks another right.
     #[error("the bot has no right to do that there")]
     NotAllowed,
-    /// Something else, in Telegram's words, cut to 200 plain characters.
+    /// Another reason, in Telegram's words, cut to 200 plain characters.
     #[error("{0}")]
     Other(String),
 }
 
-/// What says that the bot may not write to a chat, or not now, in small letters: texts of the Bot API's server, and
-/// errors of Telegram's own API that it passes on as they are.
+/// Phrases that mean that the bot may not write to a chat, in lower case. They come from the Bot API's server
+/// and from errors of Telegram's own API that it forwards.
 const WRITE_FORBIDDEN_PHRASES: [&str; 18] = [
     "not enough rights to send",
     "no rights to send",
@@ -156,15 +156,15 @@ const WRITE_FORBIDDEN_PHRASES: [&str; 18] = [
     "user_is_blocked",
     "input_user_deactivated",
 ];
-/// What says that there is no such chat for the bot.
+/// Phrases that mean that the chat doesn't exist for the bot.
 const CHAT_UNKNOWN_PHRASES: [&str; 5] =
     ["chat not found", "user not found", "peer_id_invalid", "channel_private", "chat_id_invalid"];
 
 impl Refusal {
-    /// The longest text that is kept of Telegram's.
+    /// How many characters of Telegram's description are kept.
     const MAX_DESCRIPTION_CHARS: usize = 200;
 
-    /// Whether it is about what the message holds, so that another one could be shown in its place.
+    /// Whether the message's content is the reason, so that another message could be shown instead.
     #[must_use]
     pub const fn concerns_message(&self) -> bool {
         match self {
@@ -182,7 +182,7 @@ impl Refusal {
         }
     }
 
-    /// Whether it is about the topic, so that the same could be shown elsewhere in the chat.
+    /// Whether the topic is the reason, so that the message could be shown elsewhere in the chat.
     #[must_use]
     pub const fn concerns_topic(&self) -> bool {
         match self {
@@ -199,8 +199,8 @@ impl Refusal {
         }
     }
 
-    /// Reads Telegram's text. `ApiError` knows each in one spelling; for those that servers spell in several
-    /// ways it is looked at further.
+    /// Reads Telegram's description. `ApiError` knows one spelling of each; other spellings are found by
+    /// phrases.
     pub(super) fn from_description(description: &str) -> Self {
         match ApiError::deserialize(description.into_deserializer()).map_err(|_: NotRead| ()) {
             Ok(ApiError::MessageNotModified) => Self::NotModified,
@@ -224,6 +224,8 @@ impl Refusal {
 
     fn from_phrases(description: &str) -> Self {
         let words = description.to_lowercase();
+        // The first match wins, so phrases that contain others come first: "not enough rights to send" before
+        // "not enough rights".
         let says = |any: &[&str]| any.iter().any(|part| words.contains(part));
         if says(&["message is not modified"]) {
             Self::NotModified
@@ -253,7 +255,7 @@ impl Refusal {
 }
 
 impl BotError {
-    /// Whether it is about the chat, so that nothing can be written there until somebody there changes that.
+    /// Whether the chat is the reason, so that nothing can be written there until its members change that.
     #[must_use]
     pub const fn concerns_chat(&self) -> bool {
         match self {
@@ -269,7 +271,7 @@ impl BotError {
         }
     }
 
-    /// What kind of failure it is, in a word that stays the same, for status and logs.
+    /// The kind of failure as a stable word, for status and logs.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -1,6 +1,7 @@
-//! One request, one answer: the only place that knows the HTTP client.
+//! Sends a request and reads its response. It is the only module that knows the HTTP client.
 //!
-//! The client's errors carry the address, and the address the token, so they are looked at here and dropped.
+//! The client's errors contain the address, and the address contains the token. So they are classified and
+//! dropped here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,23 +19,23 @@ use teloxide_core::requests::Payload;
 
 use super::{BotAddress, BotAddressError, BotError, ChatId, NetworkFailure, Refusal, RetryAfter};
 
-/// The longest answer that is read: a hundred of the longest messages.
+/// The longest accepted response, which is a hundred of the longest messages.
 const MAX_RESPONSE_BYTES: usize = 16 << 20;
-/// How long a connection may take to come about.
+/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait when Telegram says "later" without saying when.
+/// How long to wait after a 429 without `retry_after`.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// A bot's address, and the connections to it.
 #[derive(Clone)]
 pub(super) struct HttpClient {
     client: Client,
-    /// Up to the method's name.
+    /// The address up to the method's name.
     method_prefix: Arc<Secret>,
     request_timeout: Duration,
 }
 
-/// What every answer looks like.
+/// The envelope of every response.
 #[derive(Deserialize)]
 struct ApiResponse<'a> {
     ok: bool,
@@ -58,7 +59,8 @@ impl HttpClient {
         if !parsed.has_host() || parsed.query().is_some() || parsed.fragment().is_some() {
             return Err(BotAddressError::ApiUrl);
         }
-        // The environment is an argument here, and a redirect would carry the token elsewhere.
+        // Proxy settings come as an argument, not from the environment. A redirect would send the token to
+        // another host.
         let mut client = Client::builder()
             .no_proxy()
             .redirect(redirect::Policy::none())
@@ -76,7 +78,7 @@ impl HttpClient {
         })
     }
 
-    /// Calls the payload's method with it as JSON, and reads of the answer what a `T` holds.
+    /// Calls the payload's method with JSON, and reads the result as a `T`.
     pub(super) async fn call_method<T: DeserializeOwned>(
         &self,
         payload: &(impl Payload + Serialize),
@@ -86,7 +88,7 @@ impl HttpClient {
         self.resolve_not_found(payload, send_request(request).await).await
     }
 
-    /// As [`HttpClient::call`], with a file in the place of the payload's field of this name.
+    /// As [`HttpClient::call_method`], with a file in place of the payload's field of this name.
     pub(super) async fn upload<T: DeserializeOwned>(
         &self,
         payload: &(impl Payload + Serialize),
@@ -103,8 +105,8 @@ impl HttpClient {
         self.resolve_not_found(payload, send_request(request).await).await
     }
 
-    /// "Not found" is said of a bot that is not there, and by some servers of a method that they do not know: `getMe`,
-    /// which each knows, tells which.
+    /// Tells the meanings of 404 apart. Servers send it for an unknown bot, and some for an unknown method.
+    /// Every server knows `getMe`, so that call decides.
     async fn resolve_not_found<P: Payload, T>(
         &self,
         _: &P,
@@ -136,7 +138,8 @@ impl std::fmt::Debug for HttpClient {
     }
 }
 
-/// The Bot API takes any case and writes a method with a small letter; a server of one's own may be strict.
+/// The method's name with a small first letter, as the Bot API writes it. Telegram accepts any case, but a
+/// self-hosted server may not.
 fn method_name(name: &str) -> String {
     let (first, rest) = name.split_at(name.len().min(1));
     first.to_ascii_lowercase() + rest
@@ -172,7 +175,7 @@ fn network_failure(error: &reqwest::Error) -> NetworkFailure {
     }
 }
 
-/// What an answer means. A proxy's or gateway's page has a status and no envelope.
+/// Parses a response. A page of a proxy or gateway has a status but no envelope.
 fn parse_response<T: DeserializeOwned>(status: u16, answer: &[u8]) -> Result<T, BotError> {
     let envelope: Option<ApiResponse<'_>> = serde_json::from_slice(answer).ok();
     match &envelope {
@@ -192,7 +195,7 @@ fn response_error(status: u16, envelope: Option<&ApiResponse<'_>>) -> BotError {
             after.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs),
         )),
         500..=599 => BotError::ServerError(code),
-        // Only Telegram itself may say that a bot is no more; a gateway's page may not.
+        // Only Telegram itself may say that a bot doesn't exist; a gateway's page may not.
         _ if envelope.is_none() => BotError::InvalidResponse,
         401 => BotError::Unauthorized,
         404 => BotError::Refused(Refusal::MethodNotFound),

@@ -1,12 +1,13 @@
-//! What arrives: messages and presses of buttons, as far as Portero looks at them.
+//! Updates: messages and presses, reduced to the fields that Portero uses.
 //!
-//! An update of another kind, or one that cannot be read, still has its number, so it is never asked for again
-//! and hides no later one. What people write has no place in a log: `Debug` leaves it out.
+//! An update of another kind, or an unreadable one, keeps its number. So it is never requested again and
+//! doesn't hide later ones. `Debug` leaves out what people write, because that must not reach a log.
 //!
-//! teloxide's own `Update` would lose the text of a message, and that it is forwarded, as soon as one part of it
-//! (a mark of a new kind, say) is not known to its types, and all of it where the chat's kind is new: a person
-//! whose client is newer than Portero would not be heard. So only what is looked at is read. A test holds this
-//! reason against the version that is used.
+//! teloxide's `Update` loses a message's text, and whether it is forwarded, if one part has an unknown kind,
+//! such as a new entity. With a new kind of chat it loses everything. So a person with a newer client would
+//! not be heard.
+//! Therefore only the needed fields are read here. A test shows that the used version still behaves like
+//! this.
 
 use std::fmt;
 
@@ -17,36 +18,36 @@ use serde_json::value::RawValue;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UpdateId(pub i64);
 
-/// A chat. A private one has its person's number.
+/// A chat. A private chat has its user's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ChatId(pub i64);
 
-/// A person's or bot's account.
+/// The account of a person or bot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UserId(pub i64);
 
-/// A message, by its number in its chat.
+/// A message's number in its chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessageId(pub i64);
 
-/// A topic of a group, by the number of the message that made it.
+/// A topic of a group, by the number of the message that created it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TopicId(pub i64);
 
-/// A press of a button, as [`super::Bot::answer_callback_query`] wants it.
+/// The id of a press, for [`super::Bot::answer_callback_query`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct QueryId(pub String);
 
-/// One thing that arrived.
+/// An update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
     /// Its number.
     pub id: UpdateId,
-    /// What it is.
+    /// Its content.
     pub kind: UpdateKind,
 }
 
-/// What arrived.
+/// The content of an update.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UpdateKind {
     /// A message.
@@ -60,9 +61,9 @@ pub enum UpdateKind {
         /// The supergroup.
         to: ChatId,
     },
-    /// What the bot may do in a chat changed, or whether it is in it.
+    /// The bot's membership or rights in a chat changed.
     BotMembership(ChatId),
-    /// Something that Portero does not know.
+    /// A kind that Portero doesn't use.
     Other,
 }
 
@@ -71,36 +72,36 @@ pub enum UpdateKind {
 pub struct ReceivedMessage {
     /// Its number.
     pub id: MessageId,
-    /// Where it was written.
+    /// The chat in which it was written.
     pub chat: ChatId,
-    /// Whether that is a private chat.
+    /// Whether the chat is private.
     pub is_private: bool,
-    /// Whether that is a group with topics.
+    /// Whether the chat is a group with topics.
     pub is_forum: bool,
-    /// In which of its topics; none in General.
+    /// Its topic; none in General.
     pub topic: Option<TopicId>,
-    /// Who wrote it; none in channels.
+    /// The author; none in channels.
     pub from: Option<UserId>,
-    /// Whether the writer says it in their own words: it is not forwarded, nor sent through another bot or in
-    /// another's name.
+    /// Whether the author wrote it themselves: it isn't forwarded, sent through another bot, or sent in
+    /// another name.
     pub is_own_words: bool,
-    /// The message that it answers.
+    /// The message to which it replies.
     pub reply_to: Option<MessageId>,
-    /// Its text; none for pictures and the like.
+    /// Its text; none for pictures and similar messages.
     pub text: Option<String>,
 }
 
 /// A press of a button under one of the bot's messages.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackQuery {
-    /// To answer it.
+    /// Its id for the answer.
     pub query: QueryId,
-    /// Who pressed.
+    /// The user who pressed.
     pub from: UserId,
-    /// The chat, and whether it is a private one, and the message under which the button stands. None when
-    /// that message is inline, which is none of ours.
+    /// The chat, whether it is private, and the message with the button. None for an inline message, which is
+    /// never ours.
     pub message_place: Option<(ChatId, bool, MessageId)>,
-    /// What the button holds.
+    /// The callback data.
     pub data: Option<String>,
 }
 
@@ -132,7 +133,7 @@ impl<'de> Deserialize<'de> for Update {
             my_chat_member: Option<Box<RawValue>>,
         }
         let RawUpdate { update_id, message, callback_query, my_chat_member } = RawUpdate::deserialize(from)?;
-        // An update holds one of these at most.
+        // An update contains at most one of these.
         let what = match (message, callback_query, my_chat_member) {
             (Some(raw), None, None) => serde_json::from_str(raw.get()).map(RawMessage::into_kind).ok(),
             (None, Some(raw), None) => serde_json::from_str(raw.get()).map(RawCallbackQuery::into_kind).ok(),
@@ -157,7 +158,7 @@ struct RawMessage {
     migrate_to_chat_id: Option<ChatId>,
     migrate_from_chat_id: Option<ChatId>,
     reply_to_message: Option<RawReply>,
-    // That these are there is what counts, not what they hold.
+    // Only the presence of these fields matters, not their content.
     forward_origin: Option<Box<RawValue>>,
     forward_date: Option<Box<RawValue>>,
     sender_chat: Option<Box<RawValue>>,
@@ -221,7 +222,7 @@ impl RawMessage {
             id: self.message_id,
             is_private: self.chat.is_private(),
             is_forum: self.chat.is_forum,
-            // Answers elsewhere than in a topic have a thread too, into which nobody can write.
+            // Replies outside of topics have a thread id too, but no message can be sent to such a thread.
             topic: self.message_thread_id.filter(|_| self.is_topic_message),
             chat: self.chat.id,
             from: self.from.map(|from| from.id),

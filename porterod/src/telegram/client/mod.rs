@@ -1,14 +1,16 @@
-//! The few methods of the Bot API that Portero uses, with types and errors of our own.
+//! The methods of the Bot API that Portero uses, with its own types and errors.
 //!
-//! The one rule: the token stands in the address of every request, so no address, no error of the HTTP client
-//! and no answer that could repeat one leaves `http`.
+//! The token is part of every request's address. So no address, no error of the HTTP client and no response
+//! that could repeat one leaves `http`.
 //!
-//! The words are `teloxide-core`'s: its payloads (what a method is called and takes), its types, and what it knows
-//! of Telegram's refusals. Three things stay our own. *Asking*: its calls sleep ten seconds on a server's error
-//! before they tell of it, make of a gateway's page a text that cannot be read, without the status, and carry
-//! raw answers in their errors. *What is read of an answer*: only what is needed, since an answer that cannot be
-//! read after sending would send twice. *What arrives*: see `incoming`. Its payloads show what they hold in
-//! `Debug`, so none is logged. See <https://core.telegram.org/bots/api>.
+//! The vocabulary is `teloxide-core`'s: payloads, types, and the descriptions of refusals. Three things are
+//! our own. See <https://core.telegram.org/bots/api>.
+//! - *Sending requests.* Its calls sleep ten seconds after a server error before they report it, hide the
+//!   status of a gateway's page, and carry raw responses in their errors.
+//! - *Reading responses.* Only the needed fields are read: if a response to a sent message were unreadable,
+//!   the message would be sent twice.
+//! - *Reading updates.* See `incoming`.
+//! Its payloads show their content in `Debug`, so they are never logged.
 
 mod error;
 mod http;
@@ -39,12 +41,12 @@ pub use outgoing::{
 
 /// Telegram's own address.
 const DEFAULT_API_URL: &str = "https://api.telegram.org";
-/// How many updates are asked for at once; Telegram gives at most 100.
+/// How many updates are requested at once; Telegram's limit is 100.
 pub const MAX_UPDATES: usize = 100;
-/// The most characters of the text that answers a press.
+/// The most characters of a reply to a press.
 pub(super) const MAX_CALLBACK_ANSWER_CHARS: usize = 200;
 
-/// How to reach a bot.
+/// The address and settings of a bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BotAddress {
     /// Its token.
@@ -53,16 +55,16 @@ pub struct BotAddress {
     pub api_url: Option<String>,
     /// A proxy for `https`, as `HTTPS_PROXY` names one; it may hold a password.
     pub proxy: Option<Secret>,
-    /// How long a request may take; the long poll may take its wait in addition.
+    /// How long a request may take; a long poll may take its wait in addition.
     pub request_timeout: Duration,
 }
 
 impl BotAddress {
-    /// What a request may take if nothing else is said.
+    /// The default time limit of a request.
     pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 }
 
-/// Why there is no bot at an address. None of them holds a part of it.
+/// Why an address is invalid. No variant contains a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BotAddressError {
     /// It is not a token.
@@ -87,19 +89,19 @@ pub struct Bot {
     http: HttpClient,
 }
 
-/// What a bot says of itself.
+/// A bot's own data.
 #[derive(Debug, Clone, Deserialize)]
 pub struct BotAccount {
-    /// Its name, without `@`.
+    /// Its user name, without `@`.
     pub username: String,
 }
 
-/// Where a message is sent: to a chat, or to one of its topics.
+/// The destination of a message: a chat or one of its topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Destination {
     /// The chat.
     pub chat: ChatId,
-    /// The topic; none for a chat without topics, and for General.
+    /// The topic; none for a chat without topics and for General.
     pub topic: Option<TopicId>,
 }
 
@@ -109,7 +111,7 @@ impl From<ChatId> for Destination {
     }
 }
 
-/// What a chat says of itself.
+/// A chat's own data.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ChatFullInfo {
     /// Whether it is a group that has topics.
@@ -117,20 +119,20 @@ pub struct ChatFullInfo {
     pub is_forum: bool,
 }
 
-/// What is read of a topic that was made.
+/// The needed fields of a created topic.
 #[derive(Deserialize)]
 struct CreatedTopic {
     message_thread_id: TopicId,
 }
 
-/// What is read of a message that was sent.
+/// The needed fields of a sent message.
 #[derive(Deserialize)]
 struct SentMessage {
     message_id: MessageId,
 }
 
 impl Bot {
-    /// The bot at this address. Nothing is asked of it yet.
+    /// The bot at this address; this makes no request.
     ///
     /// # Errors
     /// See [`BotAddressError`].
@@ -146,7 +148,7 @@ impl Bot {
         self.id
     }
 
-    /// What it says of itself; shows that the token is right.
+    /// The bot's own data; success shows that the token is right.
     ///
     /// # Errors
     /// See [`BotError`].
@@ -154,12 +156,12 @@ impl Bot {
         self.http.call_method(&payloads::GetMe::new()).await
     }
 
-    /// The updates from `from` on, those before it being done with; without it, all that are not. Waits up to
-    /// `wait` for the first. Only messages, presses and the bot's
-    /// own membership are asked for, each time.
+    /// The updates from `from` on, which confirms all earlier ones; without it, all unconfirmed updates.
+    /// Waits up to `wait` for the first one. Each request names the wanted kinds: messages, presses and the
+    /// bot's own membership.
     ///
     /// # Errors
-    /// See [`BotError`]; [`BotError::Conflict`] when another program asks for the same bot.
+    /// See [`BotError`]; [`BotError::Conflict`] if another program polls the same bot.
     pub async fn get_updates(&self, from: Option<UpdateId>, wait: Duration) -> Result<Vec<Update>, BotError> {
         let mut payload = payloads::GetUpdates::new()
             .limit(u8::try_from(MAX_UPDATES).unwrap_or(u8::MAX))
@@ -193,7 +195,7 @@ impl Bot {
         Ok(sent.message_id)
     }
 
-    /// Sends a message that the person's client offers to answer.
+    /// Sends a message to which the person's client offers a reply.
     ///
     /// # Errors
     /// See [`BotError`].
@@ -217,7 +219,7 @@ impl Bot {
         document: &DocumentUpload,
     ) -> Result<MessageId, BotError> {
         let Destination { chat, topic } = room.into();
-        // The file travels beside the payload, under the name of its field.
+        // The file is sent beside the payload, under the name of its field.
         let mut payload = payloads::SendDocument::new(chat_id(chat), InputFile::memory(Vec::new()));
         payload.message_thread_id = topic.map(thread_id).transpose()?;
         if let Some(caption) = document.caption() {
@@ -229,10 +231,10 @@ impl Bot {
         Ok(sent.message_id)
     }
 
-    /// Puts a text and a keyboard, or none, in place of a message's own.
+    /// Replaces a message's text and keyboard.
     ///
     /// # Errors
-    /// See [`BotError`]; [`Refusal::NotModified`] when the message is so already.
+    /// See [`BotError`]; [`Refusal::NotModified`] if the message has this content already.
     pub async fn edit_text(
         &self,
         chat: ChatId,
@@ -247,11 +249,11 @@ impl Bot {
         self.http.call_method::<SentMessage>(&payload).await.map(drop)
     }
 
-    /// Ends the wait that a person sees after pressing a button; a text of up to 200 characters is shown for a
-    /// moment, or until it is closed if it is an `alert`.
+    /// Answers a press, which ends the client's wait. A text of up to 200 characters disappears by itself, or
+    /// has to be closed if it is an `alert`.
     ///
     /// # Errors
-    /// See [`BotError`]; [`Refusal::QueryTooOld`] some time after the press.
+    /// See [`BotError`]; [`Refusal::QueryTooOld`] if the press is too old.
     pub async fn answer_callback_query(
         &self,
         query: &QueryId,
@@ -264,7 +266,7 @@ impl Bot {
         self.http.call_method::<bool>(&payload).await.map(drop)
     }
 
-    /// Sets the commands that are offered in one chat.
+    /// Sets the commands that one chat offers.
     ///
     /// # Errors
     /// See [`BotError`].
@@ -275,7 +277,7 @@ impl Bot {
         self.http.call_method::<bool>(&payload).await.map(drop)
     }
 
-    /// What a chat says of itself.
+    /// A chat's own data.
     ///
     /// # Errors
     /// See [`BotError`].
@@ -283,17 +285,18 @@ impl Bot {
         self.http.call_method(&payloads::GetChat::new(chat_id(chat))).await
     }
 
-    /// Makes a topic with a name of 1 to 128 characters.
+    /// Creates a topic with a name of 1 to 128 characters.
     ///
     /// # Errors
-    /// See [`BotError`]; [`Refusal::NotAllowed`] where the bot may not, [`Refusal::NotAForum`] where there are none.
+    /// See [`BotError`]; [`Refusal::NotAllowed`] if the bot lacks the right, [`Refusal::NotAForum`] if the
+    /// group has no topics.
     pub async fn create_topic(&self, chat: ChatId, name: &str) -> Result<TopicId, BotError> {
         let made: CreatedTopic =
             self.http.call_method(&payloads::CreateForumTopic::new(chat_id(chat), name)).await?;
         Ok(made.message_thread_id)
     }
 
-    /// Opens a topic that was closed.
+    /// Opens a closed topic.
     ///
     /// # Errors
     /// As [`Bot::create_topic`].
@@ -302,7 +305,7 @@ impl Bot {
         self.http.call_method::<bool>(&payload).await.map(drop)
     }
 
-    /// Takes the commands of one chat away.
+    /// Removes the commands of one chat.
     ///
     /// # Errors
     /// See [`BotError`].
@@ -312,7 +315,7 @@ impl Bot {
     }
 }
 
-/// No link in a message is looked up for its reader.
+/// Previews are off, so that Telegram fetches no link of a message.
 const NO_PREVIEW: LinkPreviewOptions = LinkPreviewOptions {
     is_disabled: true,
     url: None,
@@ -344,18 +347,19 @@ const fn chat_id(chat: ChatId) -> types::ChatId {
     types::ChatId(chat.0)
 }
 
-/// A topic has the number of the message that made it.
+/// A topic has the number of the message that created it.
 fn thread_id(topic: TopicId) -> Result<ThreadId, BotError> {
     message_id(MessageId(topic.0)).map(ThreadId).map_err(|_| BotError::Refused(Refusal::TopicGone))
 }
 
-/// Telegram's numbers of messages have 31 bits: there is no message with a greater one.
+/// Telegram's message numbers have 31 bits, so a larger number can't exist.
 fn message_id(message: MessageId) -> Result<types::MessageId, BotError> {
     let number = i32::try_from(message.0).map_err(|_| BotError::Refused(Refusal::MessageGone))?;
     Ok(types::MessageId(number))
 }
 
-/// The number before a token's `:`. Whatever else could change an address is no token.
+/// The number before a token's `:`. Other characters could change the address, so they make the token
+/// invalid.
 fn parse_bot_id(token: &str) -> Option<BotId> {
     let (number, rest) = token.split_once(':')?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';

@@ -1,6 +1,6 @@
-//! What is sent beside messages: keyboards, files, commands.
+//! Outgoing content besides text: keyboards, files, commands.
 //!
-//! Each is checked when it is made, by Telegram's limits, so that nothing is refused or cut on the way.
+//! Each is checked against Telegram's limits when it is built, so that Telegram neither refuses nor cuts it.
 
 use std::fmt;
 
@@ -8,16 +8,16 @@ use teloxide_core::types::{BotCommand, InlineKeyboardButton, InlineKeyboardMarku
 
 use crate::telegram::text::{FormattedText, MAX_CAPTION_UNITS, utf16_len};
 
-/// The most bytes that a button holds.
+/// The most bytes of a button's callback data.
 pub const MAX_CALLBACK_DATA_BYTES: usize = 64;
 /// The most buttons, and the most in a row.
 const MAX_BUTTONS: usize = 100;
 const MAX_BUTTONS_PER_ROW: usize = 8;
 
-/// Why something cannot be sent.
+/// Why content can't be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// There is nothing in it.
+    /// It is empty.
     #[error("a button or file must not be empty")]
     Empty,
     /// It is too long.
@@ -36,10 +36,10 @@ pub enum PayloadError {
 pub struct InlineButton(InlineKeyboardButton);
 
 impl InlineButton {
-    /// A button with its words. It holds an unguessable name for what it does, never the thing itself.
+    /// A button with a label. Its `name` is an unguessable token for the act and never the act itself.
     ///
     /// # Errors
-    /// [`PayloadError::Empty`], or [`PayloadError::TooLong`] for a name of more than 64 bytes.
+    /// [`PayloadError::Empty`], or [`PayloadError::TooLong`] for a token of more than 64 bytes.
     pub fn new(text: impl Into<String>, name: impl Into<String>) -> Result<Self, PayloadError> {
         let (text, name) = (text.into(), name.into());
         if text.trim().is_empty() || name.is_empty() {
@@ -57,11 +57,11 @@ impl InlineButton {
 pub struct InlineKeyboard(InlineKeyboardMarkup);
 
 impl InlineKeyboard {
-    /// Rows of buttons.
+    /// A keyboard with these rows.
     ///
     /// # Errors
-    /// [`PayloadError::Empty`] without a button or with an empty row, [`PayloadError::TooManyButtons`] above 100 or with more
-    /// than eight in a row.
+    /// [`PayloadError::Empty`] without a button or with an empty row; [`PayloadError::TooManyButtons`] above
+    /// 100, or above eight in a row.
     pub fn new(rows: Vec<Vec<InlineButton>>) -> Result<Self, PayloadError> {
         if rows.is_empty() || rows.iter().any(Vec::is_empty) {
             return Err(PayloadError::Empty);
@@ -75,7 +75,7 @@ impl InlineKeyboard {
         Ok(Self(InlineKeyboardMarkup::new(rows)))
     }
 
-    /// As Telegram takes it.
+    /// The keyboard as a type of `teloxide-core`.
     pub(super) fn to_markup(&self) -> InlineKeyboardMarkup {
         self.0.clone()
     }
@@ -87,7 +87,7 @@ impl fmt::Debug for InlineKeyboard {
     }
 }
 
-/// A file.
+/// A file to send.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DocumentUpload {
     name: String,
@@ -131,13 +131,13 @@ impl DocumentUpload {
         &self.name
     }
 
-    /// What is in it.
+    /// Its content.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The text under it.
+    /// Its caption.
     #[must_use]
     pub const fn caption(&self) -> Option<&FormattedText> {
         self.caption.as_ref()
@@ -150,7 +150,7 @@ impl fmt::Debug for DocumentUpload {
     }
 }
 
-/// A command that a chat offers.
+/// A command of a chat's menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MenuCommand(BotCommand);
 
@@ -171,7 +171,7 @@ impl MenuCommand {
         }
     }
 
-    /// As Telegram takes it.
+    /// The command as a type of `teloxide-core`.
     pub(super) fn to_bot_command(&self) -> BotCommand {
         self.0.clone()
     }

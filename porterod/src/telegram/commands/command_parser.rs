@@ -1,6 +1,6 @@
-//! What a person types: a command with its arguments, checked. Pure.
+//! Parses typed commands with their arguments. All functions are pure.
 //!
-//! Whatever is not understood is told with what is wrong and an example; nothing is guessed and then done.
+//! An invalid command is answered with the problem and an example; nothing is guessed and then executed.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -14,118 +14,118 @@ use portero::task::TaskState;
 use super::super::access;
 use super::super::text::{EscapedText, StyledText};
 
-/// The configuration's word for `ask`, as a command may be spelled.
+/// The configuration's word for `ask`, which is accepted too.
 const ASK_ALIAS: &str = "require_approval";
-/// How much of what was typed is told back, in characters.
+/// How many characters of the input a reply repeats.
 const MAX_ECHO_CHARS: usize = 100;
 
-/// A command.
+/// A parsed command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChatCommand {
     /// It shows something.
     View(ViewCommand),
-    /// It takes something away, at once.
+    /// It restricts something, at once.
     Restrict(RestrictingCommand),
-    /// It permits something, once that is confirmed.
+    /// It permits something, after a confirmation.
     Elevate(ElevatingCommand),
-    /// It ends a rule: whether that narrows depends on the rule.
+    /// It removes a rule. Whether that widens depends on the rule.
     Unrule(u64),
 }
 
-/// What can be looked at.
+/// A command that shows something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ViewCommand {
     /// The commands.
     Help,
-    /// How things stand.
+    /// The daemon's status.
     Status,
     /// Rules and grants.
     Rules,
-    /// Tasks, perhaps in one state only.
+    /// Tasks, optionally in one state only.
     Tasks(Option<TaskState>),
-    /// The tasks that wait.
+    /// Waiting tasks.
     Pending,
     /// The latest records.
     Logs(LogQuery),
-    /// Why a tool is decided as it is.
+    /// The decision about a tool with its reason.
     Why(ToolId),
-    /// The person's own number.
+    /// The user's own number.
     Whoami,
 }
 
-/// Which records are wanted.
+/// A filter for records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogQuery {
-    /// Not older than this.
+    /// Only records within this time.
     pub within: Option<Duration>,
-    /// Only those about a server's tools.
+    /// Only records about this server's tools.
     pub server: Option<ServerName>,
-    /// Only those about tools that match.
+    /// Only records about matching tools.
     pub tool: Option<Pattern>,
-    /// Only those about calls that were decided so.
+    /// Only records about calls with this decision.
     pub decided: Option<DecisionKind>,
 }
 
-/// What narrows.
+/// A command that restricts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RestrictingCommand {
-    /// A grant ends, or all.
+    /// Ends one grant, or all.
     Revoke(Option<u64>),
-    /// A rule that asks.
+    /// Makes a rule that asks.
     Ask(Pattern),
-    /// A rule that denies.
+    /// Makes a rule that denies.
     Deny(Pattern),
-    /// Nothing runs any more.
+    /// Pauses all calls.
     Pause,
 }
 
-/// What widens.
+/// A command that widens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ElevatingCommand {
-    /// A grant for a while, and what it is limited to.
+    /// Makes a grant with limits.
     Grant(Pattern, Duration, TypedLimits),
-    /// A rule that allows.
+    /// Makes a rule that allows.
     Allow(Pattern),
-    /// Calls run again.
+    /// Resumes calls.
     Resume,
 }
 
-/// What a grant is limited to beside its time, as it was typed.
+/// The limits of a grant besides its time, as typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TypedLimits {
-    /// So many calls.
+    /// The number of calls.
     pub uses: Option<NonZeroU32>,
-    /// The session whose id begins or ends so.
+    /// The beginning or end of a session's id.
     pub session: Option<String>,
-    /// The project in this directory.
+    /// The directory of a project.
     pub project: Option<String>,
 }
 
-/// Why something is no command.
+/// Why a text is not a valid command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandError {
-    /// It begins with no stroke.
+    /// It doesn't begin with a slash.
     NotACommand,
-    /// It is meant for another bot.
+    /// It is for another bot.
     ForOtherBot,
-    /// There is no such command; the nearest, where one is near.
+    /// The command is unknown; the second field is the nearest one, if any is similar.
     UnknownCommand(String, Option<&'static CommandSpec>),
-    /// Something is missing: what.
+    /// An argument is missing; the text says which.
     MissingArgument(&'static CommandSpec, &'static str),
-    /// Something is more than the command takes.
+    /// There are more arguments than the command takes.
     ExtraArgument(&'static CommandSpec, String),
-    /// Something is not what it should be: what was typed, and what is wrong with it.
+    /// An argument is invalid: the input and the problem.
     InvalidArgument(&'static CommandSpec, String, String),
 }
 
-/// A command that there is.
+/// A supported command.
 #[derive(Debug)]
 pub struct CommandSpec {
-    /// Its name, without the stroke.
+    /// Its name, without the slash.
     pub name: &'static str,
-    /// What it does, for the menu.
+    /// Its summary for the menu.
     pub summary: &'static str,
-    /// How it is typed, whole.
+    /// A complete example.
     pub example: &'static str,
     parse: fn(&'static Self, &[&str]) -> Result<ChatCommand, CommandError>,
 }
@@ -138,7 +138,7 @@ impl PartialEq for CommandSpec {
 
 impl Eq for CommandSpec {}
 
-/// The commands, those that are used most first.
+/// The commands, the most used ones first.
 pub static COMMANDS: [CommandSpec; 17] = [
     command_spec("status", "how things stand", "/status", |it, words| {
         expect_no_arguments(it, words, ChatCommand::View(ViewCommand::Status))
@@ -181,14 +181,14 @@ pub static COMMANDS: [CommandSpec; 17] = [
     command_spec("help", "the commands", "/help", |it, words| {
         expect_no_arguments(it, words, ChatCommand::View(ViewCommand::Help))
     }),
-    // A link that pairs comes as this command with a code behind it, also when it is tapped a second time.
+    // A pairing link sends this command with a code, also when it is tapped a second time.
     command_spec("start", "the commands", "/start", |_, _| Ok(ChatCommand::View(ViewCommand::Help))),
 ];
 
-/// Reads what a person typed to the bot of this name.
+/// Parses a text that a person typed to the bot of this name.
 ///
 /// # Errors
-/// Why it is no command.
+/// The reason that it isn't a valid command.
 pub fn parse_command(text: &str, bot: &str) -> Result<ChatCommand, CommandError> {
     if !text.trim_start().starts_with('/') {
         return Err(CommandError::NotACommand);
@@ -241,11 +241,13 @@ fn parse_tasks(it: &'static CommandSpec, words: &[&str]) -> Result<ChatCommand, 
     Ok(ChatCommand::View(ViewCommand::Tasks(words.first().map(state).transpose()?)))
 }
 
-/// Each word says by itself what it filters by.
+/// The form of each word shows which filter it is, so their order doesn't matter.
 fn parse_logs(it: &'static CommandSpec, words: &[&str]) -> Result<ChatCommand, CommandError> {
     let mut wanted = LogQuery::default();
     for word in words {
         let lower = word.to_ascii_lowercase();
+        // Decisions come first, because `allow` is also a valid server name; a duration begins with a digit,
+        // a server has no `/`.
         let twice = if let Some(decided) = DecisionKind::ALL.into_iter().find(|it| it.as_str() == lower) {
             wanted.decided.replace(decided).is_some()
         } else if word.starts_with(|first: char| first.is_ascii_digit()) {
@@ -278,7 +280,7 @@ fn parse_grant(it: &'static CommandSpec, words: &[&str]) -> Result<ChatCommand, 
     )))
 }
 
-/// Pairs of a word that says what is limited and of the limit; a project's path comes last and may have blanks.
+/// Parses pairs of a limit's name and its value. A project's path comes last, because it may contain blanks.
 fn parse_limits(it: &'static CommandSpec, mut words: &[&str]) -> Result<TypedLimits, CommandError> {
     let mut bounds = TypedLimits::default();
     while let [what, rest @ ..] = words {
@@ -354,7 +356,7 @@ fn shorten_echo(word: &str) -> String {
     word.chars().take(MAX_ECHO_CHARS).collect()
 }
 
-/// What a person is told of what they mistyped: what is wrong, and how it is right.
+/// The reply to an invalid command: the problem and a correct example.
 pub(super) fn error_text(mistake: &CommandError) -> StyledText {
     let text = StyledText::new();
     let code = |text: StyledText, outside: &str| text.code(&EscapedText::line(outside));

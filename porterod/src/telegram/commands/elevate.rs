@@ -1,4 +1,4 @@
-//! What widens: shown first, then confirmed by a button that is bound to exactly what was shown.
+//! Widening commands: their effect is shown first, then confirmed by a button bound to exactly that.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::presentation::views;
 use crate::store::StoreError;
 
 impl CommandHandler {
-    /// Asks whether this is wanted.
+    /// Asks for the confirmation of an act.
     pub(super) async fn ask_confirmation(&self, wider: &Act, here: &ReplyContext) -> Result<(), StoreError> {
         let words = command_text(wider);
         match api::preview_widening(&self.daemon, here.person, wider).await {
@@ -36,7 +36,7 @@ impl CommandHandler {
         }
     }
 
-    /// Asks it again in the same message, with this page open.
+    /// Asks again in the same message, with this page open.
     pub(super) async fn reask_confirmation(
         &self,
         wider: &Act,
@@ -59,8 +59,8 @@ impl CommandHandler {
         }
     }
 
-    /// The person confirmed. Where something changed since they were shown what would change, they are shown that
-    /// and asked again.
+    /// Handles a confirmation. If the effect has changed since it was shown, the new effect is shown and the
+    /// person is asked again.
     pub(super) async fn handle_confirmation(
         &self,
         affirmed: ConfirmPress,
@@ -96,7 +96,7 @@ fn reach_digest(tools: &[(ToolId, Action)]) -> String {
     blake3::hash(serialize_raw(&tools).get().as_bytes()).to_hex().to_string()
 }
 
-/// The command that asks for it.
+/// The command for an act.
 fn command_text(what: &Act) -> String {
     match what {
         Act::Grant(pattern, millis, limits) => {
@@ -108,7 +108,7 @@ fn command_text(what: &Act) -> String {
     }
 }
 
-/// Finds the session and the project that are meant.
+/// Resolves the typed session and project.
 pub(super) fn resolve_limits(daemon: &Daemon, bounds: &TypedLimits) -> Result<GrantLimits, DaemonFailure> {
     let within = match &bounds.session {
         Some(typed) => {
@@ -124,7 +124,7 @@ pub(super) fn resolve_limits(daemon: &Daemon, bounds: &TypedLimits) -> Result<Gr
     Ok(GrantLimits { project, uses: bounds.uses, ..within })
 }
 
-/// The principal of a directory, as a session in it has it.
+/// The principal of a directory, as its sessions have it.
 fn resolve_project(typed: &str) -> Result<Principal, DaemonFailure> {
     let directory = Path::new(typed);
     let found = if directory.is_absolute() { directory.canonicalize().ok() } else { None };
@@ -137,7 +137,7 @@ fn resolve_project(typed: &str) -> Result<Principal, DaemonFailure> {
     }
 }
 
-/// Limits as they are typed; nothing where nothing is limited.
+/// The limits as a person types them; empty without limits.
 fn limits_as_typed(limits: &GrantLimits) -> String {
     let GrantLimits { session, agent_session, project, uses } = limits;
     let session = session.map(|id| id.to_string());

@@ -1,7 +1,7 @@
-//! The chat: a person types a command and reads the answer.
+//! Commands: a person types one and gets its answer.
 //!
-//! A command becomes the request that the terminal makes too. What narrows is done at once; what widens is first
-//! shown with a button, which confirms exactly what was shown.
+//! A command becomes the same request that a terminal makes. A narrowing command is executed at once. A
+//! widening one is first shown with a button that confirms exactly the shown effect.
 
 pub mod command_parser;
 mod elevate;
@@ -41,40 +41,40 @@ use crate::presentation::press::PressReply;
 use crate::presentation::views;
 use crate::store::StoreError;
 
-/// Answers commands. Clones are the same.
+/// Answers commands. Clones share their state.
 #[derive(Clone)]
 pub struct CommandHandler {
     daemon: Arc<Daemon>,
     buttons: Buttons,
     zone: TimeZone,
-    /// Who is to be told, while the bot can be written to.
+    /// The authorized chat, while the bot can write to it.
     link: watch::Sender<Option<ChatLink>>,
     notices: NoticeSender,
     menu: MenuSync,
 }
 
-/// Whom to answer, and to what.
+/// The context of a reply: the person, the sender and the update.
 #[derive(Debug, Clone)]
 pub struct ReplyContext {
-    /// Who spoke.
+    /// The author of the update.
     pub person: ChatUser,
-    /// To answer.
+    /// The sender for replies.
     pub sender: TelegramSender,
-    /// What they said, as an update.
+    /// The update's receipt.
     pub receipt: UpdateReceipt,
-    /// In which topic of the group they said it.
+    /// The topic of the group in which it was written.
     pub topic: Option<TopicId>,
 }
 
 impl ReplyContext {
-    /// Where the answer goes.
+    /// The destination of the reply.
     const fn destination(&self) -> Destination {
         Destination { chat: ChatId(self.person.chat), topic: self.topic }
     }
 }
 
 impl CommandHandler {
-    /// For a person in this zone.
+    /// A handler for a person in this time zone.
     #[must_use]
     pub fn new(daemon: Arc<Daemon>, zone: TimeZone) -> Self {
         let taps = Buttons::new(Arc::clone(&daemon.journal));
@@ -84,27 +84,28 @@ impl CommandHandler {
         Self { daemon, buttons: taps, zone, link, notices, menu }
     }
 
-    /// What tells the person who types commands here.
+    /// The sender of notices to the same chat.
     #[must_use]
     pub fn notices(&self) -> NoticeSender {
         self.notices.clone()
     }
 
-    /// The menu of the commands.
+    /// The menu of commands.
     #[must_use]
     pub fn menu(&self) -> MenuSync {
         self.menu.clone()
     }
 
-    /// The person wrote this. It returns once what narrows is in force; what is looked at comes later.
+    /// Handles a message. A narrowing command applies before this returns; the answer of a viewing command
+    /// follows later.
     ///
     /// # Errors
-    /// When the store cannot be written: then nothing was answered, and it may come again.
+    /// If the store can't be written. Then nothing was answered, and the update may come again.
     pub async fn handle_message(&self, text: Option<&str>, here: &ReplyContext) -> Result<(), StoreError> {
         let text = text.unwrap_or_default();
         match self.parse_command(text) {
             Err(CommandError::ForOtherBot) => Ok(()),
-            // People in a group also talk to each other, and to other bots.
+            // In a group people also talk to each other and to other bots.
             Err(CommandError::NotACommand | CommandError::UnknownCommand(..))
                 if here.person.owner().is_none() && !self.names_this_bot(text) =>
             {
@@ -144,7 +145,7 @@ impl CommandHandler {
         }
     }
 
-    /// The person pressed one of the chat's buttons.
+    /// Handles a press on a button of this module.
     async fn handle_press(
         &self,
         press: CallbackQuery,
@@ -193,7 +194,7 @@ impl CommandHandler {
         command_parser::parse_command(text, &self.bot_username())
     }
 
-    /// Whether a command names the bot that is to follow it.
+    /// Whether a command names this bot.
     fn names_this_bot(&self, text: &str) -> bool {
         let name = text.split_whitespace().next().and_then(|word| word.strip_prefix('/')?.split_once('@'));
         name.is_some_and(|(_, bot)| bot.eq_ignore_ascii_case(&self.bot_username()))
@@ -203,7 +204,7 @@ impl CommandHandler {
         self.daemon.bot_health.state().username.unwrap_or_default()
     }
 
-    /// What is to be confirmed.
+    /// The act that needs confirmation.
     fn resolve_elevation(&self, widen: ElevatingCommand) -> Result<Act, DaemonFailure> {
         Ok(match widen {
             ElevatingCommand::Grant(pattern, lasts, bounds) => {
@@ -215,7 +216,7 @@ impl CommandHandler {
         })
     }
 
-    /// What ending this rule widens; none where it narrows, or there is no such rule.
+    /// The widening act of removing this rule; none if removing it narrows, or there is no such rule.
     fn unrule_elevation(&self, id: u64) -> Option<Act> {
         let rules = self.daemon.overrides.overrides().rules;
         let rule = rules.into_iter().find(|rule| rule.id == id)?;
@@ -271,7 +272,7 @@ impl UpdateHandler for CommandHandler {
     }
 
     fn handle_update(&self, heard: AuthorizedUpdate) -> BoxFuture<'_, Result<(), StoreError>> {
-        // What widens and was overtaken does not come here.
+        // An overtaken press that widens was already refused by `callbacks`.
         let AuthorizedUpdate { input: word, person, sender: courier, receipt, is_overtaken: _ } = heard;
         let topic = match &word {
             UserInput::Message(said) => said.topic,
@@ -297,7 +298,7 @@ impl std::fmt::Debug for CommandHandler {
     }
 }
 
-/// Whether a press is one of the chat's buttons.
+/// Whether a press belongs to a button of this module.
 pub(super) fn is_command_button(found: &PressMeaning) -> bool {
     match found {
         PressMeaning::Widen(_)
@@ -325,7 +326,7 @@ fn press_in_store(press: &CallbackQuery, here: &ReplyContext) -> buttons::PressS
     buttons::PressSource { bot, chat, user: press.from.0, message, update }
 }
 
-/// Who did something, where several could have.
+/// The user of an act, where several could have acted.
 const fn named_actor(person: ChatUser) -> Option<i64> {
     match person.owner() {
         Some(_) => None,

@@ -1,5 +1,5 @@
-//! Pages that a person turns: each press makes the page anew from the command that was typed, and for a list from
-//! where the page before ended.
+//! Answers with pages. Each turn builds the page again from the typed command; for a list it begins at the
+//! former page's end.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,42 +19,42 @@ use crate::presentation::buttons::{Button, ButtonRows, page_turns};
 use crate::presentation::views;
 use crate::store::StoreError;
 
-/// What the chat's own buttons begin with.
+/// The prefix of this module's buttons.
 const PAGE_BUTTON_PREFIX: &str = "talk ";
-/// What follows where nothing is to be done.
+/// The rest of a button that cancels.
 const DISMISS_BUTTON: &str = "no";
-/// What those below a terminal's question begin with that turn its pages.
+/// The prefix of the buttons that turn the pages of a terminal's question.
 pub(super) const PROMPT_BUTTON_PREFIX: &str = "asked ";
 
-/// An answer: its pages, of which one is shown.
+/// An answer with its pages, one of which is open.
 pub(super) struct PagedReply<'a> {
     pages: Vec<FormattedText>,
     open_page: usize,
-    /// The command that makes it.
+    /// The command that builds it.
     command: &'a str,
-    /// What its button confirms.
+    /// The act that its button confirms.
     confirmation: Option<ShownWidening>,
-    /// In a list, which part of it this is, and where the next one begins.
+    /// The position in a list, and the end of this part.
     trail: PageTrail,
     next_end: Option<PageEnd>,
 }
 
-/// What a button of the chat shows.
+/// The target of a page button.
 pub(super) enum PageButton {
-    /// A page of the answer to a command.
+    /// A page of a command's answer.
     Command(PageRequest),
-    /// This page of what a terminal asks for.
+    /// A page of a terminal's question.
     RemotePrompt(usize, i64),
-    /// That nothing is done.
+    /// A cancelled confirmation.
     Dismiss,
 }
 
-/// Which page of which answer.
+/// A page of an answer.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PageRequest {
     /// The command.
     words: String,
-    /// The part of the list that it answers with.
+    /// The part of the list.
     #[serde(default)]
     trail: PageTrail,
     /// The page of that part.
@@ -62,7 +62,7 @@ pub(super) struct PageRequest {
     page: usize,
 }
 
-/// Reads what a button shows; none where it is not the chat's.
+/// Parses a button's target; none if it is another module's button.
 pub(super) fn parse_page_button(what: &str) -> Option<PageButton> {
     if let Some(asked) = what.strip_prefix(PROMPT_BUTTON_PREFIX) {
         let (page, question) = asked.split_once(' ')?;
@@ -86,7 +86,7 @@ impl<'a> PagedReply<'a> {
         }
     }
 
-    /// What was looked at, this part of it.
+    /// A part of the answer to a viewing command.
     pub(super) fn from_view(answer: ViewPage, words: &'a str, trail: PageTrail) -> Self {
         Self { trail, next_end: answer.next, ..Self::new(&answer.text, words) }
     }
@@ -95,12 +95,13 @@ impl<'a> PagedReply<'a> {
         Self { confirmation: Some(widening), ..self }
     }
 
-    /// With this page open, or the last where there are fewer.
+    /// Opens this page, or the last one if there are fewer.
     pub(super) fn at_page(self, page: usize) -> Self {
         Self { open_page: page.min(self.pages.len().saturating_sub(1)), ..self }
     }
 
-    /// The yes stands below the last page: whoever gives it has turned them all.
+    /// The button rows. The confirmation is below the last page only, so a person has seen all pages before
+    /// pressing it.
     fn button_rows(&self) -> ButtonRows {
         let show = |page: usize, trail: PageTrail| {
             let turn = PageRequest { words: self.command.to_owned(), trail, page };
@@ -149,7 +150,7 @@ impl CommandHandler {
         Ok(())
     }
 
-    /// Puts an answer in the place of what a message shows.
+    /// Replaces a message's content with an answer.
     pub(super) async fn edit_paged(
         &self,
         here: &ReplyContext,
@@ -164,7 +165,7 @@ impl CommandHandler {
         Ok(())
     }
 
-    /// Shows what a button shows.
+    /// Opens a button's target.
     pub(super) async fn turn_page(
         &self,
         page: PageButton,
@@ -217,13 +218,13 @@ impl CommandHandler {
                     .await
                 }
             },
-            // Nothing that acts has pages.
+            // Commands that restrict have no pages.
             Ok(ChatCommand::Restrict(_)) | Err(_) => Ok(()),
         }
     }
 
-    /// These buttons, known from now on. Where there are none, what the message was for is done, and its former ones
-    /// are void at once; else they count until it shows these.
+    /// Stores these buttons. Without buttons the message is finished, so its former ones become void at once.
+    /// Otherwise they count until the message shows the new ones.
     pub(super) async fn make_keyboard(
         &self,
         spot: MessageRef,
@@ -235,8 +236,8 @@ impl CommandHandler {
         inline_buttons::make_keyboard(&self.buttons, spot, rows).await
     }
 
-    /// Follows an answer to its end, without waiting for it: its buttons count once it is there, and the person is told
-    /// if it is refused.
+    /// Follows a delivery in the background. The new buttons count once it succeeded, and the person is told
+    /// if it was refused.
     pub(super) fn track_delivery(
         &self,
         here: &ReplyContext,

@@ -1,51 +1,51 @@
-//! How far somebody turned the pages of a list that is fetched page by page, and how they get back. Pure.
+//! Tracks the turned pages of a list that is fetched page by page, for the way back. All functions are pure.
 
 use portero::audit;
 use portero::task::{self, TaskState};
 use serde::{Deserialize, Serialize};
 
-/// How many pages back the way is known; further back the first page is.
+/// How many pages back the way is kept; before that only the first page is reachable.
 const MAX_TRAIL_PAGES: usize = 60;
 
-/// Where a page of a list ends.
+/// The end of a list's page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum PageEnd {
-    /// After this task, which is listed among those in this state; so many stood before.
+    /// After this task, listed under its state.
     Task {
         /// The state.
         state: TaskState,
         /// The task.
         at: task::TaskCursor,
-        /// How many were shown up to there.
+        /// How many tasks were shown up to there.
         shown: u64,
     },
-    /// After these records.
+    /// After this record.
     Record(audit::ReadPosition),
 }
 
-/// Where the pages ended that were turned, up to the page that is shown.
+/// The ends of all pages before the open one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PageTrail {
     ends: Vec<PageEnd>,
-    /// How many further ones stood before these.
+    /// How many earlier ends were dropped.
     #[serde(default)]
     dropped: usize,
 }
 
 impl PageTrail {
-    /// After what the page begins; none for the first.
+    /// The end after which the open page begins; none for the first page.
     pub(super) fn last_end(&self) -> Option<&PageEnd> {
         self.ends.last()
     }
 
-    /// The page's number, from one.
+    /// The page's number, counted from one.
     pub(super) const fn page_number(&self) -> usize {
         self.dropped + self.ends.len() + 1
     }
 
-    /// The ways from here, with their labels: to the first page, to newer ones, and to older ones where the page ends
-    /// at `next`.
+    /// The links from here with their labels: to the first page, to newer entries, and to older ones if the
+    /// page ends at `next`.
     pub(super) fn page_links(&self, next: Option<&PageEnd>) -> Vec<(&'static str, Self)> {
         let first = (self.page_number() > 2).then(|| ("« Newest", Self::default()));
         let newer = self.newer_trail().map(|trail| ("‹ Newer", trail));
@@ -55,6 +55,7 @@ impl PageTrail {
 
     fn newer_trail(&self) -> Option<Self> {
         let (_, ends) = self.ends.split_last()?;
+        // With dropped ends and none left, the start of the newer page is unknown, so there is no such link.
         let known = !ends.is_empty() || self.dropped == 0;
         known.then(|| Self { ends: ends.to_vec(), dropped: self.dropped })
     }

@@ -1,8 +1,8 @@
-//! What a terminal asks the person to confirm: one message, drawn from the question while it is open, and edited
-//! when it is over.
+//! The questions of terminals. Each is one message, drawn from the open question and edited when it has
+//! ended.
 //!
-//! Which messages do not say yet how they ended is in the store, so no start leaves one that looks open. Their
-//! buttons stay known: who taps one later is told why it is void.
+//! The store knows which messages don't show their result yet, so after a restart none stays open. Their
+//! buttons stay known: a late tap gets the reason that it is void.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ use crate::presentation::views;
 use crate::store::remote_confirmations::ConfirmationRow;
 use crate::store::{StoreError, telegram as sent};
 
-/// How long to wait before trying again what failed.
+/// How long to wait before retrying after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl CommandHandler {
-    /// Shows what terminals ask, and how it ended, until the daemon is to end. The composition root spawns it.
+    /// Draws the questions and their results, until the daemon ends. The composition root spawns it.
     pub async fn run_remote_prompts(self) {
         let asking = async {
             let (mut changes, mut links) =
@@ -40,7 +40,7 @@ impl CommandHandler {
                     continue;
                 }
                 tokio::select! {
-                    // The senders live as long as the daemon.
+                    // The senders live as long as the daemon, so these can't fail.
                     _ = changes.changed() => {}
                     _ = links.changed() => {}
                 }
@@ -49,7 +49,7 @@ impl CommandHandler {
         self.daemon.stop.run_until_cancelled(asking).await;
     }
 
-    /// Draws every question of this chat whose message is not as it is to be.
+    /// Draws every question of this chat whose message is outdated.
     async fn draw_prompts(&self, link: &ChatLink) -> Result<(), StoreError> {
         let place = (link.bot_chat.bot, link.bot_chat.chat);
         for ConfirmationRow { id, about, end, by } in
@@ -65,7 +65,7 @@ impl CommandHandler {
             match (end, known) {
                 (None, Some(_)) => {}
                 (None, None) => self.send_prompt(id, link).await?,
-                // As far as is known, it never was in the chat.
+                // As far as known, the message never reached the chat.
                 (Some(_), None) => self.daemon.remote_confirmations.mark_drawn(id, true).await?,
                 (Some(end), Some(message)) => {
                     let outcome = self.daemon.remote_confirmations.outcome(id);
@@ -79,8 +79,8 @@ impl CommandHandler {
                     let edit = MessageEdit(text, None);
                     let edited =
                         link.sender.edit_message(link.chat(), MessageId(message), edit).outcome().await;
-                    // What is refused was removed from the chat, or is refused as it is. The rest is drawn on the next
-                    // link, or with the next change.
+                    // A refused edit means that the message was removed or can't be edited. Other failures
+                    // are drawn on the next connection or with the next change.
                     if !edited.is_err_and(|error| error.is_transient()) {
                         self.daemon.remote_confirmations.mark_drawn(id, true).await?;
                     }
@@ -90,7 +90,7 @@ impl CommandHandler {
         Ok(())
     }
 
-    /// Sends the question, and returns once it is in the chat or never will be.
+    /// Sends the question, and returns once it is in the chat or has failed for good.
     async fn send_prompt(&self, id: i64, link: &ChatLink) -> Result<(), StoreError> {
         let Some(question) = self.daemon.remote_confirmations.open_question(id) else {
             if !self.daemon.remote_confirmations.is_under_way(id) {
@@ -110,9 +110,9 @@ impl CommandHandler {
         inline_buttons::settle_redraw(&self.buttons, redrawing, &sent).await?;
         match sent {
             Ok(_) => self.daemon.remote_confirmations.notify_changed(),
-            // The next link shows it, if it is still open.
+            // The next connection sends it, if it is still open.
             Err(DeliveryError::Closed) => {}
-            // The terminal waits for minutes at most, and is told.
+            // The terminal waits only for minutes, so it gets the failure.
             Err(
                 error @ (DeliveryError::Refused(_) | DeliveryError::Unreachable | DeliveryError::Dropped),
             ) => {
@@ -123,7 +123,7 @@ impl CommandHandler {
         Ok(())
     }
 
-    /// Turns to another page of what a terminal asks.
+    /// Turns to another page of a terminal's question.
     pub(super) async fn turn_prompt_page(
         &self,
         id: i64,
@@ -142,19 +142,19 @@ impl CommandHandler {
             self.track_delivery(here, here.receipt.message_key(), turned, redrawing);
         }
         if self.daemon.remote_confirmations.open_question(id).is_none() {
-            // It ended meanwhile: this page must not be the last word.
+            // The question ended meanwhile, so this page must be replaced by its result.
             self.daemon.remote_confirmations.mark_drawn(id, false).await?;
         }
         Ok(())
     }
 
-    /// A tap on a number, or on the refusal: what to say to it.
+    /// Handles a tap on a number or on the refusal, and returns the reply.
     pub(super) async fn answer_prompt(&self, answered: AnswerPress) -> Result<String, StoreError> {
         let heard = self.daemon.remote_confirmations.handle_answer(answered).await?;
         Ok(views::tap_reply(heard).to_owned())
     }
 
-    /// The same tap, come again.
+    /// The reply to the same tap when it is delivered again.
     pub(super) fn repeat_prompt_answer(&self, answer: ConfirmationAnswer) -> Result<String, StoreError> {
         let end = self.daemon.remote_confirmations.find_end(answer.question)?;
         Ok(views::tap_reply(AnswerOutcome::AlreadyEnded(end)).to_owned())
@@ -169,7 +169,8 @@ fn prompt_key(id: i64) -> MessageKey {
     MessageKey::new("terminal", id)
 }
 
-/// The numbers stand below the last page: whoever taps one has turned them all. The refusal stands below each.
+/// The buttons of a question. The numbers are below the last page only, so a person has seen all pages; the
+/// refusal is below each.
 fn prompt_buttons(question: &ConfirmationQuestion, page: usize, pages: usize) -> ButtonRows {
     let turning = page_turns(page, pages)
         .into_iter()

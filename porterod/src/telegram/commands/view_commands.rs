@@ -1,5 +1,4 @@
-//! What is only looked at. A list that is as long as what is kept is fetched page by page: a page costs the same
-//! however much is behind it.
+//! Viewing commands. A long list is fetched page by page, so a page costs the same however long the list is.
 
 use std::io;
 use std::path::Path;
@@ -21,19 +20,19 @@ use crate::api;
 use crate::auth::pairing::ChatUser;
 use crate::presentation::views::{self, LogPage, TaskListKind};
 
-/// How many tasks stand on a page at most: each has up to four entities, and a message has a hundred.
+/// The most tasks on a page: each has up to four entities, and a message may have a hundred.
 const MAX_TASKS_PER_PAGE: usize = 20;
-/// How many records stand on a page at most.
+/// The most records on a page.
 const MAX_RECORDS_PER_PAGE: usize = 50;
-/// How many UTF-16 code units of a page may be records; the rest is for the words around them.
+/// How many UTF-16 code units of a page may be records; the rest is for the surrounding words.
 const MAX_RECORD_UNITS: usize = MAX_MESSAGE_UNITS - 400;
 
-/// An answer, or the part of it that was asked for.
+/// An answer, or the wanted part of it.
 #[derive(Debug)]
 pub(super) struct ViewPage {
-    /// What it says.
+    /// Its text.
     pub(super) text: StyledText,
-    /// Where the part ends, if more follows.
+    /// The end of the part, if more follows.
     pub(super) next: Option<PageEnd>,
 }
 
@@ -44,7 +43,7 @@ impl From<StyledText> for ViewPage {
 }
 
 impl CommandHandler {
-    /// The answer; of a list the part that follows on the trail.
+    /// The answer; for a list, the part after the trail.
     pub(super) async fn answer_view(
         &self,
         look: &ViewCommand,
@@ -81,8 +80,8 @@ impl CommandHandler {
         answered.unwrap_or_else(|failure| views::failure_text(&failure).into())
     }
 
-    /// Tasks by their state, those that want something first, and in each state the newest first. Whatever state a
-    /// task comes into while somebody turns pages is a later one: it is not missed.
+    /// Tasks by state, those that need attention first, and in each state the newest first. A task that
+    /// changes its state meanwhile moves to a later state in this order, so turning pages can't miss it.
     async fn task_list_page(
         &self,
         person: ChatUser,
@@ -109,7 +108,7 @@ impl CommandHandler {
                 &view,
             )
         };
-        // As many as one message holds; never none.
+        // As many tasks as one message holds, but at least one.
         let (mut count, mut text) = (found.len(), part(found.len()));
         while count > 1 && text.fit_message(MAX_MESSAGE_UNITS).is_none() {
             count -= 1;
@@ -125,7 +124,7 @@ impl CommandHandler {
         Ok(ViewPage { text, next })
     }
 
-    /// The next of them, one more than a page holds.
+    /// The next tasks, one more than a page holds, which shows whether more follow.
     async fn fetch_tasks(
         &self,
         person: ChatUser,
@@ -139,7 +138,7 @@ impl CommandHandler {
         let states = TaskState::ALL.into_iter().skip_while(|state| from.is_some_and(|from| from != *state));
         let mut found: Vec<Task> = Vec::new();
         for wanted in states.filter(|wanted| state.is_none_or(|state| state == *wanted)) {
-            // Very long calls come in several answers.
+            // Very long calls need several requests.
             while found.len() <= MAX_TASKS_PER_PAGE {
                 let limit = u32::try_from(MAX_TASKS_PER_PAGE + 1 - found.len()).unwrap_or(u32::MAX);
                 let request = ListTasks { state: Some(wanted), after: place, limit };
@@ -155,7 +154,7 @@ impl CommandHandler {
         Ok(found)
     }
 
-    /// Records, those of a page in the order of time.
+    /// A page of records, in the order of time.
     async fn log_page(&self, wanted: &LogQuery, trail: &PageTrail) -> Result<ViewPage, DaemonFailure> {
         let (directory, now, zone) = (self.daemon.paths.audit(), self.view_context().now, self.zone.clone());
         let LogQuery { within, server, tool, decided } = wanted.clone();
@@ -179,14 +178,15 @@ impl CommandHandler {
     }
 }
 
-/// Who the person is to the bot.
+/// The user's and the chat's numbers.
 fn whoami_text(person: ChatUser) -> StyledText {
     let number = |number: i64| EscapedText::line(&number.to_string());
     let text = StyledText::new().literal("Your user: ").code(&number(person.user)).on_new_line();
     text.literal("This chat: ").code(&number(person.chat)).literal("\nPortero listens to you.")
 }
 
-/// Reads back from where the page before ended as many records as one message holds, at least one where there is one.
+/// Reads records backwards from the former page's end, as many as one message holds, but at least one if
+/// there is any.
 fn read_log_page(
     (directory, filter): (&Path, RecordFilter),
     after: Option<&ReadPosition>,
@@ -200,7 +200,7 @@ fn read_log_page(
         let before = back.position();
         match back.read_next()? {
             ReverseRead::Record(entry) => {
-                // The rules of today may know values that those of that day did not.
+                // Today's rules may know values that those of that day didn't.
                 let row = anonymizer.conceal_text(&views::record_line(&entry, zone)).into_inner();
                 used += row_units(&row);
                 if used > MAX_RECORD_UNITS && !stretch.rows.is_empty() {
@@ -225,7 +225,7 @@ fn read_log_page(
     Ok(stretch)
 }
 
-/// How many UTF-16 code units a row takes.
+/// The UTF-16 code units of a row.
 fn row_units(row: &str) -> usize {
     let mut shown = EscapedText::default();
     shown.push_line("", row);

@@ -1,7 +1,7 @@
-//! The message of what ran without asking, with its buttons: sent, pressed, and drawn anew.
+//! The message about calls that ran without a question: sending it, its buttons, and redrawing it.
 //!
-//! What it shows follows from what it tells and from the rules in force. That it is to be drawn is stored before
-//! it is, so a crash in between is made good when the chat is linked again.
+//! Its content follows from its stored summary and the current rules. The redraw is stored before it is made,
+//! so after a crash the next connection makes it.
 
 use portero::pipeline::BoxFuture;
 
@@ -23,8 +23,8 @@ use crate::store::cards::BotChat;
 use crate::store::{Durability, StoreError, telegram_notices as kept};
 
 impl NoticeSender {
-    /// Sends it, and gives what to wait for until it is there. Where its buttons cannot be kept it goes without,
-    /// and where its topic takes nothing it goes to General.
+    /// Sends the message, and returns a future of its delivery. If its buttons can't be stored it has none,
+    /// and if its topic refuses it, it goes to General.
     pub(super) async fn send_notice(
         &self,
         told: &ActivitySummary,
@@ -68,7 +68,7 @@ impl NoticeSender {
         inline_buttons::add_keyboard(&self.buttons, spot, button_rows(stands, None)).await
     }
 
-    /// Makes the rule of a button, and what to answer.
+    /// Makes the rule of a button, and returns the reply.
     pub(in crate::telegram) async fn apply_restriction(
         &self,
         restricting: &RestrictionPress,
@@ -78,7 +78,7 @@ impl NoticeSender {
         let done = api::restricted(&self.daemon, restricting).await;
         #[cfg(test)]
         crate::crash::crash_at("tool restricted");
-        // What narrows is in force, whether the disk takes what is to be drawn or not.
+        // The restriction applies even if the redraw can't be stored.
         if let Err(error) = self.redraw_notice(restricting.message_ref(), message, sender).await {
             tracing::warn!(%error, "a notice on Telegram stands as it was before");
         }
@@ -87,7 +87,7 @@ impl NoticeSender {
         restriction_reply(restricting.restriction(), &done)
     }
 
-    /// The same press came before: its rule is made.
+    /// The reply to the same press when it is delivered again; its rule already exists.
     pub(in crate::telegram) async fn repeat_restriction(
         &self,
         restricting: &RestrictionPress,
@@ -104,7 +104,7 @@ impl NoticeSender {
         })
     }
 
-    /// Opens a page of its tools, or the message itself again.
+    /// Opens a page of its tools, or the message itself.
     pub(in crate::telegram) async fn open_notice_page(
         &self,
         page: Option<usize>,
@@ -117,7 +117,7 @@ impl NoticeSender {
         self.draw_notice(spot, message, sender).await
     }
 
-    /// Draws what the chat does not show as it is to be. What cannot be drawn now is drawn with the next link.
+    /// Redraws outdated messages. Failed ones are redrawn on the next connection.
     pub(in crate::telegram) async fn redraw_notices(&self, link: &ChatLink) {
         let (BotChat { bot, chat }, now) = (link.bot_chat, self.daemon.clock.now().wall);
         let undrawn = self.daemon.journal.store().read(move |store| kept::undrawn_notices(store, bot, chat));
@@ -158,7 +158,7 @@ impl NoticeSender {
             return Ok(());
         };
         let Ok(told) = serde_json::from_str::<ActivitySummary>(&notice.content) else {
-            // It stays as it is: what it told can no more be told again.
+            // The message stays as it is, because its summary is unreadable.
             return Ok(());
         };
         let stands = self.tool_rules(&told);
@@ -172,7 +172,7 @@ impl NoticeSender {
         let edited = courier.edit_message(ChatId(spot.chat), message, MessageEdit(text, keyboard));
         let talk = self.clone();
         self.daemon.pending_work.spawn(async move {
-            // What Telegram refuses once, such as a message that the person removed, it refuses always.
+            // A permanent refusal, as for a message that the person removed, also counts as drawn.
             if edited.outcome().await.is_err_and(|error| error.is_transient()) {
                 return;
             }

@@ -1,8 +1,8 @@
-//! Tells what ran without asking, what failed and what was refused: gathered for a little, and told as one message; in
-//! a group as one for each project that has a topic, and one for all others.
+//! Reports calls that ran without a question, failed or were refused. They are gathered for an interval and
+//! sent as one message. A group gets one message for each project with a topic, and one for all others.
 //!
-//! It follows the audit, where the calls of all processes are, from the daemon's start on: nothing old is told
-//! after a restart. Questions go first.
+//! It follows the audit, which has the calls of all processes, from the daemon's start on; so a restart
+//! repeats nothing. Questions are sent first.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,20 +19,20 @@ use crate::presentation::notices::activity::ActivitySummary;
 use crate::presentation::notices::batch::ActivityBatch;
 use crate::store::topics;
 
-/// The topics of projects that have one.
+/// The topics of projects.
 type ProjectTopics = HashMap<Principal, TopicId>;
 
-/// What could not be told, and where; none is General.
+/// A summary that could not be sent, with its topic; none is General.
 type UnsentActivity = (Option<TopicId>, ActivitySummary);
 
-/// What is read from, and what was gathered.
+/// The reader of the audit, and the counts so far.
 struct ActivityWatch {
     follower: AuditFollower,
     batch: ActivityBatch<Option<TopicId>>,
 }
 
 impl ActivityWatch {
-    /// Gathers what was written since; what cannot be read now is read later.
+    /// Counts new records; unreadable ones are read later.
     fn read_new_entries(mut self, notices: &NoticeSettings, topics: &ProjectTopics) -> Self {
         let Self { follower, batch } = &mut self;
         let topic_of = |project: Option<&Principal>| project.and_then(|project| topics.get(project).copied());
@@ -44,7 +44,7 @@ impl ActivityWatch {
 }
 
 impl NoticeSender {
-    /// Tells what runs, until the daemon is to end. The composition root spawns it.
+    /// Reports activity until the daemon ends. The composition root spawns it.
     pub async fn run_activity(self) {
         let stop = self.daemon.stop.clone();
         stop.run_until_cancelled(self.follow_activity()).await;
@@ -69,7 +69,7 @@ impl NoticeSender {
                 let (notices, topics) = (notices.clone(), self.project_topics());
                 tokio::task::spawn_blocking(move || watch.read_new_entries(&notices, &topics)).await
             };
-            // It only fails when it panicked.
+            // This fails only if the task panicked.
             let Ok(looked) = looked else { return };
 
             watch = looked;
@@ -79,7 +79,7 @@ impl NoticeSender {
             };
             if let Some(sending) = &mut under_way {
                 let Ok(untold) = tokio::time::timeout(Duration::ZERO, sending).await else {
-                    // What comes meanwhile is told with the next message.
+                    // A message is still being sent, so new activity goes into the next one.
                     continue;
                 };
                 for (topic, told) in untold {
@@ -91,7 +91,7 @@ impl NoticeSender {
         }
     }
 
-    /// Tells all of it, and gives what to wait for until it is told, or what of it could not be.
+    /// Sends all summaries, and returns a future of those that could not be sent.
     async fn send_summaries(
         &self,
         all: Vec<UnsentActivity>,
@@ -108,7 +108,7 @@ impl NoticeSender {
         Some(Box::pin(async move {
             let mut untold = Vec::new();
             for (sent, told) in sending {
-                // What Telegram refuses, it refuses always; `status` counts it.
+                // Telegram's refusals are permanent, so the summary is dropped; `status` counts it.
                 if sent.await.is_err_and(|error| error.is_transient()) {
                     untold.push(told);
                 }
@@ -117,7 +117,7 @@ impl NoticeSender {
         }))
     }
 
-    /// The topics of the group; where they cannot be read, all is told in General.
+    /// The topics of the group. If they can't be read, everything goes to General.
     fn project_topics(&self) -> ProjectTopics {
         let group = self.link.borrow().as_ref().filter(|link| link.owner.is_none()).map(|link| link.bot_chat);
         let Some(at) = group else { return ProjectTopics::new() };

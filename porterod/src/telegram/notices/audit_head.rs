@@ -1,4 +1,4 @@
-//! Tells once a day how far the audit has come (guarantee U2).
+//! Sends the audit's head once a day (guarantee U2).
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use super::NoticeSender;
 use crate::presentation::notices::audit_head;
 
 impl NoticeSender {
-    /// Tells the audit's head once a day, until the daemon is to end; looks so often whether it is time. That it
-    /// was told is known by its cause, also after a restart. The composition root spawns it.
+    /// Sends the audit's head once a day, until the daemon ends; `look` is the interval of the check. The
+    /// message's key is the day, so a restart doesn't send it twice. The composition root spawns it.
     pub async fn send_audit_heads(self, look: Duration) {
         let telling = async {
             let (mut links, mut told) = (self.link.subscribe(), None);
@@ -25,7 +25,7 @@ impl NoticeSender {
                     if let Some(message) = text.and_then(|text| text.fit_message(MAX_MESSAGE_UNITS)) {
                         let letter = OutgoingMessage::Text(message, None);
                         let sent = link.sender.send(link.chat(), letter, SendPriority::Notice, cause);
-                        // What Telegram refuses are these very words, which `status` tells.
+                        // Telegram refused this text permanently, which `status` reports.
                         if !sent.outcome().await.is_err_and(|error| error.is_transient()) {
                             told = Some((link.bot_chat, day));
                         }

@@ -1,4 +1,4 @@
-//! Tells a person what they have not asked for, and follows what they press below it.
+//! Sends messages that a person didn't ask for, and handles their buttons.
 
 mod activity_notice;
 mod activity_watch;
@@ -17,18 +17,18 @@ use super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText, ToMessages as _};
 use crate::auth::buttons::Buttons;
 use crate::daemon::Daemon;
 
-/// Tells what happens. Clones are the same.
+/// Sends notices. Clones share their state.
 #[derive(Clone)]
 pub struct NoticeSender {
     daemon: Arc<Daemon>,
     buttons: Buttons,
     zone: TimeZone,
-    /// Where it is told, while the bot can be written to.
+    /// The authorized chat, while the bot can write to it.
     link: watch::Sender<Option<ChatLink>>,
 }
 
 impl NoticeSender {
-    /// For a person in this zone, who is told over the link that there is.
+    /// A sender for a person in this time zone, over the present connection.
     pub(super) const fn new(
         daemon: Arc<Daemon>,
         buttons: Buttons,
@@ -45,7 +45,7 @@ impl std::fmt::Debug for NoticeSender {
     }
 }
 
-/// Tells the person that the message of this key could not be shown, in words that Telegram has no reason to refuse.
+/// Tells the person that a message could not be shown, in words that Telegram has no reason to refuse.
 pub(super) fn send_undeliverable_note(courier: &TelegramSender, room: Destination, cause: &MessageKey) {
     let text = StyledText::new().literal("Portero could not show this here; use the terminal: ");
     let text = text.code(&EscapedText::line("portero status")).literal(" tells more.");

@@ -1,7 +1,7 @@
-//! Tells what is no task: alarms, a pause, an edit of the configuration that waits or has errors.
+//! Reports anything but tasks: alarms, a pause, an edit of the configuration that waits or has errors.
 //!
-//! What comes within a while is one message, so that an agent that makes it come again and again cannot flood the chat.
-//! It is acknowledged once it is sent: after a crash it may be told twice, under its cause.
+//! Notices within a window share one message, so an agent that causes many can't flood the chat. They are
+//! acknowledged once the message is sent; after a crash it may be sent twice under the same key.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::store::StoreError;
 
 /// The channel's name in the outbox.
 const OUTBOX_CHANNEL: &str = "telegram-news";
-/// How much of one message is news; the rest is counted.
+/// How many units of a message are news; further notices are counted.
 const MAX_NEWS_UNITS: usize = 3000;
-/// How long to wait before trying again what failed.
+/// How long to wait before retrying after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl NoticeSender {
-    /// Tells what is news, until the daemon is to end; after each message it gathers for a while. The composition
-    /// root spawns it.
+    /// Reports news until the daemon ends, and gathers for a window after each message. The composition root
+    /// spawns it.
     pub async fn run_news(self, gather: Duration) {
         let telling = async {
             let (mut changes, mut links) = (self.daemon.outbox.subscribe(), self.link.subscribe());
@@ -49,7 +49,7 @@ impl NoticeSender {
         self.daemon.stop.run_until_cancelled(telling).await;
     }
 
-    /// Tells what there is, in one message, and whether it did.
+    /// Sends all news in one message, and returns whether it did.
     async fn send_pending_news(&self, link: Option<&ChatLink>) -> Result<bool, StoreError> {
         let outbox = &self.daemon.outbox;
         let Some(link) = link else {
@@ -77,7 +77,7 @@ impl NoticeSender {
                 outbox.acknowledge(OUTBOX_CHANNEL, last).await?;
             }
             Ok(_) => outbox.acknowledge(OUTBOX_CHANNEL, last).await?,
-            // It is told with the next message, or on the next link.
+            // The notices stay in the outbox, and are sent with the next message or on the next connection.
             Err(DeliveryError::Unreachable | DeliveryError::Dropped | DeliveryError::Closed) => {}
         }
         Ok(true)

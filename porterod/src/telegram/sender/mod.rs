@@ -1,8 +1,8 @@
-//! Sends what a person is to read, at the pace that Telegram allows, until it has arrived.
+//! Sends messages at the pace that Telegram permits, until they have arrived.
 //!
-//! Whoever hands something in goes on at once; what comes of it can be waited for and need not be. Each message
-//! has a [`MessageKey`]: Telegram's confirmation is stored under it, and for the same cause nothing is sent again,
-//! also after a restart. Only a crash between sending and storing sends twice.
+//! Callers don't wait; they may await the [`SendHandle`]. Each message has a [`MessageKey`]: Telegram's
+//! confirmation is stored under it, and a confirmed message is never sent again, also after a restart. Only a
+//! crash between sending and storing sends it twice.
 
 mod refusal_log;
 mod send_queue;
@@ -29,28 +29,28 @@ use refusal_log::RefusalLog;
 pub(super) use send_queue::backoff_delay;
 use send_queue::{DueJob, JobSource, NextJob, SendJob, SendQueue};
 
-/// How long what is under way may take when the channel ends.
+/// How long deliveries in progress may take when the channel ends.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
-/// What stands for a part that a concealed message has no room for.
+/// Replaces a concealed part for which a message has no room.
 const OMITTED: &str = "…";
 
-/// How fast messages go out.
+/// The pace of sending.
 #[derive(Debug, Clone)]
 pub struct SendTiming {
-    /// The time between two messages to the same chat. Telegram: about a second.
+    /// The time between two messages to one chat; Telegram asks for about a second.
     pub chat_interval: Duration,
-    /// How many messages a minute a group takes. Telegram: 20.
+    /// How many messages a minute a group gets; Telegram's limit is 20.
     pub max_group_per_minute: usize,
-    /// The first pause after a failure; it doubles with each further one.
+    /// The first pause after a failure; each further failure doubles it.
     pub initial_backoff: Duration,
-    /// The longest.
+    /// The longest pause.
     pub max_backoff: Duration,
-    /// The first pause before a chat that the bot may not write to is tried again; it doubles with each try.
+    /// The first pause before a chat that refuses the bot is tried again; each further try doubles it.
     pub initial_chat_backoff: Duration,
-    /// The longest.
+    /// The longest pause.
     pub max_chat_backoff: Duration,
-    /// How long an answer to a press is tried.
+    /// How long answering a press is tried.
     pub answer_timeout: Duration,
 }
 
@@ -68,83 +68,83 @@ impl Default for SendTiming {
     }
 }
 
-/// Why a message is sent: a name that is the same whenever the same message would be sent again.
+/// The reason for a message. It is the same whenever the same message would be sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageKey(String);
 
 impl MessageKey {
-    /// Such as `card` and a task's id.
+    /// A key such as `card` with a task's id.
     #[must_use]
     pub fn new(kind: &'static str, of: impl std::fmt::Display) -> Self {
         Self(format!("{kind}:{of}"))
     }
 
-    /// One whose name is known.
+    /// A key that was stored.
     #[must_use]
     pub fn from_stored(name: &str) -> Self {
         Self(name.to_owned())
     }
 
-    /// Its name.
+    /// The key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What kind of message it is the cause of.
+    /// The kind of message.
     #[must_use]
     pub fn kind(&self) -> &str {
         self.0.split(':').next().unwrap_or_default()
     }
 }
 
-/// What goes first, after answers to presses. Edits stand in between.
+/// The order of sending, after answers to presses. Edits come between `Required` and `Notice`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendPriority {
-    /// It asks a person to decide, or answers what they typed. It is never dropped.
+    /// A question or the answer to a command. It is never dropped.
     Required,
-    /// It asks for an answer at once: where nothing can be written to the chat now, it is not sent later either.
+    /// A question that needs an answer at once. If the chat refuses the bot now, it isn't sent later either.
     Immediate,
-    /// It tells something. When too many wait, the oldest is dropped.
+    /// Information. If too many wait, the oldest is dropped.
     Notice,
 }
 
 /// A new message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutgoingMessage {
-    /// A text, perhaps with buttons.
+    /// A text, with or without buttons.
     Text(FormattedText, Option<InlineKeyboard>),
-    /// A question that the person's client offers to answer in words.
+    /// A question to which the person's client offers a reply.
     Question(FormattedText),
     /// A file.
     Document(DocumentUpload),
-    /// A topic with this name, which is made. What comes of it is the topic's number.
+    /// Creates a topic with this name. The outcome is the topic's number.
     CreateTopic(String),
 }
 
-/// What a message becomes: another text, and these buttons or none.
+/// The new content of a message: a text with buttons or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageEdit(pub FormattedText, pub Option<InlineKeyboard>);
 
-/// Why something was not delivered, and will not be.
+/// Why a message was not delivered, and will not be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeliveryError {
     /// Telegram refused it.
     #[error("Telegram refused it: {0}")]
     Refused(Refusal),
-    /// Nothing can be written to the chat now, and it is of [`SendPriority::Immediate`]; everything else waits.
+    /// The chat refuses the bot now, and the message has [`SendPriority::Immediate`]; all others wait.
     #[error("the bot may not write to this chat")]
     Unreachable,
-    /// Too much else waited, or it was too late for an answer.
+    /// Too many others waited, or an answer came too late.
     #[error("it was dropped: too much else waited, or for too long")]
     Dropped,
-    /// The channel ended first; hand it in again on the next one.
+    /// The channel ended first; send it again on the next one.
     #[error("the channel ended first")]
     Closed,
 }
 
 impl DeliveryError {
-    /// Whether it's worth handing in again: a refusal is Telegram's last word, the rest passes.
+    /// Whether sending again may help: a refusal is final, all other errors pass.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
@@ -154,7 +154,7 @@ impl DeliveryError {
     }
 }
 
-/// What comes of something that was handed in. Dropping it changes nothing.
+/// The result of a delivery. Dropping it changes nothing.
 #[derive(Debug)]
 pub struct SendHandle(oneshot::Receiver<Result<MessageId, DeliveryError>>);
 
@@ -168,16 +168,16 @@ impl SendHandle {
     }
 }
 
-/// Why the courier does no more.
+/// Why the sender ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SenderExit {
-    /// It was told to stop.
+    /// It was asked to stop.
     Stopped,
-    /// Telegram does not know the bot any more.
+    /// Telegram no longer knows the bot.
     Unauthorized,
 }
 
-/// Takes what is to be sent. Clones hand in to the same queue.
+/// Accepts messages. Clones share one queue.
 #[derive(Clone)]
 pub struct TelegramSender(Arc<SenderState>);
 
@@ -187,17 +187,18 @@ struct SenderState {
     anonymizer: Arc<ArcSwap<Anonymizer>>,
     queue: Mutex<SendQueue>,
     enqueued: Notify,
-    /// The last failure, until something arrives.
+    /// The last failure, until a delivery succeeds.
     last_error: Mutex<Option<BotError>>,
-    /// Counts what was noted as sent.
+    /// Counts confirmed messages.
     sent_count: watch::Sender<u64>,
-    /// The last chat that became a supergroup, and that one.
+    /// The last chat that became a supergroup, with its new number.
     migration: watch::Sender<Option<(ChatId, ChatId)>>,
     refusals: RefusalLog,
 }
 
 impl TelegramSender {
-    /// A courier for this bot. Nothing goes out before [`TelegramSender::run`], and nothing that `anonymizer` conceals.
+    /// A sender for this bot. Nothing is sent before [`TelegramSender::run`]. `anonymizer` conceals
+    /// everything.
     #[must_use]
     pub fn new(
         bot: Bot,
@@ -219,13 +220,13 @@ impl TelegramSender {
         }))
     }
 
-    /// The bot itself, for what is no message.
+    /// The bot itself, for requests other than messages.
     #[must_use]
     pub fn client(&self) -> &Bot {
         &self.0.bot
     }
 
-    /// Sends a message, once for its cause.
+    /// Sends a message, once for its key.
     pub fn send(
         &self,
         room: impl Into<Destination>,
@@ -237,36 +238,38 @@ impl TelegramSender {
         self.enqueue(chat, SendJob::Send { cause, letter, topic }, Some(rank))
     }
 
-    /// Changes a message. Of several changes that wait for the same message, the last one is made.
+    /// Edits a message. Of several waiting edits of one message only the last is made.
     pub fn edit_message(&self, chat: ChatId, message: MessageId, edit: MessageEdit) -> SendHandle {
         self.enqueue(chat, SendJob::Edit { message, edit }, None)
     }
 
-    /// Answers a press, at once: a text of up to 200 characters, shown until it is closed if it is an `alert`.
+    /// Answers a press at once. A text of up to 200 characters disappears by itself, or has to be closed if
+    /// it is an `alert`.
     pub fn answer_callback(&self, query: QueryId, text: Option<String>, alert: bool) {
         self.0.lock_queue().enqueue_answer(query, text, alert, Instant::now());
         self.0.enqueued.notify_one();
     }
 
-    /// The number of the bot that sends.
+    /// The number of the bot.
     #[must_use]
     pub fn bot_id(&self) -> BotId {
         self.0.bot.id()
     }
 
-    /// How much waits.
+    /// How many messages wait.
     #[must_use]
     pub fn pending_count(&self) -> usize {
         self.0.lock_queue().pending_count()
     }
 
-    /// Whether this is the same courier.
+    /// Whether this is the same sender.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Keeps to what a former courier of the same bot has spent of each chat's pace.
+    /// Takes over the pace of a former sender of the same bot, so that a reconnection doesn't exceed the
+    /// limits.
     pub fn inherit_usage(&self, former: &Self) {
         if self.bot_id() == former.bot_id() {
             let spent = former.0.lock_queue().usage();
@@ -274,30 +277,30 @@ impl TelegramSender {
         }
     }
 
-    /// The bot may write to a chat again, as it seems: what waits for that is tried now.
+    /// Retries a chat that refused the bot, because it seems to accept it again.
     pub fn retry_chat(&self, chat: ChatId) {
         self.0.lock_queue().retry_chat(chat, Instant::now());
         self.0.enqueued.notify_one();
     }
 
-    /// A chat is a supergroup now, and has this number.
+    /// Notes that a chat became a supergroup with this number.
     pub fn note_migration(&self, from: ChatId, to: ChatId) {
         self.0.migration.send_replace(Some((from, to)));
     }
 
-    /// Watches for messages that are noted as sent.
+    /// Watches for confirmed messages.
     #[must_use]
     pub fn watch_sent(&self) -> watch::Receiver<u64> {
         self.0.sent_count.subscribe()
     }
 
-    /// Watches for a chat that became a supergroup, and its new number.
+    /// Watches for a chat that became a supergroup, with its new number.
     #[must_use]
     pub fn watch_migrations(&self) -> watch::Receiver<Option<(ChatId, ChatId)>> {
         self.0.migration.subscribe()
     }
 
-    /// Why nothing can be written to the chat, or else the last failure, if nothing arrived since.
+    /// Why the chat refuses the bot, or else the last failure if no delivery has succeeded since.
     #[must_use]
     pub fn current_error(&self) -> Option<BotError> {
         if let Some(error) = self.0.lock_queue().blocked_reason() {
@@ -306,13 +309,13 @@ impl TelegramSender {
         lock(&self.0.last_error).clone()
     }
 
-    /// How many messages Telegram refused since there is this courier, and the last of them.
+    /// How many messages Telegram refused, with the last of them.
     #[must_use]
     pub fn refusals(&self) -> Option<TelegramRefused> {
         self.0.refusals.summary()
     }
 
-    /// Sends until it is told to stop, or the bot is no more. What is not delivered then is told as
+    /// Sends until `stop`, or until the bot no longer exists. Undelivered messages then fail with
     /// [`DeliveryError::Closed`].
     pub async fn run(&self, stop: CancellationToken) -> SenderExit {
         let _closing = CloseOnDrop(&self.0);
@@ -330,6 +333,7 @@ impl TelegramSender {
 
     async fn run_queue(&self, under_way: &mut JoinSet<JobOutcome>, stop: &CancellationToken) -> SenderExit {
         loop {
+            // Created before the queue is read: a message that is added in between wakes this wait.
             let handed_in = self.0.enqueued.notified();
             let next = self.0.lock_queue().next_job(Instant::now());
             let until = match next {
@@ -345,7 +349,8 @@ impl TelegramSender {
                 () = handed_in => {}
                 () = sleep_until_or_forever(until) => {}
                 Some(done) = under_way.join_next(), if !under_way.is_empty() => {
-                    // A parcel that panicked stays under way; its chat waits for the next courier.
+                    // A job that panicked stays in flight, so its chat waits for the next sender. That may
+                    // lose the pace, never the order.
                     let Ok((ticket, result)) = done else { continue };
                     if result == Err(BotError::Unauthorized) {
                         return SenderExit::Unauthorized;
@@ -370,7 +375,7 @@ impl std::fmt::Debug for TelegramSender {
     }
 }
 
-/// However a courier ends, whoever waits learns of it.
+/// Closes the queue however the sender ends, so that waiting callers get an error.
 struct CloseOnDrop<'a>(&'a SenderState);
 
 impl Drop for CloseOnDrop<'_> {
@@ -467,7 +472,7 @@ impl SenderState {
             _ => {}
         }
         if let Err(error) = self.note_sent(chat, message, cause).await {
-            // It is in the chat all the same, and whoever waits must know which message it is.
+            // The message is in the chat all the same, and the caller needs its number.
             tracing::error!(%error, "a message that was sent could not be noted and may be sent again");
         }
         self.sent_count.send_modify(|count| *count += 1);
@@ -520,8 +525,8 @@ async fn sleep_until_or_forever(until: Option<Instant>) {
     }
 }
 
-/// The message as it may leave: whatever it is made from, no real value is in it (guarantee N1). What a call holds is
-/// concealed where it is taken in; here the rest is, such as the paths of projects, what a person typed, and names.
+/// Conceals a message before it leaves: no real value may be in it (guarantee N1). Calls are concealed when
+/// they are accepted; here the rest follows, such as project paths, typed text and names.
 fn conceal_message<'a>(message: &'a FormattedText, anonymizer: &Anonymizer) -> Cow<'a, FormattedText> {
     let conceal = |text: &str| anonymizer.conceal_text(text).into_inner();
     let changed = message.map_external(conceal);
@@ -531,5 +536,6 @@ fn conceal_message<'a>(message: &'a FormattedText, anonymizer: &Anonymizer) -> C
     if utf16_len(&changed.text) <= MAX_MESSAGE_UNITS {
         return Cow::Owned(changed);
     }
+    // Concealing made the text too long. A cut could leave half of a fake, so every changed part is left out.
     Cow::Owned(message.map_external(|text| if conceal(text) == text { text } else { OMITTED }.to_owned()))
 }

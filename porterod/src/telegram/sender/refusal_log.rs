@@ -1,4 +1,4 @@
-//! What Telegram refused to show: counted, told by `portero status` and logged, never with its text.
+//! Counts messages that Telegram refused. `portero status` and the log show them without their text.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -10,7 +10,7 @@ use super::OutgoingMessage;
 use super::send_queue::SendJob;
 use crate::telegram::client::Refusal;
 
-/// What was refused since there is this courier.
+/// The refusals since this sender exists.
 #[derive(Default)]
 pub(super) struct RefusalLog(Mutex<Option<TelegramRefused>>);
 
@@ -19,23 +19,23 @@ impl RefusalLog {
         self.lock_summary().clone()
     }
 
-    /// Notes that this will not be shown, if that is nobody's own doing.
+    /// Counts a message that will not be shown, unless the person caused that or it is sent in another way.
     pub(super) fn note_refusal(&self, errand: &SendJob, refusal: &Refusal, at: Timestamp) {
         let message = match errand {
             SendJob::Send { cause, .. } => cause.kind(),
             SendJob::Edit { .. } => "edit",
-            // What a press does is in the chat all the same.
+            // An unanswered press loses only its brief reply; its effect is visible in the chat.
             SendJob::Answer { .. } => return,
         };
         let is_document = matches!(errand, SendJob::Send { letter: OutgoingMessage::Document(_), .. });
         match refusal {
             Refusal::MethodNotFound | Refusal::TooLong | Refusal::Other(_) => {}
             Refusal::WriteForbidden if is_document => {}
-            // It is tried again.
+            // The chat refuses the bot now, and the message is tried again.
             Refusal::ChatUnknown | Refusal::WriteForbidden => return,
-            // The person removed it, or it is as it is to be.
+            // The person removed the message, or it already has this content.
             Refusal::MessageGone | Refusal::NotModified | Refusal::QueryTooOld => return,
-            // It is shown elsewhere, and `topics` tells what to do.
+            // The message is shown elsewhere, and `topics` reports what to do.
             Refusal::TopicGone | Refusal::TopicClosed | Refusal::NotAForum | Refusal::NotAllowed => return,
         }
         tracing::warn!(message, %refusal, "Telegram refused a message");

@@ -1,7 +1,7 @@
-//! What waits, and what goes next: a lane for each chat, and one for answers to presses.
+//! The send queue: one queue for each chat, and one for answers to presses.
 //!
-//! Pure: time and chance are arguments. In a lane one thing is under way at a time, so that nothing overtakes;
-//! answers wait for nobody.
+//! All functions are pure: time and randomness are arguments. A chat has one job in flight, so that messages
+//! keep their order. Answers to presses don't wait for other jobs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use crate::telegram::client::{BotError, ChatId, MessageId, QueryId, Refusal, Top
 
 /// How many notices may wait in a chat.
 const MAX_QUEUED_NOTICES: usize = 200;
-/// How many messages may wait for a change in a chat.
+/// How many edits may wait in a chat.
 const MAX_QUEUED_EDITS: usize = 500;
-/// How many answers may wait, and be under way at once.
+/// How many answers may wait, and how many may be in flight.
 const MAX_QUEUED_ANSWERS: usize = 100;
 const MAX_ANSWERS_IN_FLIGHT: usize = 4;
-/// How often a message fails before others go first: Telegram may fail at this one alone.
+/// How often a message may fail before others go first, because Telegram may reject just this one.
 const MAX_FAILURES_AT_FRONT: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 
 type ResultSender = oneshot::Sender<Result<MessageId, DeliveryError>>;
 
-/// What is to be done.
+/// A job for Telegram.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SendJob {
     Send { cause: MessageKey, letter: OutgoingMessage, topic: Option<TopicId> },
@@ -33,30 +33,30 @@ pub(super) enum SendJob {
     Answer { query: QueryId, text: Option<String>, alert: bool },
 }
 
-/// Which lane something that is under way came from.
+/// The queue from which a job in flight came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum JobSource {
     Chat(ChatId),
     Answer(u64),
 }
 
-/// Something to do now.
+/// A job that is due now.
 #[derive(Debug)]
 pub(super) struct DueJob {
     pub(super) source: JobSource,
     pub(super) job: Arc<SendJob>,
 }
 
-/// What is next.
+/// The next step.
 #[derive(Debug)]
 pub(super) enum NextJob {
     Due(DueJob),
-    /// Nothing before this time.
+    /// No job is due before this time.
     WaitUntil(Instant),
     Idle,
 }
 
-/// All that waits.
+/// All queues.
 pub(super) struct SendQueue {
     timing: SendTiming,
     chats: BTreeMap<ChatId, ChatQueue>,
@@ -72,20 +72,20 @@ struct ChatQueue {
     notices: VecDeque<QueuedJob>,
     in_flight: Option<QueuedJob>,
     next_send_at: Option<Instant>,
-    /// When something went out, within the last minute.
+    /// The times of the messages sent within the last minute.
     sent_at: VecDeque<Instant>,
     failures: u32,
-    /// Why nothing can be written to the chat, and how often that was tried; none when it can, as far as is known.
+    /// Why the chat refuses the bot, and how often it was tried since; none if it accepts the bot.
     blocked: Option<(BotError, u32)>,
 }
 
-/// What one set of lanes leaves to the next, for the same bot: how much its chats got, and until when they rest.
+/// The usage that a queue passes to its successor for the same bot: recent messages and pauses by chat.
 #[derive(Default)]
 pub(super) struct ChatUsage(Vec<(ChatId, Option<Instant>, VecDeque<Instant>)>);
 
 struct QueuedJob {
     job: Arc<SendJob>,
-    /// None for a change.
+    /// None for an edit.
     priority: Option<SendPriority>,
     waiters: Vec<ResultSender>,
     failures: u32,
@@ -123,6 +123,8 @@ impl SendQueue {
             return;
         }
         let lane = self.chats.entry(chat).or_default();
+        // The person would get it too late: an immediate message is worth nothing once the chat accepts the
+        // bot again.
         if rank == Some(SendPriority::Immediate) && lane.blocked.is_some() {
             let _ = done.send(Err(DeliveryError::Unreachable));
             return;
@@ -137,6 +139,8 @@ impl SendQueue {
         if self.is_closed {
             return;
         }
+        // The oldest answer is dropped first, since Telegram refuses old ones anyway. One in flight can't be
+        // taken back.
         if self.answers.len() == MAX_QUEUED_ANSWERS
             && let Some(oldest) = self.answers.iter().position(|answer| !answer.in_flight)
         {
@@ -157,8 +161,9 @@ impl SendQueue {
         self.answers.len() + self.chats.values().map(ChatQueue::pending_count).sum::<usize>()
     }
 
-    /// Takes what is to be done now.
+    /// Takes the next due job.
     pub(super) fn next_job(&mut self, now: Instant) -> NextJob {
+        // The earliest time at which any queue has a job. It is the wake-up if none is due now.
         let mut earliest: Option<Instant> = None;
         let mut later = |at: Instant| earliest = Some(earliest.map_or(at, |known: Instant| known.min(at)));
         let at_once = self.answers.iter().filter(|answer| answer.in_flight).count();
@@ -172,6 +177,7 @@ impl SendQueue {
                 later(answer.retry_at);
             }
         }
+        // An idle chat is forgotten only after its minute has passed: until then its usage still counts.
         self.chats.retain(|_, lane| !lane.is_idle(now));
         for (chat, lane) in &mut self.chats {
             let Some(at) = lane.ready_at(*chat, &self.timing, now) else { continue };
@@ -184,7 +190,7 @@ impl SendQueue {
         earliest.map_or(NextJob::Idle, NextJob::WaitUntil)
     }
 
-    /// Notes what came of something. `chance` is between 0 and 1.
+    /// Settles a job with its result. `chance` is a random number between 0 and 1.
     pub(super) fn settle_job(
         &mut self,
         ticket: JobSource,
@@ -202,7 +208,7 @@ impl SendQueue {
         }
     }
 
-    /// A chat that could not be written to is tried again now.
+    /// Retries a chat that refused the bot.
     pub(super) fn retry_chat(&mut self, chat: ChatId, now: Instant) {
         if let Some(lane) = self.chats.get_mut(&chat)
             && let Some((_, tries)) = &mut lane.blocked
@@ -212,17 +218,18 @@ impl SendQueue {
         }
     }
 
-    /// Why nothing can be written to a chat in which something waits.
+    /// Why a chat with waiting messages refuses the bot.
     pub(super) fn blocked_reason(&self) -> Option<BotError> {
         let mut barred = self.chats.values().filter_map(|lane| lane.blocked.as_ref());
         barred.next().map(|(error, _)| error.clone())
     }
 
-    /// Tells everyone who waits that nothing comes any more.
+    /// Closes the queue. Waiting callers get an error.
     pub(super) fn close(&mut self) {
         self.is_closed = true;
         self.answers.clear();
-        // Whoever waits learns of it as the other end is dropped. What was sent is left to those that follow.
+        // Dropping a job drops its senders, by which waiting callers get the error. The usage stays for the
+        // successor; a pause of a refusing chat doesn't, so that a new connection tries at once.
         for lane in self.chats.values_mut() {
             let (free_at, sent) = (lane.next_send_at, std::mem::take(&mut lane.sent_at));
             *lane = ChatQueue {
@@ -233,13 +240,13 @@ impl SendQueue {
         }
     }
 
-    /// What these lanes have spent of each chat's pace.
+    /// The usage of each chat.
     pub(super) fn usage(&self) -> ChatUsage {
         let lanes = self.chats.iter();
         ChatUsage(lanes.map(|(chat, lane)| (*chat, lane.next_send_at, lane.sent_at.clone())).collect())
     }
 
-    /// Counts what former lanes have spent.
+    /// Takes over the usage of a former queue.
     pub(super) fn add_usage(&mut self, ChatUsage(spent): ChatUsage) {
         for (chat, free_at, sent) in spent {
             let lane = self.chats.entry(chat).or_default();
@@ -272,7 +279,7 @@ impl SendQueue {
 }
 
 impl ChatQueue {
-    /// Whether nothing is left of it that counts: a chat's minute goes on though nothing waits.
+    /// Whether the chat can be forgotten. It can't before its last minute has passed, even if nothing waits.
     fn is_idle(&mut self, now: Instant) -> bool {
         self.prune_sent_at(now);
         self.pending_count() == 0 && self.sent_at.is_empty() && self.next_send_at.is_none_or(|at| at <= now)
@@ -280,6 +287,7 @@ impl ChatQueue {
 
     fn prune_sent_at(&mut self, now: Instant) {
         while self.sent_at.front().is_some_and(|sent| *sent + MINUTE <= now) {
+            // The times are in order, so only the front can be out of the window.
             self.sent_at.pop_front();
         }
     }
@@ -288,7 +296,7 @@ impl ChatQueue {
         self.cards.len() + self.edits.len() + self.notices.len() + usize::from(self.in_flight.is_some())
     }
 
-    /// Puts a new message into its queue; for a cause that waits already, only one is sent.
+    /// Adds a message. If one with the same key already waits, the caller waits for that one.
     fn enqueue_message(&mut self, errand: SendJob, rank: SendPriority, done: ResultSender) {
         let same = |job: &&mut QueuedJob| match (&*job.job, &errand) {
             (SendJob::Send { cause, .. }, SendJob::Send { cause: other, .. }) => cause == other,
@@ -306,7 +314,7 @@ impl ChatQueue {
         }
     }
 
-    /// Puts a change into its queue, or into the one that waits for the same message.
+    /// Adds an edit. It replaces a waiting edit of the same message, whose callers then wait for this one.
     fn enqueue_edit(&mut self, errand: SendJob, done: ResultSender) {
         if let Some(job) = self.edits.iter_mut().find(|job| edits_same_message(&job.job, &errand)) {
             job.job = Arc::new(errand);
@@ -317,7 +325,7 @@ impl ChatQueue {
         push_bounded(&mut self.edits, job, MAX_QUEUED_EDITS);
     }
 
-    /// From when on the next thing may go; none when there is none, or one is under way.
+    /// When the next job may go; none if nothing waits or a job is in flight.
     fn ready_at(&mut self, chat: ChatId, pace: &SendTiming, now: Instant) -> Option<Instant> {
         if self.in_flight.is_some() || self.pending_count() == 0 {
             return None;
@@ -327,9 +335,13 @@ impl ChatQueue {
         // Groups have negative numbers.
         if chat.0 < 0 {
             let most = pace.max_group_per_minute.max(1);
-            // The last quarter of a group's minute is for what asks, and for what becomes of it.
+            // A group's last quarter of a minute is reserved for questions and their outcomes, so notices
+            // can't delay them.
             let tells_only = self.cards.is_empty() && self.edits.is_empty();
             let most = if tells_only { most - most / 4 } else { most };
+            // A sliding window: with `most` messages in it, the next may go when the oldest of the last
+            // `most` is a minute old.
+            // With fewer there is no such message, and the pace of the chat alone decides.
             if let Some(nth) = self.sent_at.len().checked_sub(most) {
                 at = at.max(self.sent_at[nth] + MINUTE);
             }
@@ -338,6 +350,7 @@ impl ChatQueue {
     }
 
     fn take_next(&mut self) -> Option<Arc<SendJob>> {
+        // The order is the priority: questions, then edits, then notices.
         let queues = [&mut self.cards, &mut self.edits, &mut self.notices];
         let job = queues.into_iter().find_map(VecDeque::pop_front)?;
         let errand = Arc::clone(&job.job);
@@ -355,6 +368,7 @@ impl ChatQueue {
         let Some(job) = self.in_flight.take() else { return };
         self.sent_at.push_back(now);
         self.next_send_at = Some(now + pace.chat_interval);
+        // Every attempt counts against the limits, also a failed one, because Telegram counts requests.
         match &result {
             Err(error) if error.concerns_chat() && !job.needs_document_right(error) => {
                 return self.block(error.clone(), job, pace, now, chance);
@@ -387,8 +401,8 @@ impl ChatQueue {
         job.notify_waiters(&told);
     }
 
-    /// Nothing can be written to the chat now: all that waits goes on waiting, but for what is worth something now
-    /// only.
+    /// Blocks a chat that refuses the bot. Waiting jobs stay, except immediate ones, which would come too
+    /// late.
     fn block(&mut self, error: BotError, job: QueuedJob, pace: &SendTiming, now: Instant, chance: f64) {
         if job.priority == Some(SendPriority::Immediate) {
             job.notify_waiters(&Err(DeliveryError::Unreachable));
@@ -401,6 +415,8 @@ impl ChatQueue {
         for job in Vec::from(prompts) {
             job.notify_waiters(&Err(DeliveryError::Unreachable));
         }
+        // Without waiting jobs there is nothing to retry, so the next message finds out anew whether the chat
+        // accepts it.
         if self.pending_count() == 0 {
             return;
         }
@@ -410,7 +426,8 @@ impl ChatQueue {
         self.next_send_at = Some(now + pause);
     }
 
-    /// What failed goes first again, unless a later change took its place, or it failed too often.
+    /// Puts a failed job back to the front. A later edit of the same message replaces it, and after too many
+    /// failures it goes to the end.
     fn requeue(&mut self, mut job: QueuedJob) {
         job.failures = job.failures.saturating_add(1);
         if job.failures < MAX_FAILURES_AT_FRONT {
@@ -426,7 +443,7 @@ impl ChatQueue {
         }
     }
 
-    /// Joins a change with the later one of the same message that waits; gives back anything else.
+    /// Merges an edit into a later waiting edit of the same message. Returns any other job.
     fn merge_into_later(&mut self, job: QueuedJob) -> Option<QueuedJob> {
         let mut edits = self.edits.iter_mut();
         let Some(later) = edits.find(|other| edits_same_message(&other.job, &job.job)) else {
@@ -446,7 +463,7 @@ impl ChatQueue {
 }
 
 impl QueuedJob {
-    /// Whether it was refused as a file: texts may be written there all the same.
+    /// Whether the job was refused because it is a file. Texts may be permitted in the same chat.
     fn needs_document_right(&self, error: &BotError) -> bool {
         let is_document = matches!(&*self.job, SendJob::Send { letter: OutgoingMessage::Document(_), .. });
         is_document && *error == BotError::Refused(Refusal::WriteForbidden)
@@ -475,7 +492,7 @@ fn edits_same_message(one: &SendJob, other: &SendJob) -> bool {
     }
 }
 
-/// How long to wait before the same is tried again; none when that helps nothing.
+/// How long to wait before a retry; none if a retry can't help.
 fn retry_delay(error: &BotError, failures: u32, pace: &SendTiming, chance: f64) -> Option<Duration> {
     match error {
         BotError::RetryAfter(after) => Some(after.wait()),
@@ -486,7 +503,8 @@ fn retry_delay(error: &BotError, failures: u32, pace: &SendTiming, chance: f64) 
     }
 }
 
-/// A pause that doubles with each failure, shortened by up to half by `chance`, so that not all try at once.
+/// A pause that doubles with each failure. `chance` shortens it by up to half, so that many clients don't
+/// retry at once.
 pub(in crate::telegram) fn backoff_delay(
     first: Duration,
     longest: Duration,

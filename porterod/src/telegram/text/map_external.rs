@@ -1,16 +1,18 @@
-//! A message with the parts from outside changed, and its marks where they belong.
+//! Changes the parts of a message that come from outside, and adjusts its entities.
 
 use super::{FormattedText, TextEntity, TextStyle, utf16_len};
 
 impl FormattedText {
-    /// The message with each part from outside as `change` gives it; one that becomes empty is marked no more.
-    /// Portero's own words stay.
+    /// The message with `change` applied to each part from outside. A part that becomes empty loses its
+    /// entity. Portero's own words stay.
     #[must_use]
     pub fn map_external(&self, mut change: impl FnMut(&str) -> String) -> Self {
         let whole: Vec<u16> = self.text.encode_utf16().collect();
         let part = |from: usize, to: usize| String::from_utf16_lossy(whole.get(from..to).unwrap_or_default());
         let mut made = Self { text: String::new(), entities: Vec::with_capacity(self.entities.len()) };
         let (mut offset, mut done) = (0, 0);
+        // Entities are in order and don't overlap, so one pass copies the text between them and moves each
+        // offset by the difference so far.
         for entity in &self.entities {
             let before = part(done, entity.offset);
             done = entity.offset + entity.length;

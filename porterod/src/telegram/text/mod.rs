@@ -1,4 +1,4 @@
-//! Text as Telegram takes it: plain text with entities, never a parse mode.
+//! Text for Telegram: plain text with entities, never a parse mode.
 //!
 //! Offsets and lengths are in UTF-16 code units (Bot API, "`MessageEntity`").
 
@@ -13,43 +13,43 @@ pub use crate::presentation::text::{EscapedText, StyledText, TextStyle};
 pub const MAX_MESSAGE_UNITS: usize = 4096;
 /// The most UTF-16 code units of a document's caption (Bot API, "sendDocument").
 pub const MAX_CAPTION_UNITS: usize = 1024;
-/// The most entities of a message; Telegram ignores what is beyond (<https://limits.tginfo.me/en>).
+/// The most entities of a message; Telegram ignores further ones (<https://limits.tginfo.me/en>).
 pub const MAX_ENTITIES: usize = 100;
 
-/// A message as Telegram takes it.
+/// A message in Telegram's form.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormattedText {
     /// The text.
     pub text: String,
-    /// Its entities, in their order; none overlaps another.
+    /// Its entities in order; they don't overlap.
     pub entities: Vec<TextEntity>,
 }
 
-/// A part of a message that is not plain.
+/// A styled part of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextEntity {
-    /// What it is; the styles have the Bot API's names.
+    /// Its style, with the Bot API's name.
     #[serde(rename = "type")]
     pub style: TextStyle,
-    /// Where it begins, in UTF-16 code units.
+    /// Its offset in UTF-16 code units.
     pub offset: usize,
-    /// How long it is, in UTF-16 code units.
+    /// Its length in UTF-16 code units.
     pub length: usize,
 }
 
-/// A text as Telegram's messages.
+/// Conversion of a text to messages.
 pub trait ToMessages {
-    /// The text as one message, if it fits into so many UTF-16 code units.
+    /// The text as one message, if it fits into `most` UTF-16 code units.
     #[must_use]
     fn fit_message(&self, most: usize) -> Option<FormattedText>;
 
-    /// The first `most` of its messages, of at most [`MAX_MESSAGE_UNITS`] units each: one, or several that say which
-    /// page they are; where more would follow, the last says that a document has them. No page begins or ends with a
-    /// blank, which Telegram would cut; no letter is split, and none is lost.
+    /// The first `most` messages of the text, of at most [`MAX_MESSAGE_UNITS`] units each. Several messages
+    /// are numbered as pages; if more would follow, the last one refers to the document.
+    /// No page begins or ends with a blank, which Telegram would cut, and no letter is split or lost.
     #[must_use]
     fn to_first_pages(&self, most: usize) -> Vec<FormattedText>;
 
-    /// All of its messages.
+    /// All messages of the text.
     #[must_use]
     fn to_pages(&self) -> Vec<FormattedText> {
         self.to_first_pages(usize::MAX)

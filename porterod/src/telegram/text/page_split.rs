@@ -1,18 +1,18 @@
-//! Splitting a text into messages.
+//! Splits a text into messages.
 //!
-//! Nothing is lost between two pages, and no letter is split. A page begins and ends with words of our own.
+//! Nothing is lost between two pages, and no letter is split. Each page begins and ends with our own words.
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::{FormattedText, MAX_ENTITIES, MAX_MESSAGE_UNITS, TextEntity, TextStyle, utf16_len};
 use crate::presentation::text::StyledPart;
 
-/// What the words around a page may need, in UTF-16 code units.
+/// The units reserved for the words around a page.
 const PAGE_MARGIN_UNITS: usize = 80;
-/// The least of a text from outside that is worth beginning on a page, in UTF-16 code units.
+/// The smallest part that is worth beginning on a page, in UTF-16 code units.
 const MIN_CHUNK_UNITS: usize = 200;
 
-/// Parts as one message. They must fit.
+/// The parts as one message; they must fit.
 pub(super) fn message_of_parts(parts: &[StyledPart]) -> FormattedText {
     let mut message = FormattedText::default();
     let mut offset = 0;
@@ -27,8 +27,7 @@ pub(super) fn message_of_parts(parts: &[StyledPart]) -> FormattedText {
     message
 }
 
-/// Parts as several messages, each of which says which page it is: the first `most` of them, of which the last
-/// says so when it is not the end.
+/// The parts as the first `most` of several numbered messages. The last one says if the text continues.
 pub(super) fn split_pages(parts: &[StyledPart], most: usize) -> Vec<FormattedText> {
     let mut split = PageSplitter::default();
     for part in parts {
@@ -50,7 +49,7 @@ pub(super) fn split_pages(parts: &[StyledPart], most: usize) -> Vec<FormattedTex
     split.pages.iter().take(most).enumerate().map(named).collect()
 }
 
-/// Pages in the making.
+/// The pages that are being built.
 #[derive(Default)]
 struct PageSplitter {
     pages: Vec<Vec<StyledPart>>,
@@ -65,6 +64,8 @@ impl PageSplitter {
             self.finish_page();
         }
         let mut rest = part.text.as_str();
+        // Each round either places all of the rest, begins a new page, or places a part of it, so the loop
+        // ends.
         while !rest.is_empty() {
             if fits_units(rest, self.room_units()) {
                 self.put_text(part.style, rest);
@@ -99,9 +100,10 @@ impl PageSplitter {
     }
 }
 
-/// Whether a text has at most `most` UTF-16 code units; looks no further than it must.
+/// Whether a text has at most `most` UTF-16 code units; it stops reading once that is clear.
 fn fits_units(text: &str, most: usize) -> bool {
     let mut used = 0;
+    // UTF-8 never has fewer bytes than UTF-16 has units, so a short text needs no counting.
     text.len() <= most
         || text.chars().all(|character| {
             used += character.len_utf16();
@@ -109,8 +111,8 @@ fn fits_units(text: &str, most: usize) -> bool {
         })
 }
 
-/// Where to split a text so that its beginning has at most `most` UTF-16 code units, which is at least two: after
-/// the last line break in the last half of them, else between letters as people see them.
+/// The index at which to split a text so that its beginning has at most `most` UTF-16 code units, and `most`
+/// is at least two. A line break in the second half is preferred; otherwise the split is between graphemes.
 fn split_index(text: &str, most: usize) -> usize {
     let (mut used, mut end, mut line) = (0, 0, None);
     for (at, letter) in text.grapheme_indices(true) {
@@ -125,7 +127,7 @@ fn split_index(text: &str, most: usize) -> usize {
     }
     match (line, end) {
         (Some(line), _) => line,
-        // One letter that is longer than a page: between its characters.
+        // One grapheme is longer than a page, so it is split between its characters.
         (None, 0) => split_index_in_letter(text, most),
         (None, end) => end,
     }

@@ -1,4 +1,4 @@
-//! From state to frame, and nothing else. No colour: what matters is said in words and with `>`.
+//! Draws the state into a frame. It uses no colour: everything that matters is in words or marked with `>`.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -30,7 +30,7 @@ const HELP_LINES: [&str; 11] = [
     "",
 ];
 
-/// Draws it all.
+/// Draws the whole view.
 pub(super) fn draw_view(view: &PendingView, frame: &mut Frame<'_>) {
     let Some(areas) = screen_areas(view) else {
         let text = "Portero needs a larger terminal";
@@ -71,6 +71,7 @@ fn draw_list(view: &PendingView, area: Rect, frame: &mut Frame<'_>) {
     let width = usize::from(area.width);
     let fit = usize::from((area.height / ROWS_PER_TASK).max(1));
     let here = view.items.iter().position(|item| Some(item.task.id) == view.selected).unwrap_or(0);
+    // The window ends at the selected row once that is below it, so the selection is always visible.
     let first = (here + 1).saturating_sub(fit);
     let mut rows = Vec::new();
     for (index, item) in view.items.iter().enumerate().skip(first).take(fit) {

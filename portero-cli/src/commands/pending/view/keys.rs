@@ -1,4 +1,4 @@
-//! What a key does: from state and key to state and effect.
+//! Keys: from state and key to new state and effect.
 
 use portero::names::TaskId;
 use portero::secret::Secret;
@@ -7,12 +7,13 @@ use super::layout;
 use super::state::{PendingView, ViewMode};
 use crate::commands::approvals;
 
-/// The most bytes that are typed as a passphrase; room for them is made at once, so that no copy is left behind.
+/// The longest typed passphrase. Its buffer is allocated at once, because a growing one would leave copies in
+/// memory.
 const MAX_PASSPHRASE_BYTES: usize = 1024;
 /// The most characters of a reason.
 const MAX_REASON_CHARS: usize = 500;
 
-/// A key, as this view knows it.
+/// A key that the view knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ViewKey {
     Char(char),
@@ -31,10 +32,10 @@ pub(super) enum ViewKey {
     Interrupt,
 }
 
-/// What is to be done outside the view.
+/// An effect outside of the view.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ViewEffect {
-    /// To be looked at while the passphrase is asked for.
+    /// Checked while the passphrase is being typed.
     CheckApprovable {
         task: TaskId,
     },
@@ -51,7 +52,7 @@ pub(super) enum ViewEffect {
 }
 
 impl PendingView {
-    /// Takes a key.
+    /// Handles a key, and returns its effect.
     pub(super) fn handle_key(&mut self, key: ViewKey) -> Option<ViewEffect> {
         if key == ViewKey::Interrupt {
             return Some(ViewEffect::Quit);
@@ -60,7 +61,7 @@ impl PendingView {
             return None;
         }
         let effect = match &self.mode {
-            // What is on its way cannot be taken back.
+            // A request that was sent can't be taken back, so keys wait for its result.
             _ if self.busy => None,
             ViewMode::Browse => self.handle_browse_key(key),
             ViewMode::Help => {
@@ -77,12 +78,13 @@ impl PendingView {
                 None
             }
         };
+        // The check runs beside the typing, so it doesn't make the view busy.
         self.busy |= !matches!(effect, None | Some(ViewEffect::CheckApprovable { .. } | ViewEffect::Quit));
         self.normalize();
         effect
     }
 
-    /// Takes what was pasted: into what is typed, and nowhere else.
+    /// Pastes text into the passphrase or the reason, and ignores it elsewhere.
     pub(super) fn handle_paste(&mut self, text: &str) {
         if !matches!(self.mode, ViewMode::Approve { .. } | ViewMode::Reject { .. }) {
             return;
@@ -92,7 +94,7 @@ impl PendingView {
         }
     }
 
-    /// The call can be read at any time.
+    /// Scrolls the call. This works in every mode, so a person can read on while typing.
     fn handle_scroll_key(&mut self, key: ViewKey) -> bool {
         let page = isize::try_from(layout::page_height(self).max(2) - 1).unwrap_or(1);
         let by = match key {
@@ -149,7 +151,7 @@ impl PendingView {
         None
     }
 
-    /// The selected task, if it can be decided; else says why not.
+    /// The selected task, if it can be decided; otherwise the message says why not.
     fn decidable_task(&mut self) -> Option<TaskId> {
         if !self.require_connection() {
             return None;
@@ -165,7 +167,7 @@ impl PendingView {
         Some(item.task.id)
     }
 
-    /// Whether one person is enough; else says who has to approve.
+    /// Whether one approval suffices; otherwise the message says who has to approve.
     fn needs_one_approver(&mut self, id: TaskId) -> bool {
         let Some(item) = self.item(id) else { return false };
         match approvals::explain_quorum(&item.task) {

@@ -1,4 +1,4 @@
-//! Where everything stands, and how text is broken into lines: nothing is cut but the list's rows, which say so.
+//! The areas of the screen, and line breaks. Only rows of the list are cut, with a mark.
 
 use std::time::Duration;
 
@@ -10,36 +10,36 @@ use super::state::{PendingItem, PendingView, ViewMode};
 use crate::commands::approvals;
 use crate::output::{escape_hidden, format_duration};
 
-/// The smallest terminal in which there is anything to see.
+/// The smallest usable terminal.
 const MIN_SIZE: (u16, u16) = (20, 8);
-/// From this width on the list stands beside the call, else above it.
+/// From this width on the list is beside the call, otherwise above it.
 const MIN_SIDE_BY_SIDE_WIDTH: u16 = 70;
-/// How many rows a task has in the list.
+/// How many rows a task takes in the list.
 pub(super) const ROWS_PER_TASK: u16 = 2;
-/// What begins a line of a call that is broken: that it goes on behind the same bar, or behind a field's name.
+/// The beginning of a quoted line, and of its continuation.
 const QUOTE_BARS: (&str, &str) = ("  │ ", "  ┆ ");
 const FIELD_CONTINUATION: &str = "          ┆ ";
 
 const KEY_HELP: &str = "a approve  r reject  p pause  j/k move  PgUp/PgDn read  ? help  q quit";
 const SHORT_KEY_HELP: &str = "a r p j/k ?=help q";
 
-/// What each part of the screen is.
+/// The areas of the screen.
 pub(super) struct ScreenAreas {
     pub(super) header: Rect,
-    /// Everything between header and footer.
+    /// The area between header and footer.
     pub(super) body: Rect,
     pub(super) list: Rect,
-    /// Between list and call.
+    /// The line between list and call.
     pub(super) separator: Rect,
-    /// Whose call it is.
+    /// The title of the call.
     pub(super) title: Rect,
     pub(super) call: Rect,
-    /// Which lines of the call these are.
+    /// The position within the call's lines.
     pub(super) position: Rect,
     pub(super) footer: Rect,
 }
 
-/// None where the terminal is too small.
+/// The areas of the screen; none if the terminal is too small.
 pub(super) fn screen_areas(view: &PendingView) -> Option<ScreenAreas> {
     let (width, height) = view.size;
     if width < MIN_SIZE.0 || height < MIN_SIZE.1 {
@@ -83,18 +83,18 @@ pub(super) fn screen_areas(view: &PendingView) -> Option<ScreenAreas> {
     })
 }
 
-/// How many lines of the call fit at once.
+/// How many lines of the call fit on the screen.
 pub(super) fn page_height(view: &PendingView) -> usize {
     screen_areas(view).map_or(1, |areas| usize::from(areas.call.height))
 }
 
-/// All lines of a call, as wide as there is room.
+/// All lines of a call, wrapped to the available width.
 pub(super) fn call_lines(view: &PendingView, item: &PendingItem) -> Vec<String> {
     let width = screen_areas(view).map_or(MIN_SIZE.0, |areas| areas.call.width);
     item.text.lines().flat_map(|line| wrap_call_line(line, usize::from(width))).collect()
 }
 
-/// What stands at the bottom.
+/// The lines of the footer.
 pub(super) fn footer_lines(view: &PendingView) -> Vec<String> {
     let mut texts = Vec::new();
     match &view.mode {
@@ -140,10 +140,11 @@ fn task_name(view: &PendingView, id: portero::names::TaskId) -> String {
     format!("{tool} ({})", approvals::short_id(id))
 }
 
-/// What is approved, and whether there is more to read.
+/// The question before an approval, with the number of unread lines.
 fn approval_question(view: &PendingView, id: portero::names::TaskId) -> String {
     let Some(item) = view.item(id) else { return String::new() };
-    // Its area depends on this text's height, and the lines only on its width.
+    // The area's height depends on this text, so the count uses the width only. Otherwise both would need
+    // each other.
     let width = usize::from(call_width(view));
     let lines: usize = item.text.lines().map(|line| wrap_call_line(line, width).len()).sum();
     let unseen = lines.saturating_sub(item.lines_seen);
@@ -159,8 +160,8 @@ fn call_width(view: &PendingView) -> u16 {
     if width >= MIN_SIDE_BY_SIDE_WIDTH { width - (width * 2 / 5).clamp(28, 44) - 1 } else { width }
 }
 
-/// A line of a call in as many lines as it needs. What goes on stands behind a mark of its own, so that no part
-/// of it looks like a line that Portero wrote.
+/// Wraps a line of a call. Each continuation has its own mark, so that no part of a call looks like a line of
+/// Portero's.
 pub(super) fn wrap_call_line(line: &str, width: usize) -> Vec<String> {
     let (bar, on) = QUOTE_BARS;
     let quoted = line.starts_with(bar);
@@ -170,7 +171,8 @@ pub(super) fn wrap_call_line(line: &str, width: usize) -> Vec<String> {
     for letter in line.chars() {
         let wide = char_columns(letter);
         if taken + wide > width {
-            // Portero's own fields break between words, what was quoted wherever the line is full.
+            // Portero's own fields are wrapped between words. Quoted text is wrapped wherever the line is
+            // full.
             let word = now.rfind(' ').map(|space| space + 1).filter(|at| !quoted && *at > now.len() / 2);
             let rest = now.split_off(word.unwrap_or(now.len()));
             lines.push(std::mem::replace(&mut now, format!("{on}{rest}")));
@@ -183,7 +185,7 @@ pub(super) fn wrap_call_line(line: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Portero's own words in as many lines as they need.
+/// Wraps Portero's own words.
 pub(super) fn wrap_words(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_inclusive(' ') {
@@ -206,7 +208,7 @@ pub(super) fn wrap_words(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// As much of a row as fits, with a mark where it was cut.
+/// The beginning of a row that fits, with a mark if it was cut.
 pub(super) fn truncate_row(text: &str, width: usize) -> String {
     if text.chars().map(char_columns).sum::<usize>() <= width {
         return text.to_owned();
@@ -226,7 +228,7 @@ fn char_columns(letter: char) -> usize {
     if letter.is_ascii() { 1 } else { Span::raw(letter.encode_utf8(&mut [0; 4]).to_owned()).width() }
 }
 
-/// How old a task is, and how long it can still be approved.
+/// The age of a task, and the time left to approve it.
 pub(super) fn age_and_time_left(item: &PendingItem, now: Timestamp) -> (String, String) {
     let between =
         |from: Timestamp, to: Timestamp| Duration::try_from(to.duration_since(from)).unwrap_or_default();
@@ -235,7 +237,7 @@ pub(super) fn age_and_time_left(item: &PendingItem, now: Timestamp) -> (String, 
     (format!("{} old", format_coarse(between(item.task.asked, now))), left)
 }
 
-/// A duration in its largest unit.
+/// A duration in its largest unit only.
 fn format_coarse(duration: Duration) -> String {
     let words = format_duration(duration);
     words.split(' ').next().unwrap_or_default().to_owned()

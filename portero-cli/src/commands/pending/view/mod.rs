@@ -1,8 +1,8 @@
-//! The full-screen view of what waits: to read, to approve, to reject.
+//! The full-screen view of the waiting calls, to read, approve and reject them.
 //!
-//! [`state`] holds what is shown, [`keys`] says what a key does to it, [`layout`] and [`draw`] make a frame of
-//! it; none of these knows a terminal. [`screen`] is the terminal, and this brings them together with the
-//! daemon. It stands on the terminal itself, whatever stdin and stdout are.
+//! [`state`] holds the state, [`keys`] changes it, and [`layout`] and [`draw`] make a frame of it; none of
+//! them knows a terminal. [`screen`] is the terminal, and this module connects them with the daemon.
+//! The view uses the terminal device, whatever stdin and stdout are.
 
 mod draw;
 mod keys;
@@ -32,11 +32,11 @@ use keys::ViewEffect;
 use screen::{TerminalScreen, ViewInput};
 use state::{EffectResult, PendingView};
 
-/// How often ages and times left are drawn anew.
+/// How often ages and remaining times are redrawn.
 const REDRAW_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(context: &CommandContext) -> CommandResult {
-    // Said before anything is started where there is no terminal.
+    // Checked first: without a terminal nothing is started.
     screen::check_terminal()?;
     let daemon = context.connect_daemon().await?;
     let mut end = TerminationSignals::listen();
@@ -48,7 +48,7 @@ pub(super) async fn run(context: &CommandContext) -> CommandResult {
         .await
 }
 
-/// What came of an act, once it does.
+/// An effect in progress.
 type RunningEffect = Pin<Box<dyn Future<Output = EffectResult>>>;
 
 struct ViewLoop {
@@ -85,7 +85,7 @@ impl ViewLoop {
         }
     }
 
-    /// Whether the person leaves, or the terminal is gone.
+    /// Handles input, and returns whether the person quits or the terminal is gone.
     fn handle_input(&mut self, input: Option<ViewInput>) -> bool {
         match input {
             Some(ViewInput::Key(key)) => match self.view.handle_key(key) {
@@ -138,7 +138,8 @@ async fn wait_for_effect(act: &mut Option<RunningEffect>) -> EffectResult {
     }
 }
 
-/// Tells whether a yes would make it run. Where that can't be asked, the yes itself tells.
+/// Checks that an approval would make the task run. If that can't be checked, the approval itself will show
+/// it.
 async fn check_approvable(client: &IpcClient, task: TaskId) -> EffectResult {
     match client.request(CheckApproval { task }).await {
         Err(RequestError::Refused(failure)) => EffectResult::NotApprovable { task, why: failure.message },
@@ -148,7 +149,7 @@ async fn check_approvable(client: &IpcClient, task: TaskId) -> EffectResult {
     }
 }
 
-/// Asks the daemon to do it, and says what came of it.
+/// Makes an effect's request to the daemon, and returns the result.
 async fn run_effect(client: IpcClient, effect: ViewEffect) -> EffectResult {
     match effect {
         ViewEffect::CheckApprovable { task } => check_approvable(&client, task).await,
@@ -163,7 +164,7 @@ async fn run_effect(client: IpcClient, effect: ViewEffect) -> EffectResult {
             Ok(_) => EffectResult::Done("everything is paused; `portero resume` ends it".to_owned()),
             Err(error) => failed(None, error),
         },
-        // The loop ends on it, and never starts it.
+        // The loop ends with `Quit` before it could start it.
         ViewEffect::Quit => EffectResult::Done(String::new()),
     }
 }

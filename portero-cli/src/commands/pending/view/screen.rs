@@ -1,4 +1,4 @@
-//! The terminal while the view is on it: taken, and given back as it was, whatever happens.
+//! The terminal in use by the view. It is restored in every case, also after a panic.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -25,25 +25,25 @@ use super::state::PendingView;
 use crate::failure::{CommandFailure, CommandResult};
 use crate::terminal::DEVICE_PATH;
 
-/// How long the keyboard is listened to before looking whether that is still wanted.
+/// How long one wait for a key lasts, before the thread checks whether it should end.
 const KEYBOARD_POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How many keys may wait.
+/// How many inputs may be queued.
 const MAX_QUEUED_INPUTS: usize = 64;
 
-/// What comes from the person.
+/// Input from the person.
 pub(super) enum ViewInput {
     Key(ViewKey),
     Paste(String),
     Resize((u16, u16)),
 }
 
-/// The terminal, taken. Dropping it gives it back.
+/// The terminal in use. Dropping it restores the terminal.
 pub(super) struct TerminalScreen {
     terminal: Terminal<CrosstermBackend<File>>,
     closed: Arc<AtomicBool>,
 }
 
-/// Fails where there is no terminal that can show a view.
+/// Fails if there is no terminal that can show a view.
 pub(super) fn check_terminal() -> CommandResult {
     open_device().map(drop)?;
     match std::env::var("TERM") {
@@ -72,16 +72,17 @@ fn screen_failure(error: &io::Error) -> CommandFailure {
 }
 
 impl TerminalScreen {
-    /// Takes the terminal, and listens to its keyboard.
+    /// Takes over the terminal, and starts to read its keyboard.
     pub(super) fn open() -> CommandResult<(Self, mpsc::Receiver<ViewInput>)> {
         let mut device = open_device()?;
+        // A panic message on the alternate screen would be lost, so the hook restores the terminal first.
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             restore_terminal();
             before(panic);
         }));
         enable_raw_mode().map_err(|error| screen_failure(&error))?;
-        // From here on it is given back by dropping this.
+        // From here on the guard restores the terminal on an early return.
         let left = Arc::new(AtomicBool::new(false));
         let guard = RestoreGuard;
         execute!(device, EnterAlternateScreen, EnableBracketedPaste)
@@ -89,6 +90,7 @@ impl TerminalScreen {
         let mut terminal =
             Terminal::new(CrosstermBackend::new(device)).map_err(|error| screen_failure(&error))?;
         terminal.hide_cursor().map_err(|error| screen_failure(&error))?;
+        // From here on `screen` does that, so the guard must not.
         std::mem::forget(guard);
         let (to, inputs) = mpsc::channel(MAX_QUEUED_INPUTS);
         let screen = Self { terminal, closed: Arc::clone(&left) };
@@ -96,7 +98,7 @@ impl TerminalScreen {
         Ok((screen, inputs))
     }
 
-    /// Columns and rows.
+    /// The size in columns and rows.
     pub(super) fn size(&self) -> CommandResult<(u16, u16)> {
         let size = self.terminal.size().map_err(|error| screen_failure(&error))?;
         Ok((size.width, size.height))
@@ -117,7 +119,7 @@ impl Drop for TerminalScreen {
     }
 }
 
-/// Gives the terminal back where taking it failed half-way.
+/// Restores the terminal if taking it over fails half-way.
 struct RestoreGuard;
 
 impl Drop for RestoreGuard {
@@ -126,7 +128,7 @@ impl Drop for RestoreGuard {
     }
 }
 
-/// The terminal as it was. Where it is gone there is nothing to give back.
+/// Restores the terminal. A terminal that is gone needs no restoring.
 fn restore_terminal() {
     if let Ok(mut device) = files::open_device_to_write(DEVICE_PATH) {
         let _ = execute!(device, DisableBracketedPaste, LeaveAlternateScreen, Show);
@@ -135,7 +137,7 @@ fn restore_terminal() {
     let _ = disable_raw_mode();
 }
 
-/// Listens until the screen is left or the terminal is gone.
+/// Reads inputs until the screen is closed or the terminal is gone.
 fn read_inputs(to: &mpsc::Sender<ViewInput>, left: &AtomicBool) {
     while !left.load(Ordering::Relaxed) {
         let event = match event::poll(KEYBOARD_POLL_INTERVAL) {

@@ -1,7 +1,7 @@
-//! What the view shows, and what becomes of it: without a terminal, a clock or a daemon.
+//! The state of the view and its changes, without a terminal, a clock or a daemon.
 //!
-//! A task is selected, shown and decided by its id. One that ends while it is selected stays until the person
-//! moves on, so a list that changes under the cursor never makes a key hit another task.
+//! A task is selected, shown and decided by its id. An ended task stays while it is selected, so a change of
+//! the list never makes a key act on another task.
 
 use jiff::Timestamp;
 use portero::catalog::ToolHints;
@@ -15,20 +15,20 @@ use super::layout;
 use crate::commands::approvals;
 use crate::output::escape_hidden;
 
-/// Everything that is shown.
+/// The state of the view.
 pub(super) struct PendingView {
-    /// In the order in which they were asked.
+    /// The tasks in the order in which they asked.
     pub(super) items: Vec<PendingItem>,
     pub(super) selected: Option<TaskId>,
-    /// The first line of the selected call that is on the screen.
+    /// The first visible line of the selected call.
     pub(super) scroll: usize,
     pub(super) mode: ViewMode,
     /// Why there is no daemon; none while there is one.
     pub(super) daemon_error: Option<String>,
     pub(super) paused: bool,
-    /// Whether an act is on its way; until it is done no other begins.
+    /// Whether a request is in progress; no other one starts meanwhile.
     pub(super) busy: bool,
-    /// What happened last.
+    /// The last message.
     pub(super) message: String,
     pub(super) now: Timestamp,
     pub(super) size: (u16, u16),
@@ -37,52 +37,52 @@ pub(super) struct PendingView {
 /// A task in the list.
 pub(super) struct PendingItem {
     pub(super) task: Task,
-    /// All of it, as `portero task` shows it.
+    /// The whole text, as `portero task` shows it.
     pub(super) text: String,
-    /// What became of it, once it waits no more.
+    /// Its end, once it no longer waits.
     pub(super) end_state: Option<String>,
-    /// How many of its lines have been on the screen, at the present width.
+    /// How many of its lines were visible so far, at the present width.
     pub(super) lines_seen: usize,
 }
 
-/// What keys mean.
+/// The mode, which gives keys their meaning.
 pub(super) enum ViewMode {
     Browse,
     Help,
-    /// The passphrase is typed, to run this task.
+    /// The passphrase is being typed, to approve this task.
     Approve {
         task: TaskId,
         typed: String,
         problem: Option<String>,
     },
-    /// A reason is typed, to refuse this task.
+    /// A reason is being typed, to reject this task.
     Reject {
         task: TaskId,
         reason: String,
     },
-    /// Pausing everything is to be confirmed.
+    /// A pause is to be confirmed.
     Pause,
-    /// The task ended while the person typed for it. People type on for a moment without looking, so only Enter and
-    /// Escape are keys here: the rest of a passphrase must become no command and no reason.
+    /// The task ended while the person was typing. People type on for a moment without looking, so only Enter
+    /// and Escape have an effect: the rest of a passphrase must not become a command or a reason.
     TaskEnded,
 }
 
-/// What came of an act.
+/// The result of an effect.
 pub(super) enum EffectResult {
-    /// It was done.
+    /// It succeeded.
     Done(String),
-    /// That was not the passphrase, or there is a pause after wrong ones.
+    /// The passphrase was wrong, or tries are paused after wrong ones.
     WrongPassphrase(String),
-    /// A yes would make it run, as far as is known.
+    /// An approval would make the task run, as far as known.
     Approvable,
-    /// A yes would not make this one run.
+    /// An approval would not make this task run.
     NotApprovable { task: TaskId, why: String },
-    /// It was not done, or that is unknown.
+    /// It failed, or its result is unknown.
     Failed(String),
 }
 
 impl PendingView {
-    /// Nothing yet.
+    /// An empty view.
     pub(super) fn new(now: Timestamp, size: (u16, u16)) -> Self {
         Self {
             items: Vec::new(),
@@ -106,12 +106,12 @@ impl PendingView {
         self.item(self.selected?)
     }
 
-    /// How many wait for a person.
+    /// How many tasks wait.
     pub(super) fn waiting_count(&self) -> usize {
         self.items.iter().filter(|item| item.end_state.is_none()).count()
     }
 
-    /// These wait, and no others.
+    /// Sets the tasks that wait; all others have ended.
     pub(super) fn reset_waiting(&mut self, waiting: &[TaskId]) {
         let gone: Vec<TaskId> =
             self.items.iter().map(|item| item.task.id).filter(|id| !waiting.contains(id)).collect();
@@ -123,7 +123,7 @@ impl PendingView {
         self.normalize();
     }
 
-    /// A task waits, or did when it was looked at.
+    /// Adds or updates a task that waited when it was read.
     pub(super) fn update_task(&mut self, look: Look) {
         let Look { task, hints } = look;
         let ended = (task.state != TaskState::PendingApproval).then(|| task.state.to_string());
@@ -135,14 +135,14 @@ impl PendingView {
         } else if let (Some(state), true) = (&ended, known) {
             self.end_task(task.id, state.clone());
         } else if let Some(item) = self.items.iter_mut().find(|item| item.task.id == task.id) {
-            // One person approved it, and others must still.
+            // One person approved it, and more approvals are needed.
             item.text = task_text(&task, hints);
             item.task = task;
         }
         self.normalize();
     }
 
-    /// Something changed.
+    /// Applies a notice.
     pub(super) fn apply_notice(&mut self, entry: &NoticeEntry) {
         match &entry.notice {
             Notice::Task { state: TaskState::PendingApproval, .. } => {}
@@ -182,7 +182,7 @@ impl PendingView {
         self.normalize();
     }
 
-    /// An act came to its end.
+    /// Applies the result of an effect.
     pub(super) fn apply_result(&mut self, acted: EffectResult) {
         match acted {
             EffectResult::Approvable => {}
@@ -194,7 +194,7 @@ impl PendingView {
         self.normalize();
     }
 
-    /// What is being typed is taken back, as for a task that ends meanwhile.
+    /// Cancels the typing for a task that an approval would not make run.
     fn cancel_approval(&mut self, id: TaskId, why: &str) {
         match &self.mode {
             ViewMode::Approve { task, .. } if *task == id && !self.busy => {
@@ -230,7 +230,7 @@ impl PendingView {
         }
     }
 
-    /// The task waits no more. It stays where it is while it is selected; a question about it is taken back.
+    /// Marks a task as ended. It stays while it is selected; typing for it is cancelled.
     fn end_task(&mut self, id: TaskId, how: String) {
         match &self.mode {
             ViewMode::Approve { task, .. } | ViewMode::Reject { task, .. } if *task == id && !self.busy => {
@@ -254,14 +254,15 @@ impl PendingView {
         }
     }
 
-    /// Selects the task that is `by` places further; what ended and was still shown goes.
+    /// Moves the selection by `by` places. An ended task that was still shown disappears.
     pub(super) fn move_selection(&mut self, by: isize) {
         let Some(here) = self.items.iter().position(|item| Some(item.task.id) == self.selected) else {
             return;
         };
         let there = here.saturating_add_signed(by).min(self.items.len() - 1);
         let target = self.items[there].task.id;
-        // The one that ended was shown for this person's sake; there may be nothing but it in that direction.
+        // At the end of the list there may be no other place, so an ended task is removed and the next one
+        // selected.
         if there != here {
             self.select_task(target);
         } else if self.items[here].end_state.is_some() {
@@ -279,7 +280,7 @@ impl PendingView {
         self.items.retain(|item| item.end_state.is_none() || item.task.id == id);
     }
 
-    /// Moves the call's text by so many lines.
+    /// Scrolls the call's text by `by` lines.
     pub(super) fn scroll_by(&mut self, by: isize) {
         self.scroll = self.scroll.saturating_add_signed(by);
         self.normalize();
@@ -293,8 +294,8 @@ impl PendingView {
         self.normalize();
     }
 
-    /// After any change: selects a task if there is one, keeps the scroll within the text, and counts the lines on the
-    /// screen as seen.
+    /// Restores the invariants after a change: a task is selected if there is one, the scroll position is
+    /// within the text, and visible lines count as seen.
     pub(super) fn normalize(&mut self) {
         if self.selected().is_none() {
             self.scroll = 0;
@@ -312,7 +313,7 @@ impl PendingView {
 }
 
 impl ViewMode {
-    /// Takes what was typed, which is wiped where it goes.
+    /// Takes the typed text as a secret, which is wiped when dropped.
     pub(super) fn take_typed(&mut self) -> Secret {
         match self {
             Self::Approve { typed, .. } => Secret::new(std::mem::take(typed)),
@@ -323,12 +324,12 @@ impl ViewMode {
     }
 }
 
-/// The text of a task, beside the list.
+/// The text beside the list.
 fn task_text(task: &Task, hints: Option<ToolHints>) -> String {
     format!("{}\n{}", describe_hints(hints), approvals::describe_task(task))
 }
 
-/// What a tool's annotations say, in words.
+/// A tool's annotations in words.
 pub(super) fn describe_hints(hints: Option<ToolHints>) -> String {
     let Some(hints) = hints else { return "the daemon does not know this tool now".to_owned() };
     let word =
