@@ -248,9 +248,7 @@ fn leading_word(text: &str) -> String {
 }
 
 /// Circles that are still there, by room, with the modules that take part. A room without one loses its line.
-const KNOWN_CIRCLES: [(&str, &[&str]); 7] = [
-    // A connection keeps its handshake, its lists and its subscriptions, each of which asks over it.
-    ("src/server", &["calls", "connection", "handshake", "lists"]),
+const KNOWN_CIRCLES: [(&str, &[&str]); 6] = [
     // The session's state is split by role, and its verbs still reach each other through `SessionState`.
     (
         "src/session",

@@ -4,21 +4,19 @@
 //! members that only its revision has are removed from the result. If it wants input before it answers, it
 //! gets the configured roots, because Portero declared nothing else.
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::connection::{Connection, OutgoingRequest};
+use super::connection::Connection;
 use super::envelope::MetaMembers;
-use super::handshake::{HandshakeResult, ProtocolEra};
+use super::handshake::ProtocolEra;
+use super::rpc_client::{OutgoingRequest, RpcClient};
 use super::{CallOptions, LogLevel, ServerAnswer, ServerError};
 use crate::anonymize::Real;
 use crate::call::Method;
 use crate::json::{self, RawJson, RawObject};
 use crate::permit::Outgoing;
-use crate::sync::lock;
 use crate::wire::{self, codes, modern};
 
 /// How often a modern server may ask for input before it answers.
@@ -34,14 +32,22 @@ pub(super) async fn send_call(
     let modern = connection.greeting.get().filter(|greeting| greeting.era == ProtocolEra::Modern);
     let members = modern.and_then(|greeting| greeting.meta_members(follow.log_level.map(LogLevel::as_str)));
     let params = outgoing.params().expose();
-    let sending = CallSender { connection, outgoing, follow: &follow, limit, members: members.as_deref() };
+    let sending =
+        CallSender { rpc: &connection.rpc, outgoing, follow: &follow, limit, members: members.as_deref() };
     let Some(greeting) = modern else { return sending.send_params(params).await };
     match outgoing.method() {
-        Method::SubscribeResource => {
-            return Ok(connection.subscriptions().subscribe_uri(connection, greeting, params));
-        }
-        Method::UnsubscribeResource => {
-            return Ok(connection.subscriptions().unsubscribe_uri(connection, greeting, params));
+        method @ (Method::SubscribeResource | Method::UnsubscribeResource) => {
+            let Some(uri) = uri_param(params) else {
+                return Ok(refusal_answer("a subscription needs a `uri`"));
+            };
+            let subscriptions = &connection.subscriptions;
+            if method == Method::SubscribeResource {
+                subscriptions.subscribe_uri(&connection.rpc, greeting, uri);
+            } else {
+                subscriptions.unsubscribe_uri(&connection.rpc, greeting, &uri);
+            }
+            // No answer comes from the server: it acknowledges a listen by a notification.
+            return Ok(ServerAnswer::Result(Real::from_server(json::serialize_raw(&RawObject::default()))));
         }
         Method::CallTool | Method::ReadResource | Method::GetPrompt | Method::Complete => {}
     }
@@ -73,7 +79,7 @@ pub(super) async fn send_call(
 
 /// One call, to be sent once, or again if a modern server wants input.
 struct CallSender<'a> {
-    connection: &'a Connection,
+    rpc: &'a RpcClient,
     outgoing: &'a Outgoing,
     follow: &'a CallOptions,
     limit: Duration,
@@ -91,7 +97,7 @@ impl CallSender<'_> {
             timeout: self.limit,
             cancel: &self.follow.cancel,
         };
-        self.connection.send_request(request).await
+        self.rpc.send_request(request).await
     }
 }
 
@@ -126,81 +132,6 @@ fn answer_input_requests(params: &RawValue, asked: &RawValue, roots: Option<&Raw
         again = again.with_member("requestState", state);
     }
     Some(again.to_raw())
-}
-
-/// The subscription to a modern server's notifications: one `subscriptions/listen` at a time, replaced when
-/// the wanted set changes.
-#[derive(Debug, Default)]
-pub(super) struct ListenSubscription(Mutex<ListenState>);
-
-#[derive(Debug, Default)]
-struct ListenState {
-    uris: BTreeSet<String>,
-    id: Option<u64>,
-}
-
-impl ListenSubscription {
-    /// Starts to listen for the server's changes.
-    pub(super) fn start_listening(&self, connection: &Connection, greeting: &HandshakeResult) {
-        self.relisten_with(connection, greeting, |_| {});
-    }
-
-    fn subscribe_uri(
-        &self,
-        connection: &Connection,
-        greeting: &HandshakeResult,
-        params: &RawValue,
-    ) -> ServerAnswer {
-        let Some(uri) = uri_param(params) else { return refusal_answer("a subscription needs a `uri`") };
-        self.relisten_with(connection, greeting, |uris| {
-            uris.insert(uri);
-        });
-        ServerAnswer::Result(Real::from_server(json::serialize_raw(&RawObject::default())))
-    }
-
-    fn unsubscribe_uri(
-        &self,
-        connection: &Connection,
-        greeting: &HandshakeResult,
-        params: &RawValue,
-    ) -> ServerAnswer {
-        let Some(uri) = uri_param(params) else { return refusal_answer("a subscription needs a `uri`") };
-        self.relisten_with(connection, greeting, |uris| {
-            uris.remove(&uri);
-        });
-        ServerAnswer::Result(Real::from_server(json::serialize_raw(&RawObject::default())))
-    }
-
-    fn relisten_with(
-        &self,
-        connection: &Connection,
-        greeting: &HandshakeResult,
-        change: impl FnOnce(&mut BTreeSet<String>),
-    ) {
-        // Held over the push, so that of two changes at once the later request holds the union.
-        let mut listening = lock(&self.0);
-        change(&mut listening.uris);
-        let mut filter = greeting.listen_filter();
-        filter.resource_subscriptions = listening.uris.iter().cloned().collect();
-        let before = listening.id.take();
-        if filter != modern::SubscriptionFilter::default() {
-            let id = connection.next_request_id();
-            let members = greeting.meta_members(None);
-            let filter = json::serialize_raw(&filter);
-            let params = json::serialize_raw(&RawObject::default().with_member("notifications", &filter));
-            let meta = MetaMembers::of_revision(members.as_deref());
-            // Nothing waits for its answer, which comes only when the server stops listening to us.
-            connection.outbox.push_if_room(|out| {
-                super::envelope::write_request_with_meta(out, id, modern::LISTEN_METHOD, Some(&params), meta);
-            });
-            listening.id = Some(id);
-        }
-        drop(listening);
-        // Only after the new one is open, so that no notification falls between them.
-        if let Some(before) = before {
-            connection.cancel_request(before);
-        }
-    }
 }
 
 fn uri_param(params: &RawValue) -> Option<String> {

@@ -1,31 +1,28 @@
 //! A conversation with one child: sends requests and hands each answer to its caller.
 //!
 //! One task reads, one writes. An answer goes to the caller whose request has its id, and to no other. An
-//! answer whose caller has left is dropped. Ids are Portero's own and never used twice in a conversation.
+//! answer whose caller has left is dropped. [`RpcClient`] is the half that sends, and this the one that reads.
 //!
 //! An unusable answer fails the call that it was for at once, as far as that can be told. See
-//! [`PendingRequests::settle_unclaimed`] for an answer that doesn't name its request. Any other line that is
+//! `PendingRequests::settle_unclaimed` for an answer that doesn't name its request. Any other line that is
 //! no message is noise, such as a banner or a log line, and goes to the server's own log.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::io::AsyncRead;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::calls::ListenSubscription;
-use super::envelope::{self, MetaMembers};
 use super::events::ServerEvents;
 use super::handshake::HandshakeResult;
-use super::lists::{self, ListLimits};
+use super::listen::ListenSubscription;
+use super::lists::{self, ListFetcher, ListLimits};
 use super::logs::ServerLog;
-use super::pending::{PendingRequests, RequestOutcome};
-use super::stdin_queue::StdinQueue;
-use super::{ListKind, ProgressSink, ServerAnswer, ServerError, ServerListing};
+use super::pending::RequestOutcome;
+use super::rpc_client::RpcClient;
+use super::{ListKind, ServerAnswer, ServerError, ServerListing};
 use crate::anonymize::Real;
 use crate::json::{self, RawJson, RawObject};
 use crate::names::ServerName;
@@ -34,18 +31,15 @@ use crate::wire::{self, LineError, LineReader, MalformedMessage, Message, Messag
 
 /// A running conversation.
 pub(super) struct Connection {
-    pub(super) server: ServerName,
-    pub(super) outbox: StdinQueue,
+    pub(super) rpc: RpcClient,
     pub(super) events: ServerEvents,
     pub(super) log: ServerLog,
     /// The result of the handshake; empty until it is done.
     pub(super) greeting: OnceLock<HandshakeResult>,
     /// The answer to `roots/list`; none if roots aren't declared.
     pub(super) roots: Option<RawJson>,
-    max_message_bytes: usize,
-    next_id: AtomicU64,
-    pub(super) pending: PendingRequests,
-    subscriptions: ListenSubscription,
+    /// The subscription to a modern server's notifications.
+    pub(super) subscriptions: ListenSubscription,
     server_requests: RecentServerRequests,
     /// The tools of a server that was restarted after it ended by itself; none for its first start.
     restarted_tools: Option<RestartedTools>,
@@ -101,37 +95,20 @@ impl RecentServerRequests {
     }
 }
 
-/// One request.
-pub(super) struct OutgoingRequest<'a> {
-    pub(super) method: &'a str,
-    /// An object without `_meta`.
-    pub(super) params: Option<&'a RawValue>,
-    pub(super) meta: MetaMembers<'a>,
-    pub(super) progress: Option<ProgressSink>,
-    /// How long the server may be silent about it. Progress restarts the time.
-    pub(super) timeout: Duration,
-    /// Cancelled when the caller no longer wants the answer.
-    pub(super) cancel: &'a CancellationToken,
-}
-
 impl Connection {
     pub(super) fn new(
         server: ServerName,
         events: ServerEvents,
         log: ServerLog,
         roots: Option<RawJson>,
-        message_most: usize,
+        max_message_bytes: usize,
     ) -> Self {
         Self {
-            server,
-            outbox: StdinQueue::default(),
+            rpc: RpcClient::new(server, max_message_bytes),
             events,
             log,
             greeting: OnceLock::new(),
             roots,
-            max_message_bytes: message_most,
-            next_id: AtomicU64::new(1),
-            pending: PendingRequests::default(),
             subscriptions: ListenSubscription::default(),
             server_requests: RecentServerRequests::default(),
             restarted_tools: None,
@@ -146,7 +123,7 @@ impl Connection {
 
     /// Whether the server may be called by this tool name. A restarted server is asked which tools it lists
     /// now, and again after each change that it announces. The listing of the ended process doesn't count.
-    pub(super) async fn is_tool_listed(&self, name: &str, bounds: ListLimits) -> Result<bool, ServerError> {
+    pub(super) async fn is_tool_listed(&self, name: &str, limits: ListLimits) -> Result<bool, ServerError> {
         let Some(relisted) = &self.restarted_tools else { return Ok(true) };
         let mut tools = relisted.tools.lock().await;
         // Read before the server is asked: a change that arrives in between makes the new list outdated, and
@@ -155,25 +132,25 @@ impl Connection {
         if let Some(listed) = tools.as_ref().filter(|listed| listed.changes == changes) {
             return Ok(listed.names.contains(name));
         }
-        let names = lists::fetch_tool_names(self, bounds).await?;
+        let names = self.list_fetcher(limits).fetch_tool_names().await?;
         let is_listed = names.contains(name);
         *tools = Some(ListedTools { changes, names });
         Ok(is_listed)
     }
 
     /// Everything that the server offers. From now on [`Self::is_tool_listed`] goes by these tools.
-    pub(super) async fn fetch_listing(&self, bounds: ListLimits) -> Result<ServerListing, ServerError> {
-        let Some(relisted) = &self.restarted_tools else { return lists::fetch_listing(self, bounds).await };
-        let changes = relisted.changes();
-        let offer = lists::fetch_listing(self, bounds).await?;
-        let names = lists::listed_tool_names(&offer.tools);
-        *relisted.tools.lock().await = Some(ListedTools { changes, names });
-        Ok(offer)
+    pub(super) async fn fetch_listing(&self, limits: ListLimits) -> Result<ServerListing, ServerError> {
+        let changes = self.restarted_tools.as_ref().map(RestartedTools::changes);
+        let listing = self.list_fetcher(limits).fetch_listing().await?;
+        if let (Some(relisted), Some(changes)) = (&self.restarted_tools, changes) {
+            let names = lists::listed_tool_names(&listing.tools);
+            *relisted.tools.lock().await = Some(ListedTools { changes, names });
+        }
+        Ok(listing)
     }
 
-    /// The subscription to a modern server's notifications.
-    pub(super) const fn subscriptions(&self) -> &ListenSubscription {
-        &self.subscriptions
+    fn list_fetcher(&self, limits: ListLimits) -> ListFetcher<'_> {
+        ListFetcher { rpc: &self.rpc, handshake: self.greeting.get(), events: &self.events, limits }
     }
 
     /// Whether nothing more comes from the child.
@@ -186,67 +163,9 @@ impl Connection {
         self.ended.cancelled().await;
     }
 
-    /// Sends a request and waits for its answer.
-    pub(super) async fn send_request(
-        &self,
-        request: OutgoingRequest<'_>,
-    ) -> Result<ServerAnswer, ServerError> {
-        let OutgoingRequest { method, params, mut meta, progress, timeout: limit, cancel } = request;
-        let late_at = Instant::now() + limit;
-        let timed_out = || ServerError::Timeout(self.server.clone(), limit.as_secs());
-        if !self.outbox.has_room() {
-            tokio::select! {
-                biased;
-                () = self.outbox.wait_for_room() => {}
-                () = cancel.cancelled() => return Err(ServerError::Cancelled),
-                () = tokio::time::sleep_until(late_at) => return Err(timed_out()),
-            }
-        }
-        let id = self.next_request_id();
-        // The request's id is also its progress token: unique, and found in the same table.
-        meta.progress_token = progress.is_some().then_some(id);
-        let Some(answered) = self.pending.register(id, progress, limit, late_at) else {
-            let reason = "it ended before the call reached it".to_owned();
-            return Err(ServerError::StartFailed(self.server.clone(), reason));
-        };
-        // Declared before the push. If the caller leaves at any await below, its drop cancels the request at
-        // the server.
-        let _open = OpenRequest { connection: self, id };
-        self.outbox.push(|out| envelope::write_request_with_meta(out, id, method, params, meta));
-        tokio::select! {
-            biased;
-            // An answer wins over a cancellation at the same moment.
-            outcome = answered => match outcome {
-                Ok(RequestOutcome::Answer(answer)) => Ok(answer),
-                Ok(RequestOutcome::Malformed(why)) => Err(ServerError::Malformed(self.server.clone(), why)),
-                Ok(RequestOutcome::TooLong) => Err(ServerError::TooLong(self.server.clone(), self.max_message_bytes)),
-                Ok(RequestOutcome::Late) => Err(timed_out()),
-                Err(_) => Err(ServerError::Stopped(self.server.clone())),
-            },
-            () = cancel.cancelled() => Err(ServerError::Cancelled),
-        }
-    }
-
-    /// An id that no other request of this conversation has.
-    pub(super) fn next_request_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Cancels a request whose answer is no longer wanted.
-    pub(super) fn cancel_request(&self, id: u64) {
-        let params = json::parse_raw(format!(r#"{{"requestId":{id}}}"#)).expect("a number is JSON");
-        self.send_notification("notifications/cancelled", Some(&params));
-    }
-
-    /// Sends a notification.
-    pub(super) fn send_notification(&self, method: &str, params: Option<&RawValue>) {
-        self.pending.record_notification(self.next_id.load(Ordering::Relaxed));
-        self.outbox.push_if_room(|out| wire::write_notification(out, method, params));
-    }
-
     /// Reads stdout to its end, then fails every open request.
     pub(super) async fn read_stdout(&self, stdout: impl AsyncRead + Unpin) {
-        let mut lines = LineReader::new(stdout, self.max_message_bytes);
+        let mut lines = LineReader::new(stdout, self.rpc.max_message_bytes);
         loop {
             match lines.next_line().await {
                 Ok(Some(line)) => self.handle_line(line),
@@ -259,8 +178,7 @@ impl Connection {
 
     /// Fails every open request and accepts no more.
     pub(super) fn close(&self) {
-        self.outbox.close();
-        self.pending.close();
+        self.rpc.close();
         self.ended.cancel();
     }
 
@@ -290,7 +208,7 @@ impl Connection {
     fn fail_salvaged(&self, line: &[u8], fault: MessageFault) {
         self.log.log_junk(line, &fault);
         // Some servers answer a notification that they don't know. Such an answer says nothing about any call.
-        if wire::is_response_without_id(line) && self.pending.take_notification() {
+        if wire::is_response_without_id(line) && self.rpc.pending.take_notification() {
             return;
         }
         let found = wire::salvage_messages(line);
@@ -305,18 +223,18 @@ impl Connection {
     /// dropped. An answer with any other id, or none, was meant for one of the open requests.
     fn settle_malformed(&self, id: Option<&RawValue>, why: String) {
         match id.and_then(wire::id_as_u64) {
-            Some(id) => self.pending.settle_request(id, || RequestOutcome::Malformed(why)),
-            None => self.pending.settle_unclaimed(why),
+            Some(id) => self.rpc.pending.settle_request(id, || RequestOutcome::Malformed(why)),
+            None => self.rpc.pending.settle_unclaimed(why),
         }
     }
 
     /// Fails the request whose answer is too long; all open ones if the answer's id can't be found.
     fn handle_too_long(&self, head: &[u8], tail: &[u8]) {
         match wire::salvage_overlong_id(head, tail).as_deref().and_then(wire::id_as_u64) {
-            Some(id) => self.pending.settle_request(id, || RequestOutcome::TooLong),
-            None => self.pending.settle_all_too_long(),
+            Some(id) => self.rpc.pending.settle_request(id, || RequestOutcome::TooLong),
+            None => self.rpc.pending.settle_all_too_long(),
         }
-        self.log.log_junk(b"", &format_args!("a message of more than {} bytes", self.max_message_bytes));
+        self.log.log_junk(b"", &format_args!("a message of more than {} bytes", self.rpc.max_message_bytes));
     }
 
     fn dispatch_message(&self, message: MessageKind<'_>) {
@@ -336,7 +254,7 @@ impl Connection {
             self.log.log_junk(b"", &why);
             return self.settle_malformed(Some(id), why.to_owned());
         };
-        self.pending.settle_request(number, || {
+        self.rpc.pending.settle_request(number, || {
             RequestOutcome::Answer(match outcome {
                 Ok(result) => ServerAnswer::Result(Real::from_server(result.to_owned())),
                 Err(error) => ServerAnswer::Error(Real::from_server(error.to_owned())),
@@ -374,7 +292,7 @@ impl Connection {
         let Some(params) = params else { return };
         let token =
             RawObject::read(params).ok().and_then(|object| object.get("progressToken")?.get().parse().ok());
-        let sink = token.and_then(|token: u64| self.pending.extend_deadline(token));
+        let sink = token.and_then(|token: u64| self.rpc.pending.extend_deadline(token));
         if let Some(sink) = sink {
             sink(Real::from_server(params.to_owned()));
         }
@@ -386,7 +304,8 @@ impl Connection {
         let id = params.and_then(|params| RawObject::read(params).ok()?.get("requestId"));
         let Some(id) = id.filter(|id| !self.server_requests.contains(id)) else { return };
         if let Some(id) = wire::id_as_u64(id) {
-            self.pending
+            self.rpc
+                .pending
                 .settle_request(id, || RequestOutcome::Malformed("it cancelled the request".to_owned()));
         }
     }
@@ -395,7 +314,7 @@ impl Connection {
     fn answer_server_request(&self, id: &RawValue, method: &str) {
         self.server_requests.record_id(id);
         let roots = self.roots.as_deref().filter(|_| method == "roots/list");
-        self.outbox.push_if_room(|out| match (method, roots) {
+        self.rpc.stdin_queue.push_if_room(|out| match (method, roots) {
             ("ping", _) => wire::write_result(out, id, &json::serialize_raw(&RawObject::default())),
             (_, Some(roots)) => wire::write_result(out, id, roots),
             (_, None) => {
@@ -407,20 +326,6 @@ impl Connection {
                 wire::write_error(out, id, &error);
             }
         });
-    }
-}
-
-/// An open request. If its caller leaves before the answer, the server is told.
-struct OpenRequest<'a> {
-    connection: &'a Connection,
-    id: u64,
-}
-
-impl Drop for OpenRequest<'_> {
-    fn drop(&mut self) {
-        if self.connection.pending.abandon(self.id) {
-            self.connection.cancel_request(self.id);
-        }
     }
 }
 

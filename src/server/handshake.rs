@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, OutgoingRequest};
 use super::envelope::MetaMembers;
+use super::rpc_client::{OutgoingRequest, RpcClient};
 use super::{LaunchOptions, ServerAnswer, ServerError};
 use crate::anonymize::Real;
 use crate::json::{self, RawJson, RawObject};
@@ -111,11 +111,12 @@ impl HandshakeError {
 
 /// Greets a server. `known` is the era of its last start.
 pub(super) async fn greet_server(
-    connection: &Connection,
+    rpc: &RpcClient,
     launch: &LaunchOptions,
+    has_roots: bool,
     known: Option<ProtocolEra>,
 ) -> Result<HandshakeResult, HandshakeError> {
-    let host = HandshakeClient { connection, launch };
+    let host = HandshakeClient { rpc, launch, has_roots };
     match known {
         Some(ProtocolEra::Modern) => match host.discover().await? {
             Ok(greeting) => Ok(greeting),
@@ -132,8 +133,9 @@ pub(super) async fn greet_server(
 const SILENCE_DIVISOR: u32 = 3;
 
 struct HandshakeClient<'a> {
-    connection: &'a Connection,
+    rpc: &'a RpcClient,
     launch: &'a LaunchOptions,
+    has_roots: bool,
 }
 
 impl HandshakeClient<'_> {
@@ -166,7 +168,7 @@ impl HandshakeClient<'_> {
                 )));
             }
         }
-        self.connection.send_notification("notifications/initialized", None);
+        self.rpc.send_notification("notifications/initialized", None);
         Ok(Ok(parse_handshake(ProtocolEra::Legacy, &object, None)))
     }
 
@@ -227,7 +229,7 @@ impl HandshakeClient<'_> {
         era: Option<&str>,
     ) -> Result<ServerAnswer, HandshakeError> {
         let never = CancellationToken::new();
-        let asked = self.connection.send_request(OutgoingRequest {
+        let asked = self.rpc.send_request(OutgoingRequest {
             method,
             params,
             meta: MetaMembers::of_revision(era),
@@ -258,8 +260,7 @@ impl HandshakeClient<'_> {
     }
 
     fn capabilities(&self) -> ClientCapabilities {
-        let roots = self.connection.roots.as_ref().map(|_| RootsCapability { list_changed: false });
-        ClientCapabilities { roots }
+        ClientCapabilities { roots: self.has_roots.then_some(RootsCapability { list_changed: false }) }
     }
 
     fn error_from_answer(&self, error: &Real<RawJson>) -> HandshakeError {

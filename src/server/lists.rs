@@ -6,11 +6,14 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, OutgoingRequest};
 use super::envelope::MetaMembers;
+use super::events::ServerEvents;
+use super::handshake::HandshakeResult;
+use super::rpc_client::{OutgoingRequest, RpcClient};
 use super::{ListKind, ServerAnswer, ServerError, ServerListing};
 use crate::anonymize::Real;
 use crate::json::{self, RawJson, RawObject};
+use crate::names::ServerName;
 use crate::wire::codes;
 
 /// The most pages of one list.
@@ -50,44 +53,6 @@ const TEMPLATES: ListMethod = ListMethod {
 const PROMPTS: ListMethod =
     ListMethod { list: ListKind::Prompts, capability: "prompts", method: "prompts/list", key: "prompts" };
 
-/// Fetches everything that the server offers. A refused list counts as empty, except the tools: a server
-/// without its tools is broken.
-pub(super) async fn fetch_listing(
-    connection: &Connection,
-    bounds: ListLimits,
-) -> Result<ServerListing, ServerError> {
-    let greeting = connection.greeting.get();
-    let lister = ListFetcher { connection, bounds };
-    // Concurrently. Most servers answer one after the other, but their round trips overlap.
-    let (tools, resources, templates, prompts) = tokio::join!(
-        lister.fetch_all_pages(&TOOLS),
-        lister.fetch_all_pages(&RESOURCES),
-        lister.fetch_all_pages(&TEMPLATES),
-        lister.fetch_all_pages(&PROMPTS),
-    );
-    let tools = tools.map_err(|stop| stop.into_tools_error(connection))?;
-    Ok(ServerListing {
-        instructions: greeting.and_then(|greeting| greeting.instructions.clone()),
-        capabilities: greeting.and_then(|greeting| greeting.capabilities.clone()),
-        tools,
-        resources: list_or_empty(resources)?,
-        templates: list_or_empty(templates)?,
-        prompts: list_or_empty(prompts)?,
-    })
-}
-
-/// The names of the tools that the server lists.
-pub(super) async fn fetch_tool_names(
-    connection: &Connection,
-    bounds: ListLimits,
-) -> Result<HashSet<String>, ServerError> {
-    let tools = ListFetcher { connection, bounds }
-        .fetch_all_pages(&TOOLS)
-        .await
-        .map_err(|stop| stop.into_tools_error(connection))?;
-    Ok(listed_tool_names(&tools))
-}
-
 /// The names of listed tools.
 pub(super) fn listed_tool_names(tools: &[RawJson]) -> HashSet<String> {
     let name = |tool: &RawJson| Some(RawObject::read(tool).ok()?.get_text("name")?.into_owned());
@@ -102,11 +67,10 @@ enum ListFailure {
 
 impl ListFailure {
     /// Turns the failure into an error, because a server without its tools is broken.
-    fn into_tools_error(self, connection: &Connection) -> ServerError {
+    fn into_tools_error(self, server: &ServerName) -> ServerError {
         match self {
             Self::Refused => {
-                let reason = "it refused to list its tools".to_owned();
-                ServerError::StartFailed(connection.server.clone(), reason)
+                ServerError::StartFailed(server.clone(), "it refused to list its tools".to_owned())
             }
             Self::Failed(error) => listing_error(error),
         }
@@ -147,28 +111,59 @@ fn list_or_empty(list: Result<Vec<RawJson>, ListFailure>) -> Result<Vec<RawJson>
     }
 }
 
-struct ListFetcher<'a> {
-    connection: &'a Connection,
-    bounds: ListLimits,
+/// Asks one server for its lists.
+pub(super) struct ListFetcher<'a> {
+    pub(super) rpc: &'a RpcClient,
+    /// What the handshake brought; lists that it doesn't declare are empty.
+    pub(super) handshake: Option<&'a HandshakeResult>,
+    pub(super) events: &'a ServerEvents,
+    pub(super) limits: ListLimits,
 }
 
 impl ListFetcher<'_> {
+    /// Fetches everything that the server offers. A refused list counts as empty, except the tools: a server
+    /// without its tools is broken.
+    pub(super) async fn fetch_listing(&self) -> Result<ServerListing, ServerError> {
+        // Concurrently. Most servers answer one after the other, but their round trips overlap.
+        let (tools, resources, templates, prompts) = tokio::join!(
+            self.fetch_all_pages(&TOOLS),
+            self.fetch_all_pages(&RESOURCES),
+            self.fetch_all_pages(&TEMPLATES),
+            self.fetch_all_pages(&PROMPTS),
+        );
+        let tools = tools.map_err(|failure| failure.into_tools_error(&self.rpc.server))?;
+        Ok(ServerListing {
+            instructions: self.handshake.and_then(|handshake| handshake.instructions.clone()),
+            capabilities: self.handshake.and_then(|handshake| handshake.capabilities.clone()),
+            tools,
+            resources: list_or_empty(resources)?,
+            templates: list_or_empty(templates)?,
+            prompts: list_or_empty(prompts)?,
+        })
+    }
+
+    /// The names of the tools that the server lists.
+    pub(super) async fn fetch_tool_names(&self) -> Result<HashSet<String>, ServerError> {
+        let tools = self.fetch_all_pages(&TOOLS).await;
+        let tools = tools.map_err(|failure| failure.into_tools_error(&self.rpc.server))?;
+        Ok(listed_tool_names(&tools))
+    }
+
     /// Fetches all pages of a list. The list of a server that goes on for ever, or in circles, is cut.
     async fn fetch_all_pages(&self, listed: &ListMethod) -> Result<Vec<RawJson>, ListFailure> {
         let mut items = Vec::new();
-        let declared = self.connection.greeting.get().is_some_and(|told| told.declares(listed.capability));
-        if !declared {
+        if !self.handshake.is_some_and(|handshake| handshake.declares(listed.capability)) {
             return Ok(items);
         }
         // Before the first page: a change during the paging is announced again, and the list is fetched once
         // more.
-        self.connection.events.clear_list_change(listed.list);
+        self.events.clear_list_change(listed.list);
         let (mut cursor, mut bytes) = (None, 0);
         let mut cursors = HashSet::new();
         for _ in 0..MAX_PAGES {
             let page = self.fetch_page(listed, cursor.as_deref()).await?;
             bytes += page.get().len();
-            if bytes > self.bounds.max_bytes {
+            if bytes > self.limits.max_bytes {
                 self.warn_cut_short(listed, "it is too long");
                 return Ok(items);
             }
@@ -198,15 +193,14 @@ impl ListFetcher<'_> {
         listed: &ListMethod,
         params: Option<&RawValue>,
     ) -> Result<RawJson, ListFailure> {
-        let greeting = self.connection.greeting.get();
-        let members = greeting.and_then(|greeting| greeting.meta_members(None));
+        let members = self.handshake.and_then(|handshake| handshake.meta_members(None));
         let never = CancellationToken::new();
-        let answer = self.connection.send_request(OutgoingRequest {
+        let answer = self.rpc.send_request(OutgoingRequest {
             method: listed.method,
             params,
             meta: MetaMembers::of_revision(members.as_deref()),
             progress: None,
-            timeout: self.bounds.page_timeout,
+            timeout: self.limits.page_timeout,
             cancel: &never,
         });
         match answer.await {
@@ -215,7 +209,7 @@ impl ListFetcher<'_> {
                 Ok(json::serialize_raw(&RawObject::default()))
             }
             Ok(ServerAnswer::Error(_)) => {
-                tracing::warn!(server = %self.connection.server, list = listed.method, "a list was refused");
+                tracing::warn!(server = %self.rpc.server, list = listed.method, "a list was refused");
                 Err(ListFailure::Refused)
             }
             Err(error) => Err(ListFailure::Failed(error)),
@@ -223,7 +217,7 @@ impl ListFetcher<'_> {
     }
 
     fn warn_cut_short(&self, listed: &ListMethod, why: &str) {
-        tracing::warn!(server = %self.connection.server, list = listed.method, why, "a list was cut short");
+        tracing::warn!(server = %self.rpc.server, list = listed.method, why, "a list was cut short");
     }
 }
 

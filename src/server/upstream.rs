@@ -313,10 +313,11 @@ impl Upstream {
         let SpawnedChild { mut process, stdin, stdout, stderr } = spawned;
         let connection = Arc::new(self.new_connection());
         let talk = ConversationTasks::spawn(&connection, &self.log, stdin, stdout, stderr);
+        let has_roots = connection.roots.is_some();
         let greeted = tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(HandshakeError::ProcessEnded),
-            greeted = handshake::greet_server(&connection, &self.common.launch, known) => greeted,
+            greeted = handshake::greet_server(&connection.rpc, &self.common.launch, has_roots, known) => greeted,
         };
         match greeted {
             Ok(greeting) => {
@@ -393,7 +394,7 @@ impl Upstream {
         match (greeting.era, self.common.log_level()) {
             (ProtocolEra::Legacy, Some(level)) => send_log_level(connection, &level),
             (ProtocolEra::Legacy, None) => {}
-            (ProtocolEra::Modern, _) => connection.subscriptions().start_listening(connection, greeting),
+            (ProtocolEra::Modern, _) => connection.subscriptions.start_listening(&connection.rpc, greeting),
         }
         // The level and the subscription are queued already, so they reach the server before the first call.
         let mut life = self.lock_process();
@@ -491,9 +492,9 @@ impl ConversationTasks {
         Self {
             reading: tokio::spawn(async move { reader.read_stdout(stdout).await }),
             others: [
-                tokio::spawn(async move { writer.outbox.write_queued(stdin).await }),
+                tokio::spawn(async move { writer.rpc.stdin_queue.write_queued(stdin).await }),
                 tokio::spawn(async move { announcer.events.announce_until_closed().await }),
-                tokio::spawn(async move { watcher.pending.watch_deadlines().await }),
+                tokio::spawn(async move { watcher.rpc.pending.watch_deadlines().await }),
             ],
             stderr: tokio::spawn(log.clone().read_stderr(stderr)),
         }
@@ -540,9 +541,13 @@ fn send_log_level(connection: &Connection, level: &str) {
     if wants {
         let level = json::serialize_raw(level);
         let params = json::serialize_raw(&json::RawObject::default().with_member("level", &level));
-        let id = connection.next_request_id();
-        connection.pending.register_unread(id, UNREAD_ANSWER_TIMEOUT);
-        connection.outbox.push_if_room(|out| wire::write_request(out, id, "logging/setLevel", Some(&params)));
+        let id = connection.rpc.next_request_id();
+        // Registered before it is sent, so that its answer finds it and is not taken for a stray one.
+        connection.rpc.pending.register_unread(id, UNREAD_ANSWER_TIMEOUT);
+        connection
+            .rpc
+            .stdin_queue
+            .push_if_room(|out| wire::write_request(out, id, "logging/setLevel", Some(&params)));
     }
 }
 
