@@ -99,7 +99,11 @@ const MAY_SLEEP: [(&str, &str, &str); 29] = [
         "an act that failed: nothing tells when a descriptor is free again",
     ),
     ("porterod/src/main.rs", "start_app", "an act that failed, at growing intervals"),
-    ("porterod/src/reload.rs", "follow_config_files", "gathers after a change, and waits for the next one"),
+    (
+        "porterod/src/approved_config/watch.rs",
+        "follow_config_files",
+        "gathers after a change, and waits for the next one",
+    ),
     (
         "porterod/src/store/writer.rs",
         "begin_transaction",

@@ -44,7 +44,7 @@ const LIBRARY: [&str; 30] = [
     "ipc",
 ];
 /// The daemon's.
-const DAEMON: [&str; 20] = [
+const DAEMON: [&str; 18] = [
     "boot",
     "signals",
     "reserved",
@@ -52,17 +52,15 @@ const DAEMON: [&str; 20] = [
     "journal",
     "auth",
     "bot_health",
-    "approved_config",
     "overrides",
     "approvals",
     "sessions",
     "upstreams",
+    "approved_config",
     "daemon",
-    "apply_config",
     "api",
     "presentation",
     "telegram",
-    "reload",
     "listen",
     "app",
 ];

@@ -23,16 +23,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::compose::{compose_daemon, store_failure};
-use crate::daemon::{Daemon, EnvironmentLookup};
+use crate::approved_config::check::{EnvironmentLookup, check_files, describe_problems};
+use crate::approved_config::store::{check_may_start, mark_new_store};
+use crate::daemon::Daemon;
 use crate::journal::alarms::{AlarmWatcher, SessionChecks};
 use crate::journal::outbox::NoticesAfter;
 #[cfg(test)]
 use crate::journal::outbox::Outbox;
+use crate::listen;
 use crate::sessions::ServerNotification;
 use crate::telegram::callbacks::CallbackHandler;
 use crate::telegram::commands::CommandHandler;
 use crate::telegram::supervisor::{self, TelegramTiming};
-use crate::{apply_config, approved_config, listen, reload};
 
 /// How long running calls may take after the daemon is asked to end.
 const EXECUTION_GRACE: Duration = Duration::from_secs(5);
@@ -88,22 +90,21 @@ impl App {
         paths.create_directories().map_err(|error| internal("could not prepare the directories", &error))?;
         let files = ConfigFiles::load_off_thread(&paths.config)
             .await
-            .map_err(|problems| config_failure(&apply_config::describe_problems(&problems)))?;
+            .map_err(|problems| config_failure(&describe_problems(&problems)))?;
         let environment = environment_lookup(parts.environment.clone());
-        apply_config::check_files(&ApprovedConfig::Open, &files, &environment)
+        check_files(&ApprovedConfig::Open, &files, &environment)
             .map_err(|problems| config_failure(&problems))?;
         // The order matters: the seal is checked before the socket exists, and the socket's lock is held
         // before the store is opened, so two daemons never open one store.
-        approved_config::check_may_start(paths).await.map_err(|error| store_failure(paths, &error))?;
+        check_may_start(paths).await.map_err(|error| store_failure(paths, &error))?;
         let listener = bind_listener(paths).await.map_err(|error| bind_failure(&error))?;
-        approved_config::mark_new_store(paths)
-            .map_err(|error| internal("could not write to the state directory", &error))?;
+        mark_new_store(paths).map_err(|error| internal("could not write to the state directory", &error))?;
         let tuning = parts.telegram.clone();
         let (daemon, executor) = compose_daemon(parts, environment, &files).await?;
         // An unreadable verifier must stop the start: otherwise each confirmation would fail later.
         let readable = daemon.passphrase.kdf_params();
         readable.map_err(|error| internal("could not read what is kept of the passphrase", &error))?;
-        record_startup(&daemon, &files).await;
+        daemon.config.record_start(&files).await;
         let ended = daemon.remote_confirmations.end_leftover().await;
         ended.map_err(|error| internal("could not end what terminals asked for", &error))?;
         // Recovery comes before the executor and the socket, so no call runs and no client is served before
@@ -133,8 +134,8 @@ impl App {
         background.spawn(Arc::clone(&daemon.overrides).run_saver(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon.approval_queue).run_rejection_saver(daemon.stop.clone()));
         background.spawn(Arc::clone(&daemon).run_grant_expiry());
-        background.spawn(reload::follow_config(Arc::clone(&daemon), files));
-        background.spawn(apply_config::run_edit_reports(Arc::clone(&daemon)));
+        background.spawn(Arc::clone(&daemon.config).follow_files(files, daemon.stop.clone()));
+        background.spawn(Arc::clone(&daemon.config).run_edit_reports(daemon.stop.clone()));
         background.spawn(run_idle_closing(Arc::clone(&daemon)));
         let talk = CommandHandler::new(Arc::clone(&daemon), tuning.zone.clone());
         background.spawn(talk.notices().run_activity());
@@ -186,7 +187,7 @@ impl App {
         }
         daemon.upstreams.close().await;
         let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, background.wait()).await;
-        daemon.record_event(AuditEvent::Process {
+        daemon.journal.record_event(AuditEvent::Process {
             program: format!("porterod {}", daemon.build),
             what: "ended".to_owned(),
         });
@@ -235,14 +236,6 @@ fn bind_failure(error: &BindError) -> DaemonFailure {
         }
     };
     error.hint().into_iter().fold(failure, DaemonFailure::with_hint)
-}
-
-/// Records the effective configuration, and starts its pending changes.
-async fn record_startup(daemon: &Daemon, files: &ConfigFiles) {
-    let config = daemon.config.load_full();
-    config.log_skipped();
-    daemon.record_event(AuditEvent::Config { digest: config.digest.clone(), valid: true });
-    apply_config::settle_at_start(daemon, files).await;
 }
 
 /// Tells sessions which of their principal's tasks became final after `place`.

@@ -1,302 +1,279 @@
-//! Keeps what a person confirmed of the configuration (guarantee A7).
+//! The road of an edit: the files are watched, compared with what a person confirmed, held or applied, and kept
+//! (guarantee A7).
 //!
-//! The files as confirmed are in one copy in the state directory, which sessions read too; the store holds a
-//! keyed digest of it. A copy that does not fit the digest is not trusted. The new copy is on the disk before
-//! the store says so, and takes its place after: wherever the daemon is killed, one that fits is there.
+//! [`LiveConfig`] owns the configuration in force. [`LiveConfig::follow_files`] notices an edit. What narrows
+//! applies at once; what widens waits for [`LiveConfig::confirm`]. Files with errors change nothing: `status` shows
+//! them, and the last valid configuration stays in force.
 
+pub mod check;
+mod confirm;
 pub mod recent_edits;
+mod report;
+pub mod store;
+mod watch;
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use portero::approved_config::{self as copy, ApprovedConfig, digest_files, seal};
-use portero::config::ConfigFiles;
-use portero::files;
+use portero::anonymize::Anonymizer;
+use portero::approved_config::{ApprovedConfig, ConfigChanges};
+use portero::audit::AuditEvent;
+use portero::config::{ApprovalSettings, Config, ConfigFiles, ConfigProblems};
+use portero::ipc::PushMessage;
 use portero::names::Actor;
-use portero::notice::AlarmKind;
-use portero::paths::Paths;
-use portero::store_identity::{StoreId, StoreKey};
+use portero::notice::ConfigAdoption;
+use portero::policy::Policy;
+use portero::store_identity::StoreKey;
+use tokio::sync::watch as watch_channel;
 
-use crate::auth::buttons::ButtonUse;
-use crate::journal::{AuditMode, Journal};
-use crate::store::{StoreError, overrides, passphrase};
+use self::check::{EnvironmentLookup, ValidConfig, check_files, describe_problems};
+pub use self::confirm::ConfirmConfigError;
+use self::recent_edits::RecentEdits;
+use self::store::{ApprovedConfigStore, SealReason, SealRequest};
+use crate::journal::Journal;
+use crate::sessions::Sessions;
+use crate::store::StoreError;
+use crate::upstreams::DaemonUpstreams;
 
-/// How long reading the copy and the seal may take: each file gives up by itself before.
-const DISK_TIMEOUT: Duration = Duration::from_secs(4 * files::READ_TIMEOUT.as_secs());
-/// Why no daemon starts on a configuration that another store sealed.
-const SEALED_ELSEWHERE: &str =
-    "the configuration was sealed by a store in another state directory, or by one that is gone";
+/// How much of what changed one record holds, in bytes.
+const MAX_RECORD_BYTES: usize = 4000;
 
-/// What a person confirmed, kept.
+/// What a configuration is put in force with. The swaps are shared with everything that works by them.
+pub struct LiveConfigDeps {
+    /// The directory of the files.
+    pub directory: PathBuf,
+    /// What `${VAR}` reads.
+    pub environment: EnvironmentLookup,
+    /// Where edits are recorded and people told of them.
+    pub journal: Arc<Journal>,
+    /// The configuration in force.
+    pub config: Arc<ArcSwap<Config>>,
+    /// Its limits of approvals.
+    pub approval_settings: Arc<ArcSwap<ApprovalSettings>>,
+    /// Its rules of the anonymizer.
+    pub anonymizer: Arc<ArcSwap<Anonymizer>>,
+    /// The policy, which joins the configuration's with the overrides.
+    pub policy: Arc<ArcSwap<Policy>>,
+    /// The daemon's own servers, which follow the configuration.
+    pub upstreams: Arc<DaemonUpstreams>,
+    /// The sessions, which hear of each change.
+    pub sessions: Arc<Sessions>,
+}
+
+/// The configuration in force, and how the files differ from it.
+pub struct LiveConfig {
+    deps: LiveConfigDeps,
+    approved: ApprovedConfigStore,
+    /// How the last valid files differ from what was confirmed; what widens waits.
+    changes: ArcSwap<ConfigChanges>,
+    files_check: ArcSwap<FilesCheck>,
+    recent_edits: RecentEdits,
+    /// The last valid files. Held while another configuration is put in force, so that two edits don't interleave.
+    present_files: tokio::sync::Mutex<ConfigFiles>,
+    reloaded: watch_channel::Sender<()>,
+}
+
+/// What was found when the files were last read.
 #[derive(Debug)]
-pub struct ApprovedConfigStore {
-    journal: Arc<Journal>,
-    paths: Paths,
-    current: ArcSwap<ApprovedConfig>,
-    /// The key pair of the store.
-    store_key: StoreKey,
+pub struct FilesCheck {
+    /// Whether they can be put in force.
+    pub is_valid: bool,
+    /// Every problem, in one line each. Valid files may have some too.
+    pub problems: Vec<String>,
 }
 
-/// Why what was confirmed is kept anew, for the audit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SealReason {
-    /// The passphrase was set: it counts as it stands.
-    Seal,
-    /// Nothing in it widens.
-    Adopt,
-    /// A person confirmed it.
-    Confirm,
-}
-
-impl SealReason {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Seal => "config seal",
-            Self::Adopt => "config adopt",
-            Self::Confirm => "config confirm",
-        }
-    }
-}
-
-/// What the audit is told when something counts as confirmed from now on.
-#[derive(Debug)]
-pub struct SealRequest<'a> {
-    /// Why.
-    pub reason: SealReason,
-    /// What changed.
-    pub about: &'a str,
-    /// Who did it.
-    pub by: Option<&'a Actor>,
-    /// The button to use up with it, where it was a tap.
-    pub(crate) consumes: Option<ButtonUse>,
-}
-
-impl<'a> SealRequest<'a> {
-    /// With no tap.
+impl LiveConfig {
+    /// With `files`, which are in force already, as far as `changes` lets them be.
     #[must_use]
-    pub const fn new(act: SealReason, about: &'a str, by: Option<&'a Actor>) -> Self {
-        Self { reason: act, about, by, consumes: None }
-    }
-}
-
-impl ApprovedConfigStore {
-    /// Finds out what was confirmed. Where a passphrase is set and nothing was ever sealed, `present` is, as it
-    /// stands.
-    ///
-    /// # Errors
-    /// [`StoreError::Refused`] when another store sealed the configuration; else when the seal cannot be read, the store
-    /// cannot be read or written, or the copy cannot be written.
-    pub async fn open(
-        journal: Arc<Journal>,
-        paths: Paths,
-        present: &ConfigFiles,
-    ) -> Result<Self, StoreError> {
-        let store = journal.store();
-        let key = store.read(overrides::binding_key)?;
-        let store_key = StoreKey::from_store_key(&key);
-        let (sealed, by) = (paths.seal(), store_key.id().clone());
-        if !files::read_off_thread(&paths.state, DISK_TIMEOUT, move || seal::accepts_store(&sealed, &by))
-            .await??
-        {
-            return Err(StoreError::Refused(SEALED_ELSEWHERE.to_owned()));
-        }
-        let known = store.read(overrides::approved_config_digest)?;
-        let has_passphrase = store.read(passphrase::load)?.is_some();
-        let confirmed = match &known {
-            None => ApprovedConfig::Open,
-            Some(known) => {
-                let (there, present, known) = (paths.clone(), present.clone(), known.clone());
-                let find =
-                    move || find_approved_files(&there, &present, |files| keyed_digest(&key, files) == known);
-                files::read_off_thread(&paths.state, DISK_TIMEOUT, find).await?
-            }
-        };
-        let keeper = Self { journal, paths, current: ArcSwap::from_pointee(confirmed.clone()), store_key };
-        if known.is_none() && has_passphrase {
-            let about = "the configuration as it stands";
-            keeper.approve_files(present.clone(), SealRequest::new(SealReason::Seal, about, None)).await?;
-        } else {
-            keeper.repair_copy(&confirmed).await?;
-        }
-        Ok(keeper)
+    pub fn new(
+        deps: LiveConfigDeps,
+        approved: ApprovedConfigStore,
+        files: ConfigFiles,
+        (changes, warnings): (ConfigChanges, Vec<String>),
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            deps,
+            approved,
+            changes: ArcSwap::from_pointee(changes),
+            files_check: ArcSwap::from_pointee(FilesCheck { is_valid: true, problems: warnings }),
+            recent_edits: RecentEdits::default(),
+            present_files: tokio::sync::Mutex::new(files),
+            reloaded: watch_channel::Sender::new(()),
+        })
     }
 
-    /// What counts as confirmed.
+    /// The configuration in force.
     #[must_use]
-    pub fn current(&self) -> Arc<ApprovedConfig> {
-        self.current.load_full()
+    pub fn current(&self) -> Arc<Config> {
+        self.deps.config.load_full()
     }
 
-    /// The key pair of the store.
+    /// How the last valid files differ from what a person confirmed.
+    #[must_use]
+    pub fn changes(&self) -> Arc<ConfigChanges> {
+        self.changes.load_full()
+    }
+
+    /// What was found when the files were last read.
+    #[must_use]
+    pub fn files_check(&self) -> Arc<FilesCheck> {
+        self.files_check.load_full()
+    }
+
+    /// The directory of the files.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.deps.directory
+    }
+
+    /// A variable of the daemon's environment; none where it isn't set or is no UTF-8.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<String> {
+        check::variable(&self.deps.environment, name)
+    }
+
+    /// The digest of what a person confirmed, by which a session knows that it has the same.
+    #[must_use]
+    pub fn approved_digest(&self) -> String {
+        self.approved.current().digest()
+    }
+
+    /// The key pair of the store that sealed the configuration.
     #[must_use]
     pub const fn store_key(&self) -> &StoreKey {
-        &self.store_key
+        self.approved.store_key()
     }
 
-    /// From now on these files count as confirmed.
+    /// Changes when another configuration is in force.
+    #[must_use]
+    pub fn subscribe(&self) -> watch_channel::Receiver<()> {
+        self.reloaded.subscribe()
+    }
+
+    /// Records what is in force at the start. Where nothing in it widens, it counts as confirmed from now on; else
+    /// people are told that it waits.
+    pub async fn record_start(&self, files: &ConfigFiles) {
+        self.current().log_skipped();
+        self.record_config();
+        let changes = self.changes();
+        if changes.has_pending() {
+            self.note_edit((files, files), ConfigAdoption::Waits).await;
+        } else {
+            self.adopt(files, &describe_config_changes(&changes)).await;
+        }
+    }
+
+    /// Applies these files as far as they may apply. With errors in them, only `status` changes.
+    async fn apply_files(&self, files: ConfigFiles) {
+        let mut present = self.present_files.lock().await;
+        match self.check(&files) {
+            Ok(valid) => {
+                self.put_in_force(valid);
+                let waits = self.changes.load().has_pending();
+                let became = if waits { ConfigAdoption::Waits } else { ConfigAdoption::Adopted };
+                self.note_edit((&present, &files), became).await;
+                self.push_to_sessions();
+                *present = files;
+            }
+            Err(problems) => {
+                tracing::warn!(
+                    problems = problems.len(),
+                    "the configuration has errors; the last valid one stays"
+                );
+                self.note_check(false, problems);
+                self.note_edit((&present, &files), ConfigAdoption::Invalid).await;
+            }
+        }
+    }
+
+    /// The files can't be read, which changes nothing but `status`.
+    fn note_unreadable(&self, problems: &ConfigProblems) {
+        self.note_check(false, describe_problems(problems));
+    }
+
+    /// The files can be read again and say the same as before, so only `status` changes.
+    async fn note_readable_again(&self, files: &ConfigFiles) {
+        // Nothing else is put in force meanwhile.
+        let _present = self.present_files.lock().await;
+        match self.check(files) {
+            Ok(valid) => self.note_check(true, valid.warnings),
+            Err(problems) => self.note_check(false, problems),
+        }
+        // A session may have met the same files while they could not be read.
+        self.push_to_sessions();
+    }
+
+    /// Keeps the files in force as confirmed, if none were until now: `by` just set the passphrase.
     ///
     /// # Errors
-    /// When it cannot be kept; then what was confirmed before still counts, unless the error says otherwise.
-    pub async fn approve_files(
-        &self,
-        files: ConfigFiles,
-        sealing: SealRequest<'_>,
-    ) -> Result<(), StoreError> {
-        let SealRequest { reason: act, about, by, consumes } = sealing;
-        let confirmed = ApprovedConfig::Sealed(files);
-        let ApprovedConfig::Sealed(files) = &confirmed else { return Ok(()) };
-        let next = next_copy_path(&self.paths.approved_config());
-        self.write_copy(next.clone(), confirmed.clone()).await?;
-        let key = self.journal.store().read(overrides::binding_key)?;
-        let (digest, now) = (keyed_digest(&key, files), self.journal.now().wall);
-        let record = self.journal.act_record(act.as_str(), self.journal.conceal_text(about).get(), true, by);
-        let weight = if act == SealReason::Adopt { AuditMode::BestEffort } else { AuditMode::Required };
-        let kept = self.journal.change(weight, move |connection| {
-            overrides::save_approved_config_digest(connection, &digest, now)?;
-            if let Some(button) = &consumes {
-                button.consume(connection)?;
-            }
-            Ok(((), vec![record.clone()]))
-        });
-        if let Err(error) = kept.await {
-            let _ = fs::remove_file(&next);
-            return Err(error);
+    /// When they can't be kept.
+    pub async fn seal_present(&self, by: &Actor) -> Result<(), StoreError> {
+        let present = self.present_files.lock().await;
+        if *self.approved.current() == ApprovedConfig::Open {
+            let sealing = SealRequest::new(SealReason::Seal, "the configuration as it stands", Some(by));
+            self.approved.approve_files(present.clone(), sealing).await?;
+            self.push_to_sessions();
         }
-        self.current.store(Arc::new(confirmed));
-        // Until it is in its place sessions go by the former copy, and by nothing while the daemon runs.
-        fs::rename(&next, self.paths.approved_config())
-            .map_err(|error| write_error(&self.paths.approved_config(), &error))?;
-        self.write_seal().await;
         Ok(())
     }
 
-    /// Writes a copy, synced, on a thread that may wait for the disk.
-    async fn write_copy(&self, path: PathBuf, confirmed: ApprovedConfig) -> Result<(), StoreError> {
-        let store = self.store_key.id().clone();
-        let written = tokio::task::spawn_blocking(move || {
-            copy::write_copy(&path, &store, &confirmed).map_err(|error| write_error(&path, &error))
-        });
-        written.await.map_err(|error| StoreError::Failed(error.to_string()))?
+    fn check(&self, files: &ConfigFiles) -> Result<ValidConfig, Vec<String>> {
+        check_files(&self.approved.current(), files, &self.deps.environment)
     }
 
-    /// Ties the configuration to this store. A directory that cannot be written is safe from edits too.
-    async fn write_seal(&self) {
-        let (path, store) = (self.paths.seal(), self.store_key.id().clone());
-        let put = move || match seal::read(&path) {
-            Ok(Some(sealed)) if sealed == store => Ok(()),
-            _ => seal::write(&path, &store).map_err(|error| write_error(&path, &error)),
-        };
-        if let Err(error) = files::read_off_thread(&self.paths.state, DISK_TIMEOUT, put)
-            .await
-            .map_err(StoreError::from)
-            .flatten()
-        {
-            tracing::warn!(%error, "the configuration could not be sealed");
-        }
+    fn note_check(&self, is_valid: bool, problems: Vec<String>) {
+        self.files_check.store(Arc::new(FilesCheck { is_valid, problems }));
     }
 
-    /// Writes the copy where it does not say what counts, and raises an alarm where it should have.
-    async fn repair_copy(&self, confirmed: &ApprovedConfig) -> Result<(), StoreError> {
-        let path = self.paths.approved_config();
-        let (copies, store) = ([path.clone(), next_copy_path(&path)], self.paths.store());
-        let read = move || {
-            let [found, coming] = copies.each_ref().map(|path| copy::read_copy(path, &store));
-            (found, coming, copy::copy_writer(&copies[0]))
-        };
-        let (found, coming, writer) = files::read_off_thread(&self.paths.state, DISK_TIMEOUT, read).await?;
-        if found != *confirmed || writer.as_ref() != Some(self.store_key.id()) {
-            self.write_copy(path.clone(), confirmed.clone()).await?;
-        }
-        let _ = fs::remove_file(next_copy_path(&path));
-        match confirmed {
-            ApprovedConfig::Open => return Ok(()),
-            ApprovedConfig::Sealed(_) if found == *confirmed || coming == *confirmed => {}
-            ApprovedConfig::Sealed(_) => {
-                self.raise_alarm(
-                    "the copy of the confirmed configuration was not what was confirmed; it is again",
-                )
-                .await;
-            }
-            ApprovedConfig::Unknown(reason) => {
-                let next = "nothing counts as confirmed; look with `portero config diff`";
-                self.raise_alarm(&format!("{reason}: {next}")).await;
+    /// Puts a configuration in force in this process; the caller tells sessions after.
+    fn put_in_force(&self, ValidConfig { config, anonymizer, changes, warnings }: ValidConfig) {
+        config.log_skipped();
+        self.deps.anonymizer.store(Arc::new(anonymizer));
+        self.deps.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.overrides().clone()));
+        self.deps.journal.set_max_segment_bytes(config.settings.audit.max_segment_bytes);
+        self.deps.approval_settings.store(Arc::new(config.settings.approvals.clone()));
+        self.deps.config.store(Arc::new(config));
+        self.changes.store(Arc::new(changes));
+        self.note_check(true, warnings);
+        self.deps.upstreams.apply_config();
+        self.reloaded.send_replace(());
+        tracing::info!("the configuration was read anew");
+    }
+
+    /// Keeps the files in force as confirmed, since nothing in them widens.
+    async fn adopt(&self, files: &ConfigFiles, about: &str) {
+        if matches!(&*self.approved.current(), ApprovedConfig::Sealed(known) if known != files) {
+            let sealing = SealRequest::new(SealReason::Adopt, about, None);
+            if let Err(error) = self.approved.approve_files(files.clone(), sealing).await {
+                // What narrows applies all the same, and the next start finds it to narrow again.
+                tracing::error!(%error, "the configuration in force could not be kept");
             }
         }
-        self.write_seal().await;
-        Ok(())
     }
 
-    async fn raise_alarm(&self, about: &str) {
-        tracing::error!("{about}");
-        self.journal.raise_alarm(AlarmKind::Configuration, about).await;
-        // It goes on all the same; a record that cannot be written now follows.
-        let _ = self.journal.record_act("config alarm", about, true, None).await;
+    fn record_config(&self) {
+        let digest = self.deps.config.load().digest.clone();
+        self.deps.journal.record_event(AuditEvent::Config { digest, valid: true });
     }
-}
 
-/// Refuses a new store where another one sealed the configuration.
-///
-/// # Errors
-/// [`StoreError::Refused`] then; else when the seal cannot be read.
-pub async fn check_may_start(paths: &Paths) -> Result<(), StoreError> {
-    let (store, seal) = (paths.store(), paths.seal());
-    let read = move || if store.exists() { Ok(None) } else { seal::read(&seal) };
-    match files::read_off_thread(&paths.state, DISK_TIMEOUT, read).await?? {
-        None => Ok(()),
-        Some(_) => Err(StoreError::Refused(SEALED_ELSEWHERE.to_owned())),
+    fn push_to_sessions(&self) {
+        let confirmed = self.approved_digest();
+        self.deps.sessions.push_to_all(&PushMessage::Config { confirmed });
     }
 }
 
-/// Says that nothing can be confirmed yet, where no store was made so far: whoever finds the store finds this beside
-/// it. To be called before the store is opened, by the one daemon that serves the directory.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn mark_new_store(paths: &Paths) -> io::Result<()> {
-    if paths.store().exists() || paths.approved_config().exists() {
-        return Ok(());
+/// The changes in one line, for one record.
+fn describe_config_changes(changes: &ConfigChanges) -> String {
+    let all = [("waits: ", &changes.widens), ("in force: ", &changes.narrows)];
+    let mut words = String::new();
+    for (what, change) in all.iter().flat_map(|(what, some)| some.iter().map(move |change| (what, change))) {
+        if words.len() > MAX_RECORD_BYTES {
+            words.push_str("; and more");
+            break;
+        }
+        let start = if words.is_empty() { "" } else { "; " };
+        words.push_str(&format!("{start}{what}{}: {}", change.file, change.words));
     }
-    // The store has no name yet; while nothing is confirmed none is needed.
-    copy::write_copy(&paths.approved_config(), &StoreId::default(), &ApprovedConfig::Open)
+    if words.is_empty() { "nothing that matters".to_owned() } else { words }
 }
-
-/// The confirmed files: in the copy, in the one that was to take its place, or as they still stand.
-fn find_approved_files(
-    paths: &Paths,
-    present: &ConfigFiles,
-    fits: impl Fn(&ConfigFiles) -> bool,
-) -> ApprovedConfig {
-    let path = paths.approved_config();
-    let read = |path: &Path| match copy::read_copy(path, &paths.store()) {
-        ApprovedConfig::Sealed(files) => Some(files),
-        ApprovedConfig::Open | ApprovedConfig::Unknown(_) => None,
-    };
-    let found = [read(&path), read(&next_copy_path(&path)), Some(present.clone())];
-    match found.into_iter().flatten().find(fits) {
-        Some(files) => ApprovedConfig::Sealed(files),
-        None => ApprovedConfig::Unknown(
-            "the copy of the confirmed configuration is missing, or is not what was confirmed".to_owned(),
-        ),
-    }
-}
-
-fn keyed_digest(key: &[u8; 32], files: &ConfigFiles) -> String {
-    let mut hasher = blake3::Hasher::new_keyed(key);
-    hasher.update(b"confirmed configuration").update(digest_files(files).as_bytes());
-    hasher.finalize().to_hex().to_string()
-}
-
-fn next_copy_path(path: &Path) -> PathBuf {
-    path.with_extension("next.json")
-}
-
-fn write_error(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::Failed(format!("`{}` could not be written: {error}", path.display()))
-}
-
-#[cfg(test)]
-mod tests;

@@ -3,31 +3,25 @@
 //! Whoever changes rules or grants calls [`Daemon::enforce_overrides`] before answering: a change is in force in every
 //! session before its command returns.
 
-use std::ffi::OsString;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use portero::anonymize::Anonymizer;
-use portero::approved_config::ConfigChanges;
-use portero::audit::{AuditEvent, AuditFollower, AuditRecord, AuditWriter, RecordedOutcome};
+use portero::audit::{AuditEvent, AuditFollower, RecordedOutcome};
 use portero::catalog::Catalog;
 use portero::clock::Clock;
-use portero::config::{ApprovalSettings, Config, ConfigFiles};
 use portero::ipc::CallCounts;
 use portero::paths::Paths;
 use portero::policy::Policy;
 use portero::sync::lock;
 use portero::task::TaskState;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::approvals::ApprovalQueue;
-use crate::approved_config::ApprovedConfigStore;
-use crate::approved_config::recent_edits::RecentEdits;
+use crate::approved_config::LiveConfig;
 use crate::auth::pairing::Pairing;
 use crate::auth::passphrase::PassphraseChecker;
 use crate::auth::remote_confirmation::RemoteConfirmations;
@@ -45,9 +39,6 @@ const MAX_GRANT_SLEEP: Duration = Duration::from_secs(30);
 /// How long at least.
 const MIN_GRANT_SLEEP: Duration = Duration::from_millis(50);
 
-/// Looks up a variable of the environment that the daemon was given.
-pub type EnvironmentLookup = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
-
 /// The running daemon, as questions see it.
 pub struct Daemon {
     /// Its version.
@@ -56,34 +47,16 @@ pub struct Daemon {
     pub started: Timestamp,
     /// Where things live.
     pub paths: Paths,
-    /// What `${VAR}` reads.
-    pub environment: EnvironmentLookup,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// The configuration in force: the last valid files, but for what waits for a person.
-    pub config: Arc<ArcSwap<Config>>,
-    /// Its limits of approvals.
-    pub approval_settings: Arc<ArcSwap<ApprovalSettings>>,
-    /// What is wrong with the files as they are now.
-    pub config_problems: ArcSwap<Vec<String>>,
-    /// Whether those files can be put in force.
-    pub config_valid: AtomicBool,
-    /// What a person confirmed of the configuration.
-    pub approved_config: ApprovedConfigStore,
-    /// How the last valid files differ from that; what widens waits.
-    pub config_changes: ArcSwap<ConfigChanges>,
-    /// Edits of late, of which people are told together.
-    pub recent_edits: RecentEdits,
-    /// The last valid files. Held while another configuration is put in force.
-    pub present_files: tokio::sync::Mutex<ConfigFiles>,
+    /// The configuration in force, and the road of an edit.
+    pub config: Arc<LiveConfig>,
     /// The rules of the anonymizer in force.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
     /// The policy in force: configuration and standing together.
     pub policy: Arc<ArcSwap<Policy>>,
     /// What the servers offer.
     pub catalog: Arc<Catalog>,
-    /// Where everything is written down.
-    pub audit: Arc<AuditWriter>,
     /// Store and audit, written together.
     pub journal: Arc<Journal>,
     /// What people are to be told.
@@ -110,8 +83,6 @@ pub struct Daemon {
     pub sessions: Arc<Sessions>,
     /// Counts what is written down, from the daemon's start on.
     pub audit_counter: Arc<AuditCounter>,
-    /// Tells when another configuration is in force, or a pairing ended.
-    pub reloaded: watch::Sender<()>,
     /// Cancelled when the daemon is to end.
     pub stop: CancellationToken,
     /// What must come to its end before the daemon ends.
@@ -153,14 +124,6 @@ impl Daemon {
                     self.enforce_overrides().await;
                 }
             }
-        }
-    }
-
-    /// Writes an event down that is nobody's call.
-    pub fn record_event(&self, event: AuditEvent) {
-        let record = AuditRecord { at: self.clock.now().wall, session: None, principal: None, event };
-        if let Err(error) = self.audit.append(&record) {
-            tracing::error!(%error, "the audit cannot be written");
         }
     }
 }

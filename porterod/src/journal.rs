@@ -265,6 +265,17 @@ impl Journal {
         }
     }
 
+    /// Records an event that belongs to no session and that nothing depends on, unsynced; when it can't be written,
+    /// later.
+    pub(crate) fn record_event(&self, event: AuditEvent) {
+        self.record_unsynced(AuditRecord { at: self.now().wall, session: None, principal: None, event });
+    }
+
+    /// From now on a segment of the audit is continued in another file once it is this long.
+    pub(crate) fn set_max_segment_bytes(&self, bytes: u64) {
+        self.records.audit.set_max_segment_bytes(bytes);
+    }
+
     /// Syncs the audit and stores its checkpoint.
     ///
     /// # Errors

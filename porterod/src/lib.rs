@@ -21,8 +21,6 @@ pub mod auth;
 
 pub mod bot_health;
 
-pub mod approved_config;
-
 pub mod overrides;
 
 pub mod approvals;
@@ -31,17 +29,15 @@ pub mod sessions;
 
 pub mod upstreams;
 
-pub mod daemon;
+pub mod approved_config;
 
-pub mod apply_config;
+pub mod daemon;
 
 pub mod api;
 
 pub mod presentation;
 
 pub mod telegram;
-
-pub mod reload;
 
 pub mod listen;
 

@@ -100,13 +100,13 @@ async fn serve_connection(daemon: Arc<Daemon>, accepted: AcceptedPeer, slot: Con
 
 fn build_welcome(daemon: &Daemon, hello: &Hello) -> Result<Welcome, DaemonFailure> {
     check_same_config(daemon, hello)?;
-    let confirmed = daemon.approved_config.current().digest();
-    Ok(Welcome::sign(hello, daemon.approved_config.store_key(), daemon.build.clone(), confirmed))
+    let confirmed = daemon.config.approved_digest();
+    Ok(Welcome::sign(hello, daemon.config.store_key(), daemon.build.clone(), confirmed))
 }
 
 fn check_same_config(daemon: &Daemon, hello: &Hello) -> Result<(), DaemonFailure> {
-    let own = &daemon.paths.config;
-    let same = hello.config == *own
+    let own = daemon.config.directory();
+    let same = hello.config == own
         || matches!((hello.config.canonicalize(), own.canonicalize()), (Ok(its), Ok(own)) if its == own);
     if same {
         return Ok(());

@@ -12,7 +12,6 @@ use portero::passphrase::KdfParams;
 use super::attempt::Attempt;
 use super::challenge::{confirm, typed};
 use super::{PersonCaller, PersonRequest, failure};
-use crate::apply_config;
 use crate::auth::pairing::PairingError;
 use crate::bot_health::BotState;
 use crate::daemon::Daemon;
@@ -35,7 +34,7 @@ impl PersonRequest for SetPassphrase {
         let set = daemon.passphrase.set_passphrase(old, new, caller.by).await;
         set.map_err(|error| failure::of_passphrase(&error))?;
         // Until now nothing could be confirmed. A daemon that dies here does it when it starts.
-        apply_config::seal_present_config(daemon, caller.by).await.map_err(|error| failure::of_store(&error))
+        daemon.config.seal_present(caller.by).await.map_err(|error| failure::of_store(&error))
     }
 }
 
@@ -182,9 +181,6 @@ impl PersonRequest for UnpairTelegram {
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<bool, DaemonFailure> {
         let confirming = caller.confirming(self.challenge);
         let confirmed = confirm(daemon, caller.by, confirming, &Act::Unpair).await?;
-        let ended = daemon.pairing.unpair(&confirmed).await.map_err(|error| failure::of_store(&error))?;
-        // The link begins anew, so nothing that waits goes to a person who is not paired any more.
-        daemon.reloaded.send_replace(());
-        Ok(ended)
+        daemon.pairing.unpair(&confirmed).await.map_err(|error| failure::of_store(&error))
     }
 }

@@ -1,7 +1,6 @@
 //! The daemon itself: how everything is, and its end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use portero::audit::{AuditExtent, SegmentCheckpoint};
@@ -54,15 +53,15 @@ impl PersonRequest for StopDaemon {
 
 async fn status(daemon: &Arc<Daemon>) -> Result<DaemonStatus, DaemonFailure> {
     let (counts, counts_lack) = counts(daemon).await;
-    let config = daemon.config.load();
+    let (config, files) = (daemon.config.current(), daemon.config.files_check());
     Ok(DaemonStatus {
         build: daemon.build.clone(),
         pid: std::process::id(),
         started: daemon.started,
         config: config.directory.clone(),
-        config_problems: daemon.config_problems.load().to_vec(),
-        config_valid: daemon.config_valid.load(Ordering::Relaxed),
-        config_waits: daemon.config_changes.load().widens.len(),
+        config_problems: files.problems.clone(),
+        config_valid: files.is_valid,
+        config_waits: daemon.config.changes().widens.len(),
         skipped: config
             .skipped
             .iter()
@@ -72,7 +71,7 @@ async fn status(daemon: &Arc<Daemon>) -> Result<DaemonStatus, DaemonFailure> {
         servers: servers(daemon),
         sessions: daemon.sessions.list_sessions(),
         agent_sessions: daemon.sessions.agent_sessions(),
-        grant_most: u64::try_from(daemon.approval_settings.load().max_grant_duration.as_millis())
+        grant_most: u64::try_from(config.settings.approvals.max_grant_duration.as_millis())
             .unwrap_or(u64::MAX),
         pending: daemon.approval_queue.count_pending().map_err(|error| failure::of_store(&error))?,
         gathering: gathering(daemon)?,
@@ -195,7 +194,7 @@ async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, DaemonFailure> {
 fn servers(daemon: &Daemon) -> Vec<ServerHealth> {
     let mut servers = daemon.upstreams.health();
     let known = daemon.upstreams.known_tools();
-    for server in &daemon.config.load().servers {
+    for server in &daemon.config.current().servers {
         if !servers.iter().any(|health| health.server == server.name) {
             let tools = known.iter().filter(|tool| tool.server == server.name).count();
             servers.push(ServerHealth {

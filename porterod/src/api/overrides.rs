@@ -54,7 +54,7 @@ pub(super) async fn grant(
 
 /// The longest grant that the configuration permits; refuses one that would last longer.
 pub(super) fn check_grant_duration(daemon: &Daemon, lasts: Duration) -> Result<Duration, DaemonFailure> {
-    let longest = daemon.approval_settings.load().max_grant_duration;
+    let longest = daemon.config.current().settings.approvals.max_grant_duration;
     if lasts <= longest {
         return Ok(longest);
     }

@@ -69,7 +69,7 @@ fn after(standing: &Overrides, pattern: &Pattern, act: &Act, now: Moment) -> Ove
 
 /// Every tool and operation that the daemon or, by the cache that they share, a session knows of.
 async fn known_tools(daemon: &Daemon) -> Result<Vec<ToolId>, DaemonFailure> {
-    let (config, folder) = (daemon.config.load_full(), daemon.paths.catalog());
+    let (config, folder) = (daemon.config.current(), daemon.paths.catalog());
     let servers = config.servers.clone();
     let heard = tokio::task::spawn_blocking(move || cached_tools(&servers, &folder))
         .await

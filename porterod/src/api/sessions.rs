@@ -59,9 +59,7 @@ impl SessionRequest for SubmitCall {
                     principal: Some(origin.principal),
                     event,
                 };
-                if let Err(error) = daemon.audit.append(&record) {
-                    tracing::error!(%error, "the audit cannot be written");
-                }
+                daemon.journal.record_unsynced(record);
                 Err(DaemonFailure::new(FailureKind::Refused, decision.to_string()))
             }
             // It may have been permitted just now; a call that was submitted for a person gets one.
@@ -100,7 +98,7 @@ impl SessionRequest for ForwardCall {
         let context = &session.context(daemon, &client);
         let call = conceal(daemon, call)?;
         let server = &call.tool.server;
-        if !daemon.config.load().servers.iter().any(|found| found.name == *server && found.shared) {
+        if !daemon.config.current().servers.iter().any(|found| found.name == *server && found.shared) {
             return Err(DaemonFailure::new(
                 FailureKind::NotFound,
                 format!("there is no shared server `{server}`"),

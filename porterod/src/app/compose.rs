@@ -1,6 +1,5 @@
 //! Builds all parts, in the order of their dependencies.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -13,20 +12,18 @@ use portero::config::{ApprovalSettings, Config, ConfigFiles};
 use portero::ipc::{DaemonFailure, FailureKind};
 use portero::paths::Paths;
 use portero::policy::{Overrides, Policy};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::apply_config;
-use crate::apply_config::ValidConfig;
 use crate::approvals::executor::{Executor, ExecutorDeps};
 use crate::approvals::{ApprovalQueue, ApprovalQueueDeps};
-use crate::approved_config::ApprovedConfigStore;
-use crate::approved_config::recent_edits::RecentEdits;
+use crate::approved_config::check::{EnvironmentLookup, ValidConfig, check_files};
+use crate::approved_config::store::ApprovedConfigStore;
+use crate::approved_config::{LiveConfig, LiveConfigDeps};
 use crate::auth::pairing::Pairing;
 use crate::auth::passphrase::PassphraseChecker;
 use crate::auth::remote_confirmation::RemoteConfirmations;
-use crate::daemon::{AuditCounter, Daemon, EnvironmentLookup};
+use crate::daemon::{AuditCounter, Daemon};
 use crate::journal::Journal;
 use crate::journal::checkpoints::AuditCheckpoints;
 use crate::journal::outbox::Outbox;
@@ -68,7 +65,7 @@ pub(super) async fn compose_daemon(
         policy: Arc::clone(&policy),
         catalog: Arc::clone(&catalog),
         uses: Arc::clone(&rules) as _,
-        audit: Arc::clone(&audit),
+        audit,
         clock: Arc::clone(&clock),
         guard,
         environment: variables,
@@ -76,6 +73,18 @@ pub(super) async fn compose_daemon(
         home,
         build: build.clone(),
     });
+    let sessions = Arc::<Sessions>::default();
+    let live_deps = LiveConfigDeps {
+        directory: paths.config.clone(),
+        environment,
+        journal: Arc::clone(&journal),
+        config: Arc::clone(&config),
+        approval_settings: Arc::clone(&approvals),
+        anonymizer: Arc::clone(&anonymizer),
+        policy: Arc::clone(&policy),
+        upstreams: Arc::clone(&servers),
+        sessions: Arc::clone(&sessions),
+    };
     let daemon = Arc::new(Daemon {
         build,
         started: clock.now().wall,
@@ -87,38 +96,28 @@ pub(super) async fn compose_daemon(
             Arc::clone(&clock),
         ),
         outbox: Outbox::new(Arc::clone(&journal)),
-        retention: AuditRetention::new(Arc::clone(&heads), Arc::clone(&config)),
+        retention: AuditRetention::new(Arc::clone(&heads), config),
         checkpoints: heads,
         remote_confirmations: RemoteConfirmations::new(Arc::clone(&journal), Arc::clone(&clock)),
         passphrase: PassphraseChecker::new(Arc::clone(&journal), Arc::clone(&clock)),
         pairing: Arc::new(Pairing::new(Arc::clone(&journal), Arc::clone(&clock))),
         bot_health: Arc::default(),
         paths,
-        environment,
         clock,
-        config,
-        approval_settings: approvals,
-        config_problems: ArcSwap::from_pointee(warnings),
-        config_valid: AtomicBool::new(true),
-        approved_config: confirmed,
-        recent_edits: RecentEdits::default(),
-        config_changes: ArcSwap::from_pointee(changes),
-        present_files: tokio::sync::Mutex::new(files.clone()),
+        config: LiveConfig::new(live_deps, confirmed, files.clone(), (changes, warnings)),
         anonymizer,
         policy,
         catalog,
-        audit,
         journal,
         overrides: rules,
         upstreams: servers,
-        sessions: Arc::new(Sessions::default()),
+        sessions,
         audit_counter: Arc::new(AuditCounter::new(tally)),
-        reloaded: watch::Sender::new(()),
         stop: CancellationToken::new(),
         pending_work: TaskTracker::new(),
         enforce_order: Mutex::new(()),
     });
-    Ok((Arc::clone(&daemon), build_executor(&daemon)))
+    Ok((Arc::clone(&daemon), build_executor(&daemon, approvals)))
 }
 
 /// The limits of approvals and the configuration, as values that a reload can swap.
@@ -163,14 +162,14 @@ impl OpenedState {
         let store = open_store(paths, &audit).map_err(|error| store_failure(paths, &error))?;
         // Until the approved configuration is known, notices are concealed by all present files, which hides
         // at least as much.
-        let valid = apply_config::check_files(&ApprovedConfig::Open, files, environment);
+        let valid = check_files(&ApprovedConfig::Open, files, environment);
         let anonymizer = valid.map_err(|problems| config_failure(&problems))?.anonymizer;
         let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
         let journal = Journal::new(store, Arc::clone(&audit), Arc::clone(&anonymizer), Arc::clone(clock));
         let confirmed = ApprovedConfigStore::open(Arc::clone(&journal), paths.clone(), files).await;
         let confirmed = confirmed.map_err(|error| store_failure(paths, &error))?;
         // Checked again: until the store was open it wasn't known which part of the files a person confirmed.
-        let valid = apply_config::check_files(&confirmed.current(), files, environment)
+        let valid = check_files(&confirmed.current(), files, environment)
             .map_err(|problems| config_failure(&problems))?;
         audit.set_max_segment_bytes(valid.config.settings.audit.max_segment_bytes);
         let policy = Policy::new(valid.config.policy.clone(), Overrides::default());
@@ -220,13 +219,13 @@ fn open_approval_queue(
     desk
 }
 
-fn build_executor(daemon: &Daemon) -> Arc<Executor> {
+fn build_executor(daemon: &Daemon, settings: Arc<ArcSwap<ApprovalSettings>>) -> Arc<Executor> {
     Executor::new(ExecutorDeps {
         journal: Arc::clone(&daemon.journal),
         approval_queue: Arc::clone(&daemon.approval_queue),
         runner: Arc::clone(&daemon.upstreams) as _,
         policy: Arc::clone(&daemon.policy),
-        settings: Arc::clone(&daemon.approval_settings),
+        settings,
         anonymizer: Arc::clone(&daemon.anonymizer),
         clock: Arc::new(MonotonicWallClock::new(Arc::clone(&daemon.clock))),
     })

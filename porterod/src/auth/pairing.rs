@@ -10,7 +10,6 @@
 //! would lock out the one who has it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use portero::clock::Clock;
 use portero::names::Actor;
 use portero::secret::Secret;
 use portero::sync::lock;
+use tokio::sync::watch;
 
 use crate::auth::passphrase::Authorization;
 use crate::journal::{AuditMode, Journal};
@@ -158,7 +158,7 @@ pub struct Pairing {
     journal: Arc<Journal>,
     clock: Arc<dyn Clock>,
     open: Mutex<Option<OpenPairing>>,
-    unpair_count: AtomicU64,
+    unpair_count: watch::Sender<u64>,
 }
 
 struct OpenPairing {
@@ -189,7 +189,7 @@ impl Pairing {
     /// On this store.
     #[must_use]
     pub fn new(journal: Arc<Journal>, clock: Arc<dyn Clock>) -> Self {
-        Self { journal, clock, open: Mutex::default(), unpair_count: AtomicU64::new(0) }
+        Self { journal, clock, open: Mutex::default(), unpair_count: watch::Sender::new(0) }
     }
 
     /// Whom the bot at this place listens to. A group that became a supergroup has that one's number.
@@ -332,14 +332,23 @@ impl Pairing {
             Ok((ended, if ended { vec![record.clone()] } else { Vec::new() }))
         });
         let ended = ended.await?;
-        self.unpair_count.fetch_add(u64::from(ended), Ordering::Relaxed);
+        self.unpair_count.send_if_modified(|count| {
+            *count += u64::from(ended);
+            ended
+        });
         Ok(ended)
     }
 
     /// How often a pairing was ended since the start.
     #[must_use]
     pub fn unpair_count(&self) -> u64 {
-        self.unpair_count.load(Ordering::Relaxed)
+        *self.unpair_count.borrow()
+    }
+
+    /// Changes when a pairing was ended.
+    #[must_use]
+    pub fn subscribe_unpaired(&self) -> watch::Receiver<u64> {
+        self.unpair_count.subscribe()
     }
 
     async fn store_pairing(&self, place: &ConfiguredBot, person: ChatUser) -> Result<bool, StoreError> {

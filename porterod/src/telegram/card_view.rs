@@ -35,7 +35,7 @@ impl CardView<'_> {
             CardMode::Card | CardMode::More | CardMode::Sure => card,
         };
         let page = kept.page.min(pages.len().saturating_sub(1));
-        let most = self.daemon.approval_settings.load().max_grant_duration.as_secs() / 60;
+        let most = self.daemon.config.current().settings.approvals.max_grant_duration.as_secs() / 60;
         let standing = CardState {
             page,
             pages: pages.len(),

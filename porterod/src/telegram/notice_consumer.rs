@@ -81,7 +81,7 @@ async fn consume_notices(
 pub(super) fn has_no_recipient(daemon: &Daemon) -> bool {
     let seen = daemon.bot_health.state();
     match seen.bot {
-        None => daemon.config.load().settings.telegram.is_none(),
+        None => daemon.config.current().settings.telegram.is_none(),
         Some(place) => matches!(daemon.pairing.authorized_chat(&place), Ok(None)),
     }
 }

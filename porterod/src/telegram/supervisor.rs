@@ -73,12 +73,19 @@ enum DisconnectReason {
 /// Serves the configured bot, whichever it is, until the daemon ends.
 pub async fn serve(daemon: Arc<Daemon>, flow: Arc<dyn UpdateHandler>, tuning: TelegramTiming) {
     let mut former = None;
-    let mut changes = daemon.reloaded.subscribe();
+    let (mut configs, mut unpaired) = (daemon.config.subscribe(), daemon.pairing.subscribe_unpaired());
     while !daemon.stop.is_cancelled() {
         let wanted = desired_connection(&daemon);
         let stop = daemon.stop.child_token();
         let other_is_wanted = async {
-            while changes.changed().await.is_ok() && desired_connection(&daemon) == wanted {}
+            // The senders live as long as the daemon. After the end of a pairing the connection begins anew, so that
+            // nothing that waits goes to a person who is not paired any more.
+            while desired_connection(&daemon) == wanted {
+                tokio::select! {
+                    _ = configs.changed() => {}
+                    _ = unpaired.changed() => {}
+                }
+            }
             stop.cancel();
         };
         let link = serve_bot((&daemon, &flow, &tuning), wanted.as_ref(), &mut former, &stop);
@@ -91,13 +98,12 @@ pub async fn serve(daemon: Arc<Daemon>, flow: Arc<dyn UpdateHandler>, tuning: Te
 }
 
 fn desired_connection(daemon: &Daemon) -> Option<DesiredConnection> {
-    let telegram = daemon.config.load().settings.telegram.clone()?;
+    let telegram = daemon.config.current().settings.telegram.clone()?;
     // Notices are read when they are sent, so a change of their settings needs no new connection.
     let telegram = TelegramSettings { notices: NoticeSettings::default(), ..telegram };
-    let set = |name: &str| (daemon.environment)(name).and_then(|value| value.into_string().ok());
     let proxy = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .into_iter()
-        .find_map(|name| set(name).filter(|value| !value.is_empty()))
+        .find_map(|name| daemon.config.variable(name).filter(|value| !value.is_empty()))
         .map(Secret::new);
     Some(DesiredConnection { telegram, proxy, unpair_count: daemon.pairing.unpair_count() })
 }

@@ -21,7 +21,7 @@ pub(crate) async fn durable_head_text(daemon: &Daemon, day: Date) -> Option<Styl
 
 /// The daemon's last checkpoint that is on disk.
 async fn durable_head(daemon: &Daemon) -> Option<SegmentCheckpoint> {
-    let segment = daemon.audit.checkpoint().segment;
+    let segment = daemon.journal.own_segment();
     let heads = match daemon.journal.save_checkpoint().await {
         Ok(()) => daemon.checkpoints.list_checkpoints(),
         Err(error) => Err(error),

@@ -62,7 +62,7 @@ impl NoticeSender {
         let mut watch = ActivityWatch { follower, batch: ActivityBatch::default() };
         let mut under_way = None::<BoxFuture<'static, Vec<UnsentActivity>>>;
         loop {
-            let telegram = self.daemon.config.load().settings.telegram.clone();
+            let telegram = self.daemon.config.current().settings.telegram.clone();
             let notices = telegram.map(|telegram| telegram.notices).unwrap_or_default();
             tokio::time::sleep(notices.interval).await;
             let looked = {

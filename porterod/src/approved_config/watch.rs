@@ -1,7 +1,7 @@
 //! Reads the configuration again when its files change.
 //!
-//! What becomes of it is decided by [`crate::apply_config`]. Files that cannot be read change nothing: `status` tells
-//! it, and they are read again soon. The files and their directory may be links, so what they lead to is watched.
+//! Files that can't be read change nothing: `status` shows the problem, and they are read again soon. The files and
+//! their directory may be links, so the targets are watched too.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use portero::config::{CONFIG_FILES, ConfigFiles};
 use portero::files::{self, FileError, WatchTarget};
 use portero::sync::lock;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use crate::apply_config;
-use crate::daemon::Daemon;
+use super::LiveConfig;
 
 /// Editors write a file in several steps.
 const WRITE_SETTLE_GRACE: Duration = Duration::from_millis(100);
@@ -26,29 +26,30 @@ const UNWATCHED_INTERVAL: Duration = Duration::from_secs(2);
 /// How soon files that could not be read are read again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Follows the files until the daemon is to end. `known` is what is in force at the start.
-pub async fn follow_config(daemon: Arc<Daemon>, known: ConfigFiles) {
-    let stop = daemon.stop.clone();
-    stop.run_until_cancelled(follow_config_files(&daemon, known)).await;
+impl LiveConfig {
+    /// Follows the files until `stop`. `known` is in force at the start.
+    pub async fn follow_files(self: Arc<Self>, known: ConfigFiles, stop: CancellationToken) {
+        stop.run_until_cancelled(follow_config_files(&self, known)).await;
+    }
 }
 
-async fn follow_config_files(daemon: &Daemon, mut known: ConfigFiles) {
-    let directory = daemon.paths.config.clone();
+async fn follow_config_files(config: &LiveConfig, mut known: ConfigFiles) {
+    let directory = config.directory();
     let (changed, mut changes) = mpsc::channel(1);
-    let watch = FileWatch::new(&directory, changed);
+    let watch = FileWatch::new(directory, changed);
     let mut unread = false;
     loop {
         // First the watch, so that no change falls between it and the reading.
         let watched = watch.renew().await;
-        match ConfigFiles::load_off_thread(&directory).await {
+        match ConfigFiles::load_off_thread(directory).await {
             Ok(files) if files.digest() != known.digest() => {
                 unread = false;
-                apply_config::apply_files(daemon, files.clone()).await;
+                config.apply_files(files.clone()).await;
                 known = files;
             }
             Ok(files) if unread => {
                 unread = false;
-                apply_config::note_readable_again(daemon, &files).await;
+                config.note_readable_again(&files).await;
             }
             Ok(_) => {}
             Err(problems) => {
@@ -56,7 +57,7 @@ async fn follow_config_files(daemon: &Daemon, mut known: ConfigFiles) {
                     tracing::warn!(%problems, "the configuration cannot be read; the last valid one stays");
                 }
                 unread = true;
-                apply_config::note_unreadable(daemon, &problems);
+                config.note_unreadable(&problems);
             }
         }
         let interval = match (unread, watched) {

@@ -1,0 +1,135 @@
+//! What waits is shown to a person and confirmed: exactly the files that were shown, or nothing.
+
+use std::cmp::Reverse;
+
+use portero::approved_config::{ApprovedConfig, ConfigChanges, digest_files};
+use portero::config::{self, ConfigFiles};
+use portero::ipc::{Act, Waiting};
+use portero::names::ToolId;
+use portero::notice::{ConfigAdoption, Notice};
+use portero::policy::{Action, Policy};
+
+use super::check::describe_problems;
+use super::store::{SealReason, SealRequest};
+use super::{LiveConfig, describe_config_changes};
+use crate::auth::passphrase::Authorization;
+use crate::store::StoreError;
+
+/// Why a configuration was not confirmed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfirmConfigError {
+    /// The files are not those that the person was shown.
+    #[error("the configuration changed after it was shown; nothing was confirmed")]
+    Changed,
+    /// There is nothing to confirm.
+    #[error("nothing waits: the configuration is in force as it stands")]
+    NothingWaits,
+    /// The files have errors.
+    #[error("the configuration has errors; nothing was confirmed")]
+    Invalid,
+    /// The files can't be read.
+    #[error("the configuration could not be read: {}", .0.join("; "))]
+    Unreadable(Vec<String>),
+    /// It could not be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl LiveConfig {
+    /// How the files differ now from what a person confirmed, with the tools that they would loosen.
+    ///
+    /// # Errors
+    /// [`ConfirmConfigError::Unreadable`] and [`ConfirmConfigError::Invalid`].
+    pub async fn compare(&self) -> Result<Waiting, ConfirmConfigError> {
+        let (files, shown) = self.load_files().await?;
+        let changes = self.check(&files).map_err(|_| ConfirmConfigError::Invalid)?.changes;
+        let note = match &*self.approved.current() {
+            ApprovedConfig::Sealed(_) => None,
+            ApprovedConfig::Open => {
+                Some("no approval passphrase is set, so the files count as they stand".to_owned())
+            }
+            ApprovedConfig::Unknown(reason) => Some(format!("{reason}, so nothing counts as confirmed")),
+        };
+        let tools = if changes.has_pending() { self.loosened_tools(&files) } else { Vec::new() };
+        Ok(Waiting { note, changes, tools, shown })
+    }
+
+    /// Whether a confirmation of what was shown could succeed now, so that one that can't costs no try.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub async fn check_shown(&self, shown: &str) -> Result<(), ConfirmConfigError> {
+        let (files, now) = self.load_files().await?;
+        if now != shown {
+            return Err(ConfirmConfigError::Changed);
+        }
+        self.waiting_changes(&files).map(drop)
+    }
+
+    /// Puts the files in force as they were shown to the person of the proof; returns how many changes that widens.
+    ///
+    /// # Errors
+    /// See [`ConfirmConfigError`]; then nothing was confirmed.
+    pub async fn confirm(&self, shown: &str, proof: Authorization) -> Result<u64, ConfirmConfigError> {
+        if !proof.covers(&Act::ConfirmConfig(shown.to_owned())) {
+            return Err(ConfirmConfigError::Changed);
+        }
+        let mut present = self.present_files.lock().await;
+        let (files, now) = self.load_files().await?;
+        if now != shown {
+            return Err(ConfirmConfigError::Changed);
+        }
+        let changes = self.waiting_changes(&files)?;
+        // The edits that led here are in the audit before their confirmation.
+        self.report_all_edits(&files).await;
+        let about = describe_config_changes(&changes);
+        let sealing = SealRequest {
+            consumes: proof.consumes(),
+            ..SealRequest::new(SealReason::Confirm, &about, Some(proof.by()))
+        };
+        self.approved.approve_files(files.clone(), sealing).await?;
+        // Checked again, since what applies depends on what is confirmed.
+        self.put_in_force(self.check(&files).map_err(|_| ConfirmConfigError::Invalid)?);
+        self.record_config();
+        self.push_to_sessions();
+        self.recent_edits.note_decision(ConfigAdoption::Adopted);
+        let (digest, became) = (files.digest(), ConfigAdoption::Adopted);
+        self.deps.journal.add_notice(Notice::Config { digest, became, edits: 1 }).await;
+        *present = files;
+        Ok(changes.widens.len() as u64)
+    }
+
+    /// The files as they are now, and a digest of them together with what is confirmed now: what a person is shown.
+    async fn load_files(&self) -> Result<(ConfigFiles, String), ConfirmConfigError> {
+        let files = ConfigFiles::load_off_thread(self.directory()).await;
+        let files = files.map_err(|problems| ConfirmConfigError::Unreadable(describe_problems(&problems)))?;
+        let pair = format!("{} {}", self.approved_digest(), digest_files(&files));
+        Ok((files, blake3::hash(pair.as_bytes()).to_hex().to_string()))
+    }
+
+    fn waiting_changes(&self, files: &ConfigFiles) -> Result<ConfigChanges, ConfirmConfigError> {
+        let changes = self.check(files).map_err(|_| ConfirmConfigError::Invalid)?.changes;
+        if changes.has_pending() { Ok(changes) } else { Err(ConfirmConfigError::NothingWaits) }
+    }
+
+    /// Known tools that these files would loosen, as they are decided now and as they would be; denied ones first.
+    fn loosened_tools(&self, files: &ConfigFiles) -> Vec<(ToolId, Action, Action)> {
+        let Some(config) = config::read_config(files, &|name: &str| self.variable(name)).0 else {
+            return Vec::new();
+        };
+        let now = self.deps.journal.now();
+        let present = self.deps.policy.load();
+        let wanted = Policy::new(config.policy, present.overrides().clone());
+        let known = self.deps.upstreams.known_tools().into_iter();
+        let mut tools: Vec<_> = known
+            .map(|tool| {
+                let action = present.expected_action(&tool, None, now);
+                let would_be = wanted.expected_action(&tool, None, now);
+                (tool, action, would_be)
+            })
+            .filter(|(_, action, would_be)| would_be < action)
+            .collect();
+        tools.sort_by_key(|(tool, action, would_be)| (Reverse(*action), *would_be, tool.to_string()));
+        tools
+    }
+}

@@ -1,0 +1,300 @@
+//! Keeps what a person confirmed of the configuration (guarantee A7).
+//!
+//! The files as confirmed are in one copy in the state directory, which sessions read too; the store holds a
+//! keyed digest of it. A copy that does not fit the digest is not trusted. The new copy is on the disk before
+//! the store says so, and takes its place after: wherever the daemon is killed, one that fits is there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use portero::approved_config::{self as copy, ApprovedConfig, digest_files, seal};
+use portero::config::ConfigFiles;
+use portero::files;
+use portero::names::Actor;
+use portero::notice::AlarmKind;
+use portero::paths::Paths;
+use portero::store_identity::{StoreId, StoreKey};
+
+use crate::auth::buttons::ButtonUse;
+use crate::journal::{AuditMode, Journal};
+use crate::store::{StoreError, overrides, passphrase};
+
+/// How long reading the copy and the seal may take: each file gives up by itself before.
+const DISK_TIMEOUT: Duration = Duration::from_secs(4 * files::READ_TIMEOUT.as_secs());
+/// Why no daemon starts on a configuration that another store sealed.
+const SEALED_ELSEWHERE: &str =
+    "the configuration was sealed by a store in another state directory, or by one that is gone";
+
+/// What a person confirmed, kept.
+#[derive(Debug)]
+pub struct ApprovedConfigStore {
+    journal: Arc<Journal>,
+    paths: Paths,
+    current: ArcSwap<ApprovedConfig>,
+    /// The key pair of the store.
+    store_key: StoreKey,
+}
+
+/// Why what was confirmed is kept anew, for the audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealReason {
+    /// The passphrase was set: it counts as it stands.
+    Seal,
+    /// Nothing in it widens.
+    Adopt,
+    /// A person confirmed it.
+    Confirm,
+}
+
+impl SealReason {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Seal => "config seal",
+            Self::Adopt => "config adopt",
+            Self::Confirm => "config confirm",
+        }
+    }
+}
+
+/// What the audit is told when something counts as confirmed from now on.
+#[derive(Debug)]
+pub struct SealRequest<'a> {
+    /// Why.
+    pub reason: SealReason,
+    /// What changed.
+    pub about: &'a str,
+    /// Who did it.
+    pub by: Option<&'a Actor>,
+    /// The button to use up with it, where it was a tap.
+    pub(crate) consumes: Option<ButtonUse>,
+}
+
+impl<'a> SealRequest<'a> {
+    /// With no tap.
+    #[must_use]
+    pub const fn new(act: SealReason, about: &'a str, by: Option<&'a Actor>) -> Self {
+        Self { reason: act, about, by, consumes: None }
+    }
+}
+
+impl ApprovedConfigStore {
+    /// Finds out what was confirmed. Where a passphrase is set and nothing was ever sealed, `present` is, as it
+    /// stands.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when another store sealed the configuration; else when the seal cannot be read, the store
+    /// cannot be read or written, or the copy cannot be written.
+    pub async fn open(
+        journal: Arc<Journal>,
+        paths: Paths,
+        present: &ConfigFiles,
+    ) -> Result<Self, StoreError> {
+        let store = journal.store();
+        let key = store.read(overrides::binding_key)?;
+        let store_key = StoreKey::from_store_key(&key);
+        let (sealed, by) = (paths.seal(), store_key.id().clone());
+        if !files::read_off_thread(&paths.state, DISK_TIMEOUT, move || seal::accepts_store(&sealed, &by))
+            .await??
+        {
+            return Err(StoreError::Refused(SEALED_ELSEWHERE.to_owned()));
+        }
+        let known = store.read(overrides::approved_config_digest)?;
+        let has_passphrase = store.read(passphrase::load)?.is_some();
+        let confirmed = match &known {
+            None => ApprovedConfig::Open,
+            Some(known) => {
+                let (there, present, known) = (paths.clone(), present.clone(), known.clone());
+                let find =
+                    move || find_approved_files(&there, &present, |files| keyed_digest(&key, files) == known);
+                files::read_off_thread(&paths.state, DISK_TIMEOUT, find).await?
+            }
+        };
+        let keeper = Self { journal, paths, current: ArcSwap::from_pointee(confirmed.clone()), store_key };
+        if known.is_none() && has_passphrase {
+            let about = "the configuration as it stands";
+            keeper.approve_files(present.clone(), SealRequest::new(SealReason::Seal, about, None)).await?;
+        } else {
+            keeper.repair_copy(&confirmed).await?;
+        }
+        Ok(keeper)
+    }
+
+    /// What counts as confirmed.
+    #[must_use]
+    pub fn current(&self) -> Arc<ApprovedConfig> {
+        self.current.load_full()
+    }
+
+    /// The key pair of the store.
+    #[must_use]
+    pub const fn store_key(&self) -> &StoreKey {
+        &self.store_key
+    }
+
+    /// From now on these files count as confirmed.
+    ///
+    /// # Errors
+    /// When it cannot be kept; then what was confirmed before still counts, unless the error says otherwise.
+    pub async fn approve_files(
+        &self,
+        files: ConfigFiles,
+        sealing: SealRequest<'_>,
+    ) -> Result<(), StoreError> {
+        let SealRequest { reason: act, about, by, consumes } = sealing;
+        let confirmed = ApprovedConfig::Sealed(files);
+        let ApprovedConfig::Sealed(files) = &confirmed else { return Ok(()) };
+        let next = next_copy_path(&self.paths.approved_config());
+        self.write_copy(next.clone(), confirmed.clone()).await?;
+        let key = self.journal.store().read(overrides::binding_key)?;
+        let (digest, now) = (keyed_digest(&key, files), self.journal.now().wall);
+        let record = self.journal.act_record(act.as_str(), self.journal.conceal_text(about).get(), true, by);
+        let weight = if act == SealReason::Adopt { AuditMode::BestEffort } else { AuditMode::Required };
+        let kept = self.journal.change(weight, move |connection| {
+            overrides::save_approved_config_digest(connection, &digest, now)?;
+            if let Some(button) = &consumes {
+                button.consume(connection)?;
+            }
+            Ok(((), vec![record.clone()]))
+        });
+        if let Err(error) = kept.await {
+            let _ = fs::remove_file(&next);
+            return Err(error);
+        }
+        self.current.store(Arc::new(confirmed));
+        // Until it is in its place sessions go by the former copy, and by nothing while the daemon runs.
+        fs::rename(&next, self.paths.approved_config())
+            .map_err(|error| write_error(&self.paths.approved_config(), &error))?;
+        self.write_seal().await;
+        Ok(())
+    }
+
+    /// Writes a copy, synced, on a thread that may wait for the disk.
+    async fn write_copy(&self, path: PathBuf, confirmed: ApprovedConfig) -> Result<(), StoreError> {
+        let store = self.store_key.id().clone();
+        let written = tokio::task::spawn_blocking(move || {
+            copy::write_copy(&path, &store, &confirmed).map_err(|error| write_error(&path, &error))
+        });
+        written.await.map_err(|error| StoreError::Failed(error.to_string()))?
+    }
+
+    /// Ties the configuration to this store. A directory that cannot be written is safe from edits too.
+    async fn write_seal(&self) {
+        let (path, store) = (self.paths.seal(), self.store_key.id().clone());
+        let put = move || match seal::read(&path) {
+            Ok(Some(sealed)) if sealed == store => Ok(()),
+            _ => seal::write(&path, &store).map_err(|error| write_error(&path, &error)),
+        };
+        if let Err(error) = files::read_off_thread(&self.paths.state, DISK_TIMEOUT, put)
+            .await
+            .map_err(StoreError::from)
+            .flatten()
+        {
+            tracing::warn!(%error, "the configuration could not be sealed");
+        }
+    }
+
+    /// Writes the copy where it does not say what counts, and raises an alarm where it should have.
+    async fn repair_copy(&self, confirmed: &ApprovedConfig) -> Result<(), StoreError> {
+        let path = self.paths.approved_config();
+        let (copies, store) = ([path.clone(), next_copy_path(&path)], self.paths.store());
+        let read = move || {
+            let [found, coming] = copies.each_ref().map(|path| copy::read_copy(path, &store));
+            (found, coming, copy::copy_writer(&copies[0]))
+        };
+        let (found, coming, writer) = files::read_off_thread(&self.paths.state, DISK_TIMEOUT, read).await?;
+        if found != *confirmed || writer.as_ref() != Some(self.store_key.id()) {
+            self.write_copy(path.clone(), confirmed.clone()).await?;
+        }
+        let _ = fs::remove_file(next_copy_path(&path));
+        match confirmed {
+            ApprovedConfig::Open => return Ok(()),
+            ApprovedConfig::Sealed(_) if found == *confirmed || coming == *confirmed => {}
+            ApprovedConfig::Sealed(_) => {
+                self.raise_alarm(
+                    "the copy of the confirmed configuration was not what was confirmed; it is again",
+                )
+                .await;
+            }
+            ApprovedConfig::Unknown(reason) => {
+                let next = "nothing counts as confirmed; look with `portero config diff`";
+                self.raise_alarm(&format!("{reason}: {next}")).await;
+            }
+        }
+        self.write_seal().await;
+        Ok(())
+    }
+
+    async fn raise_alarm(&self, about: &str) {
+        tracing::error!("{about}");
+        self.journal.raise_alarm(AlarmKind::Configuration, about).await;
+        // It goes on all the same; a record that cannot be written now follows.
+        let _ = self.journal.record_act("config alarm", about, true, None).await;
+    }
+}
+
+/// Refuses a new store where another one sealed the configuration.
+///
+/// # Errors
+/// [`StoreError::Refused`] then; else when the seal cannot be read.
+pub async fn check_may_start(paths: &Paths) -> Result<(), StoreError> {
+    let (store, seal) = (paths.store(), paths.seal());
+    let read = move || if store.exists() { Ok(None) } else { seal::read(&seal) };
+    match files::read_off_thread(&paths.state, DISK_TIMEOUT, read).await?? {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Refused(SEALED_ELSEWHERE.to_owned())),
+    }
+}
+
+/// Says that nothing can be confirmed yet, where no store was made so far: whoever finds the store finds this beside
+/// it. To be called before the store is opened, by the one daemon that serves the directory.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn mark_new_store(paths: &Paths) -> io::Result<()> {
+    if paths.store().exists() || paths.approved_config().exists() {
+        return Ok(());
+    }
+    // The store has no name yet; while nothing is confirmed none is needed.
+    copy::write_copy(&paths.approved_config(), &StoreId::default(), &ApprovedConfig::Open)
+}
+
+/// The confirmed files: in the copy, in the one that was to take its place, or as they still stand.
+fn find_approved_files(
+    paths: &Paths,
+    present: &ConfigFiles,
+    fits: impl Fn(&ConfigFiles) -> bool,
+) -> ApprovedConfig {
+    let path = paths.approved_config();
+    let read = |path: &Path| match copy::read_copy(path, &paths.store()) {
+        ApprovedConfig::Sealed(files) => Some(files),
+        ApprovedConfig::Open | ApprovedConfig::Unknown(_) => None,
+    };
+    let found = [read(&path), read(&next_copy_path(&path)), Some(present.clone())];
+    match found.into_iter().flatten().find(fits) {
+        Some(files) => ApprovedConfig::Sealed(files),
+        None => ApprovedConfig::Unknown(
+            "the copy of the confirmed configuration is missing, or is not what was confirmed".to_owned(),
+        ),
+    }
+}
+
+fn keyed_digest(key: &[u8; 32], files: &ConfigFiles) -> String {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(b"confirmed configuration").update(digest_files(files).as_bytes());
+    hasher.finalize().to_hex().to_string()
+}
+
+fn next_copy_path(path: &Path) -> PathBuf {
+    path.with_extension("next.json")
+}
+
+fn write_error(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Failed(format!("`{}` could not be written: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;
