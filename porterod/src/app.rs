@@ -126,16 +126,20 @@ impl App {
         let place =
             daemon.outbox.last_seq().map_err(|error| internal("could not read the outbox", &error))?;
         background.spawn(push_settled_tasks(Arc::clone(&daemon), place));
-        background.spawn(Arc::clone(&daemon.outbox).run(daemon.stop.clone()));
+        background.spawn(Arc::clone(&daemon.outbox).run(daemon.lifecycle.stop_signal().clone()));
         let alarms =
-            AlarmWatcher::new(Arc::clone(&daemon.journal), session_checks(&daemon), &daemon.paths.audit());
-        background.spawn(alarms.run(daemon.stop.clone()));
-        background.spawn(Arc::clone(&daemon.approval_queue).run_expiry(daemon.stop.clone()));
-        background.spawn(Arc::clone(&daemon.overrides).run_saver(daemon.stop.clone()));
-        background.spawn(Arc::clone(&daemon.approval_queue).run_rejection_saver(daemon.stop.clone()));
+            AlarmWatcher::new(Arc::clone(&daemon.journal), session_checks(&daemon), daemon.audit.directory());
+        background.spawn(alarms.run(daemon.lifecycle.stop_signal().clone()));
+        background
+            .spawn(Arc::clone(&daemon.approval_queue).run_expiry(daemon.lifecycle.stop_signal().clone()));
+        background.spawn(Arc::clone(&daemon.overrides).run_saver(daemon.lifecycle.stop_signal().clone()));
+        background.spawn(
+            Arc::clone(&daemon.approval_queue).run_rejection_saver(daemon.lifecycle.stop_signal().clone()),
+        );
         background.spawn(Arc::clone(&daemon).run_grant_expiry());
-        background.spawn(Arc::clone(&daemon.config).follow_files(files, daemon.stop.clone()));
-        background.spawn(Arc::clone(&daemon.config).run_edit_reports(daemon.stop.clone()));
+        background
+            .spawn(Arc::clone(&daemon.config).follow_files(files, daemon.lifecycle.stop_signal().clone()));
+        background.spawn(Arc::clone(&daemon.config).run_edit_reports(daemon.lifecycle.stop_signal().clone()));
         background.spawn(run_idle_closing(Arc::clone(&daemon)));
         let talk = CommandHandler::new(Arc::clone(&daemon), tuning.zone.clone());
         background.spawn(talk.notices().run_activity());
@@ -146,9 +150,9 @@ impl App {
         let deciding = CallbackHandler::new(Arc::clone(&daemon), tuning.zone.clone(), Arc::new(talk));
         background.spawn(deciding.consume_notices());
         background.spawn(supervisor::serve(Arc::clone(&daemon), Arc::new(deciding), tuning));
-        background.spawn(Arc::clone(&daemon.approval_queue).run_pruning(daemon.stop.clone()));
-        background.spawn(Arc::clone(&daemon.checkpoints).run(daemon.stop.clone()));
-        background.spawn(Arc::clone(&daemon.retention).run(daemon.stop.clone()));
+        background
+            .spawn(Arc::clone(&daemon.approval_queue).run_pruning(daemon.lifecycle.stop_signal().clone()));
+        background.spawn(Arc::clone(&daemon.audit).run(daemon.lifecycle.stop_signal().clone()));
         let interrupt = CancellationToken::new();
         let executing = tokio::spawn(executor.run(interrupt.clone()));
         let listening = tokio::spawn(listen::serve_socket(Arc::clone(&daemon), listener));
@@ -163,7 +167,7 @@ impl App {
 
     /// Returns once a person has asked the daemon to stop over the socket.
     pub async fn wait_for_stop(&self) {
-        self.daemon.stop.cancelled().await;
+        self.daemon.lifecycle.stop_signal().cancelled().await;
     }
 
     /// Ends the daemon: accepts nothing new, gives running calls some time, ends every child and flushes the
@@ -172,15 +176,14 @@ impl App {
         // The order: no new connections, then the calls, then their servers, then the audit and the store.
         // The lock is dropped last, because another daemon may start as soon as it is free.
         let Self { daemon, listening, executing, interrupt, background } = self;
-        daemon.stop.cancel();
+        daemon.lifecycle.request_stop();
         let lock = listening.await;
-        daemon.pending_work.close();
         background.close();
         let _ = tokio::time::timeout(EXECUTION_GRACE, daemon.approval_queue.none_executes()).await;
         interrupt.cancel();
         let ended = async {
             let _ = executing.await;
-            daemon.pending_work.wait().await;
+            daemon.lifecycle.wait_for_work().await;
         };
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {
             tracing::warn!("what is still under way is interrupted");
@@ -188,7 +191,7 @@ impl App {
         daemon.upstreams.close().await;
         let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, background.wait()).await;
         daemon.journal.record_event(AuditEvent::Process {
-            program: format!("porterod {}", daemon.build),
+            program: format!("porterod {}", daemon.lifecycle.build()),
             what: "ended".to_owned(),
         });
         if let Err(error) = daemon.journal.save_checkpoint().await {
@@ -202,7 +205,7 @@ impl App {
 
 /// Tells the sessions of this daemon from others.
 fn session_checks(daemon: &Daemon) -> SessionChecks {
-    let (heads, rules) = (Arc::clone(&daemon.checkpoints), Arc::clone(&daemon.overrides));
+    let (heads, rules) = (Arc::clone(daemon.audit.checkpoints()), Arc::clone(&daemon.overrides));
     let restricting = Arc::clone(&rules);
     SessionChecks {
         is_announced: Arc::new(move |segment| heads.is_announced(segment)),
@@ -257,7 +260,7 @@ async fn push_settled_tasks(daemon: Arc<Daemon>, mut place: u64) {
             Err(error) => tracing::warn!(%error, "sessions are not told of tasks that ended"),
         }
         tokio::select! {
-            () = daemon.stop.cancelled() => return,
+            () = daemon.lifecycle.stop_signal().cancelled() => return,
             // The sender lives as long as the daemon, so this can't fail.
             _ = changes.changed() => {}
         }
@@ -284,7 +287,7 @@ async fn relist_until_current(daemon: &Daemon, server: &ServerName) {
     loop {
         let relisted = tokio::select! {
             relisted = daemon.upstreams.relist_server(server) => relisted,
-            () = daemon.stop.cancelled() => return,
+            () = daemon.lifecycle.stop_signal().cancelled() => return,
         };
         match relisted {
             Ok(None) => return,
@@ -298,7 +301,7 @@ async fn relist_until_current(daemon: &Daemon, server: &ServerName) {
             Err(_) => {
                 tokio::select! {
                     () = tokio::time::sleep(interval) => {}
-                    () = daemon.stop.cancelled() => return,
+                    () = daemon.lifecycle.stop_signal().cancelled() => return,
                 }
                 interval = (interval * 2).min(RELIST_INTERVAL.1);
             }
@@ -314,7 +317,7 @@ async fn follow_server_changes(daemon: Arc<Daemon>, mut changes: mpsc::Receiver<
             ServerChange::List(server, _) | ServerChange::Ended(server) => {
                 if daemon.upstreams.mark_outdated(&server) {
                     let of = Arc::clone(&daemon);
-                    daemon.pending_work.spawn(async move { relist_until_current(&of, &server).await });
+                    daemon.lifecycle.spawn(async move { relist_until_current(&of, &server).await });
                 }
             }
             ServerChange::Restarted(server) => {
@@ -347,7 +350,7 @@ fn forward_server_event(daemon: &Arc<Daemon>, event: ServerEvent) {
             tracing::error!(%server, "a notification was withheld: a private value stood in it");
             let about = format!("a notification of `{server}` was withheld: a private value stood in it");
             let journal = Arc::clone(&daemon.journal);
-            daemon.pending_work.spawn(async move { journal.raise_alarm(AlarmKind::Withheld, &about).await });
+            daemon.lifecycle.spawn(async move { journal.raise_alarm(AlarmKind::Withheld, &about).await });
         }
     }
 }
@@ -363,7 +366,7 @@ const fn list_changed_method(list: ListKind) -> &'static str {
 async fn run_idle_closing(daemon: Arc<Daemon>) {
     loop {
         tokio::select! {
-            () = daemon.stop.cancelled() => return,
+            () = daemon.lifecycle.stop_signal().cancelled() => return,
             () = tokio::time::sleep(IDLE_CHECK_INTERVAL) => daemon.upstreams.close_idle_projects().await,
         }
     }

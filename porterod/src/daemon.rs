@@ -1,7 +1,8 @@
-//! Everything that a question to the daemon may need, in one place.
+//! The services that a request may need, each the owner of its state, and the life of the process.
 //!
-//! Whoever changes rules or grants calls [`Daemon::enforce_overrides`] before answering: a change is in force in every
-//! session before its command returns.
+//! [`Daemon`] only brings them together: a handler takes the services of its subject. A change of rules or grants
+//! calls [`Daemon::enforce_overrides`] before it is answered, so it applies in every session before its command
+//! returns.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,14 +10,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use portero::anonymize::Anonymizer;
-use portero::audit::{AuditEvent, AuditFollower, RecordedOutcome};
 use portero::catalog::Catalog;
 use portero::clock::Clock;
-use portero::ipc::CallCounts;
 use portero::paths::Paths;
 use portero::policy::Policy;
 use portero::sync::lock;
-use portero::task::TaskState;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,9 +25,8 @@ use crate::auth::passphrase::PassphraseChecker;
 use crate::auth::remote_confirmation::RemoteConfirmations;
 use crate::bot_health::BotHealth;
 use crate::journal::Journal;
-use crate::journal::checkpoints::AuditCheckpoints;
+use crate::journal::audit_trail::AuditTrail;
 use crate::journal::outbox::Outbox;
-use crate::journal::retention::AuditRetention;
 use crate::overrides::OverrideStore;
 use crate::sessions::Sessions;
 use crate::upstreams::DaemonUpstreams;
@@ -39,12 +36,10 @@ const MAX_GRANT_SLEEP: Duration = Duration::from_secs(30);
 /// How long at least.
 const MIN_GRANT_SLEEP: Duration = Duration::from_millis(50);
 
-/// The running daemon, as questions see it.
+/// The running daemon, as requests see it.
 pub struct Daemon {
-    /// Its version.
-    pub build: String,
-    /// Since when it runs.
-    pub started: Timestamp,
+    /// Its build, its start, its end, and the work to finish before that.
+    pub lifecycle: Lifecycle,
     /// Where things live.
     pub paths: Paths,
     /// What time it is.
@@ -59,12 +54,10 @@ pub struct Daemon {
     pub catalog: Arc<Catalog>,
     /// Store and audit, written together.
     pub journal: Arc<Journal>,
+    /// The segments of all processes: checkpoints, retention, counts.
+    pub audit: Arc<AuditTrail>,
     /// What people are to be told.
     pub outbox: Arc<Outbox>,
-    /// How far the segments of all processes have come.
-    pub checkpoints: Arc<AuditCheckpoints>,
-    /// Removes what is old of the audit, and verifies the rest.
-    pub retention: Arc<AuditRetention>,
     /// What terminals ask a person to confirm on Telegram.
     pub remote_confirmations: RemoteConfirmations,
     /// The second factor.
@@ -81,12 +74,6 @@ pub struct Daemon {
     pub upstreams: Arc<DaemonUpstreams>,
     /// Who is connected.
     pub sessions: Arc<Sessions>,
-    /// Counts what is written down, from the daemon's start on.
-    pub audit_counter: Arc<AuditCounter>,
-    /// Cancelled when the daemon is to end.
-    pub stop: CancellationToken,
-    /// What must come to its end before the daemon ends.
-    pub pending_work: TaskTracker,
     /// Held while rules and grants are sent out, so that changes arrive in their order.
     pub enforce_order: Mutex<()>,
 }
@@ -111,7 +98,7 @@ impl Daemon {
                 .next_expiry()
                 .map_or(MAX_GRANT_SLEEP, |left| left.clamp(MIN_GRANT_SLEEP, MAX_GRANT_SLEEP));
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.lifecycle.stop_signal().cancelled() => return,
                 () = tokio::time::sleep(nap) => {}
                 // The sender lives as long as the daemon.
                 _ = changes.changed() => continue,
@@ -128,56 +115,56 @@ impl Daemon {
     }
 }
 
-/// Counts what all processes wrote down since the daemon started.
+/// The life of the daemon's process.
 #[derive(Debug)]
-pub struct AuditCounter {
-    /// None where the audit could not be read when the daemon began.
-    follower: Mutex<Option<AuditFollower>>,
-    /// What is counted by now, also while more is being read.
-    counts: Mutex<CallCounts>,
+pub struct Lifecycle {
+    build: String,
+    started: Timestamp,
+    stop: CancellationToken,
+    pending_work: TaskTracker,
 }
 
-impl AuditCounter {
-    /// Counts what `follower` gives.
+impl Lifecycle {
+    /// Of this build, started at that time.
     #[must_use]
-    pub fn new(follower: Option<AuditFollower>) -> Self {
-        Self { follower: Mutex::new(follower), counts: Mutex::default() }
+    pub fn new(build: String, started: Timestamp) -> Self {
+        Self { build, started, stop: CancellationToken::new(), pending_work: TaskTracker::new() }
     }
 
-    /// What is counted by now. It waits for nothing.
+    /// The version, for people.
     #[must_use]
-    pub fn counts(&self) -> CallCounts {
-        *lock(&self.counts)
+    pub fn build(&self) -> &str {
+        &self.build
     }
 
-    /// Counts what was written since the last time. It reads files.
-    ///
-    /// # Errors
-    /// Why not all of it is counted.
-    pub fn read_counts(&self) -> Result<(), String> {
-        let mut follower = lock(&self.follower);
-        let Some(follower) = follower.as_mut() else {
-            return Err("the audit could not be read when the daemon began, so nothing is counted".to_owned());
-        };
-        let counting = follower.visit_new(|entry| {
-            count_event(&mut lock(&self.counts), &entry.record.event);
-        });
-        counting.map_err(|error| format!("the audit cannot be read: {error}"))
+    /// The start of the process.
+    #[must_use]
+    pub const fn started(&self) -> Timestamp {
+        self.started
     }
-}
 
-fn count_event(counts: &mut CallCounts, event: &AuditEvent) {
-    match event {
-        AuditEvent::Outcome { outcome: RecordedOutcome::Done, .. } => counts.done += 1,
-        AuditEvent::Outcome { .. } | AuditEvent::Interrupted { .. } => counts.failed += 1,
-        AuditEvent::Refused { .. } => counts.refused += 1,
-        AuditEvent::Task { state: TaskState::PendingApproval, .. } => counts.asked += 1,
-        AuditEvent::Task { .. }
-        | AuditEvent::Intent { .. }
-        | AuditEvent::Act { .. }
-        | AuditEvent::Config { .. }
-        | AuditEvent::Continued { .. }
-        | AuditEvent::Removed { .. }
-        | AuditEvent::Process { .. } => {}
+    /// Cancelled once the daemon is to end.
+    #[must_use]
+    pub const fn stop_signal(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Asks every part of the daemon to end.
+    pub fn request_stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Spawns work that the daemon finishes before it ends.
+    pub fn spawn<F>(&self, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.pending_work.spawn(work);
+    }
+
+    /// Returns once all spawned work is done, also what running work spawned.
+    pub async fn wait_for_work(&self) {
+        self.pending_work.close();
+        self.pending_work.wait().await;
     }
 }

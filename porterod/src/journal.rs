@@ -7,6 +7,7 @@
 //! written later.
 
 pub mod alarms;
+pub mod audit_trail;
 pub mod checkpoints;
 pub mod debouncer;
 pub mod outbox;

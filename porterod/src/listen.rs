@@ -33,14 +33,12 @@ pub async fn serve_socket(daemon: Arc<Daemon>, listener: DaemonListener) -> Daem
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = daemon.stop.cancelled() => return listener.stop_listening(),
+            () = daemon.lifecycle.stop_signal().cancelled() => return listener.stop_listening(),
         };
         match accepted {
             Ok(accepted) => match connections.accept_connection(accepted.process()) {
-                Ok(slot) => {
-                    drop(daemon.pending_work.spawn(serve_connection(Arc::clone(&daemon), accepted, slot)))
-                }
-                Err(crowded) => drop(daemon.pending_work.spawn(accepted.refuse_peer(crowded))),
+                Ok(slot) => daemon.lifecycle.spawn(serve_connection(Arc::clone(&daemon), accepted, slot)),
+                Err(crowded) => daemon.lifecycle.spawn(accepted.refuse_peer(crowded)),
             },
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
@@ -61,7 +59,7 @@ async fn serve_connection(daemon: Arc<Daemon>, accepted: AcceptedPeer, slot: Con
         Ok(welcome)
     };
     let greeted = tokio::select! {
-        greeted = accepted.greet_peer(&daemon.build, admit) => greeted,
+        greeted = accepted.greet_peer(daemon.lifecycle.build(), admit) => greeted,
         () = slot.wait_for_eviction() => return tracing::info!(%process, "a connection that said nothing was closed"),
     };
     let GreetedPeer { hello, transcript, receiver: inbox, sender: outbox } = match greeted {
@@ -94,14 +92,14 @@ async fn serve_connection(daemon: Arc<Daemon>, accepted: AcceptedPeer, slot: Con
     connection.serve_inbox(inbox).await;
     open.cancel_all();
     if matches!(*connection.caller, Caller::Session(_)) {
-        connection.daemon.checkpoints.note_session_left();
+        connection.daemon.audit.checkpoints().note_session_left();
     }
 }
 
 fn build_welcome(daemon: &Daemon, hello: &Hello) -> Result<Welcome, DaemonFailure> {
     check_same_config(daemon, hello)?;
     let confirmed = daemon.config.approved_digest();
-    Ok(Welcome::sign(hello, daemon.config.store_key(), daemon.build.clone(), confirmed))
+    Ok(Welcome::sign(hello, daemon.config.store_key(), daemon.lifecycle.build().to_owned(), confirmed))
 }
 
 fn check_same_config(daemon: &Daemon, hello: &Hello) -> Result<(), DaemonFailure> {
@@ -166,7 +164,7 @@ impl ClientConnection {
         loop {
             let incoming = tokio::select! {
                 incoming = inbox.next_message() => incoming,
-                () = self.daemon.stop.cancelled() => {
+                () = self.daemon.lifecycle.stop_signal().cancelled() => {
                     let ending = DaemonFailure::new(FailureKind::Refused, "the daemon is ending");
                     let _ = self.outbox.try_send(&FromDaemon::Closing(ending));
                     return self.outbox.connection_end().close("the daemon is ending");
@@ -211,7 +209,7 @@ impl ClientConnection {
         let (outbox, open) = (self.outbox.clone(), Arc::clone(&self.open_requests));
         let slot = Arc::clone(&self.slot);
         slot.begin_question(is_watch);
-        self.daemon.pending_work.spawn(async move {
+        self.daemon.lifecycle.spawn(async move {
             let answered = api::answer(&daemon, &caller, incoming).await;
             slot.end_question(is_watch);
             // A withdrawn request gets no response.
@@ -221,7 +219,7 @@ impl ClientConnection {
             drop(room);
             // After the response: the client of `daemon stop` must get it before the socket closes.
             if ends {
-                daemon.stop.cancel();
+                daemon.lifecycle.request_stop();
             }
         });
     }

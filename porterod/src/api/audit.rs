@@ -16,7 +16,6 @@ impl PersonRequest for ListHeads {
         daemon: &Arc<Daemon>,
         _: &PersonCaller<'_>,
     ) -> Result<Vec<SegmentCheckpoint>, DaemonFailure> {
-        daemon.checkpoints.scan_segments().await.map_err(|error| failure::of_store(&error))?;
-        daemon.checkpoints.list_checkpoints().map_err(|error| failure::of_store(&error))
+        daemon.audit.list_current_checkpoints().await.map_err(|error| failure::of_store(&error))
     }
 }

@@ -102,7 +102,10 @@ pub(super) async fn ask(
     let waiting = daemon.remote_confirmations.ask_person(asked).await.map_err(|error| refused(&error))?;
     let id = *beside.asked.get_or_init(|| waiting.question.id);
     beside.format_duration(&waiting).await;
-    let answer = daemon.remote_confirmations.wait_for_answer(waiting, &beside.withdrawn, &daemon.stop).await;
+    let answer = daemon
+        .remote_confirmations
+        .wait_for_answer(waiting, &beside.withdrawn, daemon.lifecycle.stop_signal())
+        .await;
     let consented = answer.map_err(ended)?;
     #[cfg(test)]
     crate::crash::crash_at("number tapped");

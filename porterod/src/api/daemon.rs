@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use portero::audit::{AuditExtent, SegmentCheckpoint};
 use portero::catalog::OmittedEntries;
-use portero::files::{self, FileProblem};
 use portero::ipc::requests::daemon::{GetStatus, StopDaemon};
 use portero::ipc::{
-    Act, AuditStatus, CallCounts, DaemonFailure, DaemonStatus, EnrolledAuthenticator, TelegramGroup,
-    TelegramPerson, TelegramStatus,
+    Act, DaemonFailure, DaemonStatus, EnrolledAuthenticator, TelegramGroup, TelegramPerson, TelegramStatus,
 };
 use portero::names::{ServerName, TaskId, ToolId};
 use portero::server::{ServerCondition, ServerHealth};
@@ -52,12 +49,12 @@ impl PersonRequest for StopDaemon {
 }
 
 async fn status(daemon: &Arc<Daemon>) -> Result<DaemonStatus, DaemonFailure> {
-    let (counts, counts_lack) = counts(daemon).await;
+    let (counts, counts_lack) = daemon.audit.counts().await;
     let (config, files) = (daemon.config.current(), daemon.config.files_check());
     Ok(DaemonStatus {
-        build: daemon.build.clone(),
+        build: daemon.lifecycle.build().to_owned(),
         pid: std::process::id(),
-        started: daemon.started,
+        started: daemon.lifecycle.started(),
         config: config.directory.clone(),
         config_problems: files.problems.clone(),
         config_valid: files.is_valid,
@@ -84,26 +81,10 @@ async fn status(daemon: &Arc<Daemon>) -> Result<DaemonStatus, DaemonFailure> {
         telegram: telegram(daemon).await?,
         counts,
         counts_lack,
-        audit: Some(audit(daemon).await?),
+        audit: Some(daemon.audit.status().await.map_err(|error| failure::of_store(&error))?),
         alarms: alarms(daemon)?,
         unsaved: overrides::unsaved(daemon),
     })
-}
-
-/// What is counted by now, and why that may not be all. The status tells everything else also where the audit's drive
-/// hangs.
-async fn counts(daemon: &Daemon) -> (CallCounts, Option<String>) {
-    let tally = Arc::clone(&daemon.audit_counter);
-    let directory = daemon.paths.audit();
-    let counting = files::read_off_thread(&directory, files::READ_TIMEOUT, move || tally.read_counts()).await;
-    let lack = match counting {
-        Ok(counted) => counted.err(),
-        Err(error) if matches!(error.problem(), FileProblem::TimedOut(_) | FileProblem::StillHangs) => {
-            Some("still counting".to_owned())
-        }
-        Err(error) => Some(error.to_string()),
-    };
-    (daemon.audit_counter.counts(), lack)
 }
 
 fn left_out(daemon: &Daemon) -> Vec<(ServerName, String)> {
@@ -128,28 +109,6 @@ fn gathering(daemon: &Daemon) -> Result<Vec<(TaskId, ToolId, String)>, DaemonFai
     let tasks = daemon.approval_queue.list_tasks(&which).map_err(|error| failure::of_store(&error))?;
     let tasks = shown::tasks(daemon, tasks).into_iter();
     Ok(tasks.filter_map(|task| Some((task.id, task.call.tool.clone(), task.quorum_progress()?))).collect())
-}
-
-async fn audit(daemon: &Daemon) -> Result<AuditStatus, DaemonFailure> {
-    let directory = daemon.paths.audit();
-    let there = directory.clone();
-    let extent =
-        files::read_off_thread(&there, files::READ_TIMEOUT, move || AuditExtent::measure(&directory)).await;
-    let extent = extent.map_err(std::io::Error::from).and_then(|extent| extent);
-    let unread = extent.as_ref().err().map(|error| format!("cannot be read now: {error}"));
-    let AuditExtent { segments, bytes, oldest } = extent.unwrap_or_default();
-    let heads = daemon.checkpoints.list_checkpoints().map_err(|error| failure::of_store(&error))?;
-    let count =
-        |wanted: fn(&SegmentCheckpoint) -> bool| heads.iter().filter(|head| wanted(head)).count() as u64;
-    Ok(AuditStatus {
-        unread,
-        segments,
-        bytes,
-        oldest,
-        verified: daemon.retention.last_verified(),
-        problems: count(|head| head.problem.is_some()),
-        removed: count(|head| head.removed.is_some()),
-    })
 }
 
 async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, DaemonFailure> {

@@ -251,6 +251,6 @@ impl SessionRequest for CancelTask {
 
 impl SessionRequest for ReportHead {
     async fn handle(self, daemon: &Arc<Daemon>, _: &SessionCaller<'_>) -> Result<(), DaemonFailure> {
-        daemon.checkpoints.accept_checkpoint(self.0).await.map_err(|error| failure::of_store(&error))
+        daemon.audit.checkpoints().accept_checkpoint(self.0).await.map_err(|error| failure::of_store(&error))
     }
 }

@@ -97,18 +97,18 @@ impl Subscriber {
 
     /// Takes back at the servers what no session wants any more.
     fn release(&self, resources: Vec<SharedResource>) {
-        if resources.is_empty() || self.daemon.stop.is_cancelled() {
+        if resources.is_empty() || self.daemon.lifecycle.stop_signal().is_cancelled() {
             return;
         }
         let (daemon, origin) = (Arc::clone(&self.daemon), self.origin.clone());
-        self.daemon.pending_work.spawn(async move {
+        self.daemon.lifecycle.spawn(async move {
             let releasing = futures_util::stream::iter(resources)
                 .for_each_concurrent(MAX_RELEASING, async |resource| {
                     release(&daemon, &origin, resource).await
                 });
             tokio::select! {
                 () = releasing => {}
-                () = daemon.stop.cancelled() => {}
+                () = daemon.lifecycle.stop_signal().cancelled() => {}
             }
         });
     }

@@ -12,8 +12,6 @@ use portero::config::{ApprovalSettings, Config, ConfigFiles};
 use portero::ipc::{DaemonFailure, FailureKind};
 use portero::paths::Paths;
 use portero::policy::{Overrides, Policy};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::approvals::executor::{Executor, ExecutorDeps};
 use crate::approvals::{ApprovalQueue, ApprovalQueueDeps};
@@ -23,11 +21,11 @@ use crate::approved_config::{LiveConfig, LiveConfigDeps};
 use crate::auth::pairing::Pairing;
 use crate::auth::passphrase::PassphraseChecker;
 use crate::auth::remote_confirmation::RemoteConfirmations;
-use crate::daemon::{AuditCounter, Daemon};
+use crate::daemon::{Daemon, Lifecycle};
 use crate::journal::Journal;
+use crate::journal::audit_trail::AuditTrail;
 use crate::journal::checkpoints::AuditCheckpoints;
 use crate::journal::outbox::Outbox;
-use crate::journal::retention::AuditRetention;
 use crate::overrides::{OverrideStore, OverrideStoreDeps};
 use crate::sessions::Sessions;
 use crate::store::{Store, StoreError};
@@ -86,8 +84,7 @@ pub(super) async fn compose_daemon(
         sessions: Arc::clone(&sessions),
     };
     let daemon = Arc::new(Daemon {
-        build,
-        started: clock.now().wall,
+        lifecycle: Lifecycle::new(build, clock.now().wall),
         approval_queue: open_approval_queue(
             (&journal, &paths),
             &servers,
@@ -96,8 +93,7 @@ pub(super) async fn compose_daemon(
             Arc::clone(&clock),
         ),
         outbox: Outbox::new(Arc::clone(&journal)),
-        retention: AuditRetention::new(Arc::clone(&heads), config),
-        checkpoints: heads,
+        audit: AuditTrail::new(heads, config, tally),
         remote_confirmations: RemoteConfirmations::new(Arc::clone(&journal), Arc::clone(&clock)),
         passphrase: PassphraseChecker::new(Arc::clone(&journal), Arc::clone(&clock)),
         pairing: Arc::new(Pairing::new(Arc::clone(&journal), Arc::clone(&clock))),
@@ -112,9 +108,6 @@ pub(super) async fn compose_daemon(
         overrides: rules,
         upstreams: servers,
         sessions,
-        audit_counter: Arc::new(AuditCounter::new(tally)),
-        stop: CancellationToken::new(),
-        pending_work: TaskTracker::new(),
         enforce_order: Mutex::new(()),
     });
     Ok((Arc::clone(&daemon), build_executor(&daemon, approvals)))

@@ -138,7 +138,7 @@ impl CardSync {
     /// Draws a message if it doesn't match the store.
     pub(super) fn redraw_item(self: &Arc<Self>, item: CardItem) {
         if self.claim_item(&item) {
-            self.daemon.pending_work.spawn(Arc::clone(self).draw_until_synced(item));
+            self.daemon.lifecycle.spawn(Arc::clone(self).draw_until_synced(item));
         }
     }
 
@@ -159,7 +159,7 @@ impl CardSync {
     /// Draws a message until it matches. When the daemon ends, a delivery in progress is still noted, because
     /// the sender reports its result.
     async fn draw_until_synced(self: Arc<Self>, item: CardItem) {
-        while !self.daemon.stop.is_cancelled() {
+        while !self.daemon.lifecycle.stop_signal().is_cancelled() {
             let link = self.link.borrow().clone();
             let drawn = match (&link, &item) {
                 (None, _) => Ok(DrawResult::OnNextLink),
@@ -176,7 +176,11 @@ impl CardSync {
                 }
             };
             if again {
-                self.daemon.stop.run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL)).await;
+                self.daemon
+                    .lifecycle
+                    .stop_signal()
+                    .run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL))
+                    .await;
                 continue;
             }
             // Checked and removed under one lock: a change between the two would otherwise find the claim and

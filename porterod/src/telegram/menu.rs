@@ -72,7 +72,7 @@ impl MenuSync {
                 }
             }
         };
-        self.daemon.stop.run_until_cancelled(keeping).await;
+        self.daemon.lifecycle.stop_signal().run_until_cancelled(keeping).await;
     }
 
     async fn place_menu_with_retries(&self, bot: &Bot, chat: Option<ChatId>) {

@@ -41,7 +41,7 @@ pub(super) async fn run_consumer(board: Arc<CardSync>) {
             }
         }
     };
-    board.daemon.stop.run_until_cancelled(telling).await;
+    board.daemon.lifecycle.stop_signal().run_until_cancelled(telling).await;
 }
 
 /// The connection that was last begun. Connections are compared because outbox and connection may change at

@@ -74,9 +74,9 @@ enum DisconnectReason {
 pub async fn serve(daemon: Arc<Daemon>, flow: Arc<dyn UpdateHandler>, tuning: TelegramTiming) {
     let mut former = None;
     let (mut configs, mut unpaired) = (daemon.config.subscribe(), daemon.pairing.subscribe_unpaired());
-    while !daemon.stop.is_cancelled() {
+    while !daemon.lifecycle.stop_signal().is_cancelled() {
         let wanted = desired_connection(&daemon);
-        let stop = daemon.stop.child_token();
+        let stop = daemon.lifecycle.stop_signal().child_token();
         let other_is_wanted = async {
             // The senders live as long as the daemon. After the end of a pairing the connection begins anew, so that
             // nothing that waits goes to a person who is not paired any more.

@@ -6,41 +6,13 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use portero::audit::{AuditExtent, SegmentCheckpoint};
+use portero::audit::SegmentCheckpoint;
 
 use super::super::text::{EscapedText, StyledText};
-use crate::daemon::Daemon;
 
 /// The hour of the person's day at which it is sent.
 const DAILY_HOUR: i8 = 18;
 
-/// The message for this day, about the daemon's records that are on disk.
-pub(crate) async fn durable_head_text(daemon: &Daemon, day: Date) -> Option<StyledText> {
-    Some(audit_head_text(&durable_head(daemon).await?, day))
-}
-
-/// The daemon's last checkpoint that is on disk.
-async fn durable_head(daemon: &Daemon) -> Option<SegmentCheckpoint> {
-    let segment = daemon.journal.own_segment();
-    let heads = match daemon.journal.save_checkpoint().await {
-        Ok(()) => daemon.checkpoints.list_checkpoints(),
-        Err(error) => Err(error),
-    };
-    match heads {
-        Ok(heads) => heads.into_iter().find(|head| head.segment == segment && head.seq > 0),
-        Err(error) => {
-            tracing::warn!(%error, "the head of the audit cannot be told");
-            None
-        }
-    }
-}
-
-/// Whether there are records from before this time; a day without records needs no message.
-pub(crate) async fn has_older_records(daemon: &Daemon, moment: Timestamp) -> bool {
-    let directory = daemon.paths.audit();
-    let extent = tokio::task::spawn_blocking(move || AuditExtent::measure(&directory)).await;
-    extent.is_ok_and(|extent| extent.is_ok_and(|extent| extent.oldest.is_some_and(|oldest| oldest < moment)))
-}
 /// The last day whose hour has passed, and the time of that hour.
 #[must_use]
 pub fn last_due_day(now: Timestamp, zone: &TimeZone) -> Option<(Date, Timestamp)> {
@@ -51,7 +23,8 @@ pub fn last_due_day(now: Timestamp, zone: &TimeZone) -> Option<(Date, Timestamp)
     })
 }
 
-fn audit_head_text(head: &SegmentCheckpoint, day: Date) -> StyledText {
+/// How far the daemon's own records came on this day, in words that can be compared later.
+pub(crate) fn audit_head_text(head: &SegmentCheckpoint, day: Date) -> StyledText {
     let code = |text: &str| EscapedText::line(text);
     StyledText::new()
         .bold("The audit of this day")

@@ -44,7 +44,7 @@ impl CallbackHandler {
         if let Some(message) = text.fit_message(MAX_MESSAGE_UNITS) {
             let (board, link) = (Arc::clone(&self.cards), link.clone());
             let letter = (OutgoingMessage::Question(message), SendPriority::Required, cause);
-            self.cards.daemon.pending_work.spawn(async move {
+            self.cards.daemon.lifecycle.spawn(async move {
                 if let Err(error) = board.topics.send_to_topic(&link, &project, letter).await {
                     tracing::error!(%error, "a reason could not be asked for");
                 }

@@ -114,7 +114,7 @@ impl CommandHandler {
             Err(mistake) => self.reply(here, &command_parser::error_text(&mistake)).await,
             Ok(ChatCommand::View(look)) => {
                 let (talk, here, text) = (self.clone(), here.clone(), text.to_owned());
-                self.daemon.pending_work.spawn(async move {
+                self.daemon.lifecycle.spawn(async move {
                     let trail = PageTrail::default();
                     let answer = talk.answer_view(&look, here.person, &trail).await;
                     if let Err(error) =
@@ -266,7 +266,7 @@ impl UpdateHandler for CommandHandler {
         self.menu.serve(courier, link.as_ref().map(ChatLink::chat));
         if let Some(link) = link.clone() {
             let notices = self.notices.clone();
-            self.daemon.pending_work.spawn(async move { notices.redraw_notices(&link).await });
+            self.daemon.lifecycle.spawn(async move { notices.redraw_notices(&link).await });
         }
         self.link.send_replace(link);
     }

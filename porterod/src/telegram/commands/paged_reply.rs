@@ -192,7 +192,7 @@ impl CommandHandler {
         match self.parse_command(&words) {
             Ok(ChatCommand::View(look)) => {
                 let (talk, here) = (self.clone(), here.clone());
-                self.daemon.pending_work.spawn(async move {
+                self.daemon.lifecycle.spawn(async move {
                     let answer = talk.answer_view(&look, here.person, &trail).await;
                     let sheet = PagedReply::from_view(answer, &words, trail).at_page(page);
                     if let Err(error) = talk.edit_paged(&here, at, &sheet).await {
@@ -246,7 +246,7 @@ impl CommandHandler {
         redrawing: ButtonRedraw,
     ) {
         let (taps, courier, room) = (self.buttons.clone(), here.sender.clone(), here.destination());
-        self.daemon.pending_work.spawn(async move {
+        self.daemon.lifecycle.spawn(async move {
             let sent = answer.outcome().await;
             if let Err(error) = inline_buttons::settle_redraw(&taps, redrawing, &sent).await {
                 tracing::warn!(%error, "former buttons of a message on Telegram go on counting");

@@ -46,7 +46,7 @@ impl CommandHandler {
                 }
             }
         };
-        self.daemon.stop.run_until_cancelled(asking).await;
+        self.daemon.lifecycle.stop_signal().run_until_cancelled(asking).await;
     }
 
     /// Draws every question of this chat whose message is outdated.

@@ -156,7 +156,8 @@ impl CommandHandler {
 
     /// A page of records, in the order of time.
     async fn log_page(&self, wanted: &LogQuery, trail: &PageTrail) -> Result<ViewPage, DaemonFailure> {
-        let (directory, now, zone) = (self.daemon.paths.audit(), self.view_context().now, self.zone.clone());
+        let (directory, now, zone) =
+            (self.daemon.audit.directory().to_owned(), self.view_context().now, self.zone.clone());
         let LogQuery { within, server, tool, decided } = wanted.clone();
         let since = within.and_then(|within| now.checked_sub(within).ok());
         let filter = RecordFilter { since, server, tool, decision: decided, ..RecordFilter::default() };

@@ -171,7 +171,7 @@ impl NoticeSender {
         let Some(text) = text.fit_message(MAX_MESSAGE_UNITS) else { return Ok(()) };
         let edited = courier.edit_message(ChatId(spot.chat), message, MessageEdit(text, keyboard));
         let talk = self.clone();
-        self.daemon.pending_work.spawn(async move {
+        self.daemon.lifecycle.spawn(async move {
             // A permanent refusal, as for a message that the person removed, also counts as drawn.
             if edited.outcome().await.is_err_and(|error| error.is_transient()) {
                 return;

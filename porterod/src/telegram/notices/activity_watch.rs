@@ -46,12 +46,12 @@ impl ActivityWatch {
 impl NoticeSender {
     /// Reports activity until the daemon ends. The composition root spawns it.
     pub async fn run_activity(self) {
-        let stop = self.daemon.stop.clone();
+        let stop = self.daemon.lifecycle.stop_signal().clone();
         stop.run_until_cancelled(self.follow_activity()).await;
     }
 
     async fn follow_activity(&self) {
-        let directory = self.daemon.paths.audit();
+        let directory = self.daemon.audit.directory().to_owned();
         let begun =
             tokio::task::spawn_blocking(move || AuditFollower::new(&directory, RecordFilter::default()))
                 .await;

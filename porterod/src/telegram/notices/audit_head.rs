@@ -18,9 +18,10 @@ impl NoticeSender {
                 let day = audit_head::last_due_day(self.daemon.clock.now().wall, &self.zone);
                 if let (Some(link), Some((day, since))) = (link, day)
                     && told != Some((link.bot_chat, day))
-                    && audit_head::has_older_records(&self.daemon, since).await
+                    && self.daemon.audit.has_older_records(since).await
                 {
-                    let text = audit_head::durable_head_text(&self.daemon, day).await;
+                    let head = self.daemon.audit.durable_head().await;
+                    let text = head.map(|head| audit_head::audit_head_text(&head, day));
                     let cause = MessageKey::new("audit", day);
                     if let Some(message) = text.and_then(|text| text.fit_message(MAX_MESSAGE_UNITS)) {
                         let letter = OutgoingMessage::Text(message, None);
@@ -37,6 +38,6 @@ impl NoticeSender {
                 }
             }
         };
-        self.daemon.stop.run_until_cancelled(telling).await;
+        self.daemon.lifecycle.stop_signal().run_until_cancelled(telling).await;
     }
 }

@@ -46,7 +46,7 @@ impl NoticeSender {
                 }
             }
         };
-        self.daemon.stop.run_until_cancelled(telling).await;
+        self.daemon.lifecycle.stop_signal().run_until_cancelled(telling).await;
     }
 
     /// Sends all news in one message, and returns whether it did.
