@@ -36,6 +36,7 @@ pub(super) async fn list_tasks(context: &CommandContext, args: args::TasksArgs) 
             return Ok(());
         }
         print_tasks(out, &found)?;
+        // A full page may have been cut by the limit, so the person learns of the option.
         if found.len() >= usize::try_from(args.limit).unwrap_or(usize::MAX) {
             out.print_note(format_args!("these are the newest {}; `--limit` shows more", found.len()));
         }
@@ -99,6 +100,7 @@ async fn show_real_values(daemon: &DaemonClient, task: &Task, telegram: bool) ->
 pub(super) async fn approve(context: &CommandContext, args: &args::ApproveArgs) -> CommandResult {
     let daemon = context.connect_daemon().await?;
     let waiting = find_waiting_task(&daemon, &args.id).await?;
+    // A terminal can't cast one of several votes, so the person learns it before any prompt.
     if let Some(words) = explain_quorum(&waiting) {
         let hint = format!("`portero reject {}` refuses it, alone", short_id(waiting.id));
         return Err(CommandFailure::refused(words).with_hint(hint));
@@ -120,6 +122,7 @@ pub(super) async fn approve(context: &CommandContext, args: &args::ApproveArgs) 
             short_id(task.id)
         ))
     })?;
+    // Without this note the person would wonder why an approved call does not start.
     if daemon.request(GetOverrides).await?.paused.is_some() {
         context.output.print_note(format_args!(
             "note: everything is paused; the call starts after `portero resume`, if that is before {}",
@@ -193,6 +196,7 @@ pub(super) async fn find_task(
     typed: &str,
     state: Option<TaskState>,
 ) -> CommandResult<Task> {
+    // A whole id needs no search, and so also names a task that the search would not list.
     if let Ok(task) = typed.parse() {
         return fetch_task(daemon, task).await;
     }
@@ -221,6 +225,7 @@ pub(super) async fn find_waiting_task(daemon: &DaemonClient, typed: &str) -> Com
     let found = match find_task(daemon, typed, Some(TaskState::PendingApproval)).await {
         // Waiting tasks come first, so a part of an id that also fits an ended task still means the waiting
         // one.
+        // The first failure is reported, because it names waiting tasks, which is what the person wanted.
         Err(failure) => find_task(daemon, typed, None).await.map_err(|_| failure)?,
         Ok(task) => task,
     };

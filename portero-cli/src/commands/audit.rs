@@ -42,6 +42,7 @@ fn print_records(context: &CommandContext, args: &args::LogsArgs) -> CommandResu
         false => None,
     };
     let log = audit::read_log(&directory, &filter).map_err(unreadable)?;
+    // The records are shown all the same: a damaged line must not hide the others.
     for (segment, line) in &log.unreadable {
         context.output.print_note(format_args!(
             "warning: line {line} of {segment} is not a record; run `portero logs verify`"
@@ -125,10 +126,12 @@ async fn verify_audit(context: &CommandContext) -> CommandResult {
             )),
         }
     })?;
+    // The exit code reports a change even if the text was not read.
     if !verdict.is_intact() {
         return Err(CommandFailure::refused("the audit was changed after it was written")
             .with_hint("keep a copy of the directory and look at the named lines"));
     }
+    // Intact chains alone are no success: without checkpoints a missing end would go unnoticed.
     known.map(drop).inspect_err(|_| {
         context.output.print_note(
             "every chain holds; only the daemon can tell whether ends or whole files are missing",

@@ -45,6 +45,7 @@ pub(super) async fn set_passphrase(context: &CommandContext) -> CommandResult {
     ))?;
     let passphrase = terminal.read_passphrase("New passphrase")?;
     require_strong(&passphrase)?;
+    // A mistyped new passphrase would lock the person out.
     if terminal.read_passphrase("The same again")? != passphrase {
         return Err(CommandFailure::refused("the two are not the same; nothing changed"));
     }
@@ -67,6 +68,7 @@ fn require_strong(passphrase: &str) -> CommandResult {
             "a passphrase has at least {MIN_PASSPHRASE_CHARS} characters; nothing changed"
         )));
     }
+    // A length rule alone would accept `aaaaaaaa`.
     let first = passphrase.chars().next();
     if passphrase.chars().all(|character| Some(character) == first) {
         return Err(CommandFailure::refused(
@@ -94,6 +96,7 @@ async fn enroll_totp(context: &CommandContext) -> CommandResult {
     let offer = OfferTotp { challenge: challenge.clone() };
     let secret = daemon.request(offer).await?;
     show_secret(&mut person, &secret)?;
+    // The challenge is reused with each code, so the person types the passphrase once.
     let recovery = confirm_first_code(&daemon, &mut person, challenge).await?;
     person.print_line(
         "\nRecovery codes, shown only this once. Each replaces one code, once; keep them on paper:\n",
@@ -130,6 +133,7 @@ async fn remove_totp(context: &CommandContext) -> CommandResult {
 fn show_secret(person: &mut ConfirmationPrompt, secret: &DisclosedSecret) -> CommandResult {
     let user = std::env::var("USER").or_else(|_| std::env::var("USERNAME")).unwrap_or_default();
     person.print_line("Scan this with an authenticator app:\n")?;
+    // A secret that does not fit into a QR code can still be typed.
     for line in qr::render_lines(&otpauth_uri(&user, secret)).unwrap_or_default() {
         person.print_line(line)?;
     }

@@ -29,6 +29,7 @@ async fn start(context: &CommandContext) -> CommandResult {
     if context.no_start {
         return Err(CommandFailure::usage("`daemon start --no-start` asks for both"));
     }
+    // Asked before the start, because afterwards a started daemon looks like one that ran already.
     let before = daemon::probe_daemon(&context.paths).await;
     let daemon = DaemonClient::connect_or_start(&context.paths, false).await?;
     let words = if matches!(before, ProbeResult::Ready(_)) { "runs already" } else { "listens" };
@@ -251,6 +252,7 @@ fn print_problems(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
     for problem in &status.config_problems {
         out.print_row("problem", format_args!("{}", escape_hidden(problem)))?;
     }
+    // The problems of the configuration mention a skipped server already.
     let told = |server: &ServerName| {
         let words = format!("server `{server}` is skipped");
         status.config_problems.iter().any(|problem| problem.contains(&words))
@@ -348,6 +350,7 @@ fn print_sending_problems(out: &Output, telegram: &TelegramStatus) -> std::io::R
 
 /// The problem of a running daemon's bot; none if it works or no daemon runs.
 pub(super) async fn find_bot_problem(context: &CommandContext) -> Option<String> {
+    // A missing daemon is not a problem of the bot, so it is not started for this.
     let daemon = DaemonClient::connect(&context.paths).await.ok()?;
     let Ok(status) = daemon.request(GetStatus).await else { return None };
     let telegram = status.telegram;

@@ -56,6 +56,7 @@ pub(super) async fn run(context: &CommandContext, only: Option<ServerName>) -> C
     let servers: Vec<ServerConfig> =
         config.servers.iter().filter(|server| wanted(&server.name)).cloned().collect();
     let skipped: Vec<_> = config.skipped.iter().filter(|skipped| wanted(&skipped.server)).collect();
+    // A typing mistake would otherwise look like a server without problems.
     if let (Some(only), true, true) = (&only, servers.is_empty(), skipped.is_empty()) {
         return Err(unknown_server(only, &config));
     }
@@ -78,6 +79,7 @@ pub(super) async fn run(context: &CommandContext, only: Option<ServerName>) -> C
     findings.extend(examine_servers(servers, parts, &anonymizer, &context.paths).await);
 
     let is_empty = findings.is_empty();
+    // With a server's name the person asks about that server alone.
     if only.is_none()
         && let Some(about) = find_bot_problem(context).await
     {
@@ -193,6 +195,7 @@ fn server_finding(
             left_out: omitted_entries(server, offer, &anonymizer.load()),
         },
         Err(error) => {
+            // The server's own log explains a failed start better than Portero can.
             let log = paths.server_logs().join(format!("{}.log", server.name));
             ServerFinding {
                 server: server.name.to_string(),

@@ -33,6 +33,7 @@ pub(super) async fn grant(context: &CommandContext, args: args::GrantArgs) -> Co
     let daemon = context.connect_daemon().await?;
     let status = daemon.request(GetStatus).await?;
     refuse_too_long(&status, duration)?;
+    // The session is resolved here, because only a connected one has an id to look up.
     let within =
         session.map_or_else(|| Ok(GrantLimits::default()), |typed| session_limit(&status, &typed))?;
     let project = project.map(|directory| project_limit(&directory)).transpose()?;
@@ -96,6 +97,7 @@ fn describe_limits(limits: &GrantLimits, status: &DaemonStatus) -> Vec<String> {
     if limits.describe_scope().is_empty() {
         return lines;
     }
+    // A person confirms sessions that they can recognize, not only a limit's words.
     let meant = status.sessions.iter().filter(|(id, project)| {
         let agent_session = agent_session_of(status, *id);
         limits.admits(Some(CallerIdentity { principal: project, session: *id, agent_session }))
@@ -120,6 +122,7 @@ pub(super) async fn revoke(context: &CommandContext, args: args::RevokeArgs) -> 
     let count = daemon.request(RevokeGrants { which: acting }).await?;
     context.output.print_value_or_text(&json!({"revoked": count}), |out| {
         out.print_line(format_args!("{} ended, in every session", pluralize(count, "grant", "grants")))?;
+        // Fewer grants than ids means that some ids were wrong, which a count alone would hide.
         if count < asked {
             out.print_line("the other ids belong to no grant in force; see `portero rules`")?;
         }
@@ -176,6 +179,7 @@ pub(super) async fn remove_rule(context: &CommandContext, args: &args::UnruleArg
         );
     };
     match rule.action {
+        // The removal of an allow rule narrows, so it needs no confirmation.
         Action::Allow => daemon.request(RemoveRule { id, challenge: None }).await?,
         Action::Deny | Action::RequireApproval => {
             let act = ConfirmedAct::RemoveRule(id, &rule.pattern);
@@ -195,6 +199,7 @@ pub(super) async fn remove_rule(context: &CommandContext, args: &args::UnruleArg
 pub(super) async fn pause(context: &CommandContext) -> CommandResult {
     let daemon = context.connect_daemon().await?;
     let standing = daemon.request(Pause).await?;
+    // Another terminal may have resumed in the moment after the request.
     let Some(since) = standing.paused else {
         return Err(
             CommandFailure::refused("the pause was ended again at once").with_hint("run `portero status`")
@@ -232,6 +237,7 @@ pub(super) async fn resume(context: &CommandContext, confirming: ConfirmationArg
     };
     let mut terminal = elevate::open_prompt(&daemon, &ConfirmedAct::Resume, confirming.telegram).await?;
     terminal.print_line(format_args!("Everything is paused since {}.", format_age(since)))?;
+    // Approved calls start at once, so the person reads them before the confirmation.
     let approved = fetch_tasks(&daemon, Some(TaskState::Approved), NO_LIMIT).await?;
     if !approved.is_empty() {
         terminal.print_line("These calls are approved and start at once:")?;
@@ -283,6 +289,7 @@ pub(super) fn print_unsaved(out: &Output, unsaved: Option<&UnsavedChanges>) -> s
             format_args!("the rejection of {}: in force, not in the store yet", escape_hidden(&tasks)),
         )?;
     }
+    // With no named entry the last change is unsaved, which must not go unsaid.
     if !what.is_empty() || tasks.is_empty() {
         let what = if what.is_empty() { "the last change".to_owned() } else { what.join("; ") };
         out.print_row(

@@ -51,6 +51,7 @@ pub(super) async fn explain(context: &CommandContext, args: args::WhyArgs) -> Co
             .output
             .print_note("the daemon does not run: this is decided by the files and the last known denies");
     }
+    // The strictest case is shown, so the person learns that other arguments may be decided more loosely.
     let depends =
         std::iter::once(&explanation.decision).chain(&explanation.losing).any(|one| one.case.is_some());
     if depends && !given {
@@ -173,11 +174,13 @@ fn read_cases(file: &Path) -> CommandResult<Vec<PolicyCase>> {
         files::read_argument_file(file).map_err(|error| CommandFailure::usage(about()).caused_by(&error))?;
     let parse = |text: String| {
         let whole = json::parse_raw(text)?;
+        // Two equal keys would let a test check another value than the one that a server reads.
         json::refuse_duplicate_keys(&whole)?;
         serde_json::from_str::<Vec<PolicyCase>>(whole.get())
     };
     let cases =
         parse(text).map_err(|error| CommandFailure::usage(about()).caused_by(&error).with_hint(hint))?;
+    // A test without cases would pass and prove nothing.
     if cases.is_empty() {
         return Err(
             CommandFailure::usage(about()).with_hint("there is no case in it, so nothing would be tested")
@@ -248,6 +251,7 @@ fn original_decision(event: &AuditEvent) -> Option<(&ToolId, Action)> {
         AuditEvent::Refused { tool, reason } if reason.starts_with("denied") => (tool, Action::Deny),
         _ => return None,
     };
+    // Portero's own tools have no policy.
     (!tool.is_builtin()).then_some((tool, action))
 }
 

@@ -1,9 +1,9 @@
-//! Taps: a person decides with a button on their phone (guarantees A2, A4).
+//! Presses: a person decides with a button on their phone (guarantees A2, A4).
 //!
-//! A button carries 256 random bits and nothing else; what it does is kept here, under their hash. It stands
-//! under one message in one chat, for one person or for those who decide in that group, is about one task and one act, and is used once, in the
-//! transaction of the change that it makes. [`ButtonPress`], which confirms an act, is made here alone, from such a
-//! button: nothing that an agent writes becomes one.
+//! A button carries 256 random bits and nothing else. Its action is in the store, under the hash of those
+//! bits. Each button belongs to one message, one chat, and one person or the deciders of a group. It is used
+//! up once, in the transaction of its change. Only this module makes a [`ButtonPress`], so no agent's text
+//! becomes one.
 
 mod action;
 mod answer;
@@ -30,50 +30,50 @@ use crate::store::buttons::{self as kept, ButtonKey, ButtonRow, NewButton};
 pub(crate) use crate::store::buttons::{ButtonTicket, ButtonUse};
 use crate::store::{Durability, StoreError};
 
-/// How long a reason may be given after it was asked for.
+/// The time in which a person may write the reason that they were asked for.
 pub const REASON_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A press, as it came.
+/// A press as it came from Telegram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PressSource {
     /// The bot's number.
     pub bot: i64,
-    /// The chat's.
+    /// The chat's number.
     pub chat: i64,
-    /// Who pressed.
+    /// The number of the user who pressed.
     pub user: i64,
-    /// The message that the button stands under, or that is answered.
+    /// The message with the button, or the message that is answered.
     pub message: i64,
     /// The press, by its update's number.
     pub update: i64,
 }
 
-/// What a press is worth.
+/// What a press means once its button was found.
 #[derive(Debug)]
 pub enum PressMeaning {
-    /// It decides.
+    /// The press decides about a task.
     Decide(ButtonPress),
-    /// It confirms what widens.
+    /// The press confirms a widening change.
     Widen(ConfirmPress),
-    /// It narrows what one tool may do.
+    /// The press restricts one tool.
     Restrict(RestrictionPress),
-    /// It answers what a terminal asks for.
+    /// The press answers the question of a terminal.
     Answer(AnswerPress),
-    /// It shows something else.
+    /// The press shows another view.
     Show(ListAction),
-    /// It is the press that used this button: it comes again, perhaps since not all of it was done.
+    /// The same press came again, perhaps because part of it is not done yet.
     Repeated(ButtonAction, Option<ButtonPress>),
-    /// It is the press that made a rule before.
+    /// The same press came again, and it made a rule before.
     RestrictRepeated(RestrictionPress),
-    /// Another press used this button.
+    /// Another press used this button up.
     Used,
-    /// Its message is on its way: Telegram has not confirmed it yet.
+    /// The button's message is on its way: Telegram has not confirmed it yet.
     MessageUnconfirmed,
-    /// There is no such button here.
+    /// No such button exists here.
     Unknown,
 }
 
-/// Proof that the person tapped a button that decides.
+/// Proof that the person pressed a button that decides about a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ButtonPress {
     ticket: ButtonTicket,
@@ -83,7 +83,7 @@ pub struct ButtonPress {
     tool: ToolId,
 }
 
-/// Proof that the person tapped a button that confirms what widens.
+/// Proof that the person pressed a button that confirms a widening change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfirmPress {
     ticket: ButtonTicket,
@@ -92,21 +92,21 @@ pub struct ConfirmPress {
     message_ref: MessageRef,
 }
 
-/// A tap on a button that only shows something.
+/// A press on a button that only shows something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListAction {
     pub(crate) ticket: ButtonTicket,
-    /// The task that it is about; none where it is about several.
+    /// The button's task; `None` if the button is about several.
     pub task: Option<TaskId>,
-    /// What it shows.
+    /// The view's name.
     pub what: String,
-    /// Under which message it stands.
+    /// The message with the button.
     pub message_ref: MessageRef,
     user: i64,
 }
 
 impl ListAction {
-    /// Who tapped, in the words of the audit.
+    /// The person who pressed, as the audit names them.
     #[must_use]
     pub const fn by(&self) -> Actor {
         Actor::TelegramUser(self.user)
@@ -114,13 +114,13 @@ impl ListAction {
 }
 
 impl ButtonPress {
-    /// What it decides.
+    /// The decision of the button.
     #[must_use]
     pub const fn decision(&self) -> TaskDecision {
         self.decision
     }
 
-    /// About which task.
+    /// The task that the button is about.
     #[must_use]
     pub const fn task(&self) -> TaskId {
         self.task
@@ -132,25 +132,26 @@ impl ButtonPress {
         &self.tool
     }
 
-    /// Who tapped, in the words of the audit.
+    /// The person who pressed, as the audit names them.
     #[must_use]
     pub const fn by(&self) -> Actor {
         Actor::TelegramUser(self.user)
     }
 
-    /// Who tapped.
+    /// The user's number of the person who pressed.
     #[must_use]
     pub const fn user(&self) -> i64 {
         self.user
     }
 
-    /// What it does: about the call, and from then on about its tool.
+    /// The acts of the press: the first about the call, and the second about its tool from then on.
     #[must_use]
     pub fn acts(&self) -> (Act, Option<Act>) {
         let pattern = || Pattern::from(&self.tool);
         match self.decision {
             TaskDecision::Approve => (Act::Approve(self.task), None),
             TaskDecision::ApproveFor(minutes) => {
+                // A grant by button has no other limit: the card has no room to show more.
                 let lasts = Duration::from_secs(60 * u64::from(minutes));
                 (Act::Approve(self.task), Some(Act::grant(&pattern(), lasts, &GrantLimits::default())))
             }
@@ -171,19 +172,19 @@ impl ButtonPress {
 }
 
 impl ConfirmPress {
-    /// What it confirms.
+    /// The change that the press confirms.
     #[must_use]
     pub const fn widening(&self) -> &ShownWidening {
         &self.widening
     }
 
-    /// Under which message the button stands.
+    /// The message with the button.
     #[must_use]
     pub const fn message_ref(&self) -> &MessageRef {
         &self.message_ref
     }
 
-    /// Who tapped, in the words of the audit.
+    /// The person who pressed, as the audit names them.
     #[must_use]
     pub const fn by(&self) -> Actor {
         Actor::TelegramUser(self.user)
@@ -201,7 +202,7 @@ impl ConfirmPress {
     }
 }
 
-/// A message that is being drawn anew: until it is known what the chat shows, its former and its new buttons count.
+/// A message whose buttons change. Old and new buttons both count until the chat's state is known.
 #[derive(Debug)]
 #[must_use = "which buttons count follows from what the chat shows"]
 pub struct ButtonRedraw {
@@ -209,24 +210,24 @@ pub struct ButtonRedraw {
     new_keys: Vec<ButtonKey>,
 }
 
-/// Makes buttons and knows them again.
+/// Makes buttons and recognizes their presses.
 #[derive(Debug, Clone)]
 pub struct Buttons {
     journal: Arc<Journal>,
 }
 
 impl Buttons {
-    /// On this store.
+    /// Makes the table of buttons on this store.
     #[must_use]
     pub const fn new(journal: Arc<Journal>) -> Self {
         Self { journal }
     }
 
-    /// Makes the buttons of a message, each with its task, and gives what each is to carry, in their order. The
-    /// message's former buttons go on counting until [`Buttons::confirm_redraw`].
+    /// Makes the new buttons of a message and returns each button's token, in order. The message's old
+    /// buttons stay valid until [`Buttons::confirm_redraw`].
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// When the store can't be written.
     pub async fn make_buttons(
         &self,
         spot: MessageRef,
@@ -240,40 +241,41 @@ impl Buttons {
             kept::add_buttons(store, &spot, &buttons, now)?;
             Ok(former)
         };
+        // A power loss may take these buttons. Their presses then count for nothing, which is safe.
         let former = self.journal.store().write(Durability::Unsynced, change).await?;
         Ok((tokens, ButtonRedraw { former_keys: former, new_keys: fresh }))
     }
 
-    /// The message is about to lose its buttons; those that do `but` go on counting.
+    /// Begins to take a message's buttons away, except those that do `but`.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store can't be read.
     pub fn begin_removal(&self, spot: &MessageRef, but: &ButtonAction) -> Result<ButtonRedraw, StoreError> {
         let (spot, but) = (spot.clone(), serialize_action(but));
         let former = self.journal.store().read(move |store| kept::unused_keys(store, &spot, Some(&but)))?;
         Ok(ButtonRedraw { former_keys: former, new_keys: Vec::new() })
     }
 
-    /// The message shows its new buttons: its former ones count no more.
+    /// Voids a message's old buttons, once the chat shows the new ones.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// When the store can't be written.
     pub async fn confirm_redraw(&self, redrawing: ButtonRedraw) -> Result<(), StoreError> {
         self.void_keys(redrawing.former_keys).await
     }
 
-    /// The message will not show its new buttons: they count no more, and its former ones do.
+    /// Voids a message's new buttons, because the chat won't show them; its old buttons stay valid.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// When the store can't be written.
     pub async fn cancel_redraw(&self, redrawing: ButtonRedraw) -> Result<(), StoreError> {
         self.void_keys(redrawing.new_keys).await
     }
 
-    /// What a message's buttons were for is done: none of them counts any more.
+    /// Voids all unused buttons of a message, because its question is settled.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// When the store can't be written.
     pub async fn clear_buttons(&self, spot: MessageRef) -> Result<(), StoreError> {
         let change = move |store: &rusqlite::Connection| {
             let former = kept::unused_keys(store, &spot, None)?;
@@ -289,11 +291,11 @@ impl Buttons {
         self.journal.store().write(Durability::Unsynced, move |store| kept::delete_unused(store, &keys)).await
     }
 
-    /// Makes buttons of a message, each with its task, and gives what each is to carry, in their order. The
-    /// message's other buttons go on counting.
+    /// Adds buttons to a message and returns each button's token, in order. The message's other buttons stay
+    /// valid.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// When the store can't be written.
     pub async fn add_buttons(
         &self,
         spot: MessageRef,
@@ -302,49 +304,54 @@ impl Buttons {
         let (tokens, buttons) = generate_buttons(acts);
         let now = self.journal.now().wall;
         let change = move |store: &rusqlite::Connection| kept::add_buttons(store, &spot, &buttons, now);
+        // Synced before the message leaves, so a delivered button is known even after a power loss.
         self.journal.store().write(Durability::StoreSynced, change).await?;
         Ok(tokens)
     }
 
-    /// What a press of a button is worth.
+    /// Returns what a press on the button with this token means.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store can't be read.
     pub fn resolve_press(&self, carried: &str, press: PressSource) -> Result<PressMeaning, StoreError> {
         let key = button_key(carried);
         let button = self.journal.store().read(move |store| kept::find_button(store, &key))?;
         Ok(button.map_or(PressMeaning::Unknown, |button| judge_press(button, press, self.journal.now())))
     }
 
-    /// What a message of the person that answers another is worth: the reason that was asked for there.
+    /// Returns what a reply of the person means: it is the reason, if one was asked for in the answered
+    /// message.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store can't be read.
     pub fn resolve_reply(&self, press: PressSource, now: Timestamp) -> Result<PressMeaning, StoreError> {
         let act = serialize_action(&ButtonAction::Decide(TaskDecision::DenyWithReason));
         let place = (press.bot, press.chat, press.message);
         let store = self.journal.store();
         let wanted = act.clone();
         let Some(button) = store.read(move |store| kept::find_under_message(store, place, &wanted))? else {
+            // The question for the reason may have reached the person before Telegram confirmed it to the
+            // daemon.
             let coming =
                 store.read(move |store| kept::is_message_unconfirmed(store, press.bot, press.chat, &act))?;
             return Ok(if coming { PressMeaning::MessageUnconfirmed } else { PressMeaning::Unknown });
         };
+        // A reply that came before is judged by its first time, so a repetition after a crash still counts.
         let in_time = now <= button.made + REASON_TIMEOUT || button.pressed_by.is_some();
         Ok(if in_time { judge_press(button, press, self.journal.now()) } else { PressMeaning::Unknown })
     }
 
-    /// Forgets buttons of long ago.
+    /// Deletes old buttons.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// When the store can't be written.
     pub async fn prune_buttons(&self) -> Result<(), StoreError> {
         let now = self.journal.now().wall;
         self.journal.store().write(Durability::Unsynced, move |store| kept::prune_buttons(store, now)).await
     }
 }
 
-/// A press is only worth something to the one for whom the button was made, where it stands.
+/// A press counts only in its button's own message, and only from the person it was made for.
 fn judge_press(button: ButtonRow, press: PressSource, now: Moment) -> PressMeaning {
     let MessageRef { bot, chat, user, .. } = button.message_ref;
     let is_for = user.is_none_or(|user| user == press.user);
@@ -358,6 +365,8 @@ fn judge_press(button: ButtonRow, press: PressSource, now: Moment) -> PressMeani
     }
     let user = press.user;
     let Ok(act) = serde_json::from_str::<ButtonAction>(&button.act) else { return PressMeaning::Unknown };
+    // Telegram delivers an update again after a crash. It keeps the time of its first delivery, so a grant
+    // doesn't last longer.
     let is_again = button.pressed_by == Some(press.update);
     let at = button.pressed_at.filter(|_| is_again).unwrap_or(now);
     let ticket = ButtonTicket { key: button.key, update: press.update, at };
@@ -366,6 +375,7 @@ fn judge_press(button: ButtonRow, press: PressSource, now: Moment) -> PressMeani
         Some(ButtonPress { ticket: ticket.clone(), user, decision: deed, task, tool })
     };
     match (button.pressed_by, act) {
+        // The first step approved the call; the second may still be missing, and is caught up with.
         (Some(update), ButtonAction::Decide(deed)) if update == press.update => PressMeaning::Repeated(
             ButtonAction::Decide(deed),
             tapped(deed).filter(|_| button.steps_done == 1),
@@ -387,6 +397,7 @@ fn judge_press(button: ButtonRow, press: PressSource, now: Moment) -> PressMeani
             }
         }
         (Some(_), _) => PressMeaning::Used,
+        // The arm above takes every such press; this one only completes the match.
         (None, ButtonAction::Restrict(_)) => PressMeaning::Unknown,
         (None, ButtonAction::Decide(deed)) => {
             tapped(deed).map_or(PressMeaning::Unknown, PressMeaning::Decide)
@@ -410,11 +421,12 @@ fn judge_press(button: ButtonRow, press: PressSource, now: Moment) -> PressMeani
     }
 }
 
-/// What each button is to carry, and the button.
+/// Makes each button with the token that it carries.
 fn generate_buttons(
     acts: impl IntoIterator<Item = (Option<TaskId>, ButtonAction)>,
 ) -> (Vec<String>, Vec<NewButton>) {
     let button = |(task, act): (Option<TaskId>, ButtonAction)| {
+        // Only the hash is stored: a reader of the store can't press a button.
         let token = BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>());
         let button = NewButton { key: button_key(&token), task, act: serialize_action(&act) };
         (token, button)
@@ -426,7 +438,7 @@ fn button_key(token: &str) -> ButtonKey {
     *blake3::hash(token.as_bytes()).as_bytes()
 }
 
-/// What is kept of what a button does.
+/// An action as the store keeps it.
 pub(crate) fn serialize_action(act: &ButtonAction) -> String {
     serialize_raw(act).get().to_owned()
 }

@@ -1,5 +1,5 @@
-//! What lets a person widen: the passphrase with its authenticator, buttons on Telegram, the confirmation of what a
-//! terminal asks, and who is paired. Each act is covered by one [`passphrase::Authorization`].
+//! The ways in which a person confirms: passphrase, buttons on Telegram, and numbers at a terminal. The
+//! pairing says who that person is. One [`passphrase::Authorization`] covers each act.
 
 pub mod buttons;
 pub mod remote_confirmation;

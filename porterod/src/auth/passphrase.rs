@@ -1,9 +1,10 @@
-//! The approval passphrase: the second factor without which nothing is widened from a terminal
-//! (guarantee A7), and the authenticator whose codes what is wide needs beside it.
+//! The approval passphrase, the second factor for every widening from a terminal (guarantee A7), and its
+//! authenticator.
 //!
-//! The daemon never gets it: a terminal proves that it was typed there (`portero::passphrase`), and what is kept is the
-//! key that checks this. After five wrong tries there is a pause that doubles with each further
-//! one; a restart does not end it. Each try counts as wrong before it is checked.
+//! The daemon never receives the passphrase: a terminal proves that it was typed (`portero::passphrase`), and
+//! the store keeps a key that checks the proof. Five wrong tries cause a pause, which doubles with each
+//! further one, and a restart does not end it. Each try counts as wrong before it is checked, so a crash
+//! can't hide one.
 
 mod authenticator;
 mod authorization;
@@ -37,25 +38,25 @@ const MIN_PAUSE: Duration = Duration::from_secs(60);
 /// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
-/// Why a passphrase did not do.
+/// Why a proof was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PassphraseError {
-    /// None is set yet.
+    /// No passphrase is set yet.
     #[error("no approval passphrase is set; set one with `portero passphrase set`")]
     Unset,
-    /// One is needed and none was given.
+    /// A proof is needed, and none was given.
     #[error("this needs the approval passphrase")]
     Missing,
-    /// It is not the one.
+    /// The passphrase is wrong.
     #[error("that is not the approval passphrase; {left} more tries before a pause")]
     Wrong {
         /// Tries that are left before a pause.
         left: u32,
     },
-    /// An authenticator is enrolled, and no code was given for what is wide.
+    /// An authenticator is enrolled, and a high-risk act came without a code.
     #[error("this is wide, so it needs a code of the authenticator beside the passphrase")]
     CodeMissing,
-    /// It is neither a present code nor a recovery code that is left.
+    /// The code is neither a present one nor a recovery code that is left.
     #[error(
         "that is not the code of now, nor a recovery code that is left; {left} more tries before a pause"
     )]
@@ -63,31 +64,31 @@ pub enum PassphraseError {
         /// Tries that are left before a pause.
         left: u32,
     },
-    /// The secret that was offered does not make it.
+    /// The code does not come from the offered secret.
     #[error("that is not the code that this secret makes now")]
     WrongFirstCode,
-    /// Its step, or a later one, was used before.
+    /// The code's step, or a later one, was used before.
     #[error("that code, or a later one, was used before")]
     CodeUsed,
     /// An authenticator is enrolled already.
     #[error("an authenticator is enrolled already, since {0}")]
     Enrolled(Timestamp),
-    /// None is enrolled.
+    /// No authenticator is enrolled.
     #[error("no authenticator is enrolled")]
     NotEnrolled,
-    /// No secret was offered, or too long ago.
+    /// No secret was offered, or its time is over.
     #[error("no enrolment was begun, or it was too long ago")]
     NotOffered,
-    /// What is kept of the authenticator does not open with the right passphrase.
+    /// The sealed authenticator does not open with the right passphrase.
     #[error("what the store keeps of the authenticator is damaged, or was changed by another program")]
     CannotUnseal,
-    /// An earlier build sealed it in another way.
+    /// An earlier build sealed the authenticator in another way.
     #[error("the authenticator was enrolled by an earlier version of Portero, and this one cannot open it")]
     Outdated,
     /// Too many wrong tries.
     #[error("too many wrong tries; the next one is possible in {} s", .0.as_secs().max(1))]
     Paused(Duration),
-    /// The new one is protected by less work than is required.
+    /// The new passphrase is derived with less work than is required.
     #[error("the passphrase was derived with less work than protects it")]
     WeakDerivation,
     /// The store failed.
@@ -95,38 +96,39 @@ pub enum PassphraseError {
     Store(#[from] StoreError),
 }
 
-/// Keeps what checks the passphrase, and the authenticator, and checks tries.
+/// Checks tries of the passphrase and the authenticator.
 pub struct PassphraseChecker {
     journal: Arc<Journal>,
     clock: Arc<dyn Clock>,
-    /// One try at a time; and the secret that was offered for enrolment.
+    /// The offered secret. Its lock admits one try at a time, so no two tries share one count.
     turn: Mutex<Option<TotpOffer>>,
 }
 
 impl PassphraseChecker {
-    /// On this store.
+    /// Makes the checker on this store.
     #[must_use]
     pub fn new(journal: Arc<Journal>, clock: Arc<dyn Clock>) -> Self {
         Self { journal, clock, turn: Mutex::new(None) }
     }
 
-    /// When it was first set and by which process; none until then.
+    /// Returns when the passphrase was first set, and by which process; `None` if none is set.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store can't be read.
     pub fn first_set(&self) -> Result<Option<(Timestamp, String)>, StoreError> {
         Ok(self.journal.store().read(kept::load)?.map(|kept| (kept.first_set, kept.first_by)))
     }
 
-    /// How it is derived; none where none is set.
+    /// Returns how the passphrase is derived; `None` if none is set.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store can't be read.
     pub fn kdf_params(&self) -> Result<Option<KdfParams>, StoreError> {
         self.journal.store().read(kept::load)?.map(|kept| Ok(kept.verifier()?.salted)).transpose()
     }
 
-    /// Checks a try of `process`, for what is not wide. Whoever asks records a refusal, with what was to be done.
+    /// Checks a try of `process` for a low-risk act. The caller records a refusal, because only it knows the
+    /// act.
     ///
     /// # Errors
     /// See [`PassphraseError`].
@@ -140,8 +142,8 @@ impl PassphraseChecker {
         Ok(Authorization::from_passphrase(process.to_owned(), Risk::Low))
     }
 
-    /// Sets the first one, or a new one in place of `old`. What is kept of an authenticator is sealed anew with
-    /// it, in the same transaction.
+    /// Sets the passphrase, in place of `old` if one is set. The same transaction seals the authenticator
+    /// under the new one.
     ///
     /// # Errors
     /// See [`PassphraseError`].
@@ -168,6 +170,7 @@ impl PassphraseChecker {
         let record =
             self.journal.act_record("passphrase set", "the approval passphrase", true, Some(process));
         let (by, now) = (process.to_string(), self.clock.now().wall);
+        // The former text is compared in the transaction: a change meanwhile must not be overwritten.
         let set = self.journal.change(AuditMode::Required, move |connection| {
             let former = former.as_ref().map(|(text, _)| text.as_str());
             let set = kept::set(connection, former, &text, &by, now)?;
@@ -179,14 +182,14 @@ impl PassphraseChecker {
         if set.await? { Ok(()) } else { Err(PassphraseError::Missing) }
     }
 
-    /// Checks a try, and ends the count if it was right.
+    /// Checks a try, and resets the count if it was right.
     async fn check_passphrase(&self, given: &GivenProof) -> Result<PassphraseRow, PassphraseError> {
         let kept = self.try_passphrase(given).await?;
         self.journal.store().write(Durability::StoreSynced, kept::reset_tries).await?;
         Ok(kept)
     }
 
-    /// Counts the try and checks it; the count stays.
+    /// Counts the try and checks it; the count stays, because a code may still be missing.
     async fn try_passphrase(&self, given: &GivenProof) -> Result<PassphraseRow, PassphraseError> {
         let store = self.journal.store();
         let Some(kept) = store.read(kept::load)? else {
@@ -198,6 +201,7 @@ impl PassphraseChecker {
         let verifier = kept.verifier()?;
         let now = self.clock.now().wall;
         self.check_may_try(kept.failed, kept.failed_at, now).await?;
+        // The count is on disk before the check, so a kill in between can't hide a wrong try.
         store.write(Durability::StoreSynced, move |connection| kept::count_try(connection, now)).await?;
         if verifier.verify_proof(act, proof) {
             return Ok(kept);
@@ -214,7 +218,7 @@ impl PassphraseChecker {
 }
 
 impl PassphraseChecker {
-    /// Whether another try may be made, after so many wrong ones, the last of them at `failed_at`.
+    /// Fails while the pause after this many wrong tries lasts; the last of them was at `failed_at`.
     async fn check_may_try(
         &self,
         failed: u32,
@@ -222,7 +226,8 @@ impl PassphraseChecker {
         now: Timestamp,
     ) -> Result<(), PassphraseError> {
         if failed_at > now {
-            // The pause counts from here on: else it would last until the clock is where it was.
+            // The clock was set back. The pause counts from now on, or it would last until the clock caught
+            // up.
             let made_by_now = move |connection: &Connection| kept::clamp_to_now(connection, now);
             self.journal.store().write(Durability::StoreSynced, made_by_now).await?;
         }
@@ -236,7 +241,7 @@ impl std::fmt::Debug for PassphraseChecker {
     }
 }
 
-/// How long a pause still lasts: the whole of it where the wall clock was set back before the last try.
+/// The rest of a pause: the whole of it if the clock was set back before the last try.
 fn remaining_pause(failed: u32, failed_at: Timestamp, now: Timestamp) -> Option<Duration> {
     let doublings = failed.checked_sub(MAX_FREE_TRIES)?;
     let whole = MIN_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(MAX_PAUSE);
@@ -244,7 +249,7 @@ fn remaining_pause(failed: u32, failed_at: Timestamp, now: Timestamp) -> Option<
     whole.checked_sub(passed).filter(|left| !left.is_zero())
 }
 
-/// Tries that are left before a pause, once one more than these has failed.
+/// Tries that are left before a pause, once one more has failed.
 const fn tries_left(failed: u32) -> u32 {
     MAX_FREE_TRIES.saturating_sub(failed.saturating_add(1))
 }

@@ -1,12 +1,12 @@
-//! What a terminal asks a person to confirm on their phone, in place of the passphrase (guarantee A7).
+//! Questions of a terminal that a person answers on their phone, in place of the passphrase (guarantee A7).
 //!
-//! An agent has the same user's shell, so it can ask too, and at the very moment at which the person expects a
-//! question of their own. So the phone shows three numbers, and the terminal the right one: whoever holds the phone
-//! and sees no number at a terminal of theirs refuses. Which number is right is in this process's memory and on that
-//! terminal, and nowhere else.
+//! An agent has the same user's shell, so it can ask too, even at the moment at which the person expects
+//! their own question. The phone therefore shows three numbers, and the terminal the right one. A person who
+//! sees no number at their terminal refuses. The right number exists only in this process's memory and at
+//! that terminal.
 //!
-//! One question is open at a time; one that was refused, or that several had no answer, ends all for a while.
-//! [`NumberMatch`], which confirms an act, is made here alone: from a tap on the right number, while the question is
+//! One question is open at a time. A refused question, or several unanswered ones, end all questions for a
+//! while. Only this module makes a [`NumberMatch`], from a press on the right number while the question is
 //! open.
 
 mod numbers;
@@ -34,12 +34,12 @@ pub use numbers::{NUMBER_COUNT, NumberChoices};
 pub use preview::{ActOutcome, ActPreview};
 pub use question::{AnswerOutcome, ConfirmationQuestion, ConfirmationRequest, RemoteConfirmationError};
 
-/// How long an answer is waited for, on the boot clock.
+/// The time in which an answer counts, on the boot clock.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
-/// How often it is looked whether the time is over, since clocks may be set meanwhile.
+/// How often the deadline is checked; one long sleep would miss a suspended machine.
 const DEADLINE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Proof that the person tapped the number that the terminal showed, for this and nothing else.
+/// Proof that the person pressed the number that the terminal showed, for this act alone.
 #[derive(Debug)]
 pub struct NumberMatch {
     question: Arc<ConfirmationQuestion>,
@@ -48,13 +48,13 @@ pub struct NumberMatch {
 }
 
 impl NumberMatch {
-    /// What they consented to.
+    /// The act that they agreed to.
     #[must_use]
     pub fn requested_act(&self) -> &Act {
         &self.question.act
     }
 
-    /// Who asked and who confirmed, in the words of the audit.
+    /// The process that asked and the person who confirmed, as the audit names them.
     #[must_use]
     pub fn by(&self) -> Actor {
         self.question.by.confirmed_by(self.user)
@@ -68,76 +68,77 @@ impl NumberMatch {
 /// A question that waits for its answer.
 #[derive(Debug)]
 pub struct PendingConfirmation {
-    /// What was asked.
+    /// The question.
     pub question: Arc<ConfirmationQuestion>,
     until: Duration,
     answer: oneshot::Receiver<Result<NumberMatch, ConfirmationEnd>>,
 }
 
-/// Asks, and takes the answers.
+/// Asks questions and takes their answers.
 pub struct RemoteConfirmations {
     journal: Arc<Journal>,
     clock: Arc<dyn Clock>,
-    /// One is asked at a time.
+    /// Its lock lets one question be asked at a time.
     turn: tokio::sync::Mutex<()>,
     slot: Mutex<ConfirmationSlot>,
-    /// Counts what is to be drawn anew.
+    /// Counts the changes after which a message is drawn again.
     changes: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct ConfirmationSlot {
     open: Option<OpenConfirmation>,
-    /// What came of the last one that was confirmed.
+    /// The outcome of the last confirmed question.
     outcome: Option<(i64, ActOutcome)>,
 }
 
 struct OpenConfirmation {
     question: Arc<ConfirmationQuestion>,
     until: Duration,
-    /// Taken by the first answer.
+    /// The first answer takes it, so a second one can't count.
     answer: Option<AnswerSender>,
-    /// Who gave it, once it is the right one.
+    /// The person who gave the right answer.
     by: Option<i64>,
 }
 
-/// What to do about a tap.
+/// The effect of an answer.
 enum AnswerVerdict {
     Outcome(AnswerOutcome),
-    /// Its question is not open.
+    /// The question is not open.
     NotOpen,
-    /// It ends the question.
+    /// The answer ends the question.
     EndsQuestion(Arc<ConfirmationQuestion>, AnswerSender, ConfirmationEnd),
 }
 
 type AnswerSender = oneshot::Sender<Result<NumberMatch, ConfirmationEnd>>;
 
 impl RemoteConfirmations {
-    /// On this store.
+    /// Makes the confirmations on this store.
     #[must_use]
     pub fn new(journal: Arc<Journal>, clock: Arc<dyn Clock>) -> Self {
         let (slot, changes) = (Mutex::default(), watch::Sender::new(0));
         Self { journal, clock, turn: tokio::sync::Mutex::default(), slot, changes }
     }
 
-    /// Ends what a former daemon left open.
+    /// Ends the questions that a former daemon left open.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// When the store can't be written.
     pub async fn end_leftover(&self) -> Result<(), StoreError> {
         let now = self.clock.now().wall;
         self.journal.store().write(Durability::StoreSynced, move |store| kept::end_leftover(store, now)).await
     }
 
-    /// Why nothing may be asked now.
+    /// Returns why no question may be asked now; `None` if one may.
     ///
     /// # Errors
-    /// When the store cannot be read, or must be written and cannot be.
+    /// When the store can't be read, or a needed write fails.
     pub async fn blocked_reason(&self) -> Result<Option<RemoteConfirmationError>, StoreError> {
         if let Some(open) = &self.lock_slot().open {
             return Ok(Some(RemoteConfirmationError::Busy(open.question.by.to_string())));
         }
         let now = self.clock.now().wall;
+        // The clock was set back. A hold counts from now on, or it would last until the clock caught up.
         if self.journal.store().read(move |store| kept::is_ahead_of_clock(store, now))? {
             let by_now = move |store: &rusqlite::Connection| kept::clamp_to_now(store, now);
             self.journal.store().write(Durability::StoreSynced, by_now).await?;
@@ -146,7 +147,7 @@ impl RemoteConfirmations {
         Ok(hold.map(|hold| RemoteConfirmationError::on_hold(hold, now)))
     }
 
-    /// Asks. That it was asked is on disk before anybody sees it.
+    /// Asks the person. The question is on disk before a person sees it.
     ///
     /// # Errors
     /// See [`RemoteConfirmationError`].
@@ -163,6 +164,7 @@ impl RemoteConfirmations {
         let about = self.journal.conceal_text(&wish.to_string()).into_inner();
         let record = self.journal.act_record("ask on telegram", &about, true, Some(&by));
         let added = self.journal.change(AuditMode::Required, move |store| {
+            // The hold is read again in the transaction, because another question may have ended meanwhile.
             match kept::current_hold(store, now.wall)? {
                 Some(hold) => Ok((Err(hold), Vec::new())),
                 None => Ok((Ok(kept::add_question(store, place, &about, now.wall)?), vec![record.clone()])),
@@ -179,11 +181,11 @@ impl RemoteConfirmations {
         Ok(PendingConfirmation { question, until, answer })
     }
 
-    /// Waits for the answer: the proof, or how it ended. Whoever gets the proof calls [`RemoteConfirmations::settle_question`] in any
-    /// case.
+    /// Waits for the answer, and returns the proof or the end. After a proof the caller always calls
+    /// [`RemoteConfirmations::settle_question`].
     ///
     /// # Errors
-    /// How it ended.
+    /// The end of the question.
     pub async fn wait_for_answer(
         &self,
         waiting: PendingConfirmation,
@@ -191,6 +193,7 @@ impl RemoteConfirmations {
         stop: &CancellationToken,
     ) -> Result<NumberMatch, ConfirmationEnd> {
         let PendingConfirmation { question, until, mut answer } = waiting;
+        // An answer that is already there counts before any end: the person was faster.
         let end = tokio::select! {
             biased;
             answered = &mut answer => return answered.unwrap_or(Err(ConfirmationEnd::Restarted)),
@@ -201,11 +204,11 @@ impl RemoteConfirmations {
         if self.end_question(question.id, end).await {
             return Err(end);
         }
-        // A tap was faster.
+        // A press took the question between the two steps, so its answer counts.
         answer.await.unwrap_or(Err(ConfirmationEnd::Restarted))
     }
 
-    /// Ends a question that nobody has answered. False when somebody has, or it is over.
+    /// Ends an unanswered question. Returns `false` if it was answered, or is over.
     pub async fn end_question(&self, id: i64, end: ConfirmationEnd) -> bool {
         let taken = {
             let mut slot = self.lock_slot();
@@ -219,7 +222,7 @@ impl RemoteConfirmations {
         true
     }
 
-    /// What came of the one that was confirmed.
+    /// Ends a confirmed question with its outcome.
     pub async fn settle_question(&self, id: i64, outcome: ActOutcome) {
         let end = outcome.end();
         let by = {
@@ -231,10 +234,10 @@ impl RemoteConfirmations {
         self.store_end(id, (end, by)).await;
     }
 
-    /// A tap of the person on one of the answers.
+    /// Handles a press on one of the answers.
     ///
     /// # Errors
-    /// When the store cannot be read, or not be written: then the tap may come again.
+    /// When the store can't be read or written; the press may then come again.
     pub async fn handle_answer(&self, answered: AnswerPress) -> Result<AnswerOutcome, StoreError> {
         let (id, tap) = (answered.answer.question, (answered.ticket.clone(), answered.user));
         match self.judge_answer(answered) {
@@ -242,7 +245,7 @@ impl RemoteConfirmations {
             AnswerVerdict::NotOpen => self.find_end(id).map(AnswerOutcome::AlreadyEnded),
             AnswerVerdict::EndsQuestion(question, tell, end) => {
                 let kept = self.store_answer(&question, end, tap).await;
-                // It is over in any case.
+                // The question is over even if the store failed, so the terminal learns it.
                 let _ = tell.send(Err(end));
                 self.notify_changed();
                 kept.map(|()| AnswerOutcome::EndedQuestion(end))
@@ -262,10 +265,12 @@ impl RemoteConfirmations {
         let Some(tell) = open.answer.take() else { return AnswerVerdict::Outcome(AnswerOutcome::UnderWay) };
         let question = Arc::clone(&open.question);
         let end = match says {
+            // The timer may be late, so a late press is recognized here too.
             AnswerChoice::Number(_) | AnswerChoice::Refuse if now >= open.until => ConfirmationEnd::Expired,
             AnswerChoice::Number(place) if question.numbers.is_right(place) => {
                 open.by = Some(user);
                 let sent = tell.send(Ok(NumberMatch { question, ticket, user }));
+                // The terminal is gone, so the act won't happen and another question may be asked.
                 if sent.is_err() {
                     slot.open = None;
                 }
@@ -281,7 +286,7 @@ impl RemoteConfirmations {
         AnswerVerdict::EndsQuestion(question, tell, end)
     }
 
-    /// The question that is open, if it is this one.
+    /// The open question, if it is this one.
     #[must_use]
     pub fn open_question(&self, id: i64) -> Option<Arc<ConfirmationQuestion>> {
         let slot = self.lock_slot();
@@ -289,30 +294,30 @@ impl RemoteConfirmations {
         open.map(|open| Arc::clone(&open.question))
     }
 
-    /// Whether this one was confirmed, and is being done.
+    /// Whether this question was confirmed and its act is still running.
     #[must_use]
     pub fn is_under_way(&self, id: i64) -> bool {
         self.lock_slot().open.as_ref().is_some_and(|open| open.question.id == id && open.answer.is_none())
     }
 
-    /// What came of this one, where that was since the daemon's start.
+    /// The outcome of this question; `None` if it ended before the daemon's start.
     #[must_use]
     pub fn outcome(&self, id: i64) -> Option<ActOutcome> {
         self.lock_slot().outcome.as_ref().filter(|(of, _)| *of == id).map(|(_, outcome)| outcome.clone())
     }
 
-    /// Watches for what is to be drawn.
+    /// Changes when a message is to be drawn again.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// The questions in a chat whose message does not say how they ended, the oldest first.
+    /// The questions in a chat whose message does not show their end yet, oldest first.
     pub(crate) fn undrawn_questions(&self, place: (i64, i64)) -> Result<Vec<ConfirmationRow>, StoreError> {
         self.journal.store().read(move |store| kept::undrawn_questions(store, place))
     }
 
-    /// Notes whether a question's message says how it ended.
+    /// Notes whether the message of a question shows its end.
     pub(crate) async fn mark_drawn(&self, id: i64, drawn: bool) -> Result<(), StoreError> {
         self.journal
             .store()
@@ -324,7 +329,8 @@ impl RemoteConfirmations {
         Ok(())
     }
 
-    /// Ends in the store what is not open any more, and could not be ended there at its time.
+    /// Ends a question in the store after it has ended in memory. A failure is logged, because memory
+    /// decides.
     pub(crate) async fn store_end(&self, id: i64, end: (ConfirmationEnd, Option<i64>)) {
         let now = self.clock.now().wall;
         let ended = self
@@ -338,7 +344,7 @@ impl RemoteConfirmations {
         self.notify_changed();
     }
 
-    /// A refusal, a wrong number or a tap that came too late, in the transaction that uses the button.
+    /// Stores a refusal, wrong number or late press, in the transaction that uses the button up.
     async fn store_answer(
         &self,
         question: &ConfirmationQuestion,
@@ -358,7 +364,7 @@ impl RemoteConfirmations {
             .await
     }
 
-    /// Returns when the time is over.
+    /// Returns when the deadline has passed.
     async fn wait_for_deadline(&self, until: Duration) {
         loop {
             let left = until.saturating_sub(self.clock.now().boot);
@@ -369,16 +375,16 @@ impl RemoteConfirmations {
         }
     }
 
-    /// How this one ended.
+    /// Returns the end of this question; `None` while it is open or if it is unknown.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store can't be read.
     pub fn find_end(&self, id: i64) -> Result<Option<ConfirmationEnd>, StoreError> {
         let kept = self.journal.store().read(move |store| kept::find_question(store, id))?;
         Ok(kept.and_then(|kept| kept.end))
     }
 
-    /// Something is to be drawn anew.
+    /// Notes that a message is to be drawn again.
     pub fn notify_changed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }

@@ -27,6 +27,7 @@ pub fn place_card(recent: u64, lists: Vec<(String, u64)>) -> CardPlacement {
     if recent < MAX_SEPARATE_CARDS {
         return CardPlacement::OwnMessage;
     }
+    // The newest list with room takes the call, so calls of one moment are close together.
     let open = lists.into_iter().find(|(_, listed)| *listed < MAX_LISTED_TASKS);
     open.map_or(CardPlacement::NewList, |(list, _)| CardPlacement::List(list))
 }

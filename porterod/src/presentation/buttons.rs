@@ -183,12 +183,14 @@ pub fn list_buttons(tasks: &[TaskId]) -> ButtonRows {
 /// The neighbouring pages with their button labels; none if there is only one page.
 #[must_use]
 pub fn page_turns(page: usize, pages: usize) -> Vec<(String, usize)> {
+    // A page beyond the end has no neighbours: the text became shorter since it was drawn.
     let back = page.checked_sub(1).filter(|_| page < pages);
     let on = Some(page + 1).filter(|next| *next < pages);
     back.into_iter().chain(on).map(|to| (button_label(CardAction::Page(to), page), to)).collect()
 }
 
 fn card_actions(state: &CardState) -> Vec<Vec<CardAction>> {
+    // The question of a permanent rule has its own view, so no single press makes one.
     if state.mode == CardMode::Sure && state.can_permit && !state.must_read {
         return vec![vec![CardAction::AllowForGood], vec![CardAction::AsCard]];
     }
@@ -213,12 +215,14 @@ fn card_actions(state: &CardState) -> Vec<Vec<CardAction>> {
             if state.can_permit && !state.must_read {
                 rows.push(vec![CardAction::AlwaysAllow, CardAction::AlwaysDeny]);
             } else {
+                // Without the right to approve, a deny stays possible: it only narrows.
                 rows.push(vec![CardAction::AlwaysDeny]);
             }
             rows.push(vec![CardAction::DenyWithReason, CardAction::AsJson]);
             rows.push(vec![CardAction::Less]);
         }
     }
+    // Telegram refuses a keyboard with an empty row.
     rows.retain(|row| !row.is_empty());
     rows
 }

@@ -39,6 +39,7 @@ pub fn format_age(then: Timestamp, now: Timestamp) -> StyledText {
 pub fn format_duration(duration: Duration) -> StyledText {
     let mut seconds = duration.as_secs();
     let (mut text, mut units) = (StyledText::new(), 0);
+    // Two units suffice for a person, and a third one changes while they read.
     for (unit, length) in [(" d", 86_400), (" h", 3_600), (" min", 60), (" s", 1)] {
         if seconds >= length && units < 2 {
             text = if text.is_empty() { text } else { text.literal(" ") };

@@ -92,6 +92,7 @@ async fn read_events(client: &IpcClient, to: &mpsc::Sender<FeedEvent>) -> Result
             watched = request(client, WatchTasks { after }) => watched?,
             () = to.closed() => return Err(FeedEnd::ReceiverGone),
         };
+        // The place moves before the events are sent: after a reconnect the daemon starts over anyway.
         after = Some(place);
         if let Some(waiting) = anew {
             send_event(to, FeedEvent::WaitingReset(waiting.clone())).await?;
@@ -100,6 +101,7 @@ async fn read_events(client: &IpcClient, to: &mpsc::Sender<FeedEvent>) -> Result
             }
         }
         for entry in entries {
+            // A new task and a vote change what the person decides about, so the whole task is read again.
             let opened = match &entry.notice {
                 Notice::Task { task, state: TaskState::PendingApproval, .. } | Notice::Vote { task, .. } => {
                     Some(*task)

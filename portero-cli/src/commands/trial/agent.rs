@@ -33,6 +33,7 @@ impl TrialAgent {
         };
         let program = std::env::current_exe().map_err(|error| failed(&error))?;
         let mut child = Command::new(program)
+            // The trial's own directories, so that no real configuration or store is touched.
             .args(["mcp", "--no-start", "--config"])
             .arg(&paths.config)
             .env("PORTERO_STATE_DIR", &paths.state)
@@ -87,6 +88,7 @@ impl TrialAgent {
             let mut message: Value = serde_json::from_str(&line).map_err(|error| {
                 CommandFailure::refused("`portero mcp` wrote something that is no JSON").caused_by(&error)
             })?;
+            // Notifications and requests of the server may come first.
             if message["id"] == id && message.get("method").is_none() {
                 return Ok(match message.get("result") {
                     Some(_) => message["result"].take(),
@@ -104,6 +106,7 @@ impl TrialAgent {
     /// Ends the session by closing its input, as a client does.
     pub(super) async fn close(self) -> CommandResult<String> {
         let Self { mut child, stdin, received_text: heard, .. } = self;
+        // A closed input is how a client ends a session on stdio.
         drop(stdin);
         match tokio::time::timeout(SESSION_END_TIMEOUT, child.wait()).await {
             Ok(Ok(_)) => Ok(heard),

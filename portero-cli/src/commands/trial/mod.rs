@@ -62,6 +62,7 @@ pub(super) async fn run(args: args::TryArgs, output: Output) -> CommandResult {
         () = end.recv() => Err(CommandFailure::refused("the trial was interrupted")),
         played = play_trial(&story, &scene, &person, &daemon) => played,
     };
+    // The daemon is stopped first, so a failed trial leaves no process behind.
     let stopped = daemon.stop(&scene.paths).await;
     let checks = played?;
     stopped?;
@@ -82,6 +83,7 @@ async fn play_trial(
     daemon: &DaemonClient,
 ) -> CommandResult<Vec<TrialCheck>> {
     // The person's passphrase in this trial; the agent's side never gets it.
+    // Two ids make a passphrase that is too random to guess.
     let passphrase = format!("{}{}", TaskId::fresh(), TaskId::fresh());
     let new = Challenge::new(passphrase.clone());
     daemon.request(SetPassphrase { old: None, new }).await?;
@@ -109,6 +111,7 @@ async fn play_trial(
         text.contains(REAL_NAME) && !text.contains(trial_directory::FAKE_NAME)
     });
     let leaked = [REAL_NAME, REAL_EMAIL, REAL_KEY].iter().any(|real| heard.contains(real));
+    // A server that never said the name would make the first check pass for nothing.
     let told = received.iter().any(|call| call.answer.contains(REAL_NAME));
     let checks = vec![
         TrialCheck { what: "no real value reached the agent", holds: told && !leaked },
@@ -168,6 +171,7 @@ async fn ask_at_keyboard() -> CommandResult<bool> {
         write!(out, "   Run exactly this, once? [y/n] ")?;
         out.flush()?;
         drop(out);
+        // Reading blocks, so it has its own thread and the signals are still heard.
         let typed = tokio::task::spawn_blocking(|| {
             let mut line = String::new();
             std::io::stdin().read_line(&mut line).map(|read| (read, line))
@@ -177,6 +181,7 @@ async fn ask_at_keyboard() -> CommandResult<bool> {
             .map_err(|error| CommandFailure::refused("could not read your answer").caused_by(&error))?
             .map_err(|error| CommandFailure::refused("could not read your answer").caused_by(&error))?;
         match (read, line.trim().to_ascii_lowercase().as_str()) {
+            // A closed input is a no, because an approval must be said.
             (0, _) | (_, "n" | "no") => return Ok(false),
             (_, "y" | "yes") => return Ok(true),
             _ => {}

@@ -143,6 +143,7 @@ impl<'a> Narrator<'a> {
 
     pub(super) fn tell_audit(&self, entries: &[SegmentRecord]) -> CommandResult {
         self.print_line("\n7. What the audit says (concealed values only)")?;
+        // Starts and configuration records are not part of the story.
         for entry in entries.iter().filter(|entry| {
             !matches!(entry.record.event, AuditEvent::Process { .. } | AuditEvent::Config { .. })
         }) {

@@ -28,6 +28,7 @@ pub(crate) fn run(args: &args::SampleServerArgs) -> CommandResult {
     let mut out = io::stdout().lock();
     for line in io::stdin().lock().lines() {
         let Ok(message) = serde_json::from_str::<Value>(&line?) else { continue };
+        // A notification has no id and gets no answer.
         let Some(id) = message.get("id").filter(|_| message.get("method").is_some()) else { continue };
         let method = message["method"].as_str().unwrap_or_default();
         let answer = match server.answer_request(method, &message["params"]) {

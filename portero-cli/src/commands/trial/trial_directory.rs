@@ -109,6 +109,7 @@ impl TrialDirectory {
             PipeMode::Refuse,
         ) {
             Ok(text) => text,
+            // Before the first call the server has no record file.
             Err(error) if error.is_missing() => return Ok(Vec::new()),
             Err(error) => {
                 return Err(CommandFailure::refused("could not read what the sample server received")

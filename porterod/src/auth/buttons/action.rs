@@ -1,46 +1,46 @@
-//! What the buttons do, as it is kept.
+//! The actions of buttons, as the store keeps them.
 
 use portero::ipc::Act;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfirmationAnswer, Restriction};
 
-/// What a button does.
+/// The action of a button.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ButtonAction {
-    /// It decides.
+    /// The button decides about a task.
     Decide(TaskDecision),
-    /// It confirms what widens.
+    /// The button confirms a widening change.
     Widen(ShownWidening),
-    /// It narrows what one tool may do.
+    /// The button restricts one tool.
     Restrict(Restriction),
-    /// It answers what a terminal asks for.
+    /// The button answers the question of a terminal.
     Answer(ConfirmationAnswer),
-    /// It shows something else; what, its maker knows.
+    /// The button shows another view, which its maker names.
     Show(String),
 }
 
-/// What a tap decides about one task or its one tool.
+/// The decision of a press about one task, or about its tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskDecision {
-    /// Run it.
+    /// Run the call.
     Approve,
-    /// Run it, and permit its tool for so many minutes.
+    /// Run the call, and allow its tool for this many minutes.
     ApproveFor(u32),
-    /// Run it, and permit its tool from now on.
+    /// Run the call, and allow its tool from now on.
     Allow,
-    /// Do not run it.
+    /// Do not run the call.
     Deny,
-    /// Do not run it, for a reason that the person writes.
+    /// Do not run the call, for a reason that the person writes.
     DenyWithReason,
-    /// Do not run it, and refuse its tool from now on.
+    /// Do not run the call, and deny its tool from now on.
     Forbid,
 }
 
 impl TaskDecision {
-    /// Whether it says that the call may run.
+    /// Whether the decision lets the call run.
     #[must_use]
     pub const fn lets_run(self) -> bool {
         match self {
@@ -50,12 +50,12 @@ impl TaskDecision {
     }
 }
 
-/// What a person asked for in words, and confirms with a button.
+/// A change that a person asked for in a command and confirms with a button.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ShownWidening {
-    /// What it does.
+    /// The act.
     pub what: Act,
-    /// A digest of what they were shown of it: a button confirms nothing else.
+    /// A digest of the preview; the button confirms this preview alone.
     pub seen: String,
 }

@@ -1,38 +1,38 @@
-//! Answers to what a terminal asks for.
+//! Answers to the questions of a terminal.
 
 use serde::{Deserialize, Serialize};
 
 use super::{ButtonTicket, MessageRef};
 
-/// An answer to what a terminal asks for. Which number is the right one is not told here.
+/// An answer to the question of a terminal. It does not tell which number is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ConfirmationAnswer {
     /// The question's number.
     pub question: i64,
-    /// What it says.
+    /// The choice of the person.
     pub says: AnswerChoice,
 }
 
-/// What an answer says.
+/// The choice of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnswerChoice {
-    /// The number in this place, from zero.
+    /// The number at this place, counted from zero.
     Number(u8),
     /// No.
     Refuse,
 }
 
-/// A tap on a button that answers what a terminal asks for. It confirms nothing by itself: whoever asked knows
-/// which number is the right one.
+/// A press on an answer. It confirms nothing by itself: only [`crate::auth::remote_confirmation`] knows which
+/// number is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnswerPress {
     pub(crate) ticket: ButtonTicket,
-    /// Who tapped.
+    /// The user's number of the person who pressed.
     pub(crate) user: i64,
-    /// What it says, and to which question.
+    /// The choice, and the question that it answers.
     pub answer: ConfirmationAnswer,
-    /// Under which message it stands.
+    /// The message with the button.
     pub message_ref: MessageRef,
 }

@@ -1,4 +1,4 @@
-//! Buttons that narrow what one tool may do. Lateness does no harm, so they count as long as they are known.
+//! Buttons that restrict one tool. A late press does no harm, so they count as long as they are kept.
 
 use portero::names::{Actor, ToolId};
 use portero::policy::Action;
@@ -6,28 +6,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::buttons::{ButtonTicket, MessageRef};
 
-/// What a tool may do less, from now on.
+/// A restriction of one tool, from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Restriction {
     /// The tool, by its literal name.
     pub tool: ToolId,
-    /// How much less.
+    /// The new level.
     pub to: RestrictionLevel,
 }
 
-/// How much less a tool may do.
+/// The level that a restriction sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RestrictionLevel {
-    /// It asks.
+    /// Each call of the tool asks.
     Ask,
-    /// It is denied.
+    /// Each call of the tool is denied.
     Deny,
 }
 
 impl RestrictionLevel {
-    /// What the rule says.
+    /// The action of the rule that the restriction makes.
     #[must_use]
     pub const fn action(self) -> Action {
         match self {
@@ -37,7 +37,7 @@ impl RestrictionLevel {
     }
 }
 
-/// A tap of the person on a button that narrows what one tool may do.
+/// A press on a button that restricts one tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestrictionPress {
     pub(super) ticket: ButtonTicket,
@@ -47,19 +47,19 @@ pub struct RestrictionPress {
 }
 
 impl RestrictionPress {
-    /// What it does.
+    /// The restriction of the button.
     #[must_use]
     pub const fn restriction(&self) -> &Restriction {
         &self.restriction
     }
 
-    /// Under which message the button stands.
+    /// The message with the button.
     #[must_use]
     pub const fn message_ref(&self) -> &MessageRef {
         &self.message_ref
     }
 
-    /// Who tapped, in the words of the audit.
+    /// The person who pressed, as the audit names them.
     #[must_use]
     pub const fn by(&self) -> Actor {
         Actor::TelegramUser(self.user)

@@ -1,9 +1,9 @@
 //! The authenticator beside the passphrase: an app that makes a code every thirty seconds, and recovery codes
-//! for the day on which it is lost.
+//! for its loss.
 //!
-//! Once it is enrolled, what is wide needs both. A code counts once, and each try counts as wrong before it is
-//! checked: a right passphrase alone does not end that count, so whoever knows the passphrase guesses no codes
-//! faster. What cannot be opened confirms nothing.
+//! Once enrolled, a high-risk act needs both factors. A code counts once, and each try counts as wrong before
+//! it is checked. The right passphrase alone does not reset that count, so a person who knows it guesses
+//! codes no faster. A sealed secret that does not open confirms nothing.
 
 use std::time::Duration;
 
@@ -22,29 +22,29 @@ use crate::store::authenticator::{self as codes, AuthenticatorRow, SealedTotp};
 use crate::store::passphrase::PassphraseRow;
 use crate::store::{Durability, StoreError};
 
-/// How long a secret that was offered can be enrolled.
+/// The time in which an offered secret can be enrolled.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A secret that was shown and is not in force yet.
+/// A secret that was shown and is not enrolled yet.
 pub(super) struct TotpOffer {
     contents: TotpContents,
     made: Moment,
 }
 
-/// What may be told of an authenticator.
+/// The state of an authenticator, without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnrolledTotp {
-    /// Since when it is enrolled.
+    /// When it was enrolled.
     pub since: Timestamp,
-    /// By which process it was.
+    /// The process that enrolled it.
     pub by: String,
     /// How many recovery codes are left.
     pub recovery: u32,
-    /// Whether an earlier build sealed it, so that it cannot be opened and only be removed.
+    /// Whether an earlier build sealed it: it can't be opened, only removed.
     pub is_outdated: bool,
 }
 
-/// What is kept of the authenticator under a new passphrase.
+/// The authenticator's sealed contents under a new passphrase.
 pub(super) struct ResealedTotp {
     before: [u8; 24],
     sealed: SealedTotp,
@@ -52,7 +52,7 @@ pub(super) struct ResealedTotp {
 }
 
 impl ResealedTotp {
-    /// Puts it in the place of the former.
+    /// Puts it in the place of the former; fails if that one changed meanwhile.
     pub(super) fn save(&self, connection: &Connection) -> Result<(), StoreError> {
         if codes::reseal(connection, &self.before, &self.sealed, self.left)? {
             return Ok(());
@@ -62,10 +62,10 @@ impl ResealedTotp {
 }
 
 impl PassphraseChecker {
-    /// The authenticator that is enrolled.
+    /// Returns the enrolled authenticator, if there is one.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store can't be read.
     pub fn enrolled_totp(&self) -> Result<Option<EnrolledTotp>, StoreError> {
         let row = self.journal.store().read(codes::load)?;
         Ok(row.map(|AuthenticatorRow { enrolled, by, recovery, sealed, .. }| {
@@ -74,7 +74,8 @@ impl PassphraseChecker {
         }))
     }
 
-    /// Checks what `process` gave for something wide: the passphrase, and a code once one is enrolled.
+    /// Checks the factors of `process` for a high-risk act: the passphrase, and a code if an authenticator is
+    /// enrolled.
     ///
     /// # Errors
     /// See [`PassphraseError`].
@@ -92,8 +93,8 @@ impl PassphraseChecker {
         Ok(Authorization::from_passphrase(process.to_owned(), Risk::High))
     }
 
-    /// Offers a new secret, in the spelling of authenticator apps, to whoever knows the passphrase. It takes
-    /// effect with [`PassphraseChecker::enroll_totp`].
+    /// Offers a new secret to a person who knows the passphrase. [`PassphraseChecker::enroll_totp`] makes it
+    /// count.
     ///
     /// # Errors
     /// See [`PassphraseError`].
@@ -109,10 +110,10 @@ impl PassphraseChecker {
         Ok(secret)
     }
 
-    /// Enrols the secret that was offered, with a first code of it, and gives the recovery codes.
+    /// Enrols the offered secret with its first code, and returns the recovery codes.
     ///
     /// # Errors
-    /// See [`PassphraseError`]; after a wrong code another one may follow.
+    /// See [`PassphraseError`]; after a wrong code another try may follow.
     pub async fn enroll_totp(
         &self,
         given: GivenProof,
@@ -121,11 +122,13 @@ impl PassphraseChecker {
     ) -> Result<Vec<Secret>, PassphraseError> {
         let mut turn = self.turn.lock().await;
         let now = self.clock.now();
+        // The boot clock can't be set back, so an old offer can't be revived.
         turn.take_if(|offer| now.boot.saturating_sub(offer.made.boot) > OFFER_TIMEOUT);
         let TotpOffer { contents, .. } = turn.as_mut().ok_or(PassphraseError::NotOffered)?;
         let code = code.ok_or(PassphraseError::CodeMissing)?;
         self.check_passphrase(&given).await?;
         let opens = given.opens.as_ref().ok_or(PassphraseError::CannotUnseal)?;
+        // A first code proves that the app has the secret: a mistyped one would lock the person out.
         let CodeMatch::Step(last_step) = contents.match_code(&code, now.wall) else {
             return Err(PassphraseError::WrongFirstCode);
         };
@@ -147,12 +150,13 @@ impl PassphraseChecker {
             Ok((enrolled, if enrolled { vec![record.clone()] } else { Vec::new() }))
         });
         let enrolled = enrolled.await?;
+        // The offer is over in any case, so its recovery codes belong to one enrolment.
         *turn = None;
         if enrolled { Ok(offered) } else { Err(PassphraseError::Enrolled(now.wall)) }
     }
 
-    /// Removes the authenticator: from then on the passphrase alone confirms what is wide. One of an earlier build
-    /// takes the passphrase alone: its codes can't be checked any more, by any means.
+    /// Removes the authenticator: the passphrase alone then confirms high-risk acts. One of an earlier build
+    /// needs the passphrase alone, because its codes can't be checked any more.
     ///
     /// # Errors
     /// See [`PassphraseError`].
@@ -179,7 +183,7 @@ impl PassphraseChecker {
         if removed.await? { Ok(()) } else { Err(PassphraseError::NotEnrolled) }
     }
 
-    /// What is kept of the authenticator, if one is enrolled, under a new passphrase.
+    /// Seals the authenticator, if one is enrolled, under a new passphrase.
     pub(super) fn reseal_totp(
         &self,
         old: &GivenProof,
@@ -192,7 +196,7 @@ impl PassphraseChecker {
         Ok(Some(ResealedTotp { before, sealed, left: contents.recovery_left() }))
     }
 
-    /// Checks passphrase and code. Only both together end the counts of wrong tries.
+    /// Checks passphrase and code. Only both together reset the counts of wrong tries.
     async fn check_passphrase_and_code(
         &self,
         row: AuthenticatorRow,
@@ -205,6 +209,8 @@ impl PassphraseChecker {
         }
         let (code, now) = (code.ok_or(PassphraseError::CodeMissing)?, self.clock.now().wall);
         self.check_may_try(row.failed, row.failed_at, now).await?;
+        // A code is counted only after the right passphrase, so a stranger can't bring the authenticator to a
+        // pause.
         let PassphraseRow { failed, .. } = self.try_passphrase(&given).await?;
         let count = move |connection: &Connection| codes::count_try(connection, now);
         self.journal.store().write(Durability::StoreSynced, count).await?;
@@ -213,6 +219,7 @@ impl PassphraseChecker {
         let mut contents = unseal_contents(&row, &given)?;
         let used = match contents.match_code(&code, now) {
             CodeMatch::Step(step) => self.use_step(step).await?,
+            // The rest is sealed without the used code, which therefore can't count twice.
             CodeMatch::RecoveryCode => {
                 let opens = given.opens.as_ref().ok_or(PassphraseError::CannotUnseal)?;
                 let sealed = seal_contents(&contents, opens, &about)?;
@@ -234,7 +241,7 @@ impl PassphraseChecker {
         PassphraseError::CodeWrong { left }
     }
 
-    /// False when its code, or a later one, was used before.
+    /// Uses up a code's step. Returns `false` if that step, or a later one, was used before.
     async fn use_step(&self, step: u64) -> Result<bool, StoreError> {
         let using = move |connection: &Connection| {
             let used = codes::use_step(connection, step)?;
@@ -263,7 +270,7 @@ fn reset_tries(connection: &Connection) -> Result<(), StoreError> {
     kept::reset_tries(connection)
 }
 
-/// Opens what is kept with what was given.
+/// Opens the sealed contents with the key of this proof.
 fn unseal_contents(row: &AuthenticatorRow, given: &GivenProof) -> Result<TotpContents, PassphraseError> {
     if TotpContents::is_outdated(&row.sealed) {
         return Err(PassphraseError::Outdated);

@@ -1,4 +1,4 @@
-//! The proof that a person confirmed an act, and what it covers.
+//! The proof that a person confirmed an act, and the acts that it covers.
 
 use portero::clock::Moment;
 use portero::ipc::{Act, Risk};
@@ -7,55 +7,55 @@ use portero::names::Actor;
 use crate::auth::buttons::{ButtonPress, ButtonUse, ConfirmPress};
 use crate::auth::remote_confirmation::NumberMatch;
 
-/// Proof that a person confirmed one act, of this width at most, with a second factor. Only what checks one
-/// makes it.
+/// Proof that a person confirmed one act, up to a risk, with a second factor. Only the checks of those
+/// factors make one.
 #[derive(Debug)]
 pub struct Authorization {
     by: Actor,
     factor: Factor,
 }
 
-/// With what a person confirmed.
+/// The factor that a person confirmed with.
 #[derive(Debug)]
 enum Factor {
-    /// With the passphrase, and a code where it is wide.
+    /// The passphrase, with a code if the act is of high risk.
     Passphrase(Risk),
-    /// With a button on their phone, which stands for one act about one task.
+    /// A button below a card, which stands for one act about one task.
     Button(ButtonPress),
-    /// With a button on their phone, which stands for what they asked for in words.
+    /// A button below the preview of a command.
     ConfirmButton(ConfirmPress),
-    /// With the number, tapped on their phone, that their terminal showed.
+    /// The number, pressed on the phone, that the terminal showed.
     NumberMatch(NumberMatch),
 }
 
 impl Authorization {
-    /// Where the confirmation came from, for the audit: the process that asked, such as `terminal pid 4711`, or
-    /// the person who tapped, such as `telegram user 4711`.
+    /// The source of the confirmation, for the audit: a process such as `terminal pid 4711`, or a person such
+    /// as `telegram user 4711`.
     #[must_use]
     pub const fn by(&self) -> &Actor {
         &self.by
     }
 
-    /// By a tap: of what its button stands for, and of nothing else.
+    /// Confirms the act of the pressed button, and no other.
     #[must_use]
     pub fn from_button(tapped: ButtonPress) -> Self {
         Self { by: tapped.by(), factor: Factor::Button(tapped) }
     }
 
-    /// By a tap below what would change: of that, and of nothing else.
+    /// Confirms the change that the preview above the button showed, and no other.
     #[must_use]
     pub fn from_confirm_button(affirmed: ConfirmPress) -> Self {
         Self { by: affirmed.by(), factor: Factor::ConfirmButton(affirmed) }
     }
 
-    /// By a tap on the number that the terminal showed: of what was shown with it, and of nothing else.
+    /// Confirms the act that was shown with the number, and no other.
     #[must_use]
     pub fn from_number_match(consented: NumberMatch) -> Self {
         Self { by: consented.by(), factor: Factor::NumberMatch(consented) }
     }
 
-    /// Whether it confirms this act. The passphrase confirms any act of its risk; a button or a number the act that
-    /// was shown with it.
+    /// Whether it confirms this act. The passphrase confirms any act of its risk; a button or number confirms
+    /// the act that it was shown with.
     #[must_use]
     pub fn covers(&self, act: &Act) -> bool {
         match &self.factor {
@@ -70,7 +70,7 @@ impl Authorization {
         }
     }
 
-    /// The button to use up with the approval of a call, where it was a tap: the first step of what it does.
+    /// The button that the approval of a call uses up; it is the first step of that button.
     pub(crate) fn consumes_for_call(&self) -> Option<ButtonUse> {
         match &self.factor {
             Factor::Passphrase(_) | Factor::ConfirmButton(_) => None,
@@ -79,8 +79,8 @@ impl Authorization {
         }
     }
 
-    /// Who gave it, by their user's number on Telegram, where it is one of several people's to the same call: with a
-    /// button under its card, and nothing else.
+    /// The voter's user number on Telegram, if this can be one of several votes on a call. Only a button
+    /// below the call's card is a vote.
     pub(crate) fn voter(&self) -> Option<u64> {
         match &self.factor {
             Factor::Passphrase(_) | Factor::ConfirmButton(_) | Factor::NumberMatch(_) => None,
@@ -88,7 +88,7 @@ impl Authorization {
         }
     }
 
-    /// The button to use up with a change, where it was a tap. Under a card the change is the second step: the first one
+    /// The button that a change uses up. Below a card the change is the second step, because the first
     /// approves the call.
     pub(crate) fn consumes(&self) -> Option<ButtonUse> {
         match &self.factor {
@@ -99,7 +99,7 @@ impl Authorization {
         }
     }
 
-    /// When a tap was first taken up, which may be before a crash; none where it was no tap.
+    /// When the press was first received, which may be before a crash; `None` for a passphrase.
     pub(crate) const fn pressed_at(&self) -> Option<Moment> {
         match &self.factor {
             Factor::Passphrase(_) => None,

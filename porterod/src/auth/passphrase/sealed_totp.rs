@@ -1,5 +1,6 @@
-//! What is kept of an authenticator, sealed under the passphrase: XChaCha20-Poly1305 with the key that the terminal
-//! derives from it, salted. The daemon has that key only while it does what the key was sent for. Whoever reads the store can make no codes from it.
+//! The authenticator's secrets, sealed under the passphrase with XChaCha20-Poly1305. The terminal derives the
+//! salted key, and the daemon holds it only during one request. A reader of the store can therefore make no
+//! codes.
 
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
@@ -12,12 +13,11 @@ use zeroize::Zeroizing;
 use super::totp::{CODE_DIGITS, SECRET_LENGTH, matching_step};
 use crate::store::authenticator::{AuthenticatorRow, SealedTotp};
 
-/// What begins all that is sealed in this way. An earlier build, which took the key from another derivation, wrote nothing
-/// before.
+/// The beginning of every sealed text. An earlier build, which derived the key in another way, wrote none.
 const WAY: &[u8] = b"portero totp 2\0";
 /// How many recovery codes there are at first.
 const RECOVERY_CODE_COUNT: usize = 8;
-/// The characters of one: fifty bits.
+/// The characters of one recovery code: fifty bits.
 const RECOVERY_CODE_LENGTH: usize = 10;
 
 /// The secret of an authenticator and the recovery codes that are left.
@@ -27,7 +27,7 @@ pub(super) struct TotpContents {
     recovery_codes: Vec<Secret>,
 }
 
-/// What a typed code is.
+/// The kind of a typed code.
 pub(super) enum CodeMatch {
     /// The code of this step.
     Step(u64),
@@ -38,7 +38,7 @@ pub(super) enum CodeMatch {
 }
 
 impl TotpContents {
-    /// A new secret and new recovery codes.
+    /// Makes a new secret and new recovery codes.
     pub(super) fn generate() -> Self {
         let recovery = std::iter::repeat_with(|| {
             let mut code = BASE32_NOPAD.encode(&rand::random::<[u8; 7]>());
@@ -52,12 +52,12 @@ impl TotpContents {
         }
     }
 
-    /// The secret in the spelling of authenticator apps.
+    /// The secret as authenticator apps spell it.
     pub(super) fn secret(&self) -> Secret {
         Secret::new(BASE32_NOPAD.encode(&*self.secret))
     }
 
-    /// The recovery codes that are left, as they are shown.
+    /// The recovery codes that are left, as a person sees them.
     pub(super) fn recovery_codes(&self) -> Vec<Secret> {
         let shown = |code: &Secret| {
             let (first, second) = code.expose().split_at(RECOVERY_CODE_LENGTH / 2);
@@ -71,19 +71,21 @@ impl TotpContents {
         u32::try_from(self.recovery_codes.len()).unwrap_or(u32::MAX)
     }
 
-    /// Finds out what was typed, and takes a recovery code out. Spaces, hyphens and the case do not matter.
+    /// Identifies a typed code, and takes a recovery code out. Spaces, hyphens and case do not matter.
     pub(super) fn match_code(&mut self, typed: &Secret, now: Timestamp) -> CodeMatch {
         let mut plain = Zeroizing::new(typed.expose().replace([' ', '-'], ""));
         plain.make_ascii_lowercase();
+        // The length tells the two kinds apart, so a recovery code is never taken for a code of a step.
         if plain.len() == CODE_DIGITS {
             return matching_step(&plain, &self.secret, now).map_or(CodeMatch::NoMatch, CodeMatch::Step);
         }
         let before = self.recovery_codes.len();
+        // Every code is compared, and each in constant time, so the time tells nothing about a match.
         self.recovery_codes.retain(|code| !constant_time_eq(code.expose().as_bytes(), plain.as_bytes()));
         if self.recovery_codes.len() < before { CodeMatch::RecoveryCode } else { CodeMatch::NoMatch }
     }
 
-    /// Seals them under the passphrase that gives this key, for the enrolment of `about`.
+    /// Seals the contents under the passphrase that gives this key, bound to this enrolment.
     pub(super) fn seal(&self, opens: &Secret, about: &EnrollmentContext) -> Option<SealedTotp> {
         let (salt, nonce) = (rand::random(), rand::random::<[u8; 24]>());
         let mut plain = Zeroizing::new(self.secret.to_vec());
@@ -94,13 +96,13 @@ impl TotpContents {
         Some(SealedTotp { salt, nonce, text: [WAY, &sealed].concat() })
     }
 
-    /// Whether an earlier build sealed this. It says so by itself: that a given key does not open it shows nothing, since
-    /// any terminal may give a wrong one.
+    /// Whether an earlier build sealed this. The text says so itself, because a key that does not open it
+    /// proves nothing: a terminal may send a wrong one.
     pub(super) fn is_outdated(sealed: &SealedTotp) -> bool {
         !sealed.text.starts_with(WAY)
     }
 
-    /// Opens what is kept; none when it was not sealed under this passphrase, or was changed since.
+    /// Opens the sealed contents; `None` if they were sealed under another passphrase, or changed since.
     pub(super) fn open(row: &AuthenticatorRow, opens: &Secret) -> Option<Self> {
         let SealedTotp { salt, nonce, text } = &row.sealed;
         let aad = EnrollmentContext::from_row(row).to_aad();
@@ -108,6 +110,7 @@ impl TotpContents {
         let plain = derive_cipher(opens, salt)?.decrypt(nonce.into(), Payload { msg, aad: &aad });
         let plain = Zeroizing::new(plain.ok()?);
         let (secret, recovery) = plain.split_first_chunk::<SECRET_LENGTH>()?;
+        // A store that was changed by hand can hold any length, so each code is checked.
         let recovery = recovery.chunks(RECOVERY_CODE_LENGTH).map(std::str::from_utf8).map(|code| {
             let code = code.ok().filter(|code| code.len() == RECOVERY_CODE_LENGTH);
             code.map(Secret::new)
@@ -116,7 +119,8 @@ impl TotpContents {
     }
 }
 
-/// What stands openly beside what is sealed, and is bound to it: when it was enrolled, and by which process.
+/// The plain facts beside the sealed contents, which the seal authenticates: when it was enrolled, and by
+/// which process.
 #[derive(Clone)]
 pub(super) struct EnrollmentContext {
     pub(super) enrolled: Timestamp,
@@ -130,6 +134,7 @@ impl EnrollmentContext {
 
     fn to_aad(&self) -> Vec<u8> {
         let mut bytes = b"portero authenticator 1\0".to_vec();
+        // The plain columns are authenticated too: a changed one makes the contents unreadable.
         bytes.extend(self.enrolled.as_nanosecond().to_be_bytes());
         bytes.extend(self.by.as_bytes());
         bytes
@@ -138,6 +143,7 @@ impl EnrollmentContext {
 
 fn derive_cipher(opens: &Secret, salt: &[u8; 16]) -> Option<XChaCha20Poly1305> {
     let opens = Zeroizing::new(HEXLOWER.decode(opens.expose().as_bytes()).ok()?);
+    // A new salt for each seal gives a new key, so a nonce never repeats under one key.
     let key = blake3::keyed_hash(<&[u8; 32]>::try_from(opens.as_slice()).ok()?, salt);
     Some(XChaCha20Poly1305::new(key.as_bytes().into()))
 }

@@ -1,24 +1,25 @@
-//! Codes that change with time: TOTP (RFC 6238) with what every authenticator app takes, SHA-1, six digits
-//! and steps of thirty seconds.
+//! Codes that change with time: TOTP (RFC 6238), with the parameters that every app supports. These are
+//! SHA-1, six digits and steps of thirty seconds.
 
 use constant_time_eq::constant_time_eq;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
 use sha1::Sha1;
 
-/// The length of a secret in bytes: that of the hash (RFC 4226, section 4, requirement 6).
+/// The length of a secret in bytes, which is that of the hash (RFC 4226, section 4, requirement 6).
 pub(super) const SECRET_LENGTH: usize = 20;
 /// The length of a step in seconds.
 const STEP_SECONDS: u64 = 30;
-/// How many steps the clocks may differ, either way.
+/// The steps by which the two clocks may differ, either way.
 const MAX_SKEW_STEPS: u64 = 1;
 /// The digits of a code.
 pub(super) const CODE_DIGITS: usize = 6;
 
-/// The step whose code this is, of the present one and those beside it. It always looks at all of them.
+/// The step whose code this is, among the present one and its neighbours.
 pub(super) fn matching_step(typed: &str, secret: &[u8; SECRET_LENGTH], now: Timestamp) -> Option<u64> {
     let present = u64::try_from(now.as_second()).unwrap_or(0) / STEP_SECONDS;
     let steps = present.saturating_sub(MAX_SKEW_STEPS)..=present + MAX_SKEW_STEPS;
+    // All steps are compared, so the time does not tell which one matched.
     steps.fold(None, |found, step| {
         let same = constant_time_eq(code_at_step(secret, step).as_bytes(), typed.as_bytes());
         if same { Some(step) } else { found }
@@ -30,7 +31,7 @@ pub(super) fn code_at_step(secret: &[u8; SECRET_LENGTH], step: u64) -> String {
     format!("{:0CODE_DIGITS$}", truncated_hash(secret, step) % 1_000_000)
 }
 
-/// The 31 bits that a code is taken from (RFC 4226, section 5.3).
+/// The 31 bits that a code is made from (RFC 4226, section 5.3).
 fn truncated_hash(secret: &[u8; SECRET_LENGTH], step: u64) -> u32 {
     let mut mac = Hmac::<Sha1>::new_from_slice(secret).expect("HMAC takes a key of any length");
     mac.update(&step.to_be_bytes());

@@ -1,13 +1,13 @@
-//! The numbers of a question, of which the terminal shows one. They do not print themselves.
+//! The numbers of a question; the terminal shows one of them. They never print themselves.
 
 use portero::secret::Secret;
 
-/// How many numbers a person chooses from.
+/// The number of choices.
 pub const NUMBER_COUNT: usize = 3;
 
 /// The numbers of a question.
 pub struct NumberChoices {
-    /// Each with two digits, none twice.
+    /// Each has two digits, and all differ.
     shown: [u8; NUMBER_COUNT],
     right: usize,
 }
@@ -17,6 +17,7 @@ impl NumberChoices {
         let mut shown = [0; NUMBER_COUNT];
         for place in 0..NUMBER_COUNT {
             let mut number = rand::random_range(10..100);
+            // With two equal numbers a person could not tell the right button.
             while shown.contains(&number) {
                 number = rand::random_range(10..100);
             }
@@ -25,13 +26,13 @@ impl NumberChoices {
         Self { shown, right: rand::random_range(0..NUMBER_COUNT) }
     }
 
-    /// In the order in which they are offered.
+    /// The numbers in the order of the buttons.
     #[must_use]
     pub const fn shown(&self) -> [u8; NUMBER_COUNT] {
         self.shown
     }
 
-    /// The right one, for the terminal that asked.
+    /// The right number, for the terminal that asked.
     #[must_use]
     pub fn right_number(&self) -> Secret {
         Secret::new(self.shown[self.right].to_string())

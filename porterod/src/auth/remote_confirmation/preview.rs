@@ -1,4 +1,4 @@
-//! What an act that a terminal asks for would change, and what came of it.
+//! The change that a terminal's act would make, and the act's outcome.
 
 use portero::ipc::{DaemonFailure, Look, Waiting};
 use portero::json::serialize_raw;
@@ -7,19 +7,19 @@ use portero::policy::{Action, Grant, PolicyRule};
 
 use super::ConfirmationEnd;
 
-/// What an act would change, as a person is shown it.
+/// The change that an act would make, as a person sees it.
 #[derive(Debug)]
 pub enum ActPreview {
-    /// The tools that are not allowed now, with what is decided for each, denied ones first.
+    /// The tools that are not allowed now, each with its action; denied ones first.
     Tools(Vec<(ToolId, Action)>),
     /// A task.
     Task(Box<Look>),
-    /// How the configuration differs.
+    /// The difference of the configurations.
     Configuration(Box<Waiting>),
 }
 
 impl ActPreview {
-    /// Tells it from any other.
+    /// Returns a digest that tells this preview from any other.
     #[must_use]
     pub fn digest(&self) -> String {
         let json = match self {
@@ -31,18 +31,18 @@ impl ActPreview {
     }
 }
 
-/// What came of what was confirmed.
+/// The outcome of a confirmed act.
 #[derive(Debug, Clone)]
 pub enum ActOutcome {
-    /// This grant.
+    /// The act made this grant.
     Granted(Box<Grant>),
-    /// This rule.
+    /// The act made this rule.
     RuleMade(Box<PolicyRule>),
-    /// It is done.
+    /// The act is done.
     Done,
-    /// What had been shown was not so any more.
+    /// The previewed state had changed.
     Changed,
-    /// It could not be done.
+    /// The act failed.
     Failed(Box<DaemonFailure>),
 }
 

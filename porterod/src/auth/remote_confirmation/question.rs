@@ -1,4 +1,4 @@
-//! A question: what is asked, why it may not be, and what a tap on an answer to it came to.
+//! A question: its act, the reasons against asking, and the effect of an answer.
 
 use jiff::Timestamp;
 
@@ -8,26 +8,26 @@ use portero::names::Actor;
 use super::{ActPreview, ConfirmationEnd, ConfirmationHold, MAX_UNANSWERED, NumberChoices};
 use crate::store::StoreError;
 
-/// What a terminal asks for.
+/// The request of a terminal.
 #[derive(Debug)]
 pub struct ConfirmationRequest {
-    /// What it wants.
+    /// The act that it asks for.
     pub act: Act,
-    /// What that would change.
+    /// The change that the act would make.
     pub preview: ActPreview,
-    /// Its process, in words.
+    /// The process that asked.
     pub by: Actor,
-    /// The bot and the chat that are to be asked.
+    /// The bot and the chat that receive the question.
     pub chat: (i64, i64),
 }
 
-/// Why nobody was asked.
+/// Why no question was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RemoteConfirmationError {
     /// Another question is open.
     #[error("another question is open on Telegram already, asked by {0}")]
     Busy(String),
-    /// For a while.
+    /// Questions are on hold for a while.
     #[error("{}, so none is asked there for another {} min", describe_hold(*.0), .1)]
     OnHold(ConfirmationHold, u64),
     /// The store failed.
@@ -59,29 +59,29 @@ fn describe_hold(hold: ConfirmationHold) -> String {
 /// A question to the person.
 #[derive(Debug)]
 pub struct ConfirmationQuestion {
-    /// Its number.
+    /// The question's number.
     pub id: i64,
-    /// What the terminal wants.
+    /// The act that the terminal asks for.
     pub act: Act,
-    /// What it would change, as it was when it was asked.
+    /// The change that the act would make, as it was when the question was asked.
     pub preview: ActPreview,
-    /// The process that asked, in words.
+    /// The process that asked.
     pub by: Actor,
-    /// Until when an answer is waited for.
+    /// When the question expires.
     pub until: Timestamp,
-    /// What the person chooses from.
+    /// The choices of the person.
     pub numbers: NumberChoices,
 }
 
-/// What a tap on an answer came to.
+/// The effect of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerOutcome {
-    /// It was the right number: what was asked for is being done.
+    /// The number was right, and the act is running.
     Matched,
-    /// It ended the question.
+    /// The answer ended the question.
     EndedQuestion(ConfirmationEnd),
-    /// The right number was tapped before.
+    /// The right number was pressed before.
     UnderWay,
-    /// The question was over, and how.
+    /// The question was over, with this end.
     AlreadyEnded(Option<ConfirmationEnd>),
 }

@@ -121,11 +121,13 @@ pub fn json_text(task: &Task) -> StyledText {
 #[must_use]
 pub fn call_document(task: &Task) -> CallDocument {
     let whole = whole_call(&task.call);
+    // Indentation multiplies the length, so a long call keeps its own layout.
     let text = if is_renderable(&task.call) { pretty_print(whole.get()) } else { whole.get().to_owned() };
     let id = short_id(task.id);
     let caption =
         StyledText::new().literal("The whole call of ").code(&tool_name(task)).literal(", task ").code(&id);
     let name = format!("call-{}.json", id.as_str());
+    // The document is read by a person too, so invisible characters are visible in it as well.
     CallDocument { name, bytes: escape_invisible(&text).into_owned().into_bytes(), caption }
 }
 
@@ -133,6 +135,7 @@ pub fn call_document(task: &Task) -> CallDocument {
 #[must_use]
 pub fn short_id(id: TaskId) -> EscapedText {
     let id = id.to_string();
+    // The beginning of an id is its time, which tasks of one burst share.
     EscapedText::line(&id[id.len() - SHORT_ID_CHARS..])
 }
 
@@ -179,6 +182,7 @@ fn origin_fields(task: &Task) -> Vec<CallField> {
         .literal(", session ")
         .code(&EscapedText::line(&session[session.len() - SHORT_ID_CHARS..]));
     let mut fields = vec![field("Asks", code(origin.client.get())), field("Project", project)];
+    // The directory repeats the project in most calls, so it is shown only if it differs.
     if origin.directory.as_os_str() != origin.principal.as_str() {
         fields.push(field("Runs in", code(&origin.directory.to_string_lossy())));
     }

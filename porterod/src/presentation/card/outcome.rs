@@ -88,6 +88,7 @@ pub fn outcome_text(task: &Task, decided: CardDecision, view: &ViewContext<'_>) 
         None => title,
         Some(voted) => title.bold("Approved by").literal(": ").append(voted).literal("\n"),
     };
+    // The agent chooses its client's name, so its length is bounded here.
     let (who, _) = append_fields(StyledText::new(), &origin_fields(task)).truncated(2 * MAX_NOTE_CHARS, 8);
     let text = append_note(title.append(who), task);
     let text = append_call(text.literal("\n\n"), task);
@@ -149,6 +150,7 @@ fn run_text(task: &Task) -> Option<StyledText> {
 fn append_answer(text: StyledText, task: &Task) -> StyledText {
     let error = task.error.as_ref().map(|error| error.get());
     let shown = match (&task.result, error) {
+        // An error wins, because a task with both has no usable result.
         (_, Some(error)) if error.get().len() <= super::MAX_RENDERED_CALL_BYTES => error_text(error),
         (Some(result), None) if result.get().get().len() <= super::MAX_RENDERED_CALL_BYTES => {
             result_text(result.get())
@@ -158,6 +160,7 @@ fn append_answer(text: StyledText, task: &Task) -> StyledText {
             return text.literal(" The answer is too long to be shown here.");
         }
     };
+    // A long answer would push the decision itself out of the message.
     let (shown, whole) = shown.truncated(MAX_ANSWER_CHARS, 20);
     let text = text.literal(" It answered:").on_new_line().append(shown);
     if whole { text } else { text.on_new_line().literal("(the answer is shortened here)") }

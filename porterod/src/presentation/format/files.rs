@@ -26,6 +26,7 @@ const MAX_DIFF_LINES: usize = 2000;
 
 pub(super) fn matches_call(open: &ArgumentReader<'_>) -> bool {
     let named = open.name_contains(&["file", "edit", "write", "read", "dir", "path", "replace"]);
+    // A path alone is no file operation: many tools have one. The name or a content must agree.
     let changes = open.has_any(&CONTENT_KEYS) || open.has_any(&["edits"]) || find_edit_pair(open).is_some();
     open.has_any(&PATH_KEYS) && (named || changes)
         || open.has_any(&SOURCE_KEYS) && open.has_any(&DESTINATION_KEYS)
@@ -55,6 +56,7 @@ pub(super) fn take_known_fields(open: &mut ArgumentReader<'_>) {
 /// The pair of old and new text among the arguments, if each occurs exactly once.
 fn find_edit_pair(open: &ArgumentReader<'_>) -> Option<(&'static str, &'static str, StyledText)> {
     EDIT_KEY_PAIRS.iter().find_map(|(old, new)| {
+        // With a doubled key the server may use either text, so no diff is shown.
         let once = |key: &str| open.remaining.iter().filter(|(name, _)| name == key).count() == 1;
         let text = |key: &str| json::as_text(open.last_value(key)?);
         if !once(old) || !once(new) {
@@ -89,6 +91,7 @@ fn edit_text(edit: &RawValue) -> Option<StyledText> {
 fn diff_text(old: &str, new: &str) -> StyledText {
     let (before, after): (Vec<&str>, Vec<&str>) = (old.split('\n').collect(), new.split('\n').collect());
     let mut shown = EscapedText::default();
+    // A comparison of long texts takes time that grows with the square of their differences.
     if before.len() + after.len() > MAX_DIFF_LINES {
         before.iter().for_each(|line| shown.push_line("- ", line));
         after.iter().for_each(|line| shown.push_line("+ ", line));

@@ -70,6 +70,7 @@ impl FieldLabel {
 #[must_use]
 pub fn read_arguments(tool: &ToolId, arguments: Option<&RawValue>) -> CallReading {
     let Some(arguments) = arguments else { return CallReading { kind: "No arguments", fields: Vec::new() } };
+    // Arguments that are not an object fit no formatter and are shown whole.
     let Ok(object) = RawObject::read(arguments) else {
         let field = CallField { label: FieldLabel::Own("Arguments"), value: as_json(arguments) };
         return CallReading { kind: "Arguments", fields: vec![field] };
@@ -180,6 +181,7 @@ impl<'a> ArgumentReader<'a> {
 
     /// All fields, with the members that were not taken at the end.
     fn into_fields(mut self) -> Vec<CallField> {
+        // The rest comes last but always comes: a member that no formatter knows is never hidden.
         for (key, value) in self.remaining {
             let label = FieldLabel::Key(EscapedText::line(&key));
             self.fields.push(CallField { label, value: as_text(value) });

@@ -20,6 +20,7 @@ pub fn minor_digits(currency: &str) -> Option<usize> {
         WST XCD XCG YER ZAR ZMW ZWG";
     let currency = currency.to_ascii_uppercase();
     let holds = |list: &str| currency.len() == 3 && list.split_whitespace().any(|code| code == currency);
+    // An unlisted currency gives `None`, because a wrong factor would be a hundredfold error.
     if holds(NONE) {
         Some(0)
     } else if holds(TWO) {
@@ -38,9 +39,11 @@ pub fn format_amount(amount: &str, currency: &str) -> Option<String> {
         Some(number) => ("-", number),
         None => ("", amount),
     };
+    // A fraction or an exponent has no whole number of smallest units.
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
+    // At least one digit stays before the point: `5` with two digits is `0.05`.
     let padded = format!("{number:0>width$}", width = digits + 1);
     let (whole, part) = padded.split_at(padded.len() - digits);
     let point = if digits == 0 { "" } else { "." };

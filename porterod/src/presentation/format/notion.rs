@@ -49,6 +49,7 @@ fn property_text(value: &RawValue) -> Option<StyledText> {
     let object = RawObject::read(value).ok()?;
     let mut members = object.iter();
     let (kind, words) = match (members.next()?, members.next()) {
+        // A second member could carry more than the text, so then the property is shown as it is.
         (("title", value), None) => (" (the title)", plain_rich_text(value)?),
         (("rich_text", value), None) => ("", plain_rich_text(value)?),
         _ => return None,
@@ -77,10 +78,12 @@ fn block_text(block: &RawValue) -> Option<StyledText> {
             "object" if value.get() == r#""block""# => {}
             "type" => named = Some(json::as_text(value)?),
             other if kind.is_none() => kind = Some((other.to_owned(), value)),
+            // Any other member may have a meaning of its own, so the block is shown as JSON.
             _ => return None,
         }
     }
     let (kind, inner) = kind?;
+    // A name that contradicts the content would mislead the reader.
     if named.is_some_and(|named| named != kind) {
         return None;
     }

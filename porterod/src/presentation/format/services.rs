@@ -19,6 +19,7 @@ pub(super) fn matches_payment(open: &ArgumentReader<'_>) -> bool {
 }
 
 pub(super) fn take_payment_fields(open: &mut ArgumentReader<'_>) {
+    // The currency is read before its field is taken.
     let currency = open.last_value("currency").and_then(json::as_text).map(std::borrow::Cow::into_owned);
     let amount = |value: &RawValue| amount_text(value, currency.as_deref());
     open.take_field("Amount", &["amount", "amount_to_capture"], amount);
@@ -48,6 +49,7 @@ fn amount_text(value: &RawValue, currency: Option<&str>) -> StyledText {
         Some(spoken) => {
             StyledText::new().code(&EscapedText::line(&spoken)).literal(", sent as ").append(as_text(value))
         }
+        // A bare number is not converted: its factor depends on a currency that the call does not have.
         None if number.bytes().all(|byte| byte.is_ascii_digit()) => {
             as_text(value).literal(" in the smallest unit of its currency, which the call does not tell")
         }
@@ -136,6 +138,7 @@ fn time_text(value: &RawValue) -> StyledText {
     };
     let part =
         |wanted: &str| parts.iter().find(|(key, _)| key == wanted).map(|(_, text)| EscapedText::line(text));
+    // An event has a day or a time; with both or none its meaning is unclear.
     let text = match (part("date"), part("dateTime")) {
         (Some(day), None) => StyledText::new().literal("all day ").code(&day),
         (None, Some(time)) => StyledText::new().code(&time),
@@ -173,6 +176,7 @@ pub(super) fn take_mail_fields(open: &mut ArgumentReader<'_>) {
 
 /// Addresses in one line, if they are strings or objects with only an address.
 fn address_list_text(value: &RawValue) -> StyledText {
+    // An object with a name beside the address is shown as JSON, because the name may deceive.
     let address = |one: &&RawValue| match text_members(one, &["email", "address"])?.as_slice() {
         [(_, address)] => Some(address.clone()),
         _ => None,

@@ -76,6 +76,7 @@ pub(super) fn fit_in_line(texts: &[String]) -> bool {
 }
 
 fn exceeds_line(text: &str) -> bool {
+    // Stops at the limit, so a huge text is not counted to its end.
     text.chars().nth(MAX_INLINE_CHARS).is_some()
 }
 

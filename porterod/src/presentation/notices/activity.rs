@@ -107,6 +107,7 @@ impl ActivitySummary {
     #[must_use]
     pub fn message_text(&self, stands: &RulesByTool) -> StyledText {
         let (mut text, mut last) = (StyledText::new(), None);
+        // The counts are sorted by result, so a title is needed only where the result changes.
         for (fate, tool, count) in &self.counts {
             if last != Some(*fate) {
                 text = text.on_new_line().bold(fate_title(*fate));
@@ -125,6 +126,7 @@ impl ActivitySummary {
     /// A page of the list of tools; the last page if there are fewer.
     #[must_use]
     pub fn tool_list_text(&self, page: usize, stands: &RulesByTool) -> StyledText {
+        // Tools may have become fewer since the button was drawn.
         let page = page.min(page_count(stands) - 1);
         let text = StyledText::new().bold("What may these tools do from now on?");
         numbered_tools(stands).skip(page * TOOLS_PER_PAGE).take(TOOLS_PER_PAGE).fold(
@@ -185,6 +187,7 @@ fn message_rows(stands: &RulesByTool) -> ButtonRows {
     let rows: Vec<_> = stands.iter().map(row).filter(|row| !row.is_empty()).collect();
     let mut labels: Vec<_> = rows.iter().flatten().map(|button| &button.label).collect();
     labels.sort_unstable();
+    // Two equal labels would leave open which tool a button restricts.
     let alike = labels.windows(2).any(|two| two[0] == two[1]);
     if rows.len() <= MAX_TOOL_ROWS && !alike {
         return rows;
@@ -238,6 +241,7 @@ fn page_count(stands: &RulesByTool) -> usize {
 
 fn append_rules(text: StyledText, stand: ToolRules) -> StyledText {
     let (words, id) = match (stand.denying_rule, stand.asking_rule) {
+        // A deny wins over an ask, as in the policy.
         (Some(id), _) => (", denied: rule ", id),
         (None, Some(id)) => (", asks: rule ", id),
         (None, None) => return text,

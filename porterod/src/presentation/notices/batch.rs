@@ -50,12 +50,14 @@ impl<P: Ord> ActivityBatch<P> {
     ) {
         let (fate, tool) = match &entry.record.event {
             AuditEvent::Intent { call, task: Some(_), .. } => {
+                // Beyond the limit a call is reported twice, on its card and here, which does no harm.
                 if self.approved_calls.len() < MAX_APPROVED_CALLS {
                     self.approved_calls.insert((entry.segment.clone(), *call));
                 }
                 return;
             }
             AuditEvent::Outcome { call, tool, outcome, .. } => {
+                // Its card shows the result already.
                 if self.approved_calls.remove(&(entry.segment.clone(), *call)) {
                     return;
                 }
@@ -83,6 +85,7 @@ impl<P: Ord> ActivityBatch<P> {
             | AuditEvent::Removed { .. }
             | AuditEvent::Process { .. } => return,
         };
+        // Refusals count as errors: the person may want to know of them at the level `errors`.
         let wanted = match (notices.level_for(&tool.server), fate) {
             (NoticeLevel::Off, _) | (NoticeLevel::Errors, CallFate::Ran) => false,
             (NoticeLevel::Errors, CallFate::Refused | CallFate::Failed) | (NoticeLevel::All, _) => true,
@@ -110,6 +113,7 @@ impl<P: Ord> ActivityBatch<P> {
         now: Timestamp,
         zone: &TimeZone,
     ) -> Vec<(P, ActivitySummary)> {
+        // The counts go on in quiet hours, so the first message after them has everything.
         if notices.quiet.as_ref().is_some_and(|quiet| quiet.contains(now, zone)) {
             return Vec::new();
         }
@@ -121,6 +125,7 @@ impl<P: Ord> ActivityBatch<P> {
 impl PlaceActivity {
     fn count_call(&mut self, fate: CallFate, tool: &ToolId, more: u64) {
         let key = (fate, tool.clone());
+        // A tool that is named already may still be counted when the list is full.
         if let Some(count) = self.counts.get_mut(&key) {
             *count += more;
         } else if self.counts.len() < MAX_NAMED_TOOLS {

@@ -14,6 +14,7 @@ pub fn news_text(entries: &[NoticeEntry], fits: impl Fn(&StyledText) -> bool) ->
     let (mut text, mut more) = (StyledText::new(), 0);
     for line in news {
         let longer = text.clone().on_new_line().append(line);
+        // A long entry is skipped rather than cut, so a shorter one after it still fits.
         if fits(&longer) {
             text = longer;
         } else {

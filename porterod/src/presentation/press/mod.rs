@@ -26,6 +26,7 @@ pub(crate) async fn decide_task(
     let (deed, task) = (tapped.decision(), tapped.task());
     let Ok(look) = api::look(daemon, task) else { return replies::TASK_GONE };
     let hindrance = approval_obstacle(daemon, &look, &tapped);
+    // A press that was begun has decided its call, so only its second half remains.
     if let (false, Some(ApprovalObstacle::Permanent(words))) = (begun, &hindrance) {
         return words.clone();
     }
@@ -34,6 +35,7 @@ pub(crate) async fn decide_task(
     #[cfg(test)]
     crate::crash::crash_at("tap done");
     match done {
+        // One vote of several leaves the task pending, which is no failure.
         Ok(()) if deed.lets_run() && is_still_pending(daemon, task) => replies::VOTE_COUNTED,
         Ok(()) => replies::done_reply(deed, waits),
         Err(Undone::Rest(failure)) => {
@@ -41,9 +43,11 @@ pub(crate) async fn decide_task(
             replies::partial_reply(deed, failure.kind)
         }
         Err(Undone::All(failure)) => {
+            // The state is read again: the reply names the decision that came first.
             let now = api::look(daemon, task).map(|look| look.task.state);
             tracing::info!(%failure, "a tap changed nothing");
             let undone = replies::failed_reply(now.ok(), &failure, max_chars);
+            // The person wanted the tool denied for ever, and the lost press must not be the only way.
             if deed == TaskDecision::Forbid
                 && failure.kind != FailureKind::Internal
                 && failure.kind != FailureKind::Storage
@@ -69,6 +73,7 @@ fn approval_obstacle(daemon: &Daemon, look: &Look, tapped: &ButtonPress) -> Opti
         TaskDecision::ApproveFor(_) | TaskDecision::Allow => true,
         TaskDecision::Deny | TaskDecision::DenyWithReason | TaskDecision::Forbid => return None,
     };
+    // A settled task gives a better reply in the decision itself.
     if look.task.state != TaskState::PendingApproval {
         return None;
     }
@@ -116,6 +121,7 @@ pub(crate) fn elevates(found: &PressMeaning) -> bool {
 
 /// Why this person's approval adds nothing to the quorums.
 fn vote_obstacle(task: &Task, user: i64) -> Option<PressReply> {
+    // No voter has a negative number; zero matches none.
     let user = u64::try_from(user).unwrap_or(0);
     // A repeated vote counts again if the quorums are met by now: the policy may have become less strict.
     let is_met = task.quorums.iter().all(|quorum| quorum.is_met(&task.votes));

@@ -144,6 +144,7 @@ pub(crate) fn with_deny_command(words: PressReply, tool: &ToolId, max_chars: usi
     let said = words.text.unwrap_or_default();
     let how = [format!("/deny {tool}"), "/deny and its name".to_owned()]
         .map(|command| format!("{said} To deny its tool from now on, write {command}"));
+    // The longest reply that fits wins, because Telegram cuts a longer one.
     let text = how.into_iter().find(|text| text.chars().count() <= max_chars).map(Cow::Owned).unwrap_or(said);
     PressReply { text: Some(text), alert: true }
 }

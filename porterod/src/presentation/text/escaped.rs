@@ -55,6 +55,7 @@ impl EscapedText {
             self.0.push('\n');
         }
         let line = escape(line, LineBreaks::EscapedAfterPrefix);
+        // An empty line keeps only the bar, because a channel cuts blanks at a line's end.
         self.0.push_str(if line.is_empty() { bar.trim_end() } else { bar });
         self.0.push_str(&line);
     }
@@ -82,6 +83,7 @@ impl EscapedText {
         match self.0.char_indices().nth(most) {
             None => (self.clone(), true),
             Some((end, _)) => {
+                // The cut may fall after a blank, which a channel would drop.
                 let kept = self.0[..end].trim_end_matches([' ', '\n']);
                 (Self(kept.to_owned()), false)
             }
@@ -161,6 +163,7 @@ fn write_string(string: StringToken<'_>, shown: &mut String) {
 
 /// The text of a JSON string with several lines.
 fn multiline_text(spelled: &str) -> Option<String> {
+    // Without an escape there is no line break, which spares the parsing.
     if !spelled.contains('\\') {
         return None;
     }

@@ -82,6 +82,7 @@ impl StyledText {
     /// Adds text from outside within a line.
     #[must_use]
     pub fn code(mut self, shown: &EscapedText) -> Self {
+        // Two adjacent code parts would look like one.
         if self.parts.last().is_some_and(|last| last.style == Some(TextStyle::Code)) {
             self.push_part(None, " ");
         }
@@ -150,6 +151,7 @@ impl StyledText {
     pub fn truncated(&self, most: usize, styled: usize) -> (Self, bool) {
         let (mut kept, mut left) = (Self::new(), most);
         for part in &self.parts {
+            // The number of styled parts is bounded too: Telegram ignores entities beyond a hundred.
             if left == 0 || part.style.is_some() && kept.styled_count() == styled {
                 return (kept, false);
             }
@@ -167,6 +169,7 @@ impl StyledText {
 
     fn push_external(mut self, style: TextStyle, shown: &EscapedText) -> Self {
         if shown.is_empty() {
+            // An empty styled part would be dropped by the channel, and the reader would miss it.
             self.push_part(None, "(nothing)");
         } else {
             self.push_part(Some(style), shown.as_str());
@@ -196,6 +199,7 @@ impl StyledText {
             }
         }
         match self.parts.last_mut() {
+            // Only Portero's own words are joined: texts from outside keep their own bounds.
             Some(last) if last.style == style && matches!(style, None | Some(TextStyle::Bold)) => {
                 last.text.push_str(text);
             }

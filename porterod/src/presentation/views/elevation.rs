@@ -51,6 +51,7 @@ pub(super) fn elevation_text(
     let text = match what {
         Act::Grant(pattern, millis, _) => {
             let lasts = Duration::from_millis(*millis);
+            // A grant beyond the last representable time has no end to show.
             let end = view.now.saturating_add(SignedDuration::try_from(lasts).unwrap_or(SignedDuration::MAX));
             let text =
                 text.bold("Permit for a while?").literal("\n").code(&EscapedText::line(pattern.as_str()));
@@ -82,6 +83,7 @@ pub(super) fn elevation_text(
 }
 
 fn append_tools(text: StyledText, what: &Act, tools: &[(ToolId, Action)]) -> StyledText {
+    // A grant lifts no deny, so a denied tool is listed but not counted.
     let changes = |action: Action| tool_change(what, action).is_some_and(|(changes, _)| changes);
     let count = tools.iter().filter(|(_, action)| changes(*action)).count();
     let text = match count {

@@ -24,6 +24,7 @@ pub fn remote_prompt_text(
     anonymizer: &Anonymizer,
     view: &ViewContext<'_>,
 ) -> StyledText {
+    // The terminal may be the agent's, so its words are treated like any text from outside.
     let line = |text: &str| EscapedText::line(anonymizer.conceal_text(text).get());
     let head = StyledText::new()
         .bold("A terminal of yours asks:")

@@ -220,6 +220,7 @@ fn append_sessions(text: StyledText, status: &DaemonStatus) -> StyledText {
         let name = id.to_string();
         let text = text
             .literal("\n• ")
+            // The end of an id is its random part, as on cards.
             .code(&EscapedText::line(name.get(name.len().saturating_sub(8)..).unwrap_or(&name)))
             .literal(" in ")
             .code(&EscapedText::line(project.as_str()));

@@ -139,10 +139,12 @@ fn append_task_row(text: StyledText, task: &Task, view: &ViewContext<'_>) -> Sty
         .code(&EscapedText::line(&task.call.tool.to_string()));
     let arguments = task.call.arguments().map_or("", |arguments| arguments.get());
     let (excerpt, whole) =
+        // Cut before the escape, so a huge argument costs nothing; the second cut is by shown characters.
         EscapedText::line(&arguments.chars().take(2 * MAX_EXCERPT_CHARS).collect::<String>())
             .truncated(MAX_EXCERPT_CHARS);
     let text = if excerpt.is_empty() { text } else { text.literal(" ").code(&excerpt) };
     let text =
+        // The first cut may have dropped text that the second one never saw.
         if whole && arguments.chars().count() <= MAX_EXCERPT_CHARS { text } else { text.literal("…") };
     match task.state {
         TaskState::PendingApproval | TaskState::Approved => {

@@ -61,6 +61,7 @@ fn draw_header(view: &PendingView, area: Rect, frame: &mut Frame<'_>) {
     if view.paused {
         text.push_str(" · EVERYTHING IS PAUSED");
     }
+    // Without a daemon the counts are outdated, so the header has the reason in their place.
     if let Some(why) = &view.daemon_error {
         text = format!("Portero: NO DAEMON, reconnecting ({})", escape_hidden(why));
     }

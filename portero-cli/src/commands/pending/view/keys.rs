@@ -54,6 +54,7 @@ pub(super) enum ViewEffect {
 impl PendingView {
     /// Handles a key, and returns its effect.
     pub(super) fn handle_key(&mut self, key: ViewKey) -> Option<ViewEffect> {
+        // Ctrl-C works in every mode, also while a request is running.
         if key == ViewKey::Interrupt {
             return Some(ViewEffect::Quit);
         }
@@ -89,6 +90,7 @@ impl PendingView {
         if !matches!(self.mode, ViewMode::Approve { .. } | ViewMode::Reject { .. }) {
             return;
         }
+        // A pasted line break would submit, so control characters are dropped.
         for letter in text.chars().filter(|letter| !letter.is_control()) {
             self.handle_key(ViewKey::Char(letter));
         }
@@ -123,6 +125,7 @@ impl PendingView {
             ViewKey::Char('?') => self.mode = ViewMode::Help,
             ViewKey::Char('a') => {
                 if let Some(task) = self.decidable_task().filter(|task| self.needs_one_approver(*task)) {
+                    // The buffer never grows beyond this, so no copy of the passphrase is left behind.
                     let typed = String::with_capacity(MAX_PASSPHRASE_BYTES);
                     self.mode = ViewMode::Approve { task, typed, problem: None };
                     return Some(ViewEffect::CheckApprovable { task });
@@ -200,6 +203,7 @@ impl PendingView {
             ViewKey::Enter => {
                 let task = *task;
                 *problem = None;
+                // The typed text moves into the request, so none of it stays in the view.
                 return Some(ViewEffect::Approve { task, passphrase: self.mode.take_typed() });
             }
             ViewKey::Escape => {
@@ -249,6 +253,7 @@ impl PendingView {
         match key {
             ViewKey::Char('y') => Some(ViewEffect::Pause),
             _ => {
+                // Any key but `y` cancels, because the question is easily met by a stray key.
                 self.mode = ViewMode::Browse;
                 "nothing was paused".clone_into(&mut self.message);
                 None

@@ -46,6 +46,7 @@ pub(super) fn screen_areas(view: &PendingView) -> Option<ScreenAreas> {
         return None;
     }
     let wanted = u16::try_from(footer_lines(view).len()).unwrap_or(u16::MAX);
+    // The footer never takes more than half, so a long question leaves room for the call.
     let below = wanted.min(height / 2);
     let body = Rect::new(0, 1, width, height - 1 - below);
     let (list, rule, right) = if width >= MIN_SIDE_BY_SIDE_WIDTH {
@@ -57,6 +58,7 @@ pub(super) fn screen_areas(view: &PendingView) -> Option<ScreenAreas> {
         )
     } else {
         let count = u16::try_from(view.items.len().max(1)).unwrap_or(u16::MAX);
+        // The list takes a third at most: the call is what the person decides about.
         let above = count.saturating_mul(ROWS_PER_TASK).min(body.height / 3).max(1);
         let rest = body.height - above;
         (
@@ -176,6 +178,7 @@ pub(super) fn wrap_call_line(line: &str, width: usize) -> Vec<String> {
             let word = now.rfind(' ').map(|space| space + 1).filter(|at| !quoted && *at > now.len() / 2);
             let rest = now.split_off(word.unwrap_or(now.len()));
             lines.push(std::mem::replace(&mut now, format!("{on}{rest}")));
+            // The continuation mark and the moved word count too.
             taken = now.chars().map(char_columns).sum();
         }
         now.push(letter);
@@ -194,6 +197,7 @@ pub(super) fn wrap_words(text: &str, width: usize) -> Vec<String> {
         if taken > 0 && taken + wide > width {
             lines.push(String::new());
         }
+        // A word longer than a line is broken by letters, or it would be cut.
         for letter in word.chars() {
             let full =
                 lines.last().is_some_and(|line| line.chars().map(char_columns).sum::<usize>() >= width);
@@ -213,6 +217,7 @@ pub(super) fn truncate_row(text: &str, width: usize) -> String {
     if text.chars().map(char_columns).sum::<usize>() <= width {
         return text.to_owned();
     }
+    // One column is kept for the mark.
     let (mut shown, mut taken) = (String::new(), 1);
     for letter in text.chars() {
         taken += char_columns(letter);

@@ -39,6 +39,7 @@ pub(super) async fn run(context: &CommandContext) -> CommandResult {
     // Checked first: without a terminal nothing is started.
     screen::check_terminal()?;
     let daemon = context.connect_daemon().await?;
+    // The signals are registered before the terminal is taken over, so that it is always given back.
     let mut end = TerminationSignals::listen();
     let (mut screen, mut inputs) = TerminalScreen::open()?;
     let mut feed = Feed::start(context, daemon);
@@ -111,6 +112,7 @@ impl ViewLoop {
 
     fn handle_event(&mut self, heard: FeedEvent) -> Result<(), CommandFailure> {
         match heard {
+            // Each connection has its own client; an effect in flight keeps the old one and fails.
             FeedEvent::Connected(client) => {
                 self.client = Some(client);
                 if self.view.daemon_error.take().is_some() {
@@ -190,6 +192,7 @@ fn failed(task: Option<TaskId>, error: RequestError) -> EffectResult {
             Some(hint) => format!("{}; {hint}", failure.message),
             None => failure.message,
         }),
+        // A lost answer leaves the outcome open, so the person gets the command that shows it.
         (error @ (RequestError::Closed(_) | RequestError::Unreadable { .. }), Some(task)) => {
             EffectResult::Failed(format!(
                 "{error}; run `portero task {}` to see whether it was done",

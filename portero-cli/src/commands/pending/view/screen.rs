@@ -141,6 +141,7 @@ fn restore_terminal() {
 fn read_inputs(to: &mpsc::Sender<ViewInput>, left: &AtomicBool) {
     while !left.load(Ordering::Relaxed) {
         let event = match event::poll(KEYBOARD_POLL_INTERVAL) {
+            // A poll with a limit lets the thread notice that the screen was closed.
             Ok(true) => event::read(),
             Ok(false) => continue,
             Err(error) => Err(error),
@@ -154,6 +155,7 @@ fn read_inputs(to: &mpsc::Sender<ViewInput>, left: &AtomicBool) {
 
 fn to_view_input(event: Event) -> Option<ViewInput> {
     match event {
+        // Some terminals report the release of a key too, which would act twice.
         Event::Key(pressed) if pressed.kind != KeyEventKind::Release => {
             to_view_key(pressed).map(ViewInput::Key)
         }
@@ -168,6 +170,7 @@ fn to_view_key(pressed: KeyEvent) -> Option<ViewKey> {
     match pressed.code {
         KeyCode::Char('c') if with(KeyModifiers::CONTROL) => Some(ViewKey::Interrupt),
         KeyCode::Char('u') if with(KeyModifiers::CONTROL) => Some(ViewKey::Clear),
+        // An unknown control key must not become a letter of the passphrase.
         KeyCode::Char(_) if with(KeyModifiers::CONTROL) && !with(KeyModifiers::ALT) => None,
         KeyCode::Char(letter) => Some(ViewKey::Char(letter)),
         KeyCode::Up => Some(ViewKey::Up),

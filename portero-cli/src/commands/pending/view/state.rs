@@ -130,6 +130,7 @@ impl PendingView {
         let known = self.item(task.id).is_some();
         if ended.is_none() && !known {
             let item = PendingItem { text: task_text(&task, hints), task, end_state: ended, lines_seen: 0 };
+            // A task that waits longer comes first, also if it is reported late.
             let place = self.items.partition_point(|other| sort_key(&other.task) <= sort_key(&item.task));
             self.items.insert(place, item);
         } else if let (Some(state), true) = (&ended, known) {
@@ -197,6 +198,7 @@ impl PendingView {
     /// Cancels the typing for a task that an approval would not make run.
     fn cancel_approval(&mut self, id: TaskId, why: &str) {
         match &self.mode {
+            // A request that was sent is decided by the daemon, so its typing is not cancelled.
             ViewMode::Approve { task, .. } if *task == id && !self.busy => {
                 self.message = format!("{}; you approved nothing", escape_hidden(why));
                 drop(self.mode.take_typed());
@@ -245,6 +247,7 @@ impl PendingView {
             | ViewMode::Pause
             | ViewMode::TaskEnded => {}
         }
+        // The shown task stays, or the next key would act on its neighbour.
         if self.selected == Some(id) {
             if let Some(item) = self.items.iter_mut().find(|item| item.task.id == id) {
                 item.end_state = Some(how);
@@ -289,6 +292,7 @@ impl PendingView {
     pub(super) fn resize(&mut self, size: (u16, u16)) {
         self.size = size;
         for item in &mut self.items {
+            // Another width wraps the text differently, so the lines that were seen are not the same ones.
             item.lines_seen = 0;
         }
         self.normalize();
@@ -304,6 +308,7 @@ impl PendingView {
         let Some(item) = self.selected() else { return };
         let (id, lines, page) =
             (item.task.id, layout::call_lines(self, item).len(), layout::page_height(self));
+        // A shorter text must not leave the view beyond its end.
         self.scroll = self.scroll.min(lines.saturating_sub(page));
         let seen = (self.scroll + page).min(lines);
         if let Some(item) = self.items.iter_mut().find(|item| item.task.id == id) {
