@@ -1,9 +1,9 @@
-//! The road of an edit: the files are watched, compared with what a person confirmed, held or applied, and kept
+//! The way of an edit: the files are watched, compared with the confirmed ones, and then applied or held
 //! (guarantee A7).
 //!
-//! [`LiveConfig`] owns the configuration in force. [`LiveConfig::follow_files`] notices an edit. What narrows
-//! applies at once; what widens waits for [`LiveConfig::confirm`]. Files with errors change nothing: `status` shows
-//! them, and the last valid configuration stays in force.
+//! [`LiveConfig`] owns the applied configuration, and [`LiveConfig::follow_files`] notices an edit. A
+//! narrowing change applies at once; a widening one waits for [`LiveConfig::confirm`]. Files with errors
+//! change nothing: `status` shows the errors, and the last valid configuration stays.
 
 pub mod check;
 mod confirm;
@@ -36,55 +36,56 @@ use crate::sessions::Sessions;
 use crate::store::StoreError;
 use crate::upstreams::DaemonUpstreams;
 
-/// How much of what changed one record holds, in bytes.
+/// The largest size of one record's list of changes, in bytes.
 const MAX_RECORD_BYTES: usize = 4000;
 
-/// What a configuration is put in force with. The swaps are shared with everything that works by them.
+/// The services that a configuration is applied to. The swaps are shared with everything that reads them.
 pub struct LiveConfigDeps {
     /// The directory of the files.
     pub directory: PathBuf,
-    /// What `${VAR}` reads.
+    /// The variables that `${VAR}` reads.
     pub environment: EnvironmentLookup,
-    /// Where edits are recorded and people told of them.
+    /// The journal for records and notices of edits.
     pub journal: Arc<Journal>,
-    /// The configuration in force.
+    /// The applied configuration.
     pub config: Arc<ArcSwap<Config>>,
-    /// Its limits of approvals.
+    /// The approval limits of the configuration.
     pub approval_settings: Arc<ArcSwap<ApprovalSettings>>,
-    /// Its rules of the anonymizer.
+    /// The configuration's anonymizer.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
     /// The policy, which joins the configuration's with the overrides.
     pub policy: Arc<ArcSwap<Policy>>,
     /// The daemon's own servers, which follow the configuration.
     pub upstreams: Arc<DaemonUpstreams>,
-    /// The sessions, which hear of each change.
+    /// The sessions, which learn of each change.
     pub sessions: Arc<Sessions>,
 }
 
-/// The configuration in force, and how the files differ from it.
+/// The applied configuration, and the difference of the files from it.
 pub struct LiveConfig {
     deps: LiveConfigDeps,
     approved: ApprovedConfigStore,
-    /// How the last valid files differ from what was confirmed; what widens waits.
+    /// The difference of the last valid files from the confirmed ones; its widening changes wait.
     changes: ArcSwap<ConfigChanges>,
     files_check: ArcSwap<FilesCheck>,
     recent_edits: RecentEdits,
-    /// The last valid files. Held while another configuration is put in force, so that two edits don't interleave.
+    /// The last valid files. The lock is held while a configuration is applied, so two edits can't
+    /// interleave.
     present_files: tokio::sync::Mutex<ConfigFiles>,
     reloaded: watch_channel::Sender<()>,
 }
 
-/// What was found when the files were last read.
+/// The result of the last reading of the files.
 #[derive(Debug)]
 pub struct FilesCheck {
-    /// Whether they can be put in force.
+    /// Whether the files can be applied.
     pub is_valid: bool,
-    /// Every problem, in one line each. Valid files may have some too.
+    /// Every problem, one line each; valid files may have some too.
     pub problems: Vec<String>,
 }
 
 impl LiveConfig {
-    /// With `files`, which are in force already, as far as `changes` lets them be.
+    /// Makes the owner of `files`, which the caller has applied as far as `changes` permits.
     #[must_use]
     pub fn new(
         deps: LiveConfigDeps,
@@ -103,19 +104,19 @@ impl LiveConfig {
         })
     }
 
-    /// The configuration in force.
+    /// The applied configuration.
     #[must_use]
     pub fn current(&self) -> Arc<Config> {
         self.deps.config.load_full()
     }
 
-    /// How the last valid files differ from what a person confirmed.
+    /// The difference of the last valid files from the confirmed ones.
     #[must_use]
     pub fn changes(&self) -> Arc<ConfigChanges> {
         self.changes.load_full()
     }
 
-    /// What was found when the files were last read.
+    /// The result of the last reading of the files.
     #[must_use]
     pub fn files_check(&self) -> Arc<FilesCheck> {
         self.files_check.load_full()
@@ -127,13 +128,13 @@ impl LiveConfig {
         &self.deps.directory
     }
 
-    /// A variable of the daemon's environment; none where it isn't set or is no UTF-8.
+    /// A variable of the daemon's environment; `None` if it is unset or not UTF-8.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<String> {
         check::variable(&self.deps.environment, name)
     }
 
-    /// The digest of what a person confirmed, by which a session knows that it has the same.
+    /// The digest of the confirmed configuration; a session compares it with its own.
     #[must_use]
     pub fn approved_digest(&self) -> String {
         self.approved.current().digest()
@@ -145,14 +146,14 @@ impl LiveConfig {
         self.approved.store_key()
     }
 
-    /// Changes when another configuration is in force.
+    /// Changes when another configuration is applied.
     #[must_use]
     pub fn subscribe(&self) -> watch_channel::Receiver<()> {
         self.reloaded.subscribe()
     }
 
-    /// Records what is in force at the start. Where nothing in it widens, it counts as confirmed from now on; else
-    /// people are told that it waits.
+    /// Records the configuration of the start. If nothing in it widens, it counts as confirmed; otherwise
+    /// people learn that changes wait.
     pub async fn record_start(&self, files: &ConfigFiles) {
         self.current().log_skipped();
         self.record_config();
@@ -164,7 +165,7 @@ impl LiveConfig {
         }
     }
 
-    /// Applies these files as far as they may apply. With errors in them, only `status` changes.
+    /// Applies these files as far as they may apply. Files with errors change only `status`.
     async fn apply_files(&self, files: ConfigFiles) {
         let mut present = self.present_files.lock().await;
         match self.check(&files) {
@@ -173,6 +174,7 @@ impl LiveConfig {
                 let waits = self.changes.load().has_pending();
                 let became = if waits { ConfigAdoption::Waits } else { ConfigAdoption::Adopted };
                 self.note_edit((&present, &files), became).await;
+                // The sessions read after the daemon applied it, so none is ahead of the daemon.
                 self.push_to_sessions();
                 *present = files;
             }
@@ -187,27 +189,27 @@ impl LiveConfig {
         }
     }
 
-    /// The files can't be read, which changes nothing but `status`.
+    /// Notes that the files can't be read, which changes only `status`.
     fn note_unreadable(&self, problems: &ConfigProblems) {
         self.note_check(false, describe_problems(problems));
     }
 
-    /// The files can be read again and say the same as before, so only `status` changes.
+    /// Notes that the files can be read again, unchanged, so only `status` changes.
     async fn note_readable_again(&self, files: &ConfigFiles) {
-        // Nothing else is put in force meanwhile.
+        // Held so that no other configuration is applied meanwhile.
         let _present = self.present_files.lock().await;
         match self.check(files) {
             Ok(valid) => self.note_check(true, valid.warnings),
             Err(problems) => self.note_check(false, problems),
         }
-        // A session may have met the same files while they could not be read.
+        // A session may have failed on the same files while they could not be read.
         self.push_to_sessions();
     }
 
-    /// Keeps the files in force as confirmed, if none were until now: `by` just set the passphrase.
+    /// Keeps the present files as confirmed, if none were confirmed before: `by` just set the passphrase.
     ///
     /// # Errors
-    /// When they can't be kept.
+    /// When the files can't be stored.
     pub async fn seal_present(&self, by: &Actor) -> Result<(), StoreError> {
         let present = self.present_files.lock().await;
         if *self.approved.current() == ApprovedConfig::Open {
@@ -226,9 +228,10 @@ impl LiveConfig {
         self.files_check.store(Arc::new(FilesCheck { is_valid, problems }));
     }
 
-    /// Puts a configuration in force in this process; the caller tells sessions after.
+    /// Applies a configuration in this process; the caller then tells the sessions.
     fn put_in_force(&self, ValidConfig { config, anonymizer, changes, warnings }: ValidConfig) {
         config.log_skipped();
+        // The anonymizer comes first: no new server may run before its values are concealed.
         self.deps.anonymizer.store(Arc::new(anonymizer));
         self.deps.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.overrides().clone()));
         self.deps.journal.set_max_segment_bytes(config.settings.audit.max_segment_bytes);
@@ -241,12 +244,12 @@ impl LiveConfig {
         tracing::info!("the configuration was read anew");
     }
 
-    /// Keeps the files in force as confirmed, since nothing in them widens.
+    /// Keeps the applied files as confirmed, because nothing in them widens.
     async fn adopt(&self, files: &ConfigFiles, about: &str) {
         if matches!(&*self.approved.current(), ApprovedConfig::Sealed(known) if known != files) {
             let sealing = SealRequest::new(SealReason::Adopt, about, None);
             if let Err(error) = self.approved.approve_files(files.clone(), sealing).await {
-                // What narrows applies all the same, and the next start finds it to narrow again.
+                // A narrowing change applies all the same, and the next start finds it again.
                 tracing::error!(%error, "the configuration in force could not be kept");
             }
         }

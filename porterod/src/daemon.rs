@@ -1,8 +1,8 @@
-//! The services that a request may need, each the owner of its state, and the life of the process.
+//! The services that a request may need, each the owner of its state, and the lifecycle of the process.
 //!
-//! [`Daemon`] only brings them together: a handler takes the services of its subject. A change of rules or grants
-//! calls [`Daemon::enforce_overrides`] before it is answered, so it applies in every session before its command
-//! returns.
+//! [`Daemon`] only holds them together: a handler takes the services of its subject. A change of rules or
+//! grants calls [`Daemon::enforce_overrides`] before its answer, so it applies in every session before its
+//! command returns.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,57 +31,58 @@ use crate::overrides::OverrideStore;
 use crate::sessions::Sessions;
 use crate::upstreams::DaemonUpstreams;
 
-/// How long to sleep at most before looking whether a grant is over, since clocks may be set meanwhile.
+/// The longest sleep between two checks for expired grants, because the clock may be set meanwhile.
 const MAX_GRANT_SLEEP: Duration = Duration::from_secs(30);
-/// How long at least.
+/// The shortest sleep, so that a grant close to its end causes no busy loop.
 const MIN_GRANT_SLEEP: Duration = Duration::from_millis(50);
 
 /// The running daemon, as requests see it.
 pub struct Daemon {
-    /// Its build, its start, its end, and the work to finish before that.
+    /// The build, the start, the stop signal, and the work to finish before the end.
     pub lifecycle: Lifecycle,
-    /// Where things live.
+    /// The paths of the daemon's files.
     pub paths: Paths,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The configuration in force, and the road of an edit.
+    /// The applied configuration, and the way of an edit into it.
     pub config: Arc<LiveConfig>,
-    /// The rules of the anonymizer in force.
+    /// The anonymizer that applies.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
-    /// The policy in force: configuration and standing together.
+    /// The policy that applies: the configuration's, with the overrides.
     pub policy: Arc<ArcSwap<Policy>>,
-    /// What the servers offer.
+    /// The lists of the servers.
     pub catalog: Arc<Catalog>,
     /// Store and audit, written together.
     pub journal: Arc<Journal>,
     /// The segments of all processes: checkpoints, retention, counts.
     pub audit: Arc<AuditTrail>,
-    /// What people are to be told.
+    /// The notices for people.
     pub outbox: Arc<Outbox>,
-    /// What terminals ask a person to confirm on Telegram.
+    /// The questions that terminals ask on Telegram.
     pub remote_confirmations: RemoteConfirmations,
     /// The second factor.
     pub passphrase: PassphraseChecker,
-    /// Who decides on Telegram.
+    /// The pairing with the person on Telegram.
     pub pairing: Arc<Pairing>,
-    /// How the bot there fares.
+    /// The state of the bot.
     pub bot_health: Arc<BotHealth>,
     /// Rules and grants.
     pub overrides: Arc<OverrideStore>,
-    /// Where calls wait for a person.
+    /// The calls that wait for a person.
     pub approval_queue: Arc<ApprovalQueue>,
-    /// The daemon's children.
+    /// The daemon's own servers.
     pub upstreams: Arc<DaemonUpstreams>,
-    /// Who is connected.
+    /// The connected sessions.
     pub sessions: Arc<Sessions>,
-    /// Held while rules and grants are sent out, so that changes arrive in their order.
+    /// Held while overrides are sent out, so that changes arrive in order.
     pub enforce_order: Mutex<()>,
 }
 
 impl Daemon {
-    /// Puts the rules and grants in force in every session; returns once each confirmed or lost its
+    /// Sends the present rules and grants to every session. Returns once each confirmed them or lost its
     /// connection.
     pub async fn enforce_overrides(&self) {
+        // Only the sending is under the lock: a slow session must not hold up the next change.
         let spreading = {
             let _in_order = lock(&self.enforce_order);
             self.sessions.spread_overrides(self.policy.load().overrides())
@@ -89,7 +90,7 @@ impl Daemon {
         spreading.wait_for_sessions().await;
     }
 
-    /// Ends grants as their time is over, everywhere, until the daemon is to end.
+    /// Ends expired grants in every session, until the daemon stops.
     pub async fn run_grant_expiry(self: Arc<Self>) {
         let mut changes = self.overrides.subscribe_epoch();
         loop {
@@ -100,12 +101,13 @@ impl Daemon {
             tokio::select! {
                 () = self.lifecycle.stop_signal().cancelled() => return,
                 () = tokio::time::sleep(nap) => {}
-                // The sender lives as long as the daemon.
+                // The sender lives as long as the daemon, so this can't fail.
                 _ = changes.changed() => continue,
             }
             match self.overrides.expire_grants().await {
                 Ok(false) => {}
                 Ok(true) => self.enforce_overrides().await,
+                // The grant is over in memory even if the store failed, so sessions learn it.
                 Err(error) => {
                     tracing::warn!(%error, "a grant ended");
                     self.enforce_overrides().await;
@@ -115,7 +117,7 @@ impl Daemon {
     }
 }
 
-/// The life of the daemon's process.
+/// The lifecycle of the daemon's process.
 #[derive(Debug)]
 pub struct Lifecycle {
     build: String,
@@ -125,13 +127,13 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Of this build, started at that time.
+    /// Makes the lifecycle of this build, started at this time.
     #[must_use]
     pub fn new(build: String, started: Timestamp) -> Self {
         Self { build, started, stop: CancellationToken::new(), pending_work: TaskTracker::new() }
     }
 
-    /// The version, for people.
+    /// The version, as people see it.
     #[must_use]
     pub fn build(&self) -> &str {
         &self.build
@@ -143,13 +145,13 @@ impl Lifecycle {
         self.started
     }
 
-    /// Cancelled once the daemon is to end.
+    /// Cancelled when the daemon is to stop.
     #[must_use]
     pub const fn stop_signal(&self) -> &CancellationToken {
         &self.stop
     }
 
-    /// Asks every part of the daemon to end.
+    /// Asks every part of the daemon to stop.
     pub fn request_stop(&self) {
         self.stop.cancel();
     }
@@ -162,7 +164,7 @@ impl Lifecycle {
         self.pending_work.spawn(work);
     }
 
-    /// Returns once all spawned work is done, also what running work spawned.
+    /// Returns once all spawned work is done, including work that it spawned itself.
     pub async fn wait_for_work(&self) {
         self.pending_work.close();
         self.pending_work.wait().await;

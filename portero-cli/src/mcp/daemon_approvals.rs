@@ -1,4 +1,4 @@
-//! What a session asks of the daemon: approvals, shared servers, tasks.
+//! The services that a session gets from the daemon: approvals, shared servers, tasks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,27 +23,27 @@ use tokio::sync::watch;
 
 use super::daemon_connection::{DaemonConnection, describe_lost_answer};
 
-/// The daemon's approval queue and shared servers, over the connection.
+/// The daemon's approval queue and shared servers, over the session's connection.
 pub(super) struct DaemonApprovals {
     pub(super) connection: Arc<DaemonConnection>,
     pub(super) limits: Arc<CallLimits>,
 }
 
-/// How long a forwarded call may take, by server: what the daemon gives it, and a grace for the way there and back.
-/// The daemon answers before; this is for one that hangs and keeps its connection.
+/// How long a forwarded call may take, by server: the daemon's own limit and a grace for the connection. The
+/// daemon answers earlier; this limit is for a daemon that hangs with an open connection.
 pub(super) struct CallLimits(ArcSwap<Limits>);
 
 struct Limits {
     start: Duration,
     request: Duration,
-    /// Of the shared servers that have one of their own.
+    /// The limits of shared servers that have their own.
     of_servers: HashMap<ServerName, Duration>,
 }
 
 /// How much longer a session waits than the daemon may take.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
-/// How often the daemon may wait for a server as long as it may take to start, before a call reaches it: for its
-/// start, for one more in another way, and for what it lists.
+/// How many start timeouts may pass before a call reaches its server: for its start, for one retry in the
+/// other era, and for its lists.
 const MAX_START_WAITS: u32 = 4;
 
 impl CallLimits {
@@ -51,7 +51,7 @@ impl CallLimits {
         Self(ArcSwap::from_pointee(Limits::of(config)))
     }
 
-    /// Goes by another configuration from now on.
+    /// Applies another configuration.
     pub(super) fn replace(&self, config: &Config) {
         self.0.store(Arc::new(Limits::of(config)));
     }
@@ -63,7 +63,7 @@ impl CallLimits {
         request.saturating_add(limits.before_call())
     }
 
-    /// How long the daemon may take for anything else: it may have to ask a server what it offers.
+    /// How long the daemon may take for other requests, for which it may have to list a server.
     fn of_request(&self) -> Duration {
         self.0.load().before_call()
     }
@@ -86,14 +86,15 @@ impl Limits {
     }
 }
 
-/// Returns once nothing was heard for `limit`. Each progress counts, as it does at the server.
+/// Returns once `limit` has passed without progress. Each progress notification restarts the time, as at the
+/// server.
 async fn silent_for(limit: Duration, heard: &watch::Sender<()>) {
     let mut heard = heard.subscribe();
     while tokio::time::timeout(limit, heard.changed()).await.is_ok() {}
 }
 
 impl DaemonApprovals {
-    /// Makes a request; a daemon that hangs is not waited for without end.
+    /// Makes a request with a time limit, so that a hanging daemon doesn't block it for ever.
     async fn request<R: Request>(&self, request: R) -> Result<R::Response, Refusal> {
         self.request_within(self.limits.of_request(), request).await
     }
@@ -144,7 +145,8 @@ impl SharedServers for DaemonApprovals {
             };
             let heard = watch::Sender::new(());
             let limit = self.limits.of_call(&server);
-            // The pipeline conceals progress like everything else that a server says; twice changes nothing.
+            // The daemon's progress is already concealed. The pipeline conceals it again, like everything
+            // from a server, which changes nothing.
             let progress = follow.progress.map(|sink| -> portero::ipc::ForwardProgressSink {
                 let heard = heard.clone();
                 Arc::new(move |params| {
@@ -152,6 +154,8 @@ impl SharedServers for DaemonApprovals {
                     sink(Real::from_server(params.into_inner()));
                 })
             });
+            // An answer that is already there wins over a cancellation or a timeout, because the call has
+            // run.
             tokio::select! {
                 biased;
                 forwarded = client.forward(&request, progress) => match forwarded {

@@ -1,8 +1,8 @@
-//! A session's way to the daemon: connects in the background, follows rules and grants, and reconnects with
-//! back-off. While there is no connection only the last known denies hold (guarantee D4).
+//! A session's connection to the daemon: it connects in the background, follows the overrides, and reconnects
+//! with back-off. Without a connection only the last known denies apply (guarantee D4).
 //!
-//! A session starts the daemon when it begins and when a call needs it, but not because the daemon went away: a
-//! person who stops it wants it stopped.
+//! A session starts the daemon when it begins and when a call needs it. It doesn't restart a daemon that
+//! ended, because a person may have stopped it.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -25,30 +25,29 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::daemon;
 use crate::offline_denies::DeniesFile;
 
-/// How soon a configuration that could not be read is read again.
+/// How soon an unreadable configuration is read again.
 const REREAD_INTERVAL: Duration = Duration::from_secs(1);
-/// The first pause before another attempt, and the longest.
+/// The first and the longest pause between attempts to connect.
 const RECONNECT_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
-/// How long a call that needs the daemon waits for a connection that is being made: longer than a start of
-/// the daemon may take.
+/// How long a call waits for a connection in progress, which is longer than a start of the daemon may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(12);
-/// How long a call that would ask a person waits for a change that is on its way from the daemon.
+/// How long a call that would ask waits for an override that is on its way.
 const OVERRIDES_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the agent's first answer waits for news.
+/// How long the agent's first answer waits for unseen tasks.
 const NEWS_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// How often the daemon is told how far the audit has come, and how long the last word may take.
+/// How often the audit's checkpoint is reported, and how long the last report may take.
 const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 const FINAL_REPORT_TIMEOUT: Duration = Duration::from_millis(40);
 
-/// Whether there is a connection.
+/// The state of the connection.
 #[derive(Debug, Clone)]
 enum ConnectionState {
-    /// Being made, for the first time or again.
+    /// Connecting, for the first time or again.
     Connecting,
-    /// There.
+    /// Connected.
     Up(IpcClient),
-    /// Not there.
+    /// Not connected, with the reason.
     Down(ConnectionProblem),
 }
 
@@ -60,32 +59,32 @@ pub(super) struct DaemonConnection {
     policy: Arc<ArcSwap<Policy>>,
     audit: Arc<AuditWriter>,
     state: watch::Sender<ConnectionState>,
-    /// A call needs the daemon now: try at once.
+    /// A call needs the daemon, so the next attempt must not wait.
     connect_requested: Notify,
     denies_file: Mutex<DeniesFile>,
-    /// The epoch of the rules and grants that the daemon gave; none while there is no connection.
+    /// The epoch of the overrides that the daemon pushed; none without a connection.
     adopted_epoch: watch::Sender<Option<u64>>,
-    /// From which level on the client wants log messages of shared servers; none while it said none.
+    /// The log level that the client wants of shared servers; none if it set none.
     log_level: watch::Sender<Option<LogLevel>>,
 }
 
-/// Takes what the daemon pushes.
+/// Handles pushes of the daemon.
 pub(super) trait PushHandler: Send + Sync {
-    /// Works by the configuration as it is now, where this is what the daemon counts as confirmed of it. Gives
-    /// whether it could be read.
+    /// Applies the present files with what the daemon counts as confirmed (`confirmed`). Returns whether they
+    /// could be read.
     fn reload<'a>(&'a self, confirmed: &'a str) -> BoxFuture<'a, bool>;
-    /// There is a connection. What was pushed before is not known.
+    /// Called for each new connection. Pushes before it may have been missed.
     fn on_connected(&self);
-    /// The policy holds other rules or grants now.
+    /// Called after the policy got other overrides.
     fn on_overrides_changed(&self);
-    /// Takes what shared servers say unasked.
+    /// The sink for notifications of shared servers.
     fn notification_sink(&self) -> NotificationSink;
-    /// Anything else.
+    /// Handles any other push.
     fn handle_push(&self, push: PushMessage);
 }
 
 impl DaemonConnection {
-    /// A connection that is not made yet; the last known denies are in force when this returns.
+    /// A connection that isn't made yet. The last known denies apply when this returns.
     pub(super) fn new(
         paths: Paths,
         hello: Hello,
@@ -120,10 +119,12 @@ impl DaemonConnection {
                     let reason = self.follow_pushes(client, pushes, &confirmed, pushed).await;
                     tracing::info!(reason, "the connection to the daemon is gone");
                     self.state.send_replace(ConnectionState::Connecting);
+                    // The denies of the file apply from this moment on, before the next attempt: no call may
+                    // run by overrides that can no longer be revoked.
                     self.forget_overrides();
                     pushed.on_overrides_changed();
                 }
-                // A call came to need the daemon while this attempt was not to start it.
+                // A call asked for the daemon during an attempt that could not start it, so the next one may.
                 Err(_) if !may_start && !self.no_start && self.take_connect_request() => {
                     may_start = true;
                     continue;
@@ -145,7 +146,7 @@ impl DaemonConnection {
         self.connect_requested.notified().now_or_never().is_some()
     }
 
-    /// Gives the connection, and what the daemon counts as confirmed.
+    /// Connects, and returns what the daemon counts as confirmed.
     async fn try_connect(
         &self,
         may_start: bool,
@@ -172,7 +173,7 @@ impl DaemonConnection {
         Ok((client, pushes, welcome.confirmed))
     }
 
-    /// Subscribes and follows until the connection is gone; returns the reason.
+    /// Subscribes and handles pushes until the connection is lost; returns the reason.
     async fn follow_pushes(
         &self,
         client: IpcClient,
@@ -181,7 +182,8 @@ impl DaemonConnection {
         pushed: &dyn PushHandler,
     ) -> String {
         client.set_notification_sink(pushed.notification_sink());
-        // Before anything else: the daemon looks for the records of what this session does by its rules.
+        // The segment is announced first, because the daemon raises an alarm for records of an unknown
+        // session.
         if let Err(error) = self.announce(&client).await {
             tracing::warn!(%error, "the daemon does not know this session's segment of the audit");
         }
@@ -189,16 +191,17 @@ impl DaemonConnection {
             Ok(standing) => self.adopt_overrides(&client, standing, pushed).await,
             Err(error) => return error.to_string(),
         }
-        // The configuration first: the calls that wait for the connection are decided by it.
+        // The configuration is applied before the state changes, because calls that wait for the connection
+        // are decided by it.
         let is_read = pushed.reload(confirmed).await;
         pushed.on_connected();
         self.state.send_replace(ConnectionState::Up(client.clone()));
-        // A call that asked for the connection meanwhile has it now. Its request must not start a daemon that is stopped
-        // later.
+        // A call that requested the connection has it now. Its request must not start a daemon that is
+        // stopped later.
         let _ = self.take_connect_request();
         let mut telling = std::pin::pin!(self.tell_log_level(&client));
         let wanted = watch::Sender::new(confirmed.to_owned());
-        // Beside the loop: a drive that hangs must not hold up a deny.
+        // Reloading runs beside the loop, so that a hanging drive can't delay a deny.
         let reloading = keep_reloading(wanted.subscribe(), is_read, pushed);
         tokio::pin!(reloading);
         loop {
@@ -216,12 +219,12 @@ impl DaemonConnection {
         }
     }
 
-    /// From now on the shared servers are to log from this level on.
+    /// Sets the log level that the client wants of the shared servers.
     pub(super) fn want_logs(&self, level: LogLevel) {
         self.log_level.send_replace(Some(level));
     }
 
-    /// Tells the daemon the level that the client wants, now and whenever it wants another. It never returns.
+    /// Reports the client's log level to the daemon, now and after each change. It never returns.
     async fn tell_log_level(&self, client: &IpcClient) {
         let mut wanted = self.log_level.subscribe();
         loop {
@@ -229,7 +232,7 @@ impl DaemonConnection {
             if let Some(level) = level
                 && let Err(error) = client.request(SetLogLevel { level }).await
             {
-                // An older daemon hears of it with the next call.
+                // An older daemon gets the level with the next call.
                 tracing::debug!(%error, "the shared servers were not told the log level");
             }
             if wanted.changed().await.is_err() {
@@ -238,21 +241,22 @@ impl DaemonConnection {
         }
     }
 
-    /// Says which segment of the audit is this session's, and how far it has come.
+    /// Announces this session's audit segment and its checkpoint.
     async fn announce(&self, client: &IpcClient) -> Result<(), RequestError> {
         client.request(ReportHead(self.audit.checkpoint())).await
     }
 
-    /// Decides by `standing` from now on, and says so.
+    /// Applies `standing`, and confirms its epoch to the daemon.
     async fn adopt_overrides(&self, client: &IpcClient, standing: Overrides, pushed: &dyn PushHandler) {
         let epoch = standing.epoch;
         self.refresh_denies();
-        // What the file says is later than this holds until that is pushed too.
+        // If the file of denies is newer than this push, its denies apply until the newer push comes.
         if epoch >= self.lock_denies_file().epoch() {
             self.adopted_epoch.send_replace(Some(epoch));
             self.set_overrides(standing);
             pushed.on_overrides_changed();
         }
+        // The confirmation comes last: the command of a deny returns only after every session has applied it.
         if let Err(error) = client.report_epoch(epoch).await {
             tracing::debug!(%error, "the daemon did not hear that its rules are followed");
         }
@@ -266,17 +270,17 @@ impl DaemonConnection {
         self.policy.rcu(|policy| policy.with_overrides(standing.clone()));
     }
 
-    /// Back to the last known denies; grants and dynamic allows are void.
+    /// Returns to the last known denies; grants and allowing rules no longer apply.
     fn forget_overrides(&self) {
         self.adopted_epoch.send_replace(None);
         self.lock_denies_file().forget();
         self.refresh_denies();
     }
 
-    /// Reads the last known denies again if their file changed. Called before each decision.
+    /// Reads the last known denies if their file has changed. Called before each decision.
     ///
-    /// While there is a connection, the file still counts where it is ahead of what was pushed: a session that
-    /// was asleep while rules changed has not read its socket yet, and their command has returned.
+    /// With a connection the file still counts if it is newer than the last push. A session that was
+    /// suspended while rules changed hasn't read its socket yet, although the command has returned.
     pub(super) fn refresh_denies(&self) {
         let adopted = *self.adopted_epoch.borrow();
         let changed = self.lock_denies_file().reread_if_changed(&self.paths, adopted);
@@ -285,18 +289,18 @@ impl DaemonConnection {
         }
     }
 
-    /// Returns once there is a connection, and no change of rules or grants is known to be on its way.
+    /// Returns once there is a connection and no newer overrides are known to be on their way.
     pub(super) async fn wait_until_current(&self) -> Result<(), Refusal> {
         self.request_client().await?;
         let epoch = self.lock_denies_file().epoch();
         let mut adopted = self.adopted_epoch.subscribe();
         let arrived = adopted.wait_for(|adopted| adopted.is_none_or(|adopted| adopted >= epoch));
-        // One that does not come in time leaves the denies in force.
+        // If they don't arrive in time, the denies of the file stay in effect.
         let _ = tokio::time::timeout(OVERRIDES_TIMEOUT, arrived).await;
         Ok(())
     }
 
-    /// The connection, if there is one.
+    /// The client, if connected.
     pub(super) fn current_client(&self) -> Option<IpcClient> {
         match &*self.state.borrow() {
             ConnectionState::Up(client) => Some(client.clone()),
@@ -304,7 +308,7 @@ impl DaemonConnection {
         }
     }
 
-    /// The connection, as soon as there is one; asks for none.
+    /// The client, once connected; this requests no connection.
     pub(super) async fn wait_for_client(&self) -> IpcClient {
         let mut state = self.state.subscribe();
         loop {
@@ -317,15 +321,16 @@ impl DaemonConnection {
         }
     }
 
-    /// The connection, waiting for one that is being made.
+    /// The client, after waiting for a connection in progress.
     pub(super) async fn request_client(&self) -> Result<IpcClient, Refusal> {
         let mut state = self.state.subscribe();
         let now = state.borrow_and_update().clone();
         match now {
             ConnectionState::Up(client) => return Ok(client),
-            // The last attempt may be long ago; make one now and wait for what comes of it.
+            // The last attempt may be long ago, so a new one is requested and awaited.
             ConnectionState::Down(_) => {
                 self.state.send_replace(ConnectionState::Connecting);
+                // Our own change must not count as the result, so it is marked as seen.
                 state.mark_unchanged();
                 self.connect_requested.notify_one();
             }
@@ -349,9 +354,9 @@ impl DaemonConnection {
         }
     }
 
-    /// Tells the daemon how far this session's segment of the audit has come, so that a cut end is noticed: whenever
-    /// there is a connection and something new, until the future is dropped. An older daemon does not know the
-    /// request; it looks at the files itself, or not at all.
+    /// Reports the audit's checkpoint so that a cut-off end is noticed: whenever it changed and there is a
+    /// connection, until the future is dropped. An older daemon doesn't know the request and reads the files
+    /// itself.
     pub(super) async fn report_checkpoints(&self) {
         let mut told = None;
         loop {
@@ -364,7 +369,7 @@ impl DaemonConnection {
         }
     }
 
-    /// Tells it for the last time, also where the daemon answers and there is no connection yet; starts none.
+    /// Reports the last checkpoint, with a new connection if there is none. It doesn't start a daemon.
     pub(super) async fn report_final_checkpoint(&self) {
         let report = async {
             let client = match self.current_client() {
@@ -377,7 +382,7 @@ impl DaemonConnection {
                 self.report_checkpoint(&client).await;
             }
         };
-        // The daemon finds the rest by itself.
+        // The daemon finds any records after it by itself.
         let _ = tokio::time::timeout(FINAL_REPORT_TIMEOUT, report).await;
     }
 
@@ -389,18 +394,19 @@ impl DaemonConnection {
         reported.is_ok()
     }
 
-    /// What finished that no agent has asked about. The agent's first answer waits for this, and the session's own
-    /// connection is only made after it: a daemon that is there answers on one for this alone, and where none
-    /// answers at once there is no news.
+    /// The finished tasks that no agent has fetched. The agent's first answer waits for this, and the
+    /// session's own connection comes only after it. So a running daemon answers on a connection for this
+    /// alone, and without a quick answer there is no news.
     ///
-    /// The session announces its segment on the way: one that is killed before its own connection is made would
-    /// look like one that another process was the daemon for.
+    /// The session announces its segment here. If it is killed before its own connection, it would otherwise
+    /// look like a session that trusted another process as its daemon.
     pub(super) async fn fetch_news(&self) -> UnseenTasks {
         let asked = async {
             let (client, _pushes, _) = daemon::connect_verified(&self.paths, &self.hello).await.ok()?;
             let news = std::pin::pin!(client.request(GetNews));
             let announced = std::pin::pin!(self.announce(&client));
-            // Both are sent at once. The answer waits for the news alone; the daemon takes in the rest meanwhile.
+            // Both requests are sent at once. Only the news is waited for; the daemon handles the
+            // announcement meanwhile.
             let news = match select(news, announced).await {
                 Either::Left((news, _)) => news,
                 Either::Right((_, news)) => news.await,
@@ -410,14 +416,14 @@ impl DaemonConnection {
         tokio::time::timeout(NEWS_TIMEOUT, asked).await.ok().flatten().unwrap_or_default()
     }
 
-    /// Makes a request of the session's.
+    /// Makes a request of the session.
     pub(super) async fn request<R: Request>(&self, request: R) -> Result<R::Response, Refusal> {
         self.request_client().await?.request(request).await.map_err(refusal_from_error)
     }
 }
 
-/// Reloads the configuration with each change of what the daemon counts as confirmed, and again where it could not be
-/// read.
+/// Reloads the configuration after each change of what the daemon counts as confirmed, and again if it could
+/// not be read.
 async fn keep_reloading(mut wanted: watch::Receiver<String>, mut is_read: bool, pushed: &dyn PushHandler) {
     loop {
         let changed = wanted.changed();
@@ -433,11 +439,11 @@ async fn keep_reloading(mut wanted: watch::Receiver<String>, mut is_read: bool, 
     }
 }
 
-/// Why there is no connection, for the agent.
+/// Why there is no connection, in words for the agent.
 #[derive(Debug, Clone)]
 struct ConnectionProblem {
     why: String,
-    /// What the person is to do.
+    /// The next step for the person.
     advice: String,
 }
 
@@ -451,7 +457,7 @@ impl From<ConnectError> for ConnectionProblem {
     fn from(error: ConnectError) -> Self {
         let unreached = Self::from(format!("Portero's daemon cannot be reached: {error}").as_str());
         match error {
-            // Which of the two programs is to be restarted, or for which configuration it runs.
+            // The daemon's hint says which of the programs to restart, or which configuration it serves.
             ConnectError::Refused { failure, peer: _ } => {
                 let advice = failure.hint.map(|hint| format!("do this: {hint}"));
                 Self { advice: advice.unwrap_or(unreached.advice), why: unreached.why }
@@ -474,7 +480,7 @@ impl From<ConnectionProblem> for Refusal {
     }
 }
 
-/// Why the daemon did not do what a session asked, for the agent.
+/// Why the daemon refused a session's request, in words for the agent.
 pub(super) fn refusal_from_error(error: RequestError) -> Refusal {
     use portero::ipc::FailureKind;
     match error {
@@ -507,7 +513,8 @@ pub(super) fn refusal_from_error(error: RequestError) -> Refusal {
     }
 }
 
-/// Why a call that was forwarded has no answer, for the agent. It is no task, so nothing tells later whether it ran.
+/// Why a forwarded call has no answer, in words for the agent. It isn't a task, so its result can't be
+/// fetched later.
 pub(super) fn describe_lost_answer(error: RequestError) -> Refusal {
     match error {
         RequestError::Closed(_) => Refusal::Interrupted(

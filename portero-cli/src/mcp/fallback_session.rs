@@ -1,6 +1,6 @@
-//! The session that cannot begin yet, since the configuration is not valid or nothing can be recorded: it answers
-//! the handshake, lists Portero's own tools, and refuses each call with what is wrong. Once that is mended, the
-//! real session goes on with the same client.
+//! The session of an agent while the real one can't begin, because the configuration is invalid or the audit
+//! can't be written. It answers the handshake, lists Portero's own tools, and refuses each call with the
+//! reason. Once the problem is solved, the real session continues with the same client.
 
 use std::io;
 
@@ -18,28 +18,28 @@ use tokio::sync::watch;
 use super::startup::{SessionSetup, SessionStarter};
 use crate::signals;
 
-/// The longest message that is read before the configuration says a limit.
+/// The longest message before the configuration states a limit.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
-/// How many listeners are kept for the real session.
+/// How many `subscriptions/listen` requests are kept for the real session.
 const MAX_LISTENERS: usize = 64;
 
-/// What the real session goes on with.
+/// The state with which the real session continues.
 pub(super) struct SessionHandover {
     pub(super) ready: SessionSetup,
     pub(super) resumed: PriorHandshake,
-    /// Repeats the messages that the real session must get, and goes on with the client's next ones.
+    /// Repeats the messages that the real session needs, then continues with the client's next ones.
     pub(super) reader: Stdin,
 }
 
-/// What the real session must know of the client's messages so far.
+/// The client's messages that the real session must know.
 #[derive(Default)]
 struct FallbackSession {
     resumed: PriorHandshake,
-    /// The requests that listen, whole, by their ids: they stay open.
+    /// The open `subscriptions/listen` requests with their ids.
     listeners: Vec<(IdKey, Vec<u8>)>,
 }
 
-/// Answers until the real session can begin; none when the client left before.
+/// Answers until the real session can begin; none if the client left before.
 pub(super) async fn serve_until_ready(
     reader: Stdin,
     writer: &mut Stdout,
@@ -48,7 +48,8 @@ pub(super) async fn serve_until_ready(
 ) -> io::Result<Option<SessionHandover>> {
     let (mut lines, mut heard) = (LineReader::new(reader, MAX_MESSAGE_BYTES), FallbackSession::default());
     let (tell, why) = watch::channel(why);
-    // One future throughout: an attempt that another branch interrupted would read the files again.
+    // One future for the whole loop: a new one in each round would start another attempt and read the files
+    // again.
     let mut ready = std::pin::pin!(beginning.wait_until_ready(&tell));
     let mut end = std::pin::pin!(signals::wait_for_termination());
     loop {
@@ -67,6 +68,8 @@ pub(super) async fn serve_until_ready(
                 writer.flush().await?;
             }
             ready = &mut ready => {
+                // Bytes that were read but belong to no complete line must not get lost, so they come before
+                // the rest of the stream.
                 let (rest, unread) = lines.into_parts();
                 let again: Vec<u8> = heard.listeners.into_iter().flat_map(|(_, whole)| whole).chain(unread).collect();
                 let reader = Box::pin(io::Cursor::new(again).chain(rest));
@@ -78,7 +81,7 @@ pub(super) async fn serve_until_ready(
 }
 
 impl FallbackSession {
-    /// Takes one line of the client and writes the answer to it, if one is owed.
+    /// Handles one line of the client, and writes the answer if one is due.
     fn handle_line(&mut self, line: &[u8], why: &str, out: &mut Vec<u8>) {
         match Message::parse(line) {
             Ok(message) => self.handle_message(message.into_kind(), line, why, out),
@@ -112,10 +115,12 @@ impl FallbackSession {
         self.resumed.revision.is_none_or(Revision::has_batches)
     }
 
-    /// Takes one message, which stands in `whole`.
+    /// Handles one message; `whole` is its text.
     fn handle_message(&mut self, kind: MessageKind<'_>, whole: &[u8], why: &str, out: &mut Vec<u8>) {
         match kind {
             MessageKind::Request { id, method, params } => {
+                // A listen request gets no answer before its end, so it is kept and handed to the real
+                // session.
                 if method == modern::LISTEN_METHOD
                     && self.listeners.len() < MAX_LISTENERS
                     && let Some(key) = IdKey::from_raw(id)

@@ -1,7 +1,7 @@
-//! `portero mcp`: one agent's session, put together and taken apart.
+//! `portero mcp`: builds an agent's session and takes it down.
 //!
-//! stdout carries the protocol only. This process keeps nothing that must survive it: the agent's program may
-//! end it at any moment and start another.
+//! stdout carries only the protocol. This process has no state that must survive it, because the agent's
+//! program may end it at any moment and start another.
 
 mod daemon_approvals;
 mod daemon_connection;
@@ -42,13 +42,13 @@ use daemon_connection::DaemonConnection;
 use running_session::{ConfigInputs, RunningSession};
 use startup::{ConfigPoller, SessionSetup, SessionStarter};
 
-/// What this program calls itself in the audit.
+/// The name of this program in the audit.
 const AUDIT_PROGRAM: &str = concat!("portero ", env!("CARGO_PKG_VERSION"));
-/// How long the session may take to say its last words once it is told to end, and its servers after that:
-/// together, and with the last word to the daemon, less than the 400 ms after which Claude Code kills.
+/// How long the session may take to end, and its servers after that. Together with the last report to the
+/// daemon this is less than the 400 ms after which Claude Code kills the process.
 const SESSION_END_GRACE: Duration = Duration::from_millis(30);
 const SERVER_CLOSE_TIMEOUT: Duration = Duration::from_millis(260);
-/// A log beyond this is set aside when a session begins.
+/// A larger log is renamed when a session begins.
 const MAX_LOG_BYTES: u64 = 10 << 20;
 
 pub(crate) async fn run(paths: &Paths, no_start: bool, output: &Output) -> CommandResult {
@@ -57,7 +57,8 @@ pub(crate) async fn run(paths: &Paths, no_start: bool, output: &Output) -> Comma
     let streams = session::stdio();
     let (mut reader, mut writer) =
         streams.map_err(|error| CommandFailure::refused("no connection to the agent").caused_by(&error))?;
-    // A client shows only "server failed" when its server ends at once: so this goes on, and says what to do.
+    // If a server ends at once, a client shows only "server failed". So this one continues and states the
+    // next step.
     if let Err(why) = &ready {
         output.print_note(why);
         let waited =
@@ -88,7 +89,7 @@ pub(crate) async fn run(paths: &Paths, no_start: bool, output: &Output) -> Comma
         handle.resume_client(&resumed);
     }
     let ended = run_session(&running, session, (reader, writer), changes, poller).await;
-    // The agent's program kills a process that takes longer, whatever the servers are doing.
+    // A slower end would be cut off by the agent's program in any case.
     if tokio::time::timeout(SERVER_CLOSE_TIMEOUT, running.upstreams.close()).await.is_err() {
         tracing::warn!("the servers took too long to end; their guards see to it");
     }
@@ -96,7 +97,7 @@ pub(crate) async fn run(paths: &Paths, no_start: bool, output: &Output) -> Comma
     ended.map_err(|error| CommandFailure::refused("the connection to the agent broke").caused_by(&error))
 }
 
-/// Puts a session together. No server and no daemon is started here.
+/// Builds a session. It starts neither a server nor a daemon.
 fn assemble_session(
     paths: &Paths,
     no_start: bool,
@@ -167,7 +168,7 @@ fn assemble_session(
     Ok((running, session, handle, changes))
 }
 
-/// Who calls: this session, in the project that the agent works in.
+/// The origin of this session's calls: the session in the agent's project.
 fn session_origin(anonymizer: &Anonymizer) -> CallOrigin {
     let directory = launch::project_directory();
     CallOrigin {
@@ -179,13 +180,13 @@ fn session_origin(anonymizer: &Anonymizer) -> CallOrigin {
     }
 }
 
-/// The session of the agent's own program, as Claude Code says it. What is no id is left out.
+/// The session id of the agent's program, as Claude Code states it. An invalid one is ignored.
 fn agent_session_from_env() -> Option<AgentSessionId> {
     let said = std::env::var("CLAUDE_CODE_SESSION_ID").ok().filter(|said| !said.is_empty())?;
     said.parse().inspect_err(|error| tracing::warn!(%error, "CLAUDE_CODE_SESSION_ID is no id")).ok()
 }
 
-/// Serves the agent until it leaves or this process is told to end.
+/// Serves the agent until it leaves or this process is asked to end.
 async fn run_session(
     running: &RunningSession,
     session: Session,
@@ -194,8 +195,8 @@ async fn run_session(
     poller: ConfigPoller,
 ) -> std::io::Result<()> {
     let handle = &running.handle;
-    // A task of its own: what wakes the runtime's outermost future makes it ask the system for events before
-    // it goes on, once for each call.
+    // A task of its own: each wake-up of the runtime's outermost future polls the system for events first,
+    // which would cost every call some time.
     let mut serving = tokio::spawn(session.run(reader, writer));
     let background = async {
         let changes = async {
@@ -205,7 +206,7 @@ async fn run_session(
             std::future::pending::<()>().await;
         };
         let connection = async {
-            // The agent's first answer does not wait for the daemon.
+            // The daemon's start must not delay the agent's first answer.
             handle.wait_for_first_answer().await;
             running.daemon_connection.maintain(running).await;
         };
@@ -237,7 +238,7 @@ fn shared_servers(config: &Config) -> HashSet<ServerName> {
     config.servers.iter().filter(|server| server.shared).map(|server| server.name.clone()).collect()
 }
 
-/// Logs to `logs/portero.log` from now on. A log that cannot be written is no reason not to serve.
+/// Logs to `logs/portero.log`. A session works without a log if it can't be written.
 fn init_logging(paths: &Paths, level: Option<&str>) {
     let directory = paths.server_logs();
     let path = directory.join("portero.log");

@@ -1,4 +1,4 @@
-//! What the daemon pushes into a running session: other rules, another configuration, settled tasks.
+//! Handles the daemon's pushes into a running session: overrides, configuration, settled tasks.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -20,7 +20,7 @@ use super::daemon_connection::{DaemonConnection, PushHandler};
 use super::startup::{ATTEMPT_TIMEOUT, CONFIG_POLL_INTERVAL, ConfigPoller};
 use super::{own_servers, shared_servers};
 
-/// A session that is under way.
+/// A running session.
 pub(super) struct RunningSession {
     pub(super) paths: Paths,
     pub(super) pipeline: Arc<Pipeline>,
@@ -28,25 +28,25 @@ pub(super) struct RunningSession {
     pub(super) daemon_connection: Arc<DaemonConnection>,
     pub(super) limits: Arc<CallLimits>,
     pub(super) handle: SessionHandle,
-    /// Which configuration is in force.
+    /// The digests of the applied configuration.
     pub(super) config_digests: Mutex<ConfigDigests>,
 }
 
-/// Tells what was read from anything else.
+/// Identifies the content of the inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ConfigDigests {
     files: String,
     confirmed: String,
 }
 
-/// The files, and what a person confirmed.
+/// The files, and the approved configuration.
 pub(super) struct ConfigInputs {
     files: ConfigFiles,
     confirmed: ApprovedConfig,
 }
 
 impl ConfigInputs {
-    /// As both are now, by the copy that the daemon left.
+    /// Loads both, the latter from the copy that the daemon wrote.
     ///
     /// # Errors
     /// A problem for each file that cannot be read.
@@ -55,17 +55,17 @@ impl ConfigInputs {
         Ok(Self { files, confirmed: approved_config::read_approved(paths) })
     }
 
-    /// The same, while the runtime goes on.
+    /// As [`ConfigInputs::load`], without blocking the runtime.
     ///
     /// # Errors
-    /// Where a drive does not answer in time.
+    /// If a drive doesn't answer in time.
     async fn off_thread(paths: &Paths) -> Result<Result<Self, ConfigProblems>, FileError> {
         let there = paths.clone();
-        // The files give up by themselves before.
+        // Reading a file has a shorter time limit of its own, so this one is rarely reached.
         files::read_off_thread(&paths.state, 2 * files::READ_TIMEOUT, move || Self::load(&there)).await
     }
 
-    /// What the daemon goes by counts: where the copy is not that, nothing counts as confirmed.
+    /// Compares the copy with the daemon's digest. If they differ, nothing counts as confirmed.
     fn checked_against(self, by_the_daemon: &str) -> Self {
         if self.confirmed.digest() == by_the_daemon {
             return self;
@@ -74,7 +74,7 @@ impl ConfigInputs {
         Self { confirmed: ApprovedConfig::Unknown(reason.to_owned()), ..self }
     }
 
-    /// What holds.
+    /// The effective configuration.
     pub(super) fn in_force(&self) -> Result<EffectiveConfig, ConfigProblems> {
         approved_config::effective_config(&self.confirmed, &self.files, &|name| std::env::var(name).ok())
     }
@@ -84,7 +84,7 @@ impl ConfigInputs {
     }
 }
 
-/// Notes in the session's log what is not in force.
+/// Logs the changes that wait for a confirmation.
 pub(super) fn log_unconfirmed(changes: &ConfigChanges) {
     if changes.has_pending() {
         let waiting = changes.widens.len();
@@ -93,7 +93,7 @@ pub(super) fn log_unconfirmed(changes: &ConfigChanges) {
 }
 
 impl PushHandler for RunningSession {
-    /// As far as the files may hold; an invalid configuration changes nothing.
+    /// Applies the files as far as they are confirmed. An invalid configuration changes nothing.
     fn reload<'a>(&'a self, confirmed: &'a str) -> BoxFuture<'a, bool> {
         Box::pin(async move {
             match ConfigInputs::off_thread(&self.paths).await {
@@ -128,8 +128,8 @@ impl PushHandler for RunningSession {
     fn handle_push(&self, push: PushMessage) {
         match push {
             PushMessage::Settled { task, state } => self.handle.task_settled(task, state),
-            // The link adopts standings and has the configuration reloaded itself, and the client gives progress to the call that it is of and
-            // notifications to their sink. A session is shown no number.
+            // Overrides and configuration are handled by the connection, and notifications and progress by
+            // the client's sinks. A session gets no number to show.
             PushMessage::Standing(_)
             | PushMessage::Config { .. }
             | PushMessage::Notification { .. }
@@ -165,8 +165,8 @@ impl RunningSession {
         }
     }
 
-    /// Where no server is configured, nothing runs that a change of the files could disturb, and the daemon may not be
-    /// there to tell of one: the files are looked at until there is a server.
+    /// Polls the files until there is a server. Without any server the daemon may not be running, so no push
+    /// announces a change; and nothing runs that a change could disturb.
     pub(super) async fn poll_while_empty(&self, mut look: ConfigPoller) {
         while self.pipeline.catalog.servers().is_empty() {
             tokio::time::sleep(CONFIG_POLL_INTERVAL).await;
@@ -175,11 +175,11 @@ impl RunningSession {
             }
             let (paths, mut looking) = (self.paths.clone(), look.clone());
             let looked = files::read_off_thread(&self.paths.state, ATTEMPT_TIMEOUT, move || {
-                // As at the beginning, by the copy that the daemon left.
+                // As at the start, the daemon's copy says what is confirmed.
                 let read = looking.read_if_due(&paths, Instant::now());
                 (looking, read)
             });
-            // Where the folder hangs, it is not asked again before it answers.
+            // While the folder hangs, it isn't asked again.
             let Ok((looked, read)) = looked.await else { continue };
             look = looked;
             if let Some(read) = read {
@@ -190,7 +190,8 @@ impl RunningSession {
 
     fn adopt_config(&self, config: Config, anonymizer: Anonymizer) {
         let was_empty = self.pipeline.catalog.servers().is_empty();
-        // First what hides and what refuses, then what can be reached.
+        // Concealing and refusing come first, the reachable servers last, so that no moment is looser than
+        // either configuration.
         self.pipeline.anonymizer.store(Arc::new(anonymizer));
         self.pipeline.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.overrides().clone()));
         self.pipeline.shared_names.store(Arc::new(shared_servers(&config)));
@@ -207,7 +208,7 @@ impl RunningSession {
     }
 }
 
-/// The list that a notification of a shared server says has changed.
+/// The list that a `list_changed` notification names.
 fn changed_list(method: &str) -> Option<ListKind> {
     match method {
         "notifications/tools/list_changed" => Some(ListKind::Tools),

@@ -1,4 +1,4 @@
-//! What a session needs before it can begin: a valid configuration, and a place to record what it does.
+//! The prerequisites of a session: a valid configuration and a writable audit.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,19 +16,19 @@ use tokio::task::JoinHandle;
 use super::AUDIT_PROGRAM;
 use super::running_session::ConfigInputs;
 
-/// How often the files are looked at while something is wrong with them.
+/// How often the files are checked while they have a problem.
 pub(super) const CONFIG_POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The longest pause before a file is read again that could not be read, though it looks as before.
+/// The longest pause before an unreadable file is read again although it looks unchanged.
 const MAX_REREAD_INTERVAL: Duration = Duration::from_secs(30);
-/// How long one attempt may take. Reading the configuration gives up before, and says more.
+/// The time limit of one attempt. Reading the configuration has a shorter one and a better error.
 pub(super) const ATTEMPT_TIMEOUT: Duration = files::READ_TIMEOUT.saturating_add(Duration::from_secs(1));
-/// How long the client's handshake waits for the first attempt. It takes a few milliseconds, and where a folder hangs
-/// the client must not wait with it.
+/// How long the client's handshake waits for the first attempt. That usually takes milliseconds, but with a
+/// hanging folder the client must not wait.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(500);
-/// How many problems the agent is told; `portero check` tells all.
+/// How many problems the agent gets; `portero check` prints all.
 const MAX_TOLD_PROBLEMS: usize = 3;
 
-/// Everything that a session begins with.
+/// Everything that a session needs to begin.
 pub(super) struct SessionSetup {
     pub(super) inputs: ConfigInputs,
     pub(super) in_force: EffectiveConfig,
@@ -36,37 +36,37 @@ pub(super) struct SessionSetup {
     pub(super) poller: ConfigPoller,
 }
 
-/// The attempts to begin.
+/// The attempts to begin a session.
 pub(super) struct SessionStarter {
     paths: Paths,
     earlier: EarlierAttempts,
-    /// An attempt that goes on though its caller did not wait for it. Begun anew, it would read the files once more.
+    /// An attempt whose caller stopped waiting. It is continued, because a new one would read the files once
+    /// more.
     under_way: Option<JoinHandle<Attempted>>,
 }
 
-/// What earlier attempts found, and this one.
+/// The earlier attempts with the result of this one.
 type Attempted = Result<(EarlierAttempts, Result<SessionSetup, String>), FileError>;
 
-/// What earlier attempts found.
+/// The results of earlier attempts.
 #[derive(Default)]
 struct EarlierAttempts {
     poller: ConfigPoller,
-    /// None before the files were read.
+    /// None before the first read.
     inputs: Option<Result<(ConfigInputs, EffectiveConfig), String>>,
 }
 
-/// Tells when the files are to be read again. What did not change is not, since a password manager may serve it and
-/// ask its person each time.
+/// Decides when the files are read again. Unchanged files aren't read, because a password manager may serve
+/// one and ask its person each time.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ConfigPoller {
     stamp: Option<ConfigStamp>,
-    /// When they are read again though they look as before, and the pause that leads there. None where the stamp
-    /// tells each change.
+    /// The next read of unchanged files, with the pause before it. None if the stamp shows every change.
     next_read: Option<(Instant, Duration)>,
 }
 
 impl ConfigPoller {
-    /// Reads the files, where that is due. It may block for long: run it off the runtime's threads.
+    /// Reads the files if that is due. It may block, so it must run outside of the runtime's threads.
     pub(super) fn read_if_due(
         &mut self,
         paths: &Paths,
@@ -81,20 +81,21 @@ impl ConfigPoller {
         let pause = former
             .map_or(CONFIG_POLL_INTERVAL, |(_, pause)| pause.saturating_mul(2).min(MAX_REREAD_INTERVAL));
         let read = ConfigInputs::load(paths);
-        // A drive comes back, and a password manager is unlocked, without a trace at the file.
+        // A drive that returns, or a password manager that is unlocked, doesn't change the file's stamp. So
+        // failed reads and pipes are retried with a growing pause.
         self.next_read = (read.is_err() || stamp.has_pipe()).then(|| (now + pause, pause));
         self.stamp = Some(stamp);
         Some(read)
     }
 }
 
-/// Tells one state of the files from another without reading them.
+/// The state of the files as far as it is visible without reading them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ConfigStamp(Vec<Option<ConfigFileStamp>>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum ConfigFileStamp {
-    /// Each reading of a pipe changes its times.
+    /// A pipe, whose times change with each read.
     Pipe,
     Other {
         modified: Option<SystemTime>,
@@ -104,7 +105,7 @@ enum ConfigFileStamp {
 }
 
 impl ConfigStamp {
-    /// The configuration's files as they are now, and the directory of what was confirmed.
+    /// The stamp of the configuration's files and of the directory with the approved configuration.
     fn current(paths: &Paths) -> Self {
         let files = CONFIG_FILES.iter().map(|name| paths.config.join(name)).chain([paths.state.clone()]);
         Self(files.map(|path| Some(ConfigFileStamp::from_metadata(&std::fs::metadata(path).ok()?))).collect())
@@ -133,20 +134,20 @@ fn is_pipe(metadata: &std::fs::Metadata) -> bool {
     std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type())
 }
 
-/// Elsewhere no file is a pipe.
+/// Other systems have no such pipes.
 #[cfg(not(unix))]
 const fn is_pipe(_: &std::fs::Metadata) -> bool {
     false
 }
 
-/// Which file it is, and when its permissions or its content changed last.
+/// The file's inode, and the time of the last change of its content or permissions.
 #[cfg(unix)]
 fn file_identity(metadata: &std::fs::Metadata) -> (u64, i64, i64) {
     use std::os::unix::fs::MetadataExt as _;
     (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
-/// Elsewhere the system does not tell.
+/// Other systems don't have this.
 #[cfg(not(unix))]
 const fn file_identity(_: &std::fs::Metadata) -> (u64, i64, i64) {
     (0, 0, 0)
@@ -157,11 +158,11 @@ impl SessionStarter {
         Self { paths: paths.clone(), earlier: EarlierAttempts::default(), under_way: None }
     }
 
-    /// As [`SessionStarter::attempt`], for the first time: the client waits for its handshake, so an attempt that takes long
-    /// goes on by itself, and [`SessionStarter::wait_until_ready`] tells what came of it.
+    /// As [`SessionStarter::try_start`], for the client's handshake. A slow attempt continues in the
+    /// background, and [`SessionStarter::wait_until_ready`] gets its result.
     ///
     /// # Errors
-    /// What is wrong, or that it is not known yet.
+    /// The problem, or that it isn't known yet.
     pub(super) async fn first_attempt(&mut self) -> Result<SessionSetup, String> {
         match tokio::time::timeout(HANDSHAKE_GRACE, self.try_start()).await {
             Ok(attempted) => attempted,
@@ -169,11 +170,11 @@ impl SessionStarter {
         }
     }
 
-    /// Everything that a session needs. The runtime goes on meanwhile, also where a folder hangs. Where the future is
-    /// dropped, the attempt goes on, and the next call waits for it.
+    /// Everything that a session needs. The runtime isn't blocked, even if a folder hangs. If the future is
+    /// dropped, the attempt continues and the next call waits for it.
     ///
     /// # Errors
-    /// What is wrong, in words for the agent; each attempt may end otherwise.
+    /// The problem in words for the agent; another attempt may have another result.
     pub(super) async fn try_start(&mut self) -> Result<SessionSetup, String> {
         let (paths, known) = (&self.paths, &mut self.earlier);
         let under_way =
@@ -196,7 +197,7 @@ impl SessionStarter {
         )))
     }
 
-    /// Attempts until one succeeds, and puts into `why` what is wrong until then.
+    /// Repeats attempts until one succeeds. Until then `why` has the present problem.
     pub(super) async fn wait_until_ready(&mut self, why: &watch::Sender<String>) -> SessionSetup {
         loop {
             if self.under_way.is_none() {
@@ -226,7 +227,7 @@ fn begin_attempt(paths: Paths, mut known: EarlierAttempts) -> JoinHandle<Attempt
             let ready = known.try_start(&paths, Instant::now());
             (known, ready)
         };
-        // The configuration's folder counts by itself within it.
+        // The limit covers both directories: reading the configuration's folder has a shorter one within it.
         files::read_off_thread(&state, ATTEMPT_TIMEOUT, attempt).await
     })
 }
@@ -260,7 +261,7 @@ fn open_audit_segment(paths: &Paths) -> Result<AuditWriter, String> {
     AuditWriter::open(&audit, AUDIT_PROGRAM, SystemClock.now()).map_err(|error| cannot(&audit, error))
 }
 
-/// The first problems with their places. No message of a problem holds a value.
+/// The first problems with their places. A problem's message never contains a value.
 fn describe_problems(problems: &ConfigProblems) -> String {
     let errors = || problems.0.iter().filter(|problem| problem.severity == Severity::Error);
     let place = |line: u32| if line == 0 { String::new() } else { format!(":{line}") };

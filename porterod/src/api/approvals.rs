@@ -1,4 +1,4 @@
-//! Tasks as a person sees them, and what a person decides about them.
+//! Tasks as a person sees them, and the person's decisions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +23,10 @@ use crate::journal::AuditMode;
 use crate::journal::outbox::NoticesAfter;
 use crate::store::{StoreError, tasks};
 
-/// How long a server may take to list its tools before a person is asked to type, or a tap is answered: Telegram gives
-/// an answer up after a few seconds more, and nothing else is heard there meanwhile.
+/// The time for a server to list its tools before a person types, or before a press is answered. Telegram
+/// drops an answer a few seconds later, and the chat waits meanwhile.
 const DEFINITION_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long it may take once a terminal said yes. The call would wait for the same before it runs.
+/// The same time once a terminal confirmed. The call would wait as long before it runs.
 const CONFIRMED_DEFINITION_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl PersonRequest for ListTasks {
@@ -55,8 +55,8 @@ impl PersonRequest for RevealTask {
         Some((&Act::Reveal(self.task)).into())
     }
 
-    /// A value that the anonymizer keeps from the agent is shown to a person who knows the passphrase, at the
-    /// terminal device. That it was shown is in the audit before it is.
+    /// Shows real values to a person who knows the passphrase, at their terminal. The audit has the record
+    /// before they see one.
     async fn handle(
         self,
         daemon: &Arc<Daemon>,
@@ -69,6 +69,7 @@ impl PersonRequest for RevealTask {
         let about = format!("task {}", task.id);
         let record = daemon.journal.act_record("task real", &about, true, Some(confirmed.by()));
         let consumes = confirmed.consumes();
+        // The button is used up in the same transaction, so one press reveals once.
         let recorded = daemon.journal.change(AuditMode::Required, move |store| {
             if let Some(button) = &consumes {
                 button.consume(store)?;
@@ -96,10 +97,10 @@ impl PersonRequest for InspectTask {
     }
 }
 
-/// A task as a person decides on it.
+/// Returns a task as a person decides on it.
 ///
 /// # Errors
-/// When there is none with this id, or the store can't be read.
+/// When no task has this id, or the store can't be read.
 pub fn look(daemon: &Daemon, task: TaskId) -> Result<Look, DaemonFailure> {
     let task = daemon.approval_queue.find_task(task, None).map_err(|error| failure::of_desk(&error))?;
     let hints = daemon.upstreams.find_tool(&task.call.tool, &task.origin.directory).map(|tool| tool.hints);
@@ -107,11 +108,12 @@ pub fn look(daemon: &Daemon, task: TaskId) -> Result<Look, DaemonFailure> {
 }
 
 impl PersonRequest for WatchTasks {
-    /// The client keeps its own place and asks on from there, so a slow one costs nothing: when what it missed is
-    /// gone, it begins anew with what waits.
+    /// Waits for news after the client's place. The client keeps the place, so a slow one costs nothing. A
+    /// client whose missed entries are gone starts over with the waiting tasks.
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Watched, DaemonFailure> {
         let stored = |error: StoreError| failure::of_store(&error);
         let Some(place) = self.after else { return watch_anew(daemon).map_err(stored) };
+        // Subscribed before the read, so an entry in between wakes the loop.
         let mut changes = daemon.outbox.subscribe();
         loop {
             match daemon.outbox.entries_after(place).map_err(stored)? {
@@ -134,7 +136,7 @@ impl PersonRequest for WatchTasks {
     }
 }
 
-/// What waits now. The place is read first: what happens in between is told again.
+/// The tasks that wait now. The place is read first, so events in between come again and none is lost.
 fn watch_anew(daemon: &Daemon) -> Result<Watched, StoreError> {
     let place = daemon.outbox.last_seq()?;
     let waiting =
@@ -166,7 +168,7 @@ impl PersonRequest for ApproveTask {
     }
 }
 
-/// A yes to a task, once it is confirmed.
+/// Approves a task, once it is confirmed.
 pub(super) async fn approve(
     daemon: &Daemon,
     by: &Actor,
@@ -174,11 +176,12 @@ pub(super) async fn approve(
     confirming: Confirming,
 ) -> Result<Box<Task>, DaemonFailure> {
     let refused = |error| failure::of_desk(&error);
-    // Said before a person types a passphrase for nothing.
+    // Refused before a person types a passphrase in vain.
     if !matches!(confirming, Confirming::Tapped(_)) {
         daemon.approval_queue.check_single_approval(task).map_err(refused)?;
     }
     let found = daemon.approval_queue.find_task(task, None).map_err(refused)?;
+    // A press must be answered in time; a terminal may wait as long as the call would.
     let timeout = match &confirming {
         Confirming::Typed(_) | Confirming::Asked(_) => CONFIRMED_DEFINITION_TIMEOUT,
         Confirming::Tapped(_) | Confirming::Affirmed(_) => DEFINITION_TIMEOUT,
@@ -200,6 +203,7 @@ impl PersonRequest for RejectTask {
         caller: &PersonCaller<'_>,
     ) -> Result<Box<Task>, DaemonFailure> {
         let Self { task, reason, for_now } = self;
+        // The reason reaches the agent, so it is concealed.
         let reason = reason.map(|reason| daemon.anonymizer.load().conceal_text(&reason));
         let rejected = match for_now {
             true => daemon.approval_queue.reject_without_cooldown(task, reason, caller.by).await,
@@ -214,8 +218,8 @@ impl PersonRequest for AskAgain {
         Some((&Act::Repeat(self.task)).into())
     }
 
-    /// It permits nothing: the new task waits for a person as any other. A call that a person denied a moment ago asks
-    /// them again only with a proof that they want it: an agent could wear them out otherwise.
+    /// Asks for the same call again; the new task waits like any other. A call that the person denied a
+    /// moment ago needs their proof, or an agent could wear them out.
     async fn handle(
         self,
         daemon: &Arc<Daemon>,
@@ -223,6 +227,7 @@ impl PersonRequest for AskAgain {
     ) -> Result<Box<Task>, DaemonFailure> {
         let ended =
             daemon.approval_queue.find_task(self.task, None).map_err(|error| failure::of_desk(&error))?;
+        // Today's rules may conceal more than those of the first call.
         let call = sessions::conceal(daemon, ended.call.clone())?;
         let cools = daemon
             .approval_queue

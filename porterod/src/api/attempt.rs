@@ -1,11 +1,11 @@
-//! Acts that were refused are recorded too: an attempt to widen leaves a trace.
+//! Records refused acts: an attempt to widen leaves a trace too.
 
 use portero::ipc::{Act, DaemonFailure, FailureKind};
 use portero::names::Actor;
 
 use crate::daemon::Daemon;
 
-/// An act that a person or an agent tried, in the words of the audit.
+/// An act that a person or an agent tried, as the audit names it.
 pub struct Attempt {
     pub(super) word: String,
     pub(super) about: String,
@@ -17,7 +17,7 @@ impl From<&Act> for Attempt {
     }
 }
 
-/// Whether the daemon could not do it, which is no refusal.
+/// Whether the daemon failed at the act, which is no refusal.
 pub(super) const fn failed(kind: FailureKind) -> bool {
     match kind {
         FailureKind::Busy | FailureKind::Storage | FailureKind::Unsaved | FailureKind::Internal => true,
@@ -34,8 +34,7 @@ pub(super) const fn failed(kind: FailureKind) -> bool {
     }
 }
 
-/// Gives the answer back, after writing down that the attempt was refused, if it was. What merely failed, such
-/// as on a full disk, is no refusal.
+/// Returns the answer, after a refusal was recorded. A mere failure, such as a full disk, is no refusal.
 pub(super) async fn written_down<T>(
     daemon: &Daemon,
     attempt: Option<Attempt>,
@@ -46,7 +45,7 @@ pub(super) async fn written_down<T>(
         && !failed(failure.kind)
     {
         let about = daemon.anonymizer.load().conceal_text(&about).into_inner();
-        // It is refused in any case; a record that cannot be written now follows.
+        // The act is refused in any case. A record that can't be written now is written later.
         let _ = daemon.journal.record_act(&word, &about, false, Some(by)).await;
     }
     answered

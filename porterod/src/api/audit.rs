@@ -1,4 +1,4 @@
-//! The audit, as far as the daemon keeps track of it.
+//! The requests about the audit.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{PersonCaller, PersonRequest, failure};
 use crate::daemon::Daemon;
 
 impl PersonRequest for ListHeads {
-    /// Looks at the segments first, so that what is written since then counts too.
+    /// Reads the segments first, so that the latest records count too.
     async fn handle(
         self,
         daemon: &Arc<Daemon>,

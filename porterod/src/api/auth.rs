@@ -1,4 +1,4 @@
-//! The second factors: passphrase, authenticator, and who decides on Telegram.
+//! The second factors: the passphrase, the authenticator, and the person who decides on Telegram.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::auth::pairing::PairingError;
 use crate::bot_health::BotState;
 use crate::daemon::Daemon;
 
-/// How long pairing waits for a bot that was not reached yet.
+/// The wait for a bot that was not reached yet.
 const BOT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl PersonRequest for SetPassphrase {
@@ -24,7 +24,7 @@ impl PersonRequest for SetPassphrase {
         Some((&Act::SetPassphrase).into())
     }
 
-    /// The first time it seals the configuration too.
+    /// Sets the passphrase; the first one seals the configuration too.
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), DaemonFailure> {
         let (old, new) = (self.old.map(typed).transpose()?, typed(self.new)?);
         let old = old.map(|old| old.into_given().0);
@@ -33,7 +33,7 @@ impl PersonRequest for SetPassphrase {
             .ok_or_else(|| DaemonFailure::new(FailureKind::Invalid, "no new passphrase was given"))?;
         let set = daemon.passphrase.set_passphrase(old, new, caller.by).await;
         set.map_err(|error| failure::of_passphrase(&error))?;
-        // Until now nothing could be confirmed. A daemon that dies here does it when it starts.
+        // The first passphrase makes confirmations possible. A daemon that dies here seals at its next start.
         daemon.config.seal_present(caller.by).await.map_err(|error| failure::of_store(&error))
     }
 }
@@ -53,7 +53,7 @@ impl PersonRequest for OfferTotp {
         Some((&Act::EnrollTotp).into())
     }
 
-    /// A new secret, for a person who knows the passphrase; it has no effect yet.
+    /// Offers a new secret to a person who knows the passphrase; it has no effect yet.
     async fn handle(
         self,
         daemon: &Arc<Daemon>,
@@ -69,7 +69,7 @@ impl PersonRequest for EnrollTotp {
         Some((&Act::EnrollTotp).into())
     }
 
-    /// Puts that secret in force, once a first code shows that an authenticator has it.
+    /// Enrols the offered secret, once a first code shows that an authenticator has it.
     async fn handle(
         self,
         daemon: &Arc<Daemon>,
@@ -88,7 +88,7 @@ impl PersonRequest for RemoveTotp {
         Some((&Act::RemoveTotp).into())
     }
 
-    /// From then on the passphrase alone confirms what is wide.
+    /// Removes the authenticator: the passphrase alone then confirms high-risk acts.
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), DaemonFailure> {
         let (given, code) = typed(self.challenge)?.into_given();
         let removed = daemon.passphrase.remove_totp(given, code, caller.by).await;
@@ -106,11 +106,13 @@ impl PersonRequest for PairTelegram {
         daemon: &Arc<Daemon>,
         caller: &PersonCaller<'_>,
     ) -> Result<PairingCode, DaemonFailure> {
+        // A bot that was configured a moment ago may need a few seconds for its first answer.
         let known = tokio::time::timeout(BOT_TIMEOUT, daemon.bot_health.wait_until_known()).await;
         let seen = known.unwrap_or_else(|_| daemon.bot_health.state());
         let BotState { bot: Some(place), username: Some(username), .. } = &seen else {
             return Err(unreachable_bot(&seen));
         };
+        // Without a passphrase nothing is protected yet, so a first pairing needs no proof.
         if daemon.passphrase.first_set().map_err(|error| failure::of_store(&error))?.is_some() {
             let missing = || DaemonFailure::new(FailureKind::Challenge, "this needs the approval passphrase");
             let confirming = caller.confirming_where_given(self.challenge).ok_or_else(missing)?;
@@ -127,7 +129,7 @@ impl PersonRequest for PairTelegram {
     }
 }
 
-/// In groups of four, as people read it.
+/// Spells a code in groups of four, as people read it.
 fn spelled(code: &str) -> String {
     let mut spelled = String::new();
     for (place, letter) in code.chars().enumerate() {

@@ -1,6 +1,6 @@
-//! What a paired person does on Telegram: the same requests as the terminal's, confirmed by a button.
+//! The acts of a paired person on Telegram: the same requests as a terminal's, confirmed by a button.
 //!
-//! A button that does two things decides about its call first: a tap that comes too late permits nothing.
+//! A button with two effects decides about its call first, so a late press allows nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::auth::pairing::ChatUser;
 use crate::daemon::Daemon;
 use crate::overrides::{GrantRequest, OverridesError, RestrictionOutcome};
 
-/// What an act on Telegram changed.
+/// The change that an act on Telegram made.
 #[derive(Debug)]
 pub enum Change {
     /// A new grant.
@@ -28,11 +28,11 @@ pub enum Change {
     Ruled(PolicyRule),
     /// Calls are paused.
     Paused(Overrides),
-    /// So many things.
+    /// The number of changed entries.
     Count(u64),
 }
 
-/// Makes a request in the name of a paired person; nothing widens by it.
+/// Makes a request for a paired person; it can't widen, because it has no proof.
 ///
 /// # Errors
 /// The daemon's refusal, which is recorded.
@@ -46,16 +46,17 @@ pub async fn request_as<R: PersonRequest>(
     route::answer_person(daemon, &caller, request).await
 }
 
-/// What is to be shown before this is confirmed: the tools that it covers and whose decision changes, with what is
-/// decided for each now, denied ones first.
+/// Returns the tools that a widening covers and changes, each with its present action. Denied ones come
+/// first.
 ///
 /// # Errors
-/// Why it would not be done at all; it is written down then.
+/// The refusal, if the act could not be done at all; it is recorded.
 pub async fn preview_widening(
     daemon: &Arc<Daemon>,
     person: ChatUser,
     act: &Act,
 ) -> Result<Vec<(ToolId, Action)>, DaemonFailure> {
+    // Refused before the preview: a person should not confirm an act that must fail.
     let looked = match act {
         Act::Grant(_, millis, _) => {
             overrides::check_grant_duration(daemon, Duration::from_millis(*millis)).map(drop)
@@ -67,10 +68,10 @@ pub async fn preview_widening(
     preview::tools(daemon, act).await
 }
 
-/// Does what the person confirmed with a button.
+/// Makes the change that the person confirmed with a button.
 ///
 /// # Errors
-/// Why not; it is written down then.
+/// Why the change was not made; a refusal is recorded.
 pub async fn widen(daemon: &Arc<Daemon>, affirmed: ConfirmPress) -> Result<Change, DaemonFailure> {
     let (by, act) = (affirmed.by(), affirmed.widening().what.clone());
     let attempt = Attempt::from(&act);
@@ -87,25 +88,25 @@ pub async fn widen(daemon: &Arc<Daemon>, affirmed: ConfirmPress) -> Result<Chang
         Act::Resume => {
             overrides::resume(daemon, &by, confirming).await.map(|was| Change::Count(u64::from(was)))
         }
-        // A chat asks for the four above only.
+        // A chat asks for the four acts above only.
         _ => Err(DaemonFailure::new(FailureKind::Invalid, "this is not confirmed below a preview")),
     };
     attempt::written_down(daemon, Some(attempt), &by, done).await
 }
 
-/// Why not all of it was done.
+/// Why a press was not carried out in full.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undone {
-    /// Nothing was.
+    /// The whole press failed.
     All(DaemonFailure),
-    /// The call was decided, but the rule or grant was not made.
+    /// The call was decided, but its rule or grant was not made.
     Rest(DaemonFailure),
 }
 
-/// Does what was tapped; what it did before, when this press came already, it does not do again.
+/// Carries out a press. A repeated press does only the part that is still missing.
 ///
 /// # Errors
-/// Why not all of it was done. Refusals are written down, as those of a terminal.
+/// Why a part was not done. Refusals are recorded, like those of a terminal.
 pub async fn tapped(
     daemon: &Arc<Daemon>,
     tapped: ButtonPress,
@@ -113,6 +114,7 @@ pub async fn tapped(
     begun: bool,
 ) -> Result<(), Undone> {
     let by = tapped.by();
+    // A press that came before a crash has decided its call already.
     if !begun {
         let decided = decide(daemon, &tapped, reason).await;
         let attempt = Attempt { word: audit_word(&tapped), about: format!("task {}", tapped.task()) };
@@ -125,7 +127,7 @@ pub async fn tapped(
     attempt::written_down(daemon, Some(attempt), &by, followed).await.map_err(Undone::Rest)
 }
 
-/// The call.
+/// Decides about the call.
 async fn decide(
     daemon: &Arc<Daemon>,
     tapped: &ButtonPress,
@@ -150,7 +152,7 @@ async fn decide(
     }
 }
 
-/// The rule or grant. Its pattern is the tool's literal name.
+/// Makes the rule or grant. Its pattern is the tool's literal name.
 async fn follow(daemon: &Arc<Daemon>, by: &Actor, tapped: &ButtonPress) -> Result<(), DaemonFailure> {
     let pattern = Pattern::from(tapped.tool());
     let confirming = Confirming::Tapped(tapped.clone());
@@ -162,7 +164,7 @@ async fn follow(daemon: &Arc<Daemon>, by: &Actor, tapped: &ButtonPress) -> Resul
             overrides::grant(daemon, by, wanted, confirming).await.map(drop)
         }
         TaskDecision::Allow => overrides::allow(daemon, by, pattern, confirming).await.map(drop),
-        // This press may have made it before a crash.
+        // This press may have made the rule before a crash.
         TaskDecision::Forbid if is_forbidden(daemon, tapped.tool()) => Ok(()),
         TaskDecision::Forbid => overrides::deny(daemon, by, pattern).await.map(drop),
     }
@@ -172,7 +174,7 @@ fn is_forbidden(daemon: &Daemon, tool: &ToolId) -> bool {
     daemon.overrides.overrides().restricting_rule(tool, Action::Deny, daemon.clock.now()).is_some()
 }
 
-/// What a button does, in the words of the audit, such as `approve and grant`.
+/// The acts of a button as the audit names them, such as `approve and grant`.
 fn audit_word(tapped: &ButtonPress) -> String {
     let (decided, follows) = tapped.acts();
     match follows {
@@ -181,15 +183,16 @@ fn audit_word(tapped: &ButtonPress) -> String {
     }
 }
 
-/// Makes the rule. It is in force in every session when this returns.
+/// Makes the restricting rule. It applies in every session when this returns.
 ///
 /// # Errors
-/// See [`crate::overrides::OverrideStore::restrict_by_button`]; a refusal is written down.
+/// See [`crate::overrides::OverrideStore::restrict_by_button`]; a refusal is recorded.
 pub async fn restricted(
     daemon: &Daemon,
     tapped: &RestrictionPress,
 ) -> Result<RestrictionOutcome, OverridesError> {
     let done = daemon.overrides.restrict_by_button(tapped).await;
+    // Also after an error: a rule that could not be saved applies from memory.
     daemon.enforce_overrides().await;
     if let Err(error) = &done {
         let Restriction { tool, to } = tapped.restriction();

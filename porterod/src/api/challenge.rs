@@ -1,4 +1,4 @@
-//! The second factor that the agent does not have (guarantee A7), and the one place that takes it.
+//! The second factor, which the agent does not have (guarantee A7). Every widening request passes here.
 
 use portero::ipc::{Act, Challenge, DaemonFailure, Risk};
 use portero::names::Actor;
@@ -9,20 +9,20 @@ use crate::auth::buttons::{ButtonPress, ConfirmPress};
 use crate::auth::passphrase::Authorization;
 use crate::daemon::Daemon;
 
-/// With what a person confirms an act.
+/// The factor that a person confirms with.
 pub(super) enum Confirming {
-    /// With what they typed at a terminal.
+    /// The proof that they typed at a terminal.
     Typed(Challenge),
-    /// With a button on their phone.
+    /// A button below a card.
     Tapped(ButtonPress),
-    /// With a button on their phone, below what would change.
+    /// A button below a preview.
     Affirmed(ConfirmPress),
-    /// With a number on their phone, which this terminal shows.
+    /// A number on their phone, which this terminal shows.
     Asked(Beside),
 }
 
-/// Confirms an act: with the passphrase, and a code beside it where the act is wide and an authenticator is
-/// enrolled; or with a tap on the button that stands for this very act, or on the number that the terminal shows.
+/// Confirms an act with the given factor. A high-risk act needs a code beside the passphrase if an
+/// authenticator is enrolled.
 pub(super) async fn confirm(
     daemon: &Daemon,
     by: &Actor,
@@ -30,6 +30,7 @@ pub(super) async fn confirm(
     act: &Act,
 ) -> Result<Authorization, DaemonFailure> {
     let challenge = match confirming {
+        // A press was checked when its button was found, and covers its own act only.
         Confirming::Tapped(tapped) => return Ok(Authorization::from_button(tapped)),
         Confirming::Affirmed(affirmed) => return Ok(Authorization::from_confirm_button(affirmed)),
         Confirming::Asked(beside) => return consent::ask(daemon, by, beside, act).await,
@@ -43,7 +44,7 @@ pub(super) async fn confirm(
     confirmed.map_err(|error| failure::of_passphrase(&error))
 }
 
-/// What was typed, for what changes a second factor itself: one factor does not replace another one.
+/// The typed proof, for a change of a second factor itself: one factor must not replace another.
 pub(super) fn typed(challenge: Challenge) -> Result<Challenge, DaemonFailure> {
     if challenge.telegram { Err(consent::only_typed()) } else { Ok(challenge) }
 }

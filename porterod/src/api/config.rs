@@ -1,4 +1,4 @@
-//! The configuration: how the files differ from what a person confirmed, and the confirmation.
+//! The configuration: its difference from the confirmed one, and the confirmation.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ impl PersonRequest for GetConfigChanges {
     }
 }
 
-/// How the files differ from what a person confirmed.
+/// Returns how the files differ from the confirmed configuration.
 pub(super) async fn waiting(daemon: &Daemon) -> Result<Waiting, DaemonFailure> {
     daemon.config.compare().await.map_err(|error| of_confirmation(&error))
 }
@@ -29,7 +29,7 @@ impl PersonRequest for ConfirmConfig {
 
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<u64, DaemonFailure> {
         let Self { shown, challenge } = self;
-        // What is refused in any case costs no try.
+        // Checked first, so a confirmation that must fail costs no try.
         daemon.config.check_shown(&shown).await.map_err(|error| of_confirmation(&error))?;
         let confirming = caller.confirming(challenge);
         let proof = confirm(daemon, caller.by, confirming, &Act::ConfirmConfig(shown.clone())).await?;

@@ -1,7 +1,7 @@
 //! A terminal asks the person on Telegram, in place of the passphrase.
 //!
-//! Nothing that is said on the socket confirms: the terminal is told a number, and goes on once that number was
-//! tapped in the chat. What was shown there is looked at again before anything is done.
+//! No message on the socket confirms: the terminal shows a number and goes on once that number was pressed in
+//! the chat. The preview is computed again before the act, and must be the same.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,17 +25,17 @@ use crate::auth::remote_confirmation::{
 use crate::bot_health::BotState;
 use crate::daemon::Daemon;
 
-/// How long ago the bot may have been reached, at the most: a poll waits for less than a minute.
+/// The longest time since the bot was last reached; a poll waits for less than a minute.
 const REACHED_WITHIN: Duration = Duration::from_secs(180);
 
-/// The terminal beside the phone.
+/// The terminal that shows the number.
 #[derive(Clone)]
 pub(super) struct Beside {
-    /// The number of its question on its connection.
+    /// The number of its request on its connection.
     number: u64,
     outbox: MessageSender,
     withdrawn: CancellationToken,
-    /// What was asked on Telegram for it.
+    /// The question that was asked on Telegram for it.
     asked: Arc<OnceLock<i64>>,
 }
 
@@ -44,7 +44,7 @@ impl Beside {
         Self { number, outbox, withdrawn, asked: Arc::default() }
     }
 
-    /// Tells the chat what came of what was confirmed there.
+    /// Shows the chat the outcome of the act that was confirmed there.
     pub(super) async fn settle<R: PersonRequest>(
         &self,
         daemon: &Daemon,
@@ -54,6 +54,7 @@ impl Beside {
         if self.asked.get().is_some() {
             crate::crash::crash_at("consent done");
         }
+        // A question that was not confirmed has told its end already.
         let Some(id) = self.asked.get().filter(|id| daemon.remote_confirmations.is_under_way(**id)) else {
             return;
         };
@@ -67,12 +68,12 @@ impl Beside {
     async fn format_duration(&self, waiting: &PendingConfirmation) {
         let tap = waiting.question.numbers.right_number().into();
         let number = PushMessage::Number { number: self.number, tap, seconds: ANSWER_TIMEOUT.as_secs() };
-        // A terminal that is gone is found to be.
+        // A terminal that is gone is noticed by the wait for its answer.
         let _ = self.outbox.send(&FromDaemon::Push(number)).await;
     }
 }
 
-/// Asks, and waits for the tap.
+/// Asks the person, and waits for the press on the right number.
 pub(super) async fn ask(
     daemon: &Daemon,
     by: &Actor,
@@ -82,11 +83,13 @@ pub(super) async fn ask(
     if !act.is_widening() {
         return Err(only_typed());
     }
+    // A number is one factor, and a high-risk act needs two once an authenticator is enrolled.
     if act.risk() == Risk::High && enrolled(daemon)? {
         return Err(unable(
             "this is wide and an authenticator is enrolled, so it takes the passphrase and a code",
         ));
     }
+    // During a pause a terminal may ask for its end alone, because the person stopped everything else.
     if daemon.overrides.overrides().paused.is_some() && *act != Act::Resume {
         return Err(unable(
             "everything is paused, so a terminal can ask on Telegram to resume and for nothing else",
@@ -109,6 +112,7 @@ pub(super) async fn ask(
     let consented = answer.map_err(ended)?;
     #[cfg(test)]
     crate::crash::crash_at("number tapped");
+    // The state may have changed while the person read, and they confirmed what they saw.
     let now = self::sight(daemon, act).await;
     if now.is_ok_and(|now| now.digest() == seen) {
         return Ok(Authorization::from_number_match(consented));
@@ -117,7 +121,7 @@ pub(super) async fn ask(
     Err(ended(ConfirmationEnd::Changed))
 }
 
-/// Whether what a terminal widens can be confirmed on Telegram now.
+/// Returns whether a widening act of a terminal can be confirmed on Telegram now.
 pub(super) async fn confirms(daemon: &Daemon) -> Result<TelegramConfirmation, DaemonFailure> {
     if let Err(why) = place(daemon)? {
         return Ok(why);
@@ -127,12 +131,13 @@ pub(super) async fn confirms(daemon: &Daemon) -> Result<TelegramConfirmation, Da
     Ok(hindrance.map_or(TelegramConfirmation::Now, |error| TelegramConfirmation::NotNow(error.to_string())))
 }
 
-/// One factor does not change another, and who said no on their phone is not asked there again by a terminal.
+/// The refusal of a confirmation on Telegram: one factor must not change another, and a denied call is not
+/// pressed again.
 pub(super) fn only_typed() -> DaemonFailure {
     DaemonFailure::new(FailureKind::Challenge, "this is not confirmed on Telegram: it takes the passphrase")
 }
 
-/// The bot and the chat, where both can be relied on now.
+/// The bot and the chat, if both can be relied on now.
 fn place(daemon: &Daemon) -> Result<Result<(i64, i64), TelegramConfirmation>, DaemonFailure> {
     let seen = daemon.bot_health.state();
     let Some(at) = &seen.bot else { return Ok(Err(TelegramConfirmation::Never)) };
@@ -143,6 +148,7 @@ fn place(daemon: &Daemon) -> Result<Result<(i64, i64), TelegramConfirmation>, Da
 }
 
 fn well(daemon: &Daemon, seen: &BotState) -> Result<(), String> {
+    // A question that can't be delivered would make the terminal wait in vain.
     let trouble = || seen.last_trouble.as_ref().map_or("no answer yet", |trouble| trouble.what.as_str());
     match seen.state {
         TelegramState::Serving => {}
@@ -170,7 +176,7 @@ fn enrolled(daemon: &Daemon) -> Result<bool, DaemonFailure> {
     Ok(enrolled.is_some())
 }
 
-/// What it would change, as it is now.
+/// The change that the act would make now.
 async fn sight(daemon: &Daemon, act: &Act) -> Result<ActPreview, DaemonFailure> {
     match act {
         Act::Approve(task) => {
@@ -192,7 +198,7 @@ async fn sight(daemon: &Daemon, act: &Act) -> Result<ActPreview, DaemonFailure> 
     }
 }
 
-/// Nobody was asked.
+/// The failure if no question was asked.
 fn unable(why: impl Into<String>) -> DaemonFailure {
     DaemonFailure::new(FailureKind::Challenge, why).with_hint("confirm it with the passphrase")
 }
@@ -206,7 +212,7 @@ fn refused(error: &RemoteConfirmationError) -> DaemonFailure {
     }
 }
 
-/// Why a question that was asked confirmed nothing.
+/// The failure of a question that ended without a confirmation.
 fn ended(end: ConfirmationEnd) -> DaemonFailure {
     let failure = |what: &str| DaemonFailure::new(FailureKind::Refused, what.to_owned());
     let held = REFUSAL_COOLDOWN.as_mins();
@@ -228,7 +234,7 @@ fn ended(end: ConfirmationEnd) -> DaemonFailure {
                 .with_hint("ask again, or confirm it with the passphrase")
         }
         ConfirmationEnd::Unsent => unable("the message could not be delivered on Telegram"),
-        // Whoever is told of these has the answer.
+        // These two ends follow a right number, whose terminal has its answer.
         ConfirmationEnd::Done | ConfirmationEnd::Failed => failure("it was answered on Telegram"),
     }
 }

@@ -1,4 +1,4 @@
-//! The daemon itself: how everything is, and its end.
+//! The daemon itself: its status, and its end.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::daemon::Daemon;
 
 const MOVED: &str = "it became a supergroup, and is followed there";
 
-/// How many of the last tasks that wait are looked at.
+/// How many waiting tasks the status looks at, latest first.
 const GATHERING_MOST: u32 = 200;
 
 impl PersonRequest for GetStatus {
@@ -40,9 +40,9 @@ impl PersonRequest for StopDaemon {
         Some((&Act::StopDaemon).into())
     }
 
-    /// What serves the connection ends the daemon once this response is on its way.
+    /// Records the end. The connection's loop stops the daemon once this response is on its way.
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), DaemonFailure> {
-        // It ends in any case; a record that cannot be written now is lost with the disk it was for.
+        // The daemon ends in any case, even if the record can't be written.
         let _ = daemon.journal.record_act("daemon stop", "the daemon", true, Some(caller.by)).await;
         Ok(())
     }
@@ -99,7 +99,7 @@ fn alarms(daemon: &Daemon) -> Result<Vec<(Timestamp, String)>, DaemonFailure> {
     Ok(alarms.into_iter().map(|(at, about)| (at, about.into_inner())).collect())
 }
 
-/// How far the approvals have come of what waits for several people.
+/// The progress of the tasks that need several people.
 fn gathering(daemon: &Daemon) -> Result<Vec<(TaskId, ToolId, String)>, DaemonFailure> {
     let which = TaskFilter {
         state: Some(TaskState::PendingApproval),
@@ -125,6 +125,7 @@ async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, DaemonFailure> {
         }
         Some(AuthorizedChat::Group(group)) => {
             let configured = seen.bot.as_ref().and_then(|place| place.group.as_ref());
+            // The person should write the new number into the file, so the status names it.
             let has_moved = configured.is_some_and(|configured| configured.chat != group.chat);
             let trouble = seen.group_trouble.or_else(|| {
                 let chat = group.chat;
@@ -149,7 +150,7 @@ async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, DaemonFailure> {
     })
 }
 
-/// The daemon's own children, then every other server of the configuration: those run in sessions.
+/// The daemon's own servers, then the other servers of the configuration, which run in sessions.
 fn servers(daemon: &Daemon) -> Vec<ServerHealth> {
     let mut servers = daemon.upstreams.health();
     let known = daemon.upstreams.known_tools();

@@ -1,4 +1,4 @@
-//! What went wrong, in the words and kinds of the socket.
+//! Maps errors to the kinds of failures on the socket, with hints.
 
 use portero::ipc::{DaemonFailure, FailureKind};
 use portero::pipeline::Refusal;

@@ -1,8 +1,8 @@
-//! The requests of a person or a session, a file a subject.
+//! The requests of a person or a session, one file for each subject.
 //!
-//! A request is a type of [`portero::ipc::requests`]; here it gets its handler, [`PersonRequest`] or
-//! [`SessionRequest`], and `route` has one line for each. What widens takes the `challenge` first; what changes rules
-//! or grants is in force everywhere before it is answered.
+//! A request is a type of [`portero::ipc::requests`]. Its handler here implements [`PersonRequest`] or
+//! [`SessionRequest`], and `route` has one line for it. A widening request passes the `challenge` first. A
+//! change of rules or grants applies in every session before its answer.
 
 mod approvals;
 mod attempt;
@@ -42,7 +42,7 @@ use crate::auth::remote_confirmation::ActOutcome;
 use crate::daemon::Daemon;
 use crate::sessions::SessionSeat;
 
-/// The one that makes requests on a connection.
+/// The peer that makes requests on a connection.
 pub enum Caller {
     /// One agent's session.
     Session(Session),
@@ -54,16 +54,17 @@ pub enum Caller {
 pub struct Session {
     /// Its place among the sessions.
     pub seat: SessionSeat,
-    /// Its subscriptions to resources of shared servers.
+    /// The session's subscriptions to resources of shared servers.
     pub subscriber: Subscriber,
-    /// Who it is; its `client` is empty until a request tells it.
+    /// The session's identity; its `client` is empty until a request tells it.
     pub origin: CallOrigin,
-    /// The way back to it, for progress.
+    /// The way back to the session, for progress.
     pub outbox: MessageSender,
 }
 
 impl Session {
-    /// What it says of its client is concealed here too: what speaks on the socket is not trusted.
+    /// The context of a call. The client's name is concealed here too, because the peer on the socket is not
+    /// trusted.
     fn context(&self, daemon: &Daemon, client: &Fake<String>) -> CallContext {
         let client = daemon.anonymizer.load().conceal_text(client.get());
         CallContext { origin: CallOrigin { client, ..self.origin.clone() }, task: None }
@@ -75,7 +76,7 @@ pub struct SessionCaller<'a> {
     session: &'a Session,
     /// The request's number on its connection.
     number: u64,
-    /// Cancelled when the response is not wanted any more. What changes something goes on.
+    /// Cancelled when the response is not wanted any more. A change that has begun goes on.
     withdrawn: CancellationToken,
 }
 
@@ -85,9 +86,9 @@ impl SessionCaller<'_> {
     }
 }
 
-/// A request that an agent's session may make, with what the daemon does about it.
+/// A request that an agent's session may make, with its handler.
 pub trait SessionRequest: Request {
-    /// Handles it.
+    /// Handles the request.
     fn handle(
         self,
         daemon: &Arc<Daemon>,
@@ -95,18 +96,18 @@ pub trait SessionRequest: Request {
     ) -> impl Future<Output = Result<Self::Response, DaemonFailure>> + Send;
 }
 
-/// A person, at a terminal or on Telegram, while one of their requests is handled.
+/// A person at a terminal or on Telegram, during one of their requests.
 pub struct PersonCaller<'a> {
-    /// Who, in the words of the audit.
+    /// The person, as the audit names them.
     by: &'a Actor,
     /// Cancelled when the response is not wanted any more.
     withdrawn: CancellationToken,
-    /// The terminal, which can show a number; none on Telegram.
+    /// The terminal, which can show a number; `None` on Telegram.
     beside: Option<Beside>,
 }
 
 impl PersonCaller<'_> {
-    /// With what the person confirms.
+    /// The factor that the person confirms with.
     fn confirming(&self, challenge: Challenge) -> Confirming {
         match &self.beside {
             Some(beside) if challenge.telegram => Confirming::Asked(beside.clone()),
@@ -119,20 +120,20 @@ impl PersonCaller<'_> {
     }
 }
 
-/// A request that a person may make, with what the daemon does about it.
+/// A request that a person may make, with its handler.
 pub trait PersonRequest: Request {
-    /// The act that it asks for, which is recorded where it is refused; none where it only reads.
+    /// The act of the request, for the record of a refusal; `None` if the request only reads.
     fn attempt(&self) -> Option<Attempt> {
         None
     }
 
-    /// What a chat is told about a response, where the request was confirmed there.
+    /// The outcome that a chat shows, if the request was confirmed there.
     fn outcome(response: &Self::Response) -> ActOutcome {
         let _ = response;
         ActOutcome::Done
     }
 
-    /// Handles it.
+    /// Handles the request.
     fn handle(
         self,
         daemon: &Arc<Daemon>,

@@ -1,4 +1,4 @@
-//! Rules, grants and the pause. A change is in force in every session before it is answered.
+//! Rules, grants and the pause. A change applies in every session before its answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl PersonRequest for CreateGrant {
     }
 }
 
-/// A new grant, once it is confirmed.
+/// Makes a grant, once it is confirmed.
 pub(super) async fn grant(
     daemon: &Daemon,
     by: &Actor,
@@ -45,14 +45,16 @@ pub(super) async fn grant(
     confirming: Confirming,
 ) -> Result<Grant, DaemonFailure> {
     let lasts = wanted.duration;
+    // Checked before the challenge, so a grant that is too long costs no try.
     let longest = check_grant_duration(daemon, lasts)?;
     let confirmed = confirm(daemon, by, confirming, &wanted.act()).await?;
     let granted = daemon.overrides.make_grant(wanted, longest, confirmed).await;
+    // Also after an error, so no session differs from the daemon's own policy.
     daemon.enforce_overrides().await;
     granted.map_err(|error| failure::of_rules(&error))
 }
 
-/// The longest grant that the configuration permits; refuses one that would last longer.
+/// Returns the longest grant that the configuration permits; refuses a longer one.
 pub(super) fn check_grant_duration(daemon: &Daemon, lasts: Duration) -> Result<Duration, DaemonFailure> {
     let longest = daemon.config.current().settings.approvals.max_grant_duration;
     if lasts <= longest {
@@ -117,14 +119,14 @@ impl PersonRequest for CreateRule {
     }
 }
 
-/// A new rule that denies.
+/// Makes a rule that denies; it needs no proof, because it narrows.
 pub(super) async fn deny(daemon: &Daemon, by: &Actor, pattern: Pattern) -> Result<PolicyRule, DaemonFailure> {
     let made = daemon.overrides.add_deny_rule(pattern, by).await;
     daemon.enforce_overrides().await;
     made.map_err(|error| failure::of_rules(&error))
 }
 
-/// A new rule that allows, once it is confirmed.
+/// Makes a rule that allows, once it is confirmed.
 pub(super) async fn allow(
     daemon: &Daemon,
     by: &Actor,
@@ -139,7 +141,7 @@ pub(super) async fn allow(
 
 impl PersonRequest for RemoveRule {
     fn attempt(&self) -> Option<Attempt> {
-        // What the rule says is not known before it is found.
+        // The rule's content is unknown until the rule is found.
         Some(Attempt { word: "unrule".to_owned(), about: format!("rule {}", self.id) })
     }
 
@@ -149,7 +151,7 @@ impl PersonRequest for RemoveRule {
     }
 }
 
-/// The end of a rule, once it is confirmed where that widens.
+/// Removes a rule, once it is confirmed if that widens.
 pub(super) async fn remove_rule(
     daemon: &Daemon,
     by: &Actor,
@@ -159,7 +161,7 @@ pub(super) async fn remove_rule(
     let unknown = || failure::of_rules(&OverridesError::NotFound { what: "rule", id });
     let confirmed = match confirming {
         Some(confirming) => {
-            // The id of one is not used again.
+            // An id is never used again, so the rule can't be another one by the time of the removal.
             let rules = daemon.overrides.overrides().rules;
             let rule = rules.iter().find(|rule| rule.id == id).ok_or_else(unknown)?;
             let act = Act::RemoveRule(id, rule.pattern.clone(), rule.action);
@@ -198,7 +200,7 @@ impl PersonRequest for Resume {
     }
 }
 
-/// The end of a pause, once it is confirmed; whether calls were paused.
+/// Ends the pause, once it is confirmed; returns whether calls were paused.
 pub(super) async fn resume(
     daemon: &Daemon,
     by: &Actor,
@@ -208,7 +210,7 @@ pub(super) async fn resume(
     let resumed = daemon.overrides.resume_all(confirmed).await;
     daemon.enforce_overrides().await;
     let since = resumed.map_err(|error| failure::of_rules(&error))?;
-    // Every session goes on before the first approved call starts.
+    // Every session resumes before the first approved call starts.
     daemon.approval_queue.wake_executor();
     Ok(since.is_some())
 }
@@ -229,7 +231,7 @@ impl PersonRequest for GetUnsaved {
     }
 }
 
-/// What is in force and not saved yet; none where all of it is.
+/// The changes that apply and are not saved yet; `None` if all are saved.
 pub(super) fn unsaved(daemon: &Daemon) -> Option<UnsavedChanges> {
     let rules = daemon.overrides.unsaved_changes();
     let rejected = daemon.approval_queue.unsaved_rejections();
@@ -242,7 +244,8 @@ pub(super) fn unsaved(daemon: &Daemon) -> Option<UnsavedChanges> {
 }
 
 impl PersonRequest for ExplainDecision {
-    /// Arguments are concealed first: policy sees what an agent writes.
+    /// Explains a decision. Arguments are concealed first, because the policy sees an agent's calls in that
+    /// form.
     async fn handle(
         self,
         daemon: &Arc<Daemon>,

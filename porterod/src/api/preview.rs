@@ -1,4 +1,4 @@
-//! What would change for the tools that a pattern covers: shown to a person who is about to widen.
+//! The change of decisions for the tools of a pattern, as a preview for the person who widens.
 
 use portero::catalog::cached_tools;
 use portero::clock::Moment;
@@ -9,8 +9,8 @@ use portero::policy::{Action, Grant, GrantLimits, Overrides, Policy, PolicyRule}
 
 use crate::daemon::Daemon;
 
-/// The tools that it covers and whose decision changes, with the present one, denied ones first. A grant lifts no
-/// deny: the tools that stay denied are told too. None for an act without a pattern.
+/// Returns the tools whose decision the act changes, each with its present action; denied ones first. A grant
+/// lifts no deny, so tools that stay denied are listed too. Acts without a pattern change none.
 pub(super) async fn tools(daemon: &Daemon, act: &Act) -> Result<Vec<(ToolId, Action)>, DaemonFailure> {
     let (Act::Grant(pattern, ..) | Act::Allow(pattern) | Act::RemoveRule(_, pattern, _)) = act else {
         return Ok(Vec::new());
@@ -19,7 +19,8 @@ pub(super) async fn tools(daemon: &Daemon, act: &Act) -> Result<Vec<(ToolId, Act
     Ok(changed(&daemon.policy.load(), (pattern, act), known, daemon.clock.now()))
 }
 
-/// Those of `known` some calls of which get something looser; whatever a pause says for now.
+/// The tools of `known` with at least one call that would be decided more loosely; a pause is left out of
+/// account.
 fn changed(
     policy: &Policy,
     (pattern, act): (&Pattern, &Act),
@@ -33,6 +34,7 @@ fn changed(
         .filter_map(|tool| {
             let (before, after) =
                 (policy.action_range(&tool, None, now), after.action_range(&tool, None, now));
+            // The person would expect a granted tool to run, so they see that this one won't.
             let stays_denied = matches!(act, Act::Grant(..)) && after.1 == Action::Deny;
             let looser = after.0 < before.0 || after.1 < before.1;
             (looser || stays_denied).then_some((tool, before.1))
@@ -42,9 +44,9 @@ fn changed(
     tools
 }
 
-/// Rules and grants as they would be.
+/// The rules and grants after the act.
 fn after(standing: &Overrides, pattern: &Pattern, act: &Act, now: Moment) -> Overrides {
-    // Made after everything that is there.
+    // The largest id, because the new entry is the latest.
     let (id, pattern) = (u64::MAX, pattern.clone());
     let mut after = standing.clone();
     match act {
@@ -67,7 +69,7 @@ fn after(standing: &Overrides, pattern: &Pattern, act: &Act, now: Moment) -> Ove
     after
 }
 
-/// Every tool and operation that the daemon or, by the cache that they share, a session knows of.
+/// Every known tool and operation: the daemon's own, and by the shared cache those of sessions.
 async fn known_tools(daemon: &Daemon) -> Result<Vec<ToolId>, DaemonFailure> {
     let (config, folder) = (daemon.config.current(), daemon.paths.catalog());
     let servers = config.servers.clone();

@@ -1,4 +1,4 @@
-//! From a request's method to its handler: one line for each request.
+//! Maps the method of a request to its handler, one line for each request.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,15 +32,15 @@ use super::consent::Beside;
 use super::{Caller, PersonCaller, PersonRequest, Session, SessionCaller, SessionRequest};
 use crate::daemon::Daemon;
 
-/// One request, as it came.
+/// One request as it came.
 pub struct Incoming {
-    /// Its number on its connection.
+    /// The request's number on its connection.
     pub number: u64,
-    /// What is requested.
+    /// The request itself.
     pub request: RawRequest,
-    /// What both ends said when the connection began: a proof counts for it alone.
+    /// The connection's transcript; a proof counts for it alone.
     pub transcript: Transcript,
-    /// Cancelled when the response is not wanted any more. What changes something goes on.
+    /// Cancelled when the response is not wanted any more. A change that has begun goes on.
     pub withdrawn: CancellationToken,
 }
 
@@ -48,13 +48,13 @@ pub struct Incoming {
 pub struct Answer {
     /// The response.
     pub response: WipedJson,
-    /// What is told in its place if it can't be sent.
+    /// The failure that replaces the response if it can't be sent.
     pub if_lost: (FailureKind, String),
 }
 
 type Handling<'a> = Pin<Box<dyn Future<Output = Result<Answer, DaemonFailure>> + Send + 'a>>;
 
-/// The handling of the request with this method, where it is one of these.
+/// The handling of the request with this method, if the list has it.
 macro_rules! dispatch {
     ($method:expr, $handle:ident $arguments:tt, [$($request:ty),* $(,)?]) => {
         match $method {
@@ -64,7 +64,7 @@ macro_rules! dispatch {
     };
 }
 
-/// Dispatches what only a session may request.
+/// Dispatches the requests that only a session may make.
 macro_rules! session_requests {
     ($method:expr, $handle:ident $arguments:tt) => {
         dispatch!($method, $handle $arguments, [
@@ -83,7 +83,7 @@ macro_rules! session_requests {
     };
 }
 
-/// Dispatches what only a person may request.
+/// Dispatches the requests that only a person may make.
 macro_rules! person_requests {
     ($method:expr, $handle:ident $arguments:tt) => {
         dispatch!($method, $handle $arguments, [
@@ -123,10 +123,10 @@ macro_rules! person_requests {
     };
 }
 
-/// Answers a request, or says why not.
+/// Answers a request.
 ///
 /// # Errors
-/// The refusal: of the handler, or since this caller may not request it, or the method is unknown.
+/// The handler's failure, or a refusal: the method is unknown, or this caller may not use it.
 pub async fn answer(
     daemon: &Arc<Daemon>,
     caller: &Caller,
@@ -162,12 +162,13 @@ fn unknown() -> DaemonFailure {
     DaemonFailure::new(FailureKind::Invalid, "this daemon does not know that request").with_hint(RESTART)
 }
 
-/// A session that asks for what only a person may have is refused, and the attempt is recorded.
+/// Refuses a session that makes a person's request, and records the attempt.
 async fn refuse_session(
     daemon: &Arc<Daemon>,
     session: &Session,
     incoming: &Incoming,
 ) -> Result<Answer, DaemonFailure> {
+    // The request is parsed first: the record names the act that was tried.
     let attempt = person_requests!(incoming.request.method.as_str(), parse_attempt(incoming));
     let attempt = attempt.ok_or_else(unknown)??;
     let refused = Err(DaemonFailure::new(FailureKind::Invalid, "only a person's terminal may request this"));
@@ -197,7 +198,7 @@ fn handle_person<'a, R: PersonRequest>(
     Box::pin(async move { pack::<R>(&answer_person::<R>(daemon, caller, parse(incoming)?).await?) })
 }
 
-/// Handles a person's request; where it was refused, the attempt is recorded.
+/// Handles a person's request, and records the attempt if it was refused.
 pub(super) async fn answer_person<R: PersonRequest>(
     daemon: &Arc<Daemon>,
     caller: &PersonCaller<'_>,
@@ -227,6 +228,7 @@ fn parse<R: Request>(incoming: &Incoming) -> Result<R, DaemonFailure> {
 }
 
 fn pack<R: Request>(response: &R::Response) -> Result<Answer, DaemonFailure> {
+    // The type knows this before the response exists, so an oversized response still has a failure.
     let if_lost = response.describe_lost();
     match WipedJson::new(response) {
         Ok(response) => Ok(Answer { response, if_lost }),

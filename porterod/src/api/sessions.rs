@@ -1,4 +1,4 @@
-//! What an agent's session asks: its calls, its own tasks, and what it reports of its audit.
+//! The requests of an agent's session: its calls, its own tasks, and reports of its audit.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use super::{SessionCaller, SessionRequest, failure, shown};
 use crate::approvals::TaskFilter;
 use crate::daemon::Daemon;
 
-/// How long a session may wait for a task at the most.
+/// The longest time for which a session may wait for a task.
 const MAX_TASK_WAIT: Duration = Duration::from_secs(3600);
 
 impl SessionRequest for SubscribeOverrides {
@@ -39,7 +39,8 @@ impl SessionRequest for SubscribeOverrides {
 }
 
 impl SessionRequest for SubmitCall {
-    /// The daemon conceals and decides again by its own rules: what speaks on the socket is not trusted.
+    /// Submits a call for approval. The daemon conceals and decides again, because the peer on the socket is
+    /// not trusted.
     async fn handle(
         self,
         daemon: &Arc<Daemon>,
@@ -62,7 +63,7 @@ impl SessionRequest for SubmitCall {
                 daemon.journal.record_unsynced(record);
                 Err(DaemonFailure::new(FailureKind::Refused, decision.to_string()))
             }
-            // It may have been permitted just now; a call that was submitted for a person gets one.
+            // The call may be allowed by now, but it was submitted for a person, so a person decides.
             Action::Allow | Action::RequireApproval => {
                 let submitted = daemon.approval_queue.submit_call(call, &context).await;
                 submitted.map(Box::new).map_err(|refusal| failure::of_refusal(&refusal))
@@ -71,7 +72,7 @@ impl SessionRequest for SubmitCall {
     }
 }
 
-/// Conceals by the daemon's own rules; nothing changes in what the session concealed already.
+/// Conceals a call by the daemon's own rules; text that the session concealed already stays as it is.
 pub(super) fn conceal(daemon: &Daemon, call: Call) -> Result<Call, DaemonFailure> {
     let anonymizer = daemon.anonymizer.load();
     if anonymizer.is_private_tool(&call.tool.tool) {
@@ -87,7 +88,7 @@ pub(super) fn conceal(daemon: &Daemon, call: Call) -> Result<Call, DaemonFailure
 }
 
 impl SessionRequest for ForwardCall {
-    /// A session's call to a shared server, through the daemon's own pipeline.
+    /// Makes a session's call to a shared server, through the daemon's own pipeline.
     async fn handle(
         self,
         daemon: &Arc<Daemon>,
@@ -117,7 +118,7 @@ impl SessionRequest for ForwardCall {
         let follow = CallOptions { progress: sink, cancel: caller.withdrawn.clone(), log_level };
         let reply = session.subscriber.handle(&project, call, context, follow).await;
         if let Some(last) = late.take() {
-            // Before the response, which waits for room too.
+            // Sent before the response, so the client sees progress in order.
             let _ = session.outbox.send(&FromDaemon::Push(last)).await;
         }
         match reply {
@@ -135,7 +136,7 @@ impl SessionRequest for ForwardCall {
     }
 }
 
-/// The last progress for which there was no room.
+/// The last progress message that found no room in the queue.
 #[derive(Default)]
 struct LateProgress(Mutex<Option<PushMessage>>);
 
@@ -149,13 +150,14 @@ impl LateProgress {
     }
 }
 
-/// Sends progress to the request with this number. Progress that can't be concealed is left out: it is only a word on
-/// the way. Of what finds no room the last follows before the response.
+/// Makes the sink that sends progress to the request with this number. Progress that can't be concealed is
+/// dropped. The last message that found no room is sent before the response.
 fn progress_sink(daemon: &Daemon, number: u64, to: &MessageSender, late: Arc<LateProgress>) -> ProgressSink {
     let (anonymizer, to) = (Arc::clone(&daemon.anonymizer), to.clone());
     Arc::new(move |params| {
         let Ok(params) = anonymizer.load().conceal(params) else { return };
         let push = FromDaemon::Push(PushMessage::Progress { number, params });
+        // A full queue must not delay the server, so the sink never waits.
         let sent = to.try_send(&push);
         match (sent, push) {
             (Err(SendError::Full), FromDaemon::Push(push)) => late.set(Some(push)),
@@ -172,7 +174,8 @@ impl SessionRequest for SetLogLevel {
 }
 
 impl SessionRequest for ConsumeGrant {
-    /// Decides again by the daemon's own rules. The session itself uses the grant up, whatever its client is called.
+    /// Decides again by the daemon's own rules. The grant is used up by the session itself, whatever its
+    /// client says.
     async fn handle(self, daemon: &Arc<Daemon>, caller: &SessionCaller<'_>) -> Result<Grant, DaemonFailure> {
         let call = conceal(daemon, self.call)?;
         let consumed = daemon.overrides.consume_use(self.grant, &call, &caller.session.origin).await;
@@ -181,7 +184,7 @@ impl SessionRequest for ConsumeGrant {
 }
 
 impl SessionRequest for GetServerListing {
-    /// Concealing it is the session's part, which has the same rules.
+    /// Lists a shared server. The session conceals the list, because it has the same rules.
     async fn handle(self, daemon: &Arc<Daemon>, _: &SessionCaller<'_>) -> Result<RawJson, DaemonFailure> {
         daemon
             .upstreams
@@ -221,7 +224,7 @@ impl SessionRequest for ListOwnTasks {
         let Self { state, limit } = self;
         let which = TaskFilter { principal: Some(caller.principal().clone()), state, after: None, limit };
         let tasks = daemon.approval_queue.list_tasks(&which).map_err(|error| failure::of_store(&error))?;
-        // Of what did not run, a list tells all that there is to know.
+        // A denied or expired task has no result, so the list shows all of it and the agent has seen it.
         let told = tasks.iter().filter(|task| matches!(task.state, TaskState::Denied | TaskState::Expired));
         daemon.approval_queue.mark_seen(&told.cloned().collect::<Vec<_>>()).await;
         Ok(shown::tasks(daemon, tasks))

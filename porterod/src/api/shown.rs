@@ -1,5 +1,5 @@
-//! Tasks as they are shown: concealed by the rules of today, which may know values that those of the day on
-//! which the task was stored did not; and with what several people must say of them, by the policy of today.
+//! Tasks as people see them. Today's rules conceal them again, because they may know newer values; today's
+//! policy tells how many people must approve.
 
 use portero::anonymize::{Anonymizer, Fake};
 use portero::json::{self, RawJson};
@@ -9,12 +9,12 @@ use portero::task::{Task, TaskState};
 
 use crate::daemon::Daemon;
 
-/// One task. What cannot be shown at all is left out; the task itself never is.
+/// Prepares one task. Parts that can't be concealed are left out; the task itself never is.
 pub(super) fn task(daemon: &Daemon, task: Task) -> Task {
     by(&daemon.anonymizer.load(), &daemon.policy.load(), task)
 }
 
-/// Several.
+/// Prepares several tasks.
 pub(super) fn tasks(daemon: &Daemon, tasks: Vec<Task>) -> Vec<Task> {
     let (anonymizer, policy) = (daemon.anonymizer.load(), daemon.policy.load());
     tasks.into_iter().map(|task| by(&anonymizer, &policy, task)).collect()
@@ -32,6 +32,7 @@ fn by(anonymizer: &Anonymizer, policy: &Policy, mut task: Task) -> Task {
     if let Ok(params) = anonymizer.conceal_local(call.params.get().clone()) {
         call.params = params;
     } else {
+        // Only the name is left, because the person must still see which call waits.
         let params = json::RawObject::read(call.params.get()).unwrap_or_default();
         let name = serde_json::json!({ "name": params.get_text("name") });
         call.params = Anonymizer::empty()

@@ -1,4 +1,4 @@
-//! What one session is subscribed to of shared servers, counted by its connection.
+//! One session's subscriptions to resources of shared servers, counted by its connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::daemon::Daemon;
 use crate::sessions::subscriptions::{MAX_RESOURCES_PER_SESSION, SharedResource};
 use crate::upstreams::ProjectUpstreams;
 
-/// How long it may take to take one subscription back.
+/// The time limit for the release of one subscription.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many are taken back at the same time.
+/// How many subscriptions are released at the same time.
 const MAX_RELEASING: usize = 16;
 
-/// One session's subscriptions; dropping it takes them back.
+/// One session's subscriptions; dropping it releases them.
 pub struct Subscriber {
     daemon: Arc<Daemon>,
     origin: CallOrigin,
@@ -29,7 +29,7 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// A session without subscriptions.
+    /// Makes a session without subscriptions.
     #[must_use]
     pub fn new(daemon: &Arc<Daemon>, origin: &CallOrigin) -> Self {
         Self {
@@ -51,13 +51,15 @@ impl Subscriber {
             return project.pipeline().handle_call(call, context, follow).await;
         };
         let subscriptions = &self.daemon.sessions.subscriptions;
+        // One request at a time for each resource: a subscribe and an unsubscribe must reach the server in
+        // order.
         let gate = subscriptions.resource_gate(&resource);
         let _turn = tokio::select! {
             turn = gate.lock() => turn,
             () = follow.cancel.cancelled() => return CallReply::Refused(Refusal::Cancelled),
         };
         let (is_new, is_held) = if call.method == Method::SubscribeResource {
-            // Before the server is asked: what comes while it answers counts.
+            // Noted before the server is asked, so updates during its answer are delivered.
             let noted = subscriptions.note_subscription(&resource, self.number);
             let Some(is_new) = noted else {
                 return CallReply::Refused(Refusal::Declined(format!(
@@ -67,6 +69,7 @@ impl Subscriber {
             (is_new, false)
         } else {
             let is_held = subscriptions.forget_subscription(&resource, self.number);
+            // Another session still needs the resource, so the server keeps it.
             if subscriptions.has_subscribers(&resource) {
                 return empty_result();
             }
@@ -74,10 +77,11 @@ impl Subscriber {
         };
         let pipeline = project.pipeline();
         let reply = match is_held {
-            // What policy denies by now would stay subscribed to for good.
+            // The policy may deny this call by now, and the server would then keep the subscription for ever.
             true => pipeline.withdraw(call, context, follow).await,
             false => pipeline.handle_call(call, context, follow).await,
         };
+        // A lost answer leaves the server's state unknown, so the subscription is released to be sure.
         let may_be_subscribed = match &reply {
             CallReply::Result(_) => return reply,
             CallReply::Error(_) | CallReply::PendingApproval(_) => false,
@@ -95,7 +99,7 @@ impl Subscriber {
         reply
     }
 
-    /// Takes back at the servers what no session wants any more.
+    /// Releases at the servers the resources that no session needs any more.
     fn release(&self, resources: Vec<SharedResource>) {
         if resources.is_empty() || self.daemon.lifecycle.stop_signal().is_cancelled() {
             return;
@@ -121,7 +125,7 @@ impl Drop for Subscriber {
     }
 }
 
-/// Unsubscribes, unless the server ended and its subscriptions with it, or a session wants the resource again.
+/// Unsubscribes, unless the server ended with its subscriptions, or a session needs the resource again.
 async fn release(daemon: &Daemon, origin: &CallOrigin, resource: SharedResource) {
     let server = resource.0.clone();
     let released = tokio::time::timeout(RELEASE_TIMEOUT, async {

@@ -1,4 +1,4 @@
-//! Reads what the files say, beside what a person confirmed, and finds what of it applies.
+//! Reads the files beside the confirmed ones, and finds the part that applies.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use portero::config::{Config, ConfigFiles, ConfigProblem, ConfigProblems};
 /// Looks up a variable of the environment that the daemon was given.
 pub type EnvironmentLookup = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 
-/// A configuration that can be put in force.
+/// A configuration that can be applied.
 pub struct ValidConfig {
     /// The configuration that applies.
     pub config: Config,
-    /// Its replacements, proven.
+    /// The anonymizer of its replacements, which are checked.
     pub anonymizer: Anonymizer,
-    /// How the files differ from what was confirmed.
+    /// The difference of the files from the confirmed ones.
     pub changes: ConfigChanges,
     /// Problems that don't keep it from applying.
     pub warnings: Vec<String>,
 }
 
-/// Checks the files, and finds what of them applies beside what was confirmed.
+/// Checks the files, and returns the part of them that applies beside the confirmed ones.
 ///
 /// # Errors
-/// Every problem, one each.
+/// Every problem, one line each.
 pub fn check_files(
     confirmed: &ApprovedConfig,
     files: &ConfigFiles,
@@ -40,12 +40,12 @@ pub fn check_files(
     }
 }
 
-/// A variable of the environment; none where it isn't set or is no UTF-8.
+/// A variable of the environment; `None` if it is unset or not UTF-8.
 pub(super) fn variable(environment: &EnvironmentLookup, name: &str) -> Option<String> {
     environment(name).and_then(|value| value.into_string().ok())
 }
 
-/// Every problem in one line, with its place and what to do.
+/// Describes every problem in one line, with its place and its remedy.
 #[must_use]
 pub fn describe_problems(problems: &ConfigProblems) -> Vec<String> {
     problems.0.iter().map(describe_problem).collect()

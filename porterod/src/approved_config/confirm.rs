@@ -1,4 +1,4 @@
-//! What waits is shown to a person and confirmed: exactly the files that were shown, or nothing.
+//! A person sees the waiting changes and confirms them: exactly the files that were shown, or none.
 
 use std::cmp::Reverse;
 
@@ -21,7 +21,7 @@ pub enum ConfirmConfigError {
     /// The files are not those that the person was shown.
     #[error("the configuration changed after it was shown; nothing was confirmed")]
     Changed,
-    /// There is nothing to confirm.
+    /// No change waits.
     #[error("nothing waits: the configuration is in force as it stands")]
     NothingWaits,
     /// The files have errors.
@@ -30,13 +30,13 @@ pub enum ConfirmConfigError {
     /// The files can't be read.
     #[error("the configuration could not be read: {}", .0.join("; "))]
     Unreadable(Vec<String>),
-    /// It could not be kept.
+    /// The confirmation could not be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl LiveConfig {
-    /// How the files differ now from what a person confirmed, with the tools that they would loosen.
+    /// Compares the files with the confirmed ones, and lists the tools that they would loosen.
     ///
     /// # Errors
     /// [`ConfirmConfigError::Unreadable`] and [`ConfirmConfigError::Invalid`].
@@ -54,10 +54,10 @@ impl LiveConfig {
         Ok(Waiting { note, changes, tools, shown })
     }
 
-    /// Whether a confirmation of what was shown could succeed now, so that one that can't costs no try.
+    /// Checks whether these shown files could be confirmed now, so that a confirmation in vain costs no try.
     ///
     /// # Errors
-    /// Why it could not.
+    /// Why the confirmation would fail.
     pub async fn check_shown(&self, shown: &str) -> Result<(), ConfirmConfigError> {
         let (files, now) = self.load_files().await?;
         if now != shown {
@@ -66,21 +66,22 @@ impl LiveConfig {
         self.waiting_changes(&files).map(drop)
     }
 
-    /// Puts the files in force as they were shown to the person of the proof; returns how many changes that widens.
+    /// Confirms and applies the files that the person was shown; returns the number of widening changes.
     ///
     /// # Errors
-    /// See [`ConfirmConfigError`]; then nothing was confirmed.
+    /// See [`ConfirmConfigError`]; nothing was confirmed then.
     pub async fn confirm(&self, shown: &str, proof: Authorization) -> Result<u64, ConfirmConfigError> {
         if !proof.covers(&Act::ConfirmConfig(shown.to_owned())) {
             return Err(ConfirmConfigError::Changed);
         }
+        // Held to the end, so the files that are compared are the files that are applied.
         let mut present = self.present_files.lock().await;
         let (files, now) = self.load_files().await?;
         if now != shown {
             return Err(ConfirmConfigError::Changed);
         }
         let changes = self.waiting_changes(&files)?;
-        // The edits that led here are in the audit before their confirmation.
+        // The audit lists the edits before their confirmation.
         self.report_all_edits(&files).await;
         let about = describe_config_changes(&changes);
         let sealing = SealRequest {
@@ -88,7 +89,7 @@ impl LiveConfig {
             ..SealRequest::new(SealReason::Confirm, &about, Some(proof.by()))
         };
         self.approved.approve_files(files.clone(), sealing).await?;
-        // Checked again, since what applies depends on what is confirmed.
+        // Checked again, because the part that applies depends on the confirmed files.
         self.put_in_force(self.check(&files).map_err(|_| ConfirmConfigError::Invalid)?);
         self.record_config();
         self.push_to_sessions();
@@ -99,7 +100,7 @@ impl LiveConfig {
         Ok(changes.widens.len() as u64)
     }
 
-    /// The files as they are now, and a digest of them together with what is confirmed now: what a person is shown.
+    /// Loads the files, with a digest over them and the confirmed ones. That digest identifies the preview.
     async fn load_files(&self) -> Result<(ConfigFiles, String), ConfirmConfigError> {
         let files = ConfigFiles::load_off_thread(self.directory()).await;
         let files = files.map_err(|problems| ConfirmConfigError::Unreadable(describe_problems(&problems)))?;
@@ -112,7 +113,8 @@ impl LiveConfig {
         if changes.has_pending() { Ok(changes) } else { Err(ConfirmConfigError::NothingWaits) }
     }
 
-    /// Known tools that these files would loosen, as they are decided now and as they would be; denied ones first.
+    /// Lists the known tools that these files would loosen, each with its action now and then; denied ones
+    /// first.
     fn loosened_tools(&self, files: &ConfigFiles) -> Vec<(ToolId, Action, Action)> {
         let Some(config) = config::read_config(files, &|name: &str| self.variable(name)).0 else {
             return Vec::new();

@@ -1,6 +1,6 @@
-//! Edits of the configuration, as people are told of them: the first of its kind at once, those that follow within
-//! some minutes together. So an agent that keeps editing floods neither the audit nor a person, and what it did
-//! stands there all the same.
+//! Edits of the configuration, as people learn of them: the first of its kind at once, later ones together.
+//! An agent that keeps editing therefore floods neither the audit nor a person, and every edit is still
+//! counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -13,27 +13,27 @@ use tokio::sync::Notify;
 
 use crate::journal::debouncer::Debouncer;
 
-/// For how long edits that do the same are gathered.
+/// The time for which edits with the same effect are gathered.
 pub const GATHER_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// What edits came to, that did the same.
+/// Several edits with the same effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EditSummary {
-    /// How many there were.
+    /// The number of edits.
     pub edits: u64,
-    /// How many of them changed each file.
+    /// The number of edits of each file.
     pub files: BTreeMap<&'static str, u64>,
-    /// What became of them.
+    /// Their effect.
     pub became: ConfigAdoption,
-    /// The digest of the last one's files.
+    /// The digest of the last edit's files.
     pub digest: String,
-    /// The digest of what was in force with it.
+    /// The digest of the configuration that applied with it.
     pub in_force: String,
-    /// How it differs from what was confirmed.
+    /// The difference from the confirmed configuration.
     pub about: String,
 }
 
-/// Edits of late.
+/// The recent edits.
 #[derive(Debug)]
 pub struct RecentEdits {
     inner: Mutex<RecentEditsState>,
@@ -43,12 +43,12 @@ pub struct RecentEdits {
 #[derive(Debug)]
 struct RecentEditsState {
     debouncer: Debouncer<ConfigAdoption, EditSummary>,
-    /// What became of the last.
+    /// The effect of the last edit.
     last: Option<ConfigAdoption>,
 }
 
 impl EditSummary {
-    /// One edit.
+    /// The summary of one edit.
     #[must_use]
     pub fn single_edit(before: &ConfigFiles, after: &ConfigFiles, became: ConfigAdoption) -> Self {
         let files = before.changed_files(after).into_iter().map(|file| (file, 1)).collect();
@@ -64,7 +64,7 @@ impl EditSummary {
         *self = Self { edits: self.edits + later.edits, files, ..later };
     }
 
-    /// How many edits of which files, and what the last one is.
+    /// Describes the number of edits for each file, and the last edit's changes.
     #[must_use]
     pub fn describe(&self) -> String {
         if self.edits == 1 {
@@ -85,7 +85,7 @@ impl Default for RecentEdits {
 }
 
 impl RecentEdits {
-    /// There was an edit. What is to be told now is given back, and gathered else.
+    /// Notes an edit. Returns the summary that people should learn now; `None` if the edit is gathered.
     #[must_use]
     pub fn note_edit(&self, edited: EditSummary, now: Duration) -> Option<EditSummary> {
         let mut inner = self.lock_state();
@@ -97,36 +97,36 @@ impl RecentEdits {
         told
     }
 
-    /// Returns when something is gathered, or was a moment ago.
+    /// Returns when an edit is gathered, or was a moment ago.
     pub async fn wait_for_gathered(&self) {
         self.gathers.notified().await;
     }
 
-    /// Whether something is gathered.
+    /// Whether an edit is gathered.
     #[must_use]
     pub fn has_gathered(&self) -> bool {
         self.lock_state().debouncer.has_gathered()
     }
 
-    /// What was gathered for long enough.
+    /// Takes the summaries that were gathered for long enough.
     #[must_use]
     pub fn take_due(&self, now: Duration) -> Vec<EditSummary> {
         self.lock_state().debouncer.take_due(now).into_iter().map(|(_, edited)| edited).collect()
     }
 
-    /// All that was gathered.
+    /// Takes all gathered summaries.
     #[must_use]
     pub fn take_all(&self, now: Duration) -> Vec<EditSummary> {
         self.lock_state().debouncer.take_all(now).into_iter().map(|(_, edited)| edited).collect()
     }
 
-    /// Whether the last edit became this.
+    /// Whether the last edit had this effect.
     #[must_use]
     pub fn last_became(&self, became: ConfigAdoption) -> bool {
         self.lock_state().last == Some(became)
     }
 
-    /// A person decided about the configuration: this became of it.
+    /// Notes the effect of a person's decision about the configuration.
     pub fn note_decision(&self, became: ConfigAdoption) {
         self.lock_state().last = Some(became);
     }

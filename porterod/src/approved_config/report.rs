@@ -1,5 +1,5 @@
-//! Records edits and tells people of them: what narrows as it comes, anything else that comes again and again together
-//! with what it follows.
+//! Records edits and tells people of them. A narrowing edit is recorded at once; repeated ones of another
+//! kind are gathered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use super::recent_edits::EditSummary;
 use super::{LiveConfig, describe_config_changes};
 
-/// How often to look whether edits were gathered for long enough, while there are some.
+/// How often gathered edits are checked for their age.
 const GATHERED_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl LiveConfig {
-    /// Reports gathered edits when their time has come, until `stop`; then the rest.
+    /// Reports gathered edits when they are due, until `stop`; then it reports the rest.
     pub async fn run_edit_reports(self: Arc<Self>, stop: CancellationToken) {
         let reporting = async {
             loop {
@@ -36,7 +36,7 @@ impl LiveConfig {
         self.report_all_edits(&present).await;
     }
 
-    /// Notes an edit from the first files to the second. One that narrows is kept and recorded at once.
+    /// Notes an edit from the first files to the second. A narrowing one is stored and recorded at once.
     pub(super) async fn note_edit(
         &self,
         (before, files): (&ConfigFiles, &ConfigFiles),
@@ -68,11 +68,12 @@ impl LiveConfig {
         }
     }
 
-    /// Records edits that did the same, and tells people of them unless a later edit did something else.
+    /// Records edits with the same effect, and tells people unless a later edit had another effect.
     async fn report_edits(&self, present: &ConfigFiles, edited: &EditSummary) {
         let journal = &self.deps.journal;
         let record = async |act: &str| {
-            // What waits is not in force in any case; a record that can't be written now follows.
+            // A waiting change does not apply in any case. A record that can't be written now is written
+            // later.
             let _ = journal.record_act(act, &edited.describe(), true, None).await;
         };
         let event = |valid| AuditEvent::Config { digest: edited.in_force.clone(), valid };
@@ -95,20 +96,21 @@ impl LiveConfig {
                 if edited.edits > 1 {
                     record("config edited").await;
                 }
-                // An edit that differs from what was confirmed was recorded as it came.
+                // An edit that differs from the confirmed files was recorded when it came.
                 if self.recent_edits.last_became(ConfigAdoption::Adopted) && !self.differs_from_approved() {
                     journal.record_event(event(true));
                     self.adopt(present, &edited.about).await;
                 }
             }
         }
+        // An older effect would tell people the wrong present state.
         if self.recent_edits.last_became(edited.became) {
             let EditSummary { digest, became, edits, .. } = edited.clone();
             journal.add_notice(Notice::Config { digest, became, edits }).await;
         }
     }
 
-    /// Whether the configuration in force differs in anything from what was confirmed, or nothing ever was.
+    /// Whether the applied configuration differs from the confirmed one, or none was ever confirmed.
     fn differs_from_approved(&self) -> bool {
         let sealed = matches!(&*self.approved.current(), ApprovedConfig::Sealed(_));
         !sealed || **self.changes.load() != ConfigChanges::default()

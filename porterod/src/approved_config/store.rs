@@ -1,8 +1,8 @@
-//! Keeps what a person confirmed of the configuration (guarantee A7).
+//! Keeps the configuration that a person confirmed (guarantee A7).
 //!
-//! The files as confirmed are in one copy in the state directory, which sessions read too; the store holds a
-//! keyed digest of it. A copy that does not fit the digest is not trusted. The new copy is on the disk before
-//! the store says so, and takes its place after: wherever the daemon is killed, one that fits is there.
+//! The state directory holds one copy of the confirmed files, which sessions read too. The store holds a
+//! keyed digest, and a copy with another digest is not trusted. The new copy is synced before the store is
+//! written, and renamed after. A matching copy therefore exists wherever the daemon is killed.
 
 use std::fs;
 use std::io;
@@ -23,30 +23,30 @@ use crate::auth::buttons::ButtonUse;
 use crate::journal::{AuditMode, Journal};
 use crate::store::{StoreError, overrides, passphrase};
 
-/// How long reading the copy and the seal may take: each file gives up by itself before.
+/// The time limit for reading the copy and the seal; each file has its own shorter one.
 const DISK_TIMEOUT: Duration = Duration::from_secs(4 * files::READ_TIMEOUT.as_secs());
 /// Why no daemon starts on a configuration that another store sealed.
 const SEALED_ELSEWHERE: &str =
     "the configuration was sealed by a store in another state directory, or by one that is gone";
 
-/// What a person confirmed, kept.
+/// The confirmed configuration, on disk.
 #[derive(Debug)]
 pub struct ApprovedConfigStore {
     journal: Arc<Journal>,
     paths: Paths,
     current: ArcSwap<ApprovedConfig>,
-    /// The key pair of the store.
+    /// The store's key pair.
     store_key: StoreKey,
 }
 
-/// Why what was confirmed is kept anew, for the audit.
+/// Why the confirmed configuration is stored, for the audit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealReason {
-    /// The passphrase was set: it counts as it stands.
+    /// The passphrase was set, so the present files count.
     Seal,
-    /// Nothing in it widens.
+    /// Nothing in the files widens.
     Adopt,
-    /// A person confirmed it.
+    /// A person confirmed the files.
     Confirm,
 }
 
@@ -60,21 +60,21 @@ impl SealReason {
     }
 }
 
-/// What the audit is told when something counts as confirmed from now on.
+/// The audit's record of a new confirmed configuration.
 #[derive(Debug)]
 pub struct SealRequest<'a> {
-    /// Why.
+    /// The reason.
     pub reason: SealReason,
-    /// What changed.
+    /// The changes.
     pub about: &'a str,
-    /// Who did it.
+    /// The person or process behind it.
     pub by: Option<&'a Actor>,
-    /// The button to use up with it, where it was a tap.
+    /// The button that it uses up, if it was a press.
     pub(crate) consumes: Option<ButtonUse>,
 }
 
 impl<'a> SealRequest<'a> {
-    /// With no tap.
+    /// Makes a request without a press.
     #[must_use]
     pub const fn new(act: SealReason, about: &'a str, by: Option<&'a Actor>) -> Self {
         Self { reason: act, about, by, consumes: None }
@@ -82,12 +82,12 @@ impl<'a> SealRequest<'a> {
 }
 
 impl ApprovedConfigStore {
-    /// Finds out what was confirmed. Where a passphrase is set and nothing was ever sealed, `present` is, as it
-    /// stands.
+    /// Reads the confirmed configuration. If a passphrase is set and nothing was ever sealed, `present` is
+    /// sealed as it is.
     ///
     /// # Errors
-    /// [`StoreError::Refused`] when another store sealed the configuration; else when the seal cannot be read, the store
-    /// cannot be read or written, or the copy cannot be written.
+    /// [`StoreError::Refused`] if another store sealed the configuration. Otherwise when the seal, the store
+    /// or the copy can't be read or written.
     pub async fn open(
         journal: Arc<Journal>,
         paths: Paths,
@@ -114,6 +114,7 @@ impl ApprovedConfigStore {
             }
         };
         let keeper = Self { journal, paths, current: ArcSwap::from_pointee(confirmed.clone()), store_key };
+        // The daemon died between the passphrase and the seal, so it seals now.
         if known.is_none() && has_passphrase {
             let about = "the configuration as it stands";
             keeper.approve_files(present.clone(), SealRequest::new(SealReason::Seal, about, None)).await?;
@@ -123,22 +124,22 @@ impl ApprovedConfigStore {
         Ok(keeper)
     }
 
-    /// What counts as confirmed.
+    /// The configuration that counts as confirmed.
     #[must_use]
     pub fn current(&self) -> Arc<ApprovedConfig> {
         self.current.load_full()
     }
 
-    /// The key pair of the store.
+    /// The store's key pair.
     #[must_use]
     pub const fn store_key(&self) -> &StoreKey {
         &self.store_key
     }
 
-    /// From now on these files count as confirmed.
+    /// Stores these files as the confirmed ones.
     ///
     /// # Errors
-    /// When it cannot be kept; then what was confirmed before still counts, unless the error says otherwise.
+    /// When the files can't be stored. The former ones then still count, unless the error says otherwise.
     pub async fn approve_files(
         &self,
         files: ConfigFiles,
@@ -152,6 +153,7 @@ impl ApprovedConfigStore {
         let key = self.journal.store().read(overrides::binding_key)?;
         let (digest, now) = (keyed_digest(&key, files), self.journal.now().wall);
         let record = self.journal.act_record(act.as_str(), self.journal.conceal_text(about).get(), true, by);
+        // A narrowing change must not wait for a full disk; a widening one needs its record first.
         let weight = if act == SealReason::Adopt { AuditMode::BestEffort } else { AuditMode::Required };
         let kept = self.journal.change(weight, move |connection| {
             overrides::save_approved_config_digest(connection, &digest, now)?;
@@ -165,14 +167,14 @@ impl ApprovedConfigStore {
             return Err(error);
         }
         self.current.store(Arc::new(confirmed));
-        // Until it is in its place sessions go by the former copy, and by nothing while the daemon runs.
+        // Until the rename a session uses the former copy, and none while the daemon runs.
         fs::rename(&next, self.paths.approved_config())
             .map_err(|error| write_error(&self.paths.approved_config(), &error))?;
         self.write_seal().await;
         Ok(())
     }
 
-    /// Writes a copy, synced, on a thread that may wait for the disk.
+    /// Writes a copy and syncs it, on a thread that may wait for the disk.
     async fn write_copy(&self, path: PathBuf, confirmed: ApprovedConfig) -> Result<(), StoreError> {
         let store = self.store_key.id().clone();
         let written = tokio::task::spawn_blocking(move || {
@@ -181,7 +183,8 @@ impl ApprovedConfigStore {
         written.await.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
-    /// Ties the configuration to this store. A directory that cannot be written is safe from edits too.
+    /// Ties the configuration to this store. A failure is only logged: a directory that can't be written is
+    /// safe from edits.
     async fn write_seal(&self) {
         let (path, store) = (self.paths.seal(), self.store_key.id().clone());
         let put = move || match seal::read(&path) {
@@ -197,7 +200,8 @@ impl ApprovedConfigStore {
         }
     }
 
-    /// Writes the copy where it does not say what counts, and raises an alarm where it should have.
+    /// Writes the copy if it differs from the confirmed configuration, and raises an alarm if it should not
+    /// have.
     async fn repair_copy(&self, confirmed: &ApprovedConfig) -> Result<(), StoreError> {
         let path = self.paths.approved_config();
         let (copies, store) = ([path.clone(), next_copy_path(&path)], self.paths.store());
@@ -231,15 +235,15 @@ impl ApprovedConfigStore {
     async fn raise_alarm(&self, about: &str) {
         tracing::error!("{about}");
         self.journal.raise_alarm(AlarmKind::Configuration, about).await;
-        // It goes on all the same; a record that cannot be written now follows.
+        // The daemon goes on. A record that can't be written now is written later.
         let _ = self.journal.record_act("config alarm", about, true, None).await;
     }
 }
 
-/// Refuses a new store where another one sealed the configuration.
+/// Refuses a new store if another one sealed the configuration.
 ///
 /// # Errors
-/// [`StoreError::Refused`] then; else when the seal cannot be read.
+/// [`StoreError::Refused`] in that case; otherwise when the seal can't be read.
 pub async fn check_may_start(paths: &Paths) -> Result<(), StoreError> {
     let (store, seal) = (paths.store(), paths.seal());
     let read = move || if store.exists() { Ok(None) } else { seal::read(&seal) };
@@ -249,20 +253,20 @@ pub async fn check_may_start(paths: &Paths) -> Result<(), StoreError> {
     }
 }
 
-/// Says that nothing can be confirmed yet, where no store was made so far: whoever finds the store finds this beside
-/// it. To be called before the store is opened, by the one daemon that serves the directory.
+/// Writes an empty copy if no store exists yet, so a process that finds the store finds a copy beside it. The
+/// one daemon of the directory calls this before it opens the store.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When the mark can't be written.
 pub fn mark_new_store(paths: &Paths) -> io::Result<()> {
     if paths.store().exists() || paths.approved_config().exists() {
         return Ok(());
     }
-    // The store has no name yet; while nothing is confirmed none is needed.
+    // The store has no name yet, and needs none while nothing is confirmed.
     copy::write_copy(&paths.approved_config(), &StoreId::default(), &ApprovedConfig::Open)
 }
 
-/// The confirmed files: in the copy, in the one that was to take its place, or as they still stand.
+/// Finds the confirmed files in the copy, in the copy that was to replace it, or in the present files.
 fn find_approved_files(
     paths: &Paths,
     present: &ConfigFiles,
@@ -273,6 +277,7 @@ fn find_approved_files(
         ApprovedConfig::Sealed(files) => Some(files),
         ApprovedConfig::Open | ApprovedConfig::Unknown(_) => None,
     };
+    // A kill between store and rename leaves the right files in the second copy.
     let found = [read(&path), read(&next_copy_path(&path)), Some(present.clone())];
     match found.into_iter().flatten().find(fits) {
         Some(files) => ApprovedConfig::Sealed(files),

@@ -1,7 +1,7 @@
 //! Reads the configuration again when its files change.
 //!
-//! Files that can't be read change nothing: `status` shows the problem, and they are read again soon. The files and
-//! their directory may be links, so the targets are watched too.
+//! Unreadable files change nothing: `status` shows the problem, and they are soon read again. The files and
+//! their directory may be links, so their targets are watched too.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,17 +17,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::LiveConfig;
 
-/// Editors write a file in several steps.
+/// The wait after an event, because editors write a file in several steps.
 const WRITE_SETTLE_GRACE: Duration = Duration::from_millis(100);
-/// How often to look where the system tells of changes: it tells of none above the directory's own name.
+/// The time between two checks while the system reports changes; it reports none above the directory's own
+/// name.
 const WATCHED_INTERVAL: Duration = Duration::from_secs(30);
-/// How often to look where it does not tell.
+/// The time between two checks while the system reports none.
 const UNWATCHED_INTERVAL: Duration = Duration::from_secs(2);
-/// How soon files that could not be read are read again.
+/// The time until unreadable files are read again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl LiveConfig {
-    /// Follows the files until `stop`. `known` is in force at the start.
+    /// Follows the files until `stop`. The files of `known` are applied already.
     pub async fn follow_files(self: Arc<Self>, known: ConfigFiles, stop: CancellationToken) {
         stop.run_until_cancelled(follow_config_files(&self, known)).await;
     }
@@ -39,7 +40,7 @@ async fn follow_config_files(config: &LiveConfig, mut known: ConfigFiles) {
     let watch = FileWatch::new(directory, changed);
     let mut unread = false;
     loop {
-        // First the watch, so that no change falls between it and the reading.
+        // The watch comes first, so no change falls between it and the reading.
         let watched = watch.renew().await;
         match ConfigFiles::load_off_thread(directory).await {
             Ok(files) if files.digest() != known.digest() => {
@@ -75,14 +76,14 @@ async fn follow_config_files(config: &LiveConfig, mut known: ConfigFiles) {
     }
 }
 
-/// What the system tells of the files and of the links on the way to them.
+/// The system's watch over the files and the links on the way to them.
 struct FileWatch {
     directory: PathBuf,
     inner: Arc<Mutex<FileWatchState>>,
 }
 
 struct FileWatchState {
-    /// None where the system tells of nothing.
+    /// `None` if the system reports no changes.
     watcher: Option<RecommendedWatcher>,
     places: Arc<Mutex<BTreeSet<WatchTarget>>>,
     directories: BTreeSet<PathBuf>,
@@ -105,7 +106,7 @@ impl FileWatch {
         Self { directory: directory.to_owned(), inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// Watches what the links lead to now; tells whether the system tells of all of it.
+    /// Watches the present targets of the links; returns whether the system reports changes of all of them.
     async fn renew(&self) -> bool {
         let (inner, directory) = (Arc::clone(&self.inner), self.directory.clone());
         // Both the links and the watches may be on a drive that hangs.
@@ -125,7 +126,7 @@ impl FileWatchState {
         let places = files::watch_targets(directory, &CONFIG_FILES);
         let directories: BTreeSet<_> = places.iter().map(|place| place.directory.clone()).collect();
         *lock(&self.places) = places;
-        // All anew: another directory may have come into the place of one that has the same name.
+        // All are watched again, because another directory may have taken the place and the name of one.
         for old in &self.directories {
             let _ = watcher.unwatch(old);
         }
@@ -138,9 +139,9 @@ impl FileWatchState {
     }
 }
 
-/// Whether an event tells of a change of what is read, or of the way there.
+/// Whether an event changes a file that is read, or the way to it.
 fn is_relevant(event: &notify::Event, places: &BTreeSet<WatchTarget>) -> bool {
-    // Reading the files is an event too.
+    // Reading the files causes events too.
     if event.kind.is_access() {
         return false;
     }
@@ -157,7 +158,7 @@ fn is_relevant(event: &notify::Event, places: &BTreeSet<WatchTarget>) -> bool {
         })
 }
 
-/// Whether a program served a named pipe: it does so whenever the pipe is read, so that is no change of it.
+/// Whether a program served a named pipe: that happens at every reading, so it is no change.
 #[cfg(unix)]
 fn is_served(kind: EventKind, path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt as _;
@@ -169,7 +170,7 @@ fn is_served(kind: EventKind, path: &Path) -> bool {
     written && std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_fifo())
 }
 
-/// There none lies among files.
+/// Other systems have no named pipes among files.
 #[cfg(not(unix))]
 fn is_served(_: EventKind, _: &Path) -> bool {
     false

@@ -1,13 +1,13 @@
-//! Whom the bot listens to (guarantee A4): one person, by their user's number in their private chat, or those
-//! whom the configuration names, in the group that it names.
+//! The person whom the bot obeys (guarantee A4): one user in a private chat, or the deciders of a configured
+//! group.
 //!
-//! A person is paired with a code that only a terminal shows, or named in the configuration. A pairing holds for
-//! one bot at one address of the Bot API: who else could answer for that bot could speak in the person's name.
-//! The code is in memory only, as a hash; a restart ends it.
+//! A person is paired with a code that only a terminal shows, or named in the configuration. A pairing holds
+//! for one bot at one address of the Bot API, because another server could speak in the person's name. The
+//! code is in memory only, as a hash, so a restart ends it.
 //!
-//! Strangers may guess while a code holds, from as many accounts as they like. So each account has a few tries, and
-//! what protects against all of them together is the code's length: no number of accounts ends the code, since that
-//! would lock out the one who has it.
+//! Strangers may guess while a code holds, from as many accounts as they like. Each account has a few tries,
+//! and the code's length protects against all of them together. The number of accounts never ends a code,
+//! because strangers could then lock the person out.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,54 +24,54 @@ use crate::auth::passphrase::Authorization;
 use crate::journal::{AuditMode, Journal};
 use crate::store::{StoreError, telegram as kept};
 
-/// How long a code holds.
+/// The time for which a code holds.
 pub const CODE_TIMEOUT: Duration = Duration::from_secs(300);
-/// How many tries each account has.
+/// The tries of one account.
 const MAX_TRIES_PER_ACCOUNT: u32 = 5;
-/// How many accounts are counted by themselves; the others are bounded by [`MAX_GUESSES`] alone.
+/// The accounts that are counted one by one; only [`MAX_GUESSES`] bounds the others.
 const MAX_ACCOUNTS: usize = 10_000;
-/// How many wrong guesses end the code, whoever made them: 2^20. That is more than Telegram delivers to a bot in five
-/// minutes (a hundred at a time, some ten times a second), so strangers cannot use them up, and they find the code
-/// with a probability of 2^20 / 2^60 = 2^-40 at most.
+/// The wrong guesses, of all accounts, that end a code: 2^20. Telegram delivers fewer to a bot in five
+/// minutes (about a thousand a second), so strangers can't use them up. They find the code with a probability
+/// of at most 2^20 / 2^60 = 2^-40.
 const MAX_GUESSES: u32 = 1 << 20;
-/// How many characters the code has: 60 bits.
+/// The characters of a code: 60 bits.
 const CODE_LENGTH: usize = 12;
-/// Digits and letters that are not mistaken for one another (Crockford's base 32).
+/// Digits and letters that look unlike one another (Crockford's base 32).
 const CODE_ALPHABET: [u8; 32] = *b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// A bot, and where the Bot API is for it.
+/// A bot, and the address of its Bot API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfiguredBot {
     /// The bot's number.
     pub bot: i64,
-    /// `telegram.apiUrl`; none for Telegram's own.
+    /// `telegram.apiUrl`; `None` for Telegram's own.
     pub api_url: Option<String>,
-    /// `telegram.admin`: the person that the configuration names.
+    /// `telegram.admin`: the person whom the configuration names.
     pub admin: Option<u64>,
-    /// `telegram.chat` and `telegram.deciders`: the group that stands in the place of one person.
+    /// `telegram.chat` and `telegram.deciders`: the group that takes the place of one person.
     pub group: Option<DecidingGroup>,
 }
 
-/// A group, and who decides in it.
+/// A group and its deciders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecidingGroup {
-    /// Its chat's number, which is negative.
+    /// The chat's number, which is negative.
     pub chat: i64,
-    /// Their users' numbers.
+    /// The user numbers of the deciders.
     pub deciders: Vec<i64>,
 }
 
-/// Whom the bot listens to, and where it speaks.
+/// The chat that the bot speaks in, and the people whom it obeys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthorizedChat {
     /// One person, in their private chat.
     Private(ChatUser),
-    /// Several, in a group.
+    /// Several people, in a group.
     Group(DecidingGroup),
 }
 
 impl AuthorizedChat {
-    /// The chat in which it speaks and listens.
+    /// The chat that the bot speaks and listens in.
     #[must_use]
     pub const fn chat(&self) -> i64 {
         match self {
@@ -80,7 +80,7 @@ impl AuthorizedChat {
         }
     }
 
-    /// Whether it listens to this user in this chat.
+    /// Whether this user may decide in this chat.
     #[must_use]
     pub fn authorizes(&self, who: ChatUser) -> bool {
         match self {
@@ -89,7 +89,7 @@ impl AuthorizedChat {
         }
     }
 
-    /// The one whose private chat it is; none in a group.
+    /// The person whose private chat it is; `None` in a group.
     #[must_use]
     pub const fn owner(&self) -> Option<i64> {
         match self {
@@ -99,53 +99,53 @@ impl AuthorizedChat {
     }
 }
 
-/// Someone in a chat.
+/// A user in a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChatUser {
-    /// Their user's number.
+    /// The user's number.
     pub user: i64,
-    /// The chat's number: the same with Telegram where it is their private one, negative where it is a group.
+    /// The chat's number: the user's own number in a private chat, and negative in a group.
     pub chat: i64,
 }
 
 impl ChatUser {
-    /// The one whose private chat it is; none in a group.
+    /// The person whose private chat it is; `None` in a group.
     #[must_use]
     pub const fn owner(self) -> Option<i64> {
         if self.user == self.chat { Some(self.user) } else { None }
     }
 }
 
-/// A code that pairs whoever says it to the bot.
+/// A code that pairs the person who sends it to the bot.
 #[derive(Debug)]
 pub struct PairingOffer {
-    /// The code, to be shown at a terminal only.
+    /// The code, which only a terminal shows.
     pub code: Secret,
-    /// Until when it holds.
+    /// When the code expires.
     pub expires: Timestamp,
 }
 
-/// What came of a code that someone said.
+/// The outcome of a sent code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimOutcome {
-    /// They are the person now.
+    /// The sender is paired now.
     Paired,
-    /// It is not the code, or they have no tries left.
+    /// The code is wrong, or the sender has no tries left.
     Wrong,
-    /// No code is waited for.
+    /// No code is open.
     NoOpenCode,
 }
 
-/// Why no code is given.
+/// Why no code is offered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PairingError {
-    /// There is a person already.
+    /// A person is paired already.
     #[error("the bot is paired with user {0}")]
     Paired(i64),
     /// The configuration names the person.
     #[error("the configuration names user {0} as the one who decides")]
     NamedInConfig(u64),
-    /// The configuration names a group and who decides there.
+    /// The configuration names a group and its deciders.
     #[error("the configuration names the group {0} and who decides there")]
     GroupInConfig(i64),
     /// The store failed.
@@ -153,7 +153,7 @@ pub enum PairingError {
     Store(#[from] StoreError),
 }
 
-/// Keeps who is paired, and the code that is waited for.
+/// Keeps the pairing, and the open code.
 pub struct Pairing {
     journal: Arc<Journal>,
     clock: Arc<dyn Clock>,
@@ -164,21 +164,22 @@ pub struct Pairing {
 struct OpenPairing {
     hash: blake3::Hash,
     bot: ConfiguredBot,
-    /// On the boot clock, which nobody sets.
+    /// On the boot clock, which a change of the time does not move.
     until: Duration,
-    /// Wrong guesses, of all accounts and of each.
+    /// The wrong guesses of all accounts, and of each.
     guesses: u32,
     tries: HashMap<i64, u32>,
 }
 
 impl OpenPairing {
-    /// Whether an account may guess.
+    /// Whether an account has a try left.
     fn may_guess(&self, user: i64) -> bool {
         self.tries.get(&user).is_none_or(|tries| *tries < MAX_TRIES_PER_ACCOUNT)
     }
 
     fn count_wrong_guess(&mut self, user: i64) {
         self.guesses = self.guesses.saturating_add(1);
+        // The table is bounded, because a stranger chooses how many accounts guess.
         if self.tries.len() < MAX_ACCOUNTS || self.tries.contains_key(&user) {
             *self.tries.entry(user).or_default() += 1;
         }
@@ -186,16 +187,16 @@ impl OpenPairing {
 }
 
 impl Pairing {
-    /// On this store.
+    /// Makes the pairing on this store.
     #[must_use]
     pub fn new(journal: Arc<Journal>, clock: Arc<dyn Clock>) -> Self {
         Self { journal, clock, open: Mutex::default(), unpair_count: watch::Sender::new(0) }
     }
 
-    /// Whom the bot at this place listens to. A group that became a supergroup has that one's number.
+    /// The chat that this bot is authorized in. A group that became a supergroup has the supergroup's number.
     ///
     /// # Errors
-    /// When the store cannot be read; then it listens to nobody.
+    /// When the store can't be read; the bot then obeys no person.
     pub fn authorized_chat(&self, place: &ConfiguredBot) -> Result<Option<AuthorizedChat>, StoreError> {
         match &place.group {
             Some(DecidingGroup { chat, deciders }) => {
@@ -208,11 +209,11 @@ impl Pairing {
         }
     }
 
-    /// A chat became a supergroup: where the bot speaks there, it does so by the new number from now on. Whether
-    /// that is so.
+    /// Notes that a group became a supergroup, and returns whether it was this bot's group. From then on the
+    /// bot speaks under the new number.
     ///
     /// # Errors
-    /// When it cannot be stored.
+    /// When the store can't be written.
     pub async fn note_group_moved(
         &self,
         place: &ConfiguredBot,
@@ -221,7 +222,7 @@ impl Pairing {
     ) -> Result<bool, StoreError> {
         let ours =
             matches!(self.authorized_chat(place)?, Some(AuthorizedChat::Group(group)) if group.chat == from);
-        // Groups have negative numbers.
+        // Groups have negative numbers, so a positive one would turn the group into a person.
         if !ours || to >= 0 || to == from {
             return Ok(false);
         }
@@ -236,11 +237,12 @@ impl Pairing {
         Ok(true)
     }
 
-    /// The one person of a private chat.
+    /// The paired person of a private chat.
     fn paired_person(&self, place: &ConfiguredBot) -> Result<Option<ChatUser>, StoreError> {
         if let Some(admin) = place.admin {
-            // No user has a number that does not fit.
+            // No user has a number that does not fit, so the largest matches no person.
             let user = i64::try_from(admin).unwrap_or(i64::MAX);
+            // A private chat has its user's number.
             return Ok(Some(ChatUser { user, chat: user }));
         }
         let place = place.bot_key();
@@ -248,7 +250,7 @@ impl Pairing {
         Ok(found.map(|(user, chat)| ChatUser { user, chat }))
     }
 
-    /// Gives a code for this bot; an earlier one holds no more.
+    /// Makes a code for this bot; an earlier code is void then.
     ///
     /// # Errors
     /// See [`PairingError`].
@@ -262,9 +264,10 @@ impl Pairing {
         if let Some(person) = self.paired_person(place)? {
             return Err(PairingError::Paired(person.user));
         }
+        // The record comes first: without it no code may exist.
         self.journal.record_act("telegram pair", "a code was shown", true, Some(by)).await?;
         let bytes: [u8; CODE_LENGTH] = rand::random();
-        // 256 is a multiple of 32: each letter is as likely.
+        // 256 is a multiple of 32, so each letter is equally likely.
         let code: String =
             bytes.iter().map(|byte| char::from(CODE_ALPHABET[usize::from(byte % 32)])).collect();
         let now = self.clock.now();
@@ -278,7 +281,7 @@ impl Pairing {
         Ok(PairingOffer { code: Secret::new(code), expires: now.wall + CODE_TIMEOUT })
     }
 
-    /// Whether a code is waited for at this place.
+    /// Whether a code is open for this bot.
     #[must_use]
     pub fn is_code_open(&self, place: &ConfiguredBot) -> bool {
         let now = self.clock.now().boot;
@@ -287,10 +290,10 @@ impl Pairing {
             .is_some_and(|open| open.bot == *place && now < open.until && open.guesses < MAX_GUESSES)
     }
 
-    /// Someone says a code. The right one is used up; each wrong one counts against who said it.
+    /// Claims the pairing with a code. The right code is used up; a wrong one costs its sender a try.
     ///
     /// # Errors
-    /// When it cannot be stored or recorded; then the code stays as it was.
+    /// When the pairing can't be stored or recorded; the code then stays open.
     pub async fn claim_code(
         &self,
         place: &ConfiguredBot,
@@ -301,10 +304,12 @@ impl Pairing {
             *self.lock_open() = None;
             return Ok(ClaimOutcome::NoOpenCode);
         }
+        // The code is taken out under the lock, so two claims at once can't both pair.
         let open = {
             let mut slot = self.lock_open();
             let Some(mut open) = slot.take() else { return Ok(ClaimOutcome::NoOpenCode) };
-            // Equality of these hashes takes the same time whatever they are.
+            // The comparison of these hashes takes the same time for every guess, so its length tells
+            // nothing.
             let is_right = open.hash == code_hash(said);
             if !is_right || !open.may_guess(person.user) {
                 open.count_wrong_guess(person.user);
@@ -314,17 +319,19 @@ impl Pairing {
             open
         };
         let paired = self.store_pairing(place, person).await;
+        // A failed store must not cost the person their code.
         if paired.is_err() {
             *self.lock_open() = Some(open);
         }
         Ok(if paired? { ClaimOutcome::Paired } else { ClaimOutcome::NoOpenCode })
     }
 
-    /// Ends the pairing, and any code. Whether there was one.
+    /// Ends the pairing and any open code, and returns whether a pairing existed.
     ///
     /// # Errors
-    /// When it cannot be stored or recorded.
+    /// When the end can't be stored or recorded.
     pub async fn unpair(&self, confirmed: &Authorization) -> Result<bool, StoreError> {
+        // An open code would pair another person at once.
         *self.lock_open() = None;
         let record = self.journal.act_record("telegram unpair", "the bot", true, Some(confirmed.by()));
         let ended = self.journal.change(AuditMode::Required, move |store| {
@@ -339,13 +346,13 @@ impl Pairing {
         Ok(ended)
     }
 
-    /// How often a pairing was ended since the start.
+    /// How many pairings have ended since the start.
     #[must_use]
     pub fn unpair_count(&self) -> u64 {
         *self.unpair_count.borrow()
     }
 
-    /// Changes when a pairing was ended.
+    /// Changes when a pairing ends.
     #[must_use]
     pub fn subscribe_unpaired(&self) -> watch::Receiver<u64> {
         self.unpair_count.subscribe()
@@ -379,7 +386,7 @@ impl std::fmt::Debug for Pairing {
     }
 }
 
-/// Of a code as people type it: in small letters too, and with blanks and lines in between.
+/// The hash of a code as people type it: the case, spaces and hyphens do not matter.
 fn code_hash(code: &str) -> blake3::Hash {
     let plain = code.chars().filter(|c| !matches!(c, ' ' | '-')).map(|c| match c.to_ascii_uppercase() {
         'O' => '0',

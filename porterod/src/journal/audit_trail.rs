@@ -1,4 +1,4 @@
-//! The audit of all processes, as the daemon looks after it: followed, counted, verified and removed by age.
+//! The audit of all processes, as the daemon follows, counts, verifies and removes it.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use crate::journal::checkpoints::AuditCheckpoints;
 use crate::journal::retention::AuditRetention;
 use crate::store::StoreError;
 
-/// The segments of all processes, with their checkpoints, their retention and the counts of their calls.
+/// The segments of all processes, with checkpoints, retention and counts.
 pub struct AuditTrail {
     journal: Arc<Journal>,
     checkpoints: Arc<AuditCheckpoints>,
@@ -27,8 +27,8 @@ pub struct AuditTrail {
 }
 
 impl AuditTrail {
-    /// Over the segments of these checkpoints. `follower` begins where the daemon does; without one nothing is
-    /// counted.
+    /// Makes the trail over these checkpoints. `follower` begins at the daemon's start; without one no call
+    /// is counted.
     #[must_use]
     pub fn new(
         checkpoints: Arc<AuditCheckpoints>,
@@ -43,8 +43,8 @@ impl AuditTrail {
         })
     }
 
-    /// Follows the segments, verifies them and removes old ones, until `stop`. The composition root spawns and joins
-    /// it.
+    /// Follows and verifies the segments and removes old ones, until `stop`. The composition root spawns and
+    /// joins it.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let following = Arc::clone(&self.checkpoints).run(stop.clone());
         tokio::join!(following, Arc::clone(&self.retention).run(stop));
@@ -56,13 +56,13 @@ impl AuditTrail {
         self.checkpoints.directory()
     }
 
-    /// How far each segment has come, and what sessions say of theirs.
+    /// The checkpoints of each segment, including those that sessions report.
     #[must_use]
     pub const fn checkpoints(&self) -> &Arc<AuditCheckpoints> {
         &self.checkpoints
     }
 
-    /// The checkpoints of all segments after a new look at them, so that the last records count too.
+    /// Reads all segments again and returns their checkpoints, so that the last records count too.
     ///
     /// # Errors
     /// When the audit or the store can't be read, or the store can't be written.
@@ -71,7 +71,7 @@ impl AuditTrail {
         self.checkpoints.list_checkpoints()
     }
 
-    /// How far the daemon's own records have come on the disk, after a sync; none where that isn't known.
+    /// Returns the checkpoint of the daemon's own records after a sync; `None` if it is unknown.
     pub async fn durable_head(&self) -> Option<SegmentCheckpoint> {
         let segment = self.journal.own_segment();
         let heads = match self.journal.save_checkpoint().await {
@@ -87,7 +87,7 @@ impl AuditTrail {
         }
     }
 
-    /// Whether there are records from before this moment.
+    /// Whether a record is older than this moment.
     pub async fn has_older_records(&self, moment: Timestamp) -> bool {
         let directory = self.directory().to_owned();
         let extent = tokio::task::spawn_blocking(move || AuditExtent::measure(&directory)).await;
@@ -96,8 +96,8 @@ impl AuditTrail {
         })
     }
 
-    /// The calls that all processes recorded since the daemon's start, and why that may not be all of them. A drive
-    /// that hangs delays the status of everything else by the timeout of one read.
+    /// Returns the counts of all processes' calls since the daemon's start, and why they may be incomplete. A
+    /// drive that hangs delays the status by the timeout of one read.
     pub async fn counts(&self) -> (CallCounts, Option<String>) {
         let counter = Arc::clone(&self.counter);
         let counting =
@@ -113,10 +113,10 @@ impl AuditTrail {
         (self.counter.counts(), lack)
     }
 
-    /// How much there is of the audit, since when, and in what state.
+    /// Returns the audit's size, its oldest record and its state.
     ///
     /// # Errors
-    /// When the store can't be read; segments that can't be read are a part of the status.
+    /// When the store can't be read; unreadable segments are a part of the status.
     pub async fn status(&self) -> Result<AuditStatus, StoreError> {
         let there = self.directory().to_owned();
         let measure = move || AuditExtent::measure(&there);
@@ -139,12 +139,12 @@ impl AuditTrail {
     }
 }
 
-/// Counts the calls that all processes recorded since the daemon started.
+/// Counts the calls of all processes since the daemon's start.
 #[derive(Debug)]
 struct AuditCounter {
-    /// None where the audit could not be read when the daemon began.
+    /// `None` if the audit could not be read at the daemon's start.
     follower: Mutex<Option<AuditFollower>>,
-    /// The counts so far. A lock of its own, so that they can be read while `follower` waits for the disk.
+    /// The counts so far. They have their own lock, so that a reader never waits for the disk.
     counts: Mutex<CallCounts>,
 }
 
@@ -158,7 +158,7 @@ impl AuditCounter {
         *lock(&self.counts)
     }
 
-    /// Reads the new records and counts them, or says why not all of them are counted.
+    /// Reads and counts the new records. The error says why some are not counted.
     fn read_counts(&self) -> Result<(), String> {
         let mut follower = lock(&self.follower);
         let Some(follower) = follower.as_mut() else {

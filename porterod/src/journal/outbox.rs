@@ -19,7 +19,7 @@
 //! Beyond 100 000 waiting notices only the last one of each task is kept, and notices older than thirty days
 //! are removed. A notice about an open task is never removed, and an alarm replaces any others that were
 //! lost.
-//! anything untold had to go, an alarm stands in its place.
+//! anything untold had to go, an alarm takes its place.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -42,6 +42,7 @@ pub(super) fn identify_sender(what: UpdateKind, circle: Option<&AuthorizedChat>,
     let (who, word) = match what {
         UpdateKind::Message(message) => {
             let who = person_in_chat(message.from, message.chat, message.is_private)
+                // A forwarded message has another author, so it counts as a stranger's.
                 .filter(|_| message.is_own_words);
             (who, UserInput::Message(message))
         }
@@ -51,6 +52,7 @@ pub(super) fn identify_sender(what: UpdateKind, circle: Option<&AuthorizedChat>,
             (who, UserInput::Callback(press))
         }
         UpdateKind::ChatMigrated { from, to } => {
+            // Only the move of the authorized group counts: the bot may be in other groups too.
             let ours = matches!(circle, Some(AuthorizedChat::Group(group)) if group.chat == from.0);
             return if ours { Sender::ChatMigrated { from, to } } else { Sender::Stranger };
         }
@@ -112,6 +114,7 @@ pub fn split_command<'a>(text: &'a str, bot: &str) -> Option<(&'a str, &'a str)>
     let (name, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let name = match name.split_once('@') {
         Some((name, other)) if other.eq_ignore_ascii_case(bot) => name,
+        // A command for another bot of the same group is none of ours.
         Some(_) => return None,
         None => name,
     };

@@ -34,6 +34,7 @@ impl Aside {
     /// If the file can't be read or created.
     pub(super) async fn read(&self) -> io::Result<Vec<(UpdateId, UpdateKind)>> {
         let reserved = Arc::clone(&self.0);
+        // The disk may hang, so it is read on another thread with a time limit.
         let read = files::read_off_thread(self.0.path(), files::READ_TIMEOUT, move || {
             let Some(text) = reserved.read()? else {
                 // The key is created now as well, because later the disk may have no space for it.

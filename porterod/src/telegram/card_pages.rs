@@ -15,6 +15,7 @@ pub(super) const MAX_CARD_PAGES: usize = 20;
 /// A card's pages, at least one, and whether the first shows the whole call. If it doesn't, the card has a
 /// document, and an approval needs a second press.
 pub(super) fn card_pages(card: &Card) -> (Vec<FormattedText>, bool) {
+    // A card without its call would fit too, but it does not show the whole call.
     if let Some(message) = card.text().fit_message(MAX_MESSAGE_UNITS).filter(|_| card.call.is_some()) {
         return (vec![message], true);
     }

@@ -146,6 +146,7 @@ impl CardSync {
     fn claim_item(&self, item: &CardItem) -> bool {
         match self.lock_drawing().entry(item.clone()) {
             Entry::Occupied(mut drawing) => {
+                // The other worker sees the mark at its end, so no change is missed and no two workers draw.
                 drawing.insert(true);
                 false
             }
@@ -224,12 +225,14 @@ impl CardSync {
         let (card, message) = self.read_store(move |store| {
             Ok((kept::find_card(store, at, task)?, find_sent(store, at, &known)?))
         })?;
+        // An older version may already be overtaken by the time this runs.
         let Some(card) = card.filter(|card| card.has_own_message && card.drawn_version < card.version) else {
             return Ok(DrawResult::InSync);
         };
         let look = match api::look(&self.daemon, task) {
             Ok(look) => look,
             Err(failure) if failure.kind == FailureKind::NotFound => {
+                // A removed task needs no card; the version protects a newer one.
                 self.write_store(move |store| kept::forget_card(store, at, task, card.version)).await?;
                 return Ok(DrawResult::InSync);
             }
@@ -247,6 +250,7 @@ impl CardSync {
                 #[cfg(test)]
                 crate::crash::crash_at("card made");
                 let to = (link, Some(&look.task.origin.principal));
+                // The message comes before its document, so the document appears below the question.
                 let put = self.send_or_edit(to, cause, message, (text, keyboard)).await?;
                 inline_buttons::settle_redraw(&self.buttons, redrawing, &put).await?;
                 if put.is_ok() {
@@ -267,6 +271,7 @@ impl CardSync {
                 edited
             }
         };
+        // A task in a list keeps its row until the list is over.
         let over = look.task.state.is_final() && card.list.is_none();
         let settled = self.note_drawn(drawn, move |store| match over {
             true => kept::forget_card(store, at, task, card.version),
@@ -345,6 +350,7 @@ impl CardSync {
         (text, keyboard): (FormattedText, Option<InlineKeyboard>),
     ) -> Result<Result<MessageId, DeliveryError>, StoreError> {
         if let Some(message) = message {
+            // The person removed the message, so its question is sent again.
             match edit_message(link, message, text.clone(), keyboard.clone()).await {
                 Err(DeliveryError::Refused(Refusal::MessageGone)) => {}
                 edited => return Ok(edited),

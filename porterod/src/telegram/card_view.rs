@@ -34,6 +34,7 @@ impl CardView<'_> {
             CardMode::Json => json_pages(&self.task_view.task),
             CardMode::Card | CardMode::More | CardMode::Sure => card,
         };
+        // The text may have become shorter since the page was opened.
         let page = kept.page.min(pages.len().saturating_sub(1));
         let most = self.daemon.config.current().settings.approvals.max_grant_duration.as_secs() / 60;
         let standing = CardState {
@@ -57,6 +58,7 @@ impl CardView<'_> {
     pub(super) fn render_outcome(&self, kept: &CardRow) -> FormattedText {
         let decided = match &kept.decided {
             Some((by, at)) => CardDecision { by: self.decided_by(by), at: *at },
+            // Without a stored decision the daemon itself ended the task.
             None => CardDecision { by: DecidedBy::Daemon, at: self.task_view.task.changed },
         };
         outcome_message(&self.task_view.task, decided, &self.view_context())

@@ -78,7 +78,7 @@ pub async fn serve(daemon: Arc<Daemon>, flow: Arc<dyn UpdateHandler>, tuning: Te
         let wanted = desired_connection(&daemon);
         let stop = daemon.lifecycle.stop_signal().child_token();
         let other_is_wanted = async {
-            // The senders live as long as the daemon. After the end of a pairing the connection begins anew, so that
+            // The senders live as long as the daemon. After the end of a pairing the connection is replaced, so that
             // nothing that waits goes to a person who is not paired any more.
             while desired_connection(&daemon) == wanted {
                 tokio::select! {

@@ -17,6 +17,8 @@ const DAILY_HOUR: i8 = 18;
 #[must_use]
 pub fn last_due_day(now: Timestamp, zone: &TimeZone) -> Option<(Date, Timestamp)> {
     let today = now.to_zoned(zone.clone()).date();
+    // Before today's hour the last due day is yesterday, so a daemon that was off catches up with one
+    // message.
     [today, today.yesterday().ok()?].into_iter().find_map(|day| {
         let hour = day.at(DAILY_HOUR, 0, 0, 0).to_zoned(zone.clone()).ok()?.timestamp();
         (hour <= now).then_some((day, hour))

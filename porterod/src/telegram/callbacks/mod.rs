@@ -98,6 +98,7 @@ impl CallbackHandler {
                     None => {
                         let asks = said.text.as_deref().is_some_and(|text| self.is_pending_command(text));
                         self.next.handle_update(heard).await?;
+                        // The answer comes first; the questions are then drawn again below it.
                         if asks {
                             self.cards.redraw_questions(at).await?;
                         }
@@ -143,6 +144,7 @@ impl CallbackHandler {
             | PressMeaning::RestrictRepeated(_) => Ok(replies::BUTTON_USED),
             PressMeaning::MessageUnconfirmed => Ok(replies::NOT_SENT_YET),
             PressMeaning::Unknown => {
+                // The press came from an outdated message, so the message is brought up to date.
                 self.redraw_stale_card(link.bot_chat, message).await?;
                 Ok(replies::BUTTON_VOID)
             }
@@ -170,6 +172,7 @@ impl CallbackHandler {
         let Some(card) = self.cards.read_store(move |store| kept::find_card(store, at, task))? else {
             return Ok(replies::TASK_GONE);
         };
+        // An approval needs the document in the chat, because the card doesn't have the whole call.
         if choice == CardAction::Read && !self.await_document(link, task).await? {
             self.cards.write_store(move |store| kept::mark_undrawn(store, at, task)).await?;
             self.cards.redraw_item(CardItem::Card(task));
@@ -183,6 +186,7 @@ impl CallbackHandler {
         let turn = CardTurn { view, page, read: choice == CardAction::Read };
         let (ticket, update) = (turned.ticket.clone(), turned.ticket.update);
         let change = move |store: &rusqlite::Connection| {
+            // The button is used up in the transaction of the turn, so a repeated press turns once.
             ticket.step(1).consume(store)?;
             kept::turn_card(store, at, task, &turn)
         };
@@ -205,6 +209,7 @@ impl CallbackHandler {
         let (at, cause) = (link.bot_chat, turned.message_ref.cause.clone());
         let tasks = self.cards.read_store(move |store| kept::listed_tasks(store, at, &cause))?;
         match self.cards.daemon.approval_queue.reject_listed(tasks, &turned).await {
+            // A list is denied in one change: a part of it must not stay open.
             Ok(rejection) => Ok(replies::list_denied_reply(rejection)),
             Err(StoreError::Refused(_)) => Ok(replies::BUTTON_USED),
             Err(error) => Err(error),

@@ -29,6 +29,7 @@ impl CallbackHandler {
         let project = look.task.origin.principal;
         let cause = MessageKey::new("reason", format!("{task}:{}", update));
         let act = ButtonAction::Decide(TaskDecision::DenyWithReason);
+        // Only the person who was asked may answer, also in a group.
         let spot = MessageRef { user: Some(person.user), ..link.message_ref(&cause) };
         self.cards.buttons.add_buttons(spot, vec![(Some(task), act)]).await?;
         let text = StyledText::new()
@@ -44,6 +45,7 @@ impl CallbackHandler {
         if let Some(message) = text.fit_message(MAX_MESSAGE_UNITS) {
             let (board, link) = (Arc::clone(&self.cards), link.clone());
             let letter = (OutgoingMessage::Question(message), SendPriority::Required, cause);
+            // Spawned: the answer to the press must not wait for this message.
             self.cards.daemon.lifecycle.spawn(async move {
                 if let Err(error) = board.topics.send_to_topic(&link, &project, letter).await {
                     tracing::error!(%error, "a reason could not be asked for");
@@ -66,6 +68,7 @@ impl CallbackHandler {
             await_press_meaning(&link.sender, || self.cards.buttons.resolve_reply(press, now)).await?;
         let (at, message) = (link.bot_chat, press.message);
         let cause = self.cards.read_store(move |store| kept::message_cause(store, at, message))?;
+        // Replies to other messages are commands or talk, and belong to the next handler.
         if cause.is_none_or(|cause| !cause.starts_with("reason:")) {
             return Ok(None);
         }

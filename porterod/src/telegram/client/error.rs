@@ -27,6 +27,7 @@ impl RetryAfter {
     /// How long to wait.
     #[must_use]
     pub fn wait(self) -> Duration {
+        // A server could ask for days, and the bot would be silent as long.
         self.0.min(Self::MAX_WAIT)
     }
 

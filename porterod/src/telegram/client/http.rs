@@ -56,6 +56,7 @@ impl HttpClient {
     pub(super) fn new(url: &str, address: &BotAddress) -> Result<Self, BotAddressError> {
         let prefix = format!("{}/bot{}/", url.trim_end_matches('/'), address.token.expose());
         let parsed = Url::parse(&prefix).map_err(|_| BotAddressError::ApiUrl)?;
+        // A query in the address would swallow the method's name.
         if !parsed.has_host() || parsed.query().is_some() || parsed.fragment().is_some() {
             return Err(BotAddressError::ApiUrl);
         }
@@ -96,6 +97,7 @@ impl HttpClient {
     ) -> Result<T, BotError> {
         let fields = serde_json::to_value(payload).and_then(serde_json::from_value::<Map<String, Value>>);
         let mut fields = fields.map_err(|_| BotError::InvalidResponse)?;
+        // The file replaces this field, and the form must not have it twice.
         fields.remove(field);
         let form = fields.into_iter().fold(Form::new(), |form, (name, value)| match value {
             Value::String(text) => form.text(name, text),
@@ -115,6 +117,7 @@ impl HttpClient {
         if !matches!(answer, Err(BotError::Refused(Refusal::MethodNotFound))) {
             return answer;
         }
+        // `getMe` exists on every server, so here 404 means an unknown bot.
         if P::NAME == GetMe::NAME {
             return Err(BotError::Unauthorized);
         }
@@ -157,6 +160,7 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, BotError> {
     while let Some(chunk) =
         response.chunk().await.map_err(|error| BotError::Network(network_failure(&error)))?
     {
+        // A server could otherwise fill the memory.
         if answer.len() + chunk.len() > MAX_RESPONSE_BYTES {
             return Err(BotError::InvalidResponse);
         }
@@ -187,6 +191,7 @@ fn parse_response<T: DeserializeOwned>(status: u16, answer: &[u8]) -> Result<T, 
 }
 
 fn response_error(status: u16, envelope: Option<&ApiResponse<'_>>) -> BotError {
+    // The envelope's code wins, because a proxy may change the status.
     let code = envelope.and_then(|envelope| envelope.error_code).unwrap_or(status);
     let after = envelope.and_then(|envelope| envelope.parameters.as_ref()?.retry_after);
     let moved = envelope.and_then(|envelope| envelope.parameters.as_ref()?.migrate_to_chat_id);

@@ -203,6 +203,7 @@ struct RawCallbackMessage {
 
 impl RawMessage {
     fn into_kind(self) -> UpdateKind {
+        // Each of the two groups reports the move, and either report suffices.
         if let Some(to) = self.migrate_to_chat_id {
             return UpdateKind::ChatMigrated { from: self.chat.id, to };
         }

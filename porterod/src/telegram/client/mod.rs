@@ -262,6 +262,7 @@ impl Bot {
     ) -> Result<(), BotError> {
         let mut payload =
             payloads::AnswerCallbackQuery::new(CallbackQueryId(query.0.clone())).show_alert(alert);
+        // Cut here, because Telegram would refuse a longer one and the press would stay unanswered.
         payload.text = text.map(|text| text.chars().take(MAX_CALLBACK_ANSWER_CHARS).collect());
         self.http.call_method::<bool>(&payload).await.map(drop)
     }
@@ -363,6 +364,7 @@ fn message_id(message: MessageId) -> Result<types::MessageId, BotError> {
 fn parse_bot_id(token: &str) -> Option<BotId> {
     let (number, rest) = token.split_once(':')?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    // A sign before the number would still parse as a number.
     if rest.is_empty() || !rest.chars().all(plain) || !number.chars().all(|c| c.is_ascii_digit()) {
         return None;
     }

@@ -111,6 +111,7 @@ impl DocumentUpload {
     ) -> Result<Self, PayloadError> {
         let name = name.into();
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        // A quote or a line break in the name could change the headers of the upload.
         if name.is_empty() || name.len() > Self::MAX_NAME_BYTES || !name.chars().all(plain) {
             return Err(PayloadError::InvalidName);
         }

@@ -193,6 +193,7 @@ pub fn parse_command(text: &str, bot: &str) -> Result<ChatCommand, CommandError>
     if !text.trim_start().starts_with('/') {
         return Err(CommandError::NotACommand);
     }
+    // A text for another bot gets no reply, because that bot gives one.
     let (name, rest) = access::split_command(text, bot).ok_or(CommandError::ForOtherBot)?;
     let lower = name.to_ascii_lowercase();
     let lower = if lower == ASK_ALIAS { "ask" } else { &lower };
@@ -288,6 +289,7 @@ fn parse_limits(it: &'static CommandSpec, mut words: &[&str]) -> Result<TypedLim
         let twice = match what.to_ascii_lowercase().as_str() {
             "uses" => {
                 let word = missing("how many uses")?;
+                // `parse` alone would accept a sign.
                 let plain = word.bytes().all(|byte| byte.is_ascii_digit());
                 let uses = word.parse().ok().filter(|_| plain);
                 let why = || {
@@ -307,6 +309,7 @@ fn parse_limits(it: &'static CommandSpec, mut words: &[&str]) -> Result<TypedLim
             }
             "project" => {
                 missing("the project's directory")?;
+                // The rest of the line is the path, which may have blanks.
                 words = &[];
                 bounds.project.replace(rest.join(" ")).is_some()
             }

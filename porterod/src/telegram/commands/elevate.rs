@@ -70,6 +70,7 @@ impl CommandHandler {
         let ShownWidening { what, seen } = affirmed.widening().clone();
         let at = (affirmed.message_ref().clone(), message);
         let text = match api::preview_widening(&self.daemon, here.person, &what).await {
+            // The person confirmed the effect that they saw, so a changed one needs another confirmation.
             Ok(tools) if reach_digest(&tools) != seen => {
                 let text = views::elevation_question(&what, &tools, true, &self.view_context());
                 let words = command_text(&what);
@@ -127,6 +128,7 @@ pub(super) fn resolve_limits(daemon: &Daemon, bounds: &TypedLimits) -> Result<Gr
 /// The principal of a directory, as its sessions have it.
 fn resolve_project(typed: &str) -> Result<Principal, DaemonFailure> {
     let directory = Path::new(typed);
+    // A relative path would depend on the daemon's own directory.
     let found = if directory.is_absolute() { directory.canonicalize().ok() } else { None };
     match found.filter(|found| found.is_dir()) {
         Some(found) => Ok(Principal::from_project(&found)),
@@ -144,6 +146,7 @@ fn limits_as_typed(limits: &GrantLimits) -> String {
     let agent = agent_session.as_ref().map(|id| id.as_str().to_owned());
     let words = [
         uses.map(|uses| format!(" uses {uses}")),
+        // A session of an agent is named by either id, so one of them suffices.
         session.or(agent).map(|id| format!(" session {id}")),
         project.as_ref().map(|project| format!(" project {}", project.as_str())),
     ];

@@ -113,6 +113,7 @@ impl CommandHandler {
             }
             Err(mistake) => self.reply(here, &command_parser::error_text(&mistake)).await,
             Ok(ChatCommand::View(look)) => {
+                // Spawned: a slow answer, such as a long log, must not hold up a later `/pause`.
                 let (talk, here, text) = (self.clone(), here.clone(), text.to_owned());
                 self.daemon.lifecycle.spawn(async move {
                     let trail = PageTrail::default();
@@ -152,6 +153,7 @@ impl CommandHandler {
         found: PressMeaning,
         here: &ReplyContext,
     ) -> Result<(), StoreError> {
+        // An inline message has no place; such a message is never ours.
         let Some((_, _, message)) = press.message_place else { return Ok(()) };
         let word = match found {
             PressMeaning::Show(turned) => {
@@ -219,6 +221,7 @@ impl CommandHandler {
     /// The widening act of removing this rule; none if removing it narrows, or there is no such rule.
     fn unrule_elevation(&self, id: u64) -> Option<Act> {
         let rules = self.daemon.overrides.overrides().rules;
+        // An unknown id is no widening act; the request itself then reports it.
         let rule = rules.into_iter().find(|rule| rule.id == id)?;
         match rule.action {
             Action::Allow => None,

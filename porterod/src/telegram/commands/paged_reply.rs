@@ -136,6 +136,7 @@ impl CommandHandler {
         sheet: &PagedReply<'_>,
     ) -> Result<(), StoreError> {
         let Some(message) = sheet.pages.get(sheet.open_page) else { return Ok(()) };
+        // The key is the update's, so a repeated update sends no second answer.
         let cause = here.receipt.message_key();
         let spot = MessageRef {
             bot: here.sender.bot_id().0,
@@ -189,6 +190,7 @@ impl CommandHandler {
                     .await;
             }
         };
+        // The command is parsed again, because a button carries only its text.
         match self.parse_command(&words) {
             Ok(ChatCommand::View(look)) => {
                 let (talk, here) = (self.clone(), here.clone());
@@ -236,8 +238,8 @@ impl CommandHandler {
         inline_buttons::make_keyboard(&self.buttons, spot, rows).await
     }
 
-    /// Follows a delivery in the background. The new buttons count once it succeeded, and the person is told
-    /// if it was refused.
+    /// Follows a delivery in the background. The new buttons count once it succeeded, and the person
+    /// learns of a refusal.
     pub(super) fn track_delivery(
         &self,
         here: &ReplyContext,
@@ -255,6 +257,7 @@ impl CommandHandler {
             if refusal.concerns_message() {
                 send_undeliverable_note(&courier, room, &cause);
             } else if refusal.concerns_topic() {
+                // The topic is gone, so the note goes to the group itself.
                 send_undeliverable_note(&courier, Destination { topic: None, ..room }, &cause);
             }
         });

@@ -63,6 +63,7 @@ impl PageTrail {
     fn older_trail(&self, next: PageEnd) -> Self {
         let Self { mut ends, mut dropped } = self.clone();
         if ends.len() == MAX_TRAIL_PAGES {
+            // A button's stored action has bounded size, so the oldest end is dropped.
             ends.remove(0);
             dropped += 1;
         }

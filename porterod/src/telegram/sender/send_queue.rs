@@ -415,7 +415,7 @@ impl ChatQueue {
         for job in Vec::from(prompts) {
             job.notify_waiters(&Err(DeliveryError::Unreachable));
         }
-        // Without waiting jobs there is nothing to retry, so the next message finds out anew whether the chat
+        // Without waiting jobs there is nothing to retry, so the next message tries whether the chat
         // accepts it.
         if self.pending_count() == 0 {
             return;
