@@ -1,28 +1,28 @@
-//! The names of tools and prompts toward the agent.
+//! The names of tools and prompts toward the agent (aliases).
 //!
-//! A name depends on nothing but the server's name and its own, so it stays the same from run to run and
-//! whatever else is listed. Where folding, cutting or an unclear border between the two lost something, a
-//! short digest of both makes up for it.
+//! A name depends only on the server's name and the tool's own, so it is the same in every run, whatever else
+//! is listed. Where folding, cutting or an unclear split lost something, a short digest of both names is
+//! added.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::names::BUILTIN_SERVER;
 
-/// The most characters of a name toward the agent: clients take 64 with their own `mcp__portero__`.
+/// The most characters of an alias. Clients allow 64, including their own `mcp__portero__`.
 pub const MAX_ALIAS_CHARS: usize = 50;
-/// What stands between server and tool.
+/// Separates server and tool.
 pub const SEPARATOR: &str = "__";
-/// What Portero's own tools begin with; nothing else does.
+/// The prefix of Portero's own tools, which no other name may have.
 pub const BUILTIN_PREFIX: &str = "portero__";
 
 /// The characters of the digest, with the `_` before it.
 const DIGEST_SUFFIX_CHARS: usize = 7;
-/// How many names are remembered; more come only from a server that keeps renaming its tools.
+/// How many names are remembered. Only a server that keeps renaming its tools needs more.
 const MAX_CLAIMS: usize = 50_000;
-/// What stays of a long server's name at least.
+/// How many characters of a long server name are kept at least.
 const MIN_SERVER_CHARS: usize = 12;
 
-/// The name toward the agent of something that a server names `name`.
+/// The alias of a thing that its server names `name`.
 #[must_use]
 pub fn wire_name(server: &str, name: &str) -> String {
     let plain = format!("{server}{SEPARATOR}{name}");
@@ -33,14 +33,17 @@ pub fn wire_name(server: &str, name: &str) -> String {
     }
 }
 
-/// The name with a digest of server and name in it. It is understood beside [`wire_name`], and is shown in
-/// its place where two names differ only in case.
+/// The alias with a digest of server and name. It is understood beside [`wire_name`], and replaces it where
+/// two names differ only in case.
 #[must_use]
 pub fn wire_name_with_digest(server: &str, name: &str) -> String {
     let (server_folded, name_folded) = (fold_name(server), fold_name(name));
+    // The tool's part gets what the server's leaves, but a long tool name can't push the server out
+    // completely.
     let room = MAX_ALIAS_CHARS - DIGEST_SUFFIX_CHARS - SEPARATOR.len();
     let server_part = server_folded.len().min(room.saturating_sub(name_folded.len()).max(MIN_SERVER_CHARS));
     let name_part = name_folded.len().min(room - server_part);
+    // Over the unfolded names, so that two names that fold alike differ here.
     let digest = blake3::hash(format!("{server}/{name}").as_bytes()).to_hex();
     format!(
         "{}{SEPARATOR}{}_{}",
@@ -50,8 +53,8 @@ pub fn wire_name_with_digest(server: &str, name: &str) -> String {
     )
 }
 
-/// Whether a server's own name can stand without a prefix: no prefixed name looks like it, and it does not
-/// look like one of Portero's own.
+/// Whether a server's own name works without a prefix. It must not look like a prefixed name, nor like one of
+/// Portero's own.
 #[must_use]
 pub fn can_be_unprefixed(name: &str) -> bool {
     is_clean(name) && !name.contains(SEPARATOR) && !looks_builtin(name)
@@ -61,7 +64,7 @@ fn is_clean(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_ALIAS_CHARS && name.bytes().all(is_wire_byte)
 }
 
-/// Whether the first `__` is the border.
+/// Whether the first `__` separates server and tool.
 fn has_clear_split(server: &str, name: &str) -> bool {
     !server.contains(SEPARATOR) && !server.ends_with('_') && !name.is_empty() && !name.starts_with('_')
 }
@@ -78,12 +81,12 @@ const fn is_wire_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 
-/// One `_` for each character that clients would not take.
+/// Replaces each character that clients would refuse by one `_`.
 fn fold_name(name: &str) -> String {
     name.chars().map(|c| if u8::try_from(c).is_ok_and(is_wire_byte) { c } else { '_' }).collect()
 }
 
-/// Names toward the agent and what they mean. No two differ only in case.
+/// Aliases with their meanings. No two of them differ only in case.
 #[derive(Debug, Default)]
 pub(super) struct AliasTable {
     meanings: HashMap<String, usize>,
@@ -91,8 +94,7 @@ pub(super) struct AliasTable {
 }
 
 impl AliasTable {
-    /// Gives something its name, with a digest where another has the plain one; none where even that is
-    /// taken.
+    /// Assigns an alias, with a digest if the plain one is taken. `None` if even that is taken.
     pub(super) fn assign_alias(
         &mut self,
         server: &str,
@@ -108,7 +110,7 @@ impl AliasTable {
         self.insert_alias(&alias, what).then_some(alias)
     }
 
-    /// Lets a name mean something, if it is free now and nothing else ever had it.
+    /// Gives an alias a meaning, if it is free now and never belonged to anything else.
     pub(super) fn claim_alias(
         &mut self,
         alias: &str,
@@ -116,6 +118,7 @@ impl AliasTable {
         what: usize,
         claims: &mut AliasClaims,
     ) -> bool {
+        // Free first: a claim that is made and then not used would block the name for the process's life.
         self.is_free(alias) && claims.claim_for(alias, whose) && self.insert_alias(alias, what)
     }
 
@@ -123,7 +126,7 @@ impl AliasTable {
         !self.taken.contains(&alias.to_ascii_lowercase())
     }
 
-    /// Lets a name mean something, if it is free.
+    /// Gives an alias a meaning, if it is free.
     pub(super) fn insert_alias(&mut self, alias: &str, what: usize) -> bool {
         let free = self.taken.insert(alias.to_ascii_lowercase());
         if free {
@@ -132,24 +135,24 @@ impl AliasTable {
         free
     }
 
-    /// What a name means.
+    /// The meaning of an alias.
     pub(super) fn meaning(&self, alias: &str) -> Option<usize> {
         self.meanings.get(alias).copied()
     }
 }
 
-/// What each name toward the agent was given to, for as long as the process lives. A name that is free again is given to
-/// nothing else: the agent may still mean what had it.
+/// The owner of each alias, for the life of the process. A name that became free is given to nothing else,
+/// because the agent may still mean its former owner.
 #[derive(Debug, Default)]
 pub(super) struct AliasClaims(HashMap<String, (String, String)>);
 
 impl AliasClaims {
-    /// Whether a name is this server's `name`'s, now or from now on.
+    /// Whether an alias belongs to this server's `name`, now or from now on.
     fn claim_for(&mut self, alias: &str, (server, name): (&str, &str)) -> bool {
         let key = alias.to_ascii_lowercase();
         match self.0.get(&key) {
             Some((owner, owned)) => owner == server && owned == name,
-            // What comes then has a name with a digest, which needs no claim: nothing else can have it.
+            // Further names get a digest. Those need no claim, because nothing else can have them.
             None if self.0.len() >= MAX_CLAIMS => false,
             None => {
                 self.0.insert(key, (server.to_owned(), name.to_owned()));

@@ -1,11 +1,11 @@
-//! What each server offered last, on disk: one file for a server in a directory.
+//! The last listing of each server, on disk: one file for each server in each directory.
 //!
-//! Two checkouts of a project may run two versions of a server, so each has a file of its own. Where a directory has
-//! none yet, the newest of the same server elsewhere is a beginning, until the server itself has answered. Of many
-//! files the oldest go.
+//! Two checkouts of a project may run two versions of a server, so each has its own file. A directory without
+//! a file starts with the newest listing of the same server elsewhere, until the server has answered. If there
+//! are too many files, the oldest are removed.
 //!
-//! A file is believed only if it is whole, of this format, and of a server that is started in the same way;
-//! anything else is as if there were none. It holds real values, so it is encrypted and its owner's alone.
+//! A file counts only if it is complete, of this format, and of a server that is started in the same way. It
+//! holds real values, so it is encrypted and readable for its owner only.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -24,16 +24,16 @@ use crate::server::ServerListing;
 
 /// Raised whenever an older file would be misread.
 const FORMAT_VERSION: u32 = 4;
-/// How long a session may wait for what is only a cache.
+/// How long a session waits for this cache.
 const CACHE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many files are kept, and how many bytes in all.
+/// The most files, and the most bytes of all files.
 const MAX_CACHE_FILES: usize = 256;
 const MAX_CACHE_BYTES: u64 = 128 << 20;
-/// How much of a digest stands in a file's name.
+/// How many digits of a digest are in a file's name.
 const NAME_DIGITS: usize = 16;
 
-/// Where offers are kept, as seen from the directory in which servers run that have none of their own.
+/// The cache, as seen from the directory of servers without a `cwd` of their own.
 #[derive(Debug, Clone)]
 pub struct ListingCache {
     folder: PathBuf,
@@ -41,13 +41,13 @@ pub struct ListingCache {
 }
 
 impl ListingCache {
-    /// The offers in `folder`, for servers that run in `directory`.
+    /// The listings in `folder`, for servers that run in `directory`.
     #[must_use]
     pub const fn new(folder: PathBuf, directory: PathBuf) -> Self {
         Self { folder, directory }
     }
 
-    /// Removes what an earlier release kept in clear.
+    /// Removes the unencrypted files of an earlier release.
     pub(super) fn remove_unencrypted(&self) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -58,21 +58,21 @@ impl ListingCache {
     }
 }
 
-/// Tells the offers of one server in one directory from all others.
+/// Distinguishes the listings of one server in one directory from all others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CacheKey {
-    /// How it is started.
+    /// A digest of how it is started.
     launch_digest: String,
-    /// Where it runs.
+    /// A digest of where it runs.
     directory_digest: String,
 }
 
 impl CacheKey {
-    /// The key of a server as `cache` sees it.
+    /// The key of a server, as `cache` sees it.
     pub(super) fn new(server: &config::ServerConfig, cache: Option<&ListingCache>) -> Self {
         let directory = cache.map(|cache| cache.directory.as_path());
         let own = server.cwd.as_deref().or(directory).map(|path| path.as_os_str().as_encoded_bytes());
-        // One that is shared runs in the daemon, for every directory.
+        // A shared server runs in the daemon, for every directory.
         let directory = own.filter(|_| !server.shared || server.cwd.is_some());
         let place = FieldDigest::new("portero catalog place v1").optional("directory", directory);
         Self { launch_digest: launch_digest(server), directory_digest: place.to_hex() }
@@ -82,28 +82,29 @@ impl CacheKey {
         format!("{}{}.cache", self.prefix(server), &self.directory_digest[..NAME_DIGITS])
     }
 
-    /// How the files of this server begin, wherever it runs. `server-` is there because Windows reserves words such
-    /// as `con`.
+    /// The common beginning of this server's file names, wherever it runs. `server-` is there because Windows
+    /// reserves names such as `con`.
     fn prefix(&self, server: &ServerName) -> String {
         format!("server-{server}-{}-", &self.launch_digest[..NAME_DIGITS])
     }
 }
 
-/// The first line of a file; the offer is the second.
+/// The first line of a file. The listing is the second.
 #[derive(Serialize, Deserialize)]
 struct CacheHeader {
     format: u32,
-    /// The [`digest`] of the server's configuration.
+    /// The [`launch_digest`] of the server.
     config: String,
     /// The digest of the second line.
     check: String,
 }
 
-/// Tells apart servers that are started in different ways, so that a changed one is not shown with the old
-/// one's lists. The values of its variables are not part of it.
+/// A digest of how a server is started, so that a changed server isn't shown with its old lists. The values of
+/// its variables aren't part of it.
 pub(super) fn launch_digest(server: &config::ServerConfig) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("portero catalog: how a server is started");
     let mut add = |text: &str| {
+        // Each text with its length. Otherwise two different lists of arguments could give the same bytes.
         hasher.update(&(text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
     };
@@ -120,13 +121,13 @@ pub(super) fn launch_digest(server: &config::ServerConfig) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// What a server offered last in this directory, or else what it did elsewhere, if there is something to believe.
+/// The last listing of a server in this directory, or else its newest one elsewhere.
 pub(super) fn read_listing(cache: &ListingCache, server: &ServerName, key: &CacheKey) -> Option<String> {
     let own = read_verified(&cache.folder, &key.file_name(server), server, key);
     own.or_else(|| read_listings(&cache.folder, server, key).into_iter().next())
 }
 
-/// What a server offered in any directory, the newest first.
+/// A server's listings in all directories, the newest first.
 pub(super) fn read_listings(folder: &Path, server: &ServerName, key: &CacheKey) -> Vec<String> {
     let prefix = key.prefix(server);
     let files = newest_first(folder).into_iter().filter(|file| file.name.starts_with(&prefix));
@@ -145,7 +146,7 @@ fn read_verified(folder: &Path, name: &str, server: &ServerName, key: &CacheKey)
     whole.then(|| offer.to_owned())
 }
 
-/// Writes an offer, whole or not at all, and removes the oldest ones that are too many.
+/// Writes a listing, completely or not at all, and removes the oldest files if there are too many.
 pub(super) fn write_listing(
     cache: &ListingCache,
     server: &ServerName,
@@ -163,7 +164,7 @@ pub(super) fn write_listing(
         (cache.folder.clone(), cache.folder.join(key.file_name(server)), encryption_purpose(server));
     let written = files::read_with_timeout(&cache.folder, CACHE_TIMEOUT, move || {
         create_directory(&folder)?;
-        // On unix a temporary file is its owner's alone from the start. Several sessions may write at once.
+        // On Unix, a temporary file is private from the start. Several sessions may write at once.
         let mut temporary = tempfile::NamedTempFile::new_in(&folder)?;
         temporary.write_all(&encrypted_file::encrypt(&path, &purpose, text.as_bytes())?)?;
         temporary.persist(path)?;
@@ -173,7 +174,7 @@ pub(super) fn write_listing(
     written?
 }
 
-/// What the encryption is for: no other server's file can take this one's place.
+/// Binds the encryption to the server, so that another server's file can't take its place.
 fn encryption_purpose(server: &ServerName) -> String {
     format!("what the server {server} offers")
 }
@@ -185,7 +186,7 @@ struct CacheFile {
     written: SystemTime,
 }
 
-/// The files of the cache, those of the same moment by name.
+/// The files of the cache, the newest first, and by name within the same moment.
 fn newest_first(folder: &Path) -> Vec<CacheFile> {
     let known = |entry: fs::DirEntry| {
         let (name, metadata) = (entry.file_name().into_string().ok()?, entry.metadata().ok()?);
@@ -198,13 +199,14 @@ fn newest_first(folder: &Path) -> Vec<CacheFile> {
     files
 }
 
-/// Keeps the newest of the files. The newest one of all stays, however long it is: it was written just now.
+/// Removes the oldest files over the limits. The newest stays whatever its size, because it was written just
+/// now.
 fn remove_oldest(folder: &Path, (max_files, max_bytes): (usize, u64)) {
     let mut bytes = 0;
     for (at, file) in newest_first(folder).into_iter().enumerate() {
         bytes += file.length;
         if at > 0 && (at >= max_files || bytes > max_bytes) {
-            // One that cannot be removed is only one too many.
+            // A file that can't be removed is only one too many.
             let _ = fs::remove_file(folder.join(file.name));
         }
     }

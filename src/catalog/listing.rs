@@ -1,4 +1,4 @@
-//! One server's offer, checked: what the catalog is put together from.
+//! One server's listing, checked, as the catalog's raw material.
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
@@ -13,10 +13,10 @@ use crate::json::{self, RawJson, RawObject};
 use crate::names::{ServerName, ToolId, ToolName};
 use crate::server::{ListKind, ServerListing};
 
-/// The most entries of one list that are looked at.
+/// The most entries of one list that are read.
 const MAX_ENTRIES: usize = 5_000;
 
-/// What a server offers, in its order, with the names that it has where no other server's are in the way.
+/// A server's listing in its own order, with the aliases that it would have alone.
 #[derive(Debug, Default)]
 pub(super) struct CheckedListing {
     pub(super) instructions: Option<String>,
@@ -29,11 +29,11 @@ pub(super) struct CheckedListing {
     fingerprints: [Option<blake3::Hash>; 3],
 }
 
-/// Something with a name toward the agent.
+/// An entry with a name toward the agent.
 #[derive(Debug)]
 pub(super) struct ListingEntry<T> {
     pub(super) item: Arc<T>,
-    /// How it is listed; none where it is not.
+    /// How it is listed; none if it isn't.
     pub(super) listed: Option<Arc<ListedJson>>,
 }
 
@@ -43,11 +43,11 @@ impl<T> Clone for ListingEntry<T> {
     }
 }
 
-/// A list's entry, ready to be put into the list.
+/// A list's entry, ready for the list.
 #[derive(Debug)]
 pub(super) struct ListedJson {
     pub(super) whole: RawJson,
-    /// Without `outputSchema`, where it has one.
+    /// Without `outputSchema`, if it has one.
     pub(super) without_output: Option<RawJson>,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct ResourceTemplate {
 }
 
 impl CheckedListing {
-    /// Checks an offer. Where `prefix` is false, names that can stand alone do.
+    /// Checks a listing. If `prefix` is false, names that need no prefix get none.
     pub(super) fn new(server: &ServerName, prefix: bool, offer: &ServerListing) -> Self {
         let mut complaints = ProblemCollector { server, all: Vec::new() };
         let fingerprints = [
@@ -124,7 +124,7 @@ impl CheckedListing {
         }
     }
 
-    /// The lists in which it differs from another.
+    /// The lists that differ from another listing's.
     pub(super) fn changed_lists(&self, other: &Self) -> Vec<ListKind> {
         [ListKind::Tools, ListKind::Resources, ListKind::Prompts]
             .into_iter()
@@ -134,7 +134,7 @@ impl CheckedListing {
             .collect()
     }
 
-    /// Whether everything in it is as in another.
+    /// Whether all of it equals another listing.
     pub(super) fn has_same_content(&self, other: &Self) -> bool {
         let declared = |stock: &Self| stock.capabilities.as_ref().map(|raw| raw.get().to_owned());
         self.fingerprints == other.fingerprints
@@ -144,7 +144,7 @@ impl CheckedListing {
 }
 
 impl ListingEntry<Tool> {
-    /// The same tool under another name.
+    /// The same tool under another alias.
     pub(super) fn renamed(&self, alias: &str) -> Self {
         let Ok(mended) = sanitize::sanitize_tool(self.item.raw.expose()) else { return self.clone() };
         tool_entry(self.item.id.clone(), alias.to_owned(), self.item.raw.expose(), mended)
@@ -152,7 +152,7 @@ impl ListingEntry<Tool> {
 }
 
 impl ListingEntry<Prompt> {
-    /// The same prompt under another name.
+    /// The same prompt under another alias.
     pub(super) fn renamed(&self, alias: &str) -> Self {
         let Ok(mended) = sanitize::sanitize_prompt(&self.item.raw) else { return self.clone() };
         prompt_entry(alias.to_owned(), &self.item.raw, mended)
@@ -162,6 +162,8 @@ impl ListingEntry<Prompt> {
 fn tool_entry(id: ToolId, alias: String, raw: &RawValue, mended: SanitizedEntry<'_>) -> ListingEntry<Tool> {
     let SanitizedEntry { mut object, unlisted, identity, .. } = mended;
     let input_schema = match object.get("inputSchema") {
+        // An unlisted tool can still be called, so any schema of an object shape is better for search than
+        // none.
         Some(schema) if unlisted.is_none() || schema.get().starts_with('{') => schema.to_owned(),
         Some(_) | None => json::parse_raw(sanitize::ANY_OBJECT.to_owned()).expect("our own text is JSON"),
     };
@@ -181,6 +183,8 @@ fn tool_entry(id: ToolId, alias: String, raw: &RawValue, mended: SanitizedEntry<
     let listed = unlisted.is_none().then(|| {
         object.set("name", json::serialize_raw(&tool.alias));
         let whole = object.to_raw();
+        // Without `outputSchema` as well, for tools that need approval: their pending answer doesn't follow
+        // it.
         let without_output = object.get("outputSchema").is_some().then(|| {
             object.remove("outputSchema");
             object.to_raw()
@@ -212,11 +216,13 @@ fn tool_hints(draft: &EditedObject<'_>) -> ToolHints {
     }
 }
 
-/// None for no entries, which is also what an unknown offer has.
+/// `None` for lists without entries, like that of an unknown server. So a server that turns out to be empty
+/// changes nothing.
 fn fingerprint_lists(lists: &[&Vec<RawJson>]) -> Option<blake3::Hash> {
     if lists.iter().all(|list| list.is_empty()) {
         return None;
     }
+    // Lengths before contents, so that entries can't run into each other.
     let mut hasher = blake3::Hasher::new();
     for list in lists {
         hasher.update(&(list.len() as u64).to_le_bytes());
@@ -239,7 +245,7 @@ impl ProblemCollector<'_> {
         self.all.push(ListingProblem { server: self.server.clone(), subject, problem, remedy });
     }
 
-    /// Makes what can be made of a list's entries. Of two with one identity the first counts.
+    /// Sanitizes a list's entries. Of two with the same identity the first counts.
     fn sanitize_entries<'r, T>(
         &mut self,
         entries: &'r [RawJson],
@@ -260,6 +266,8 @@ impl ProblemCollector<'_> {
                     continue;
                 }
             };
+            // Every client would pick one of the two in its own way; the first is as good as any, and the
+            // choice is reported.
             if !seen.insert(mended.identity.clone()) {
                 self.report_problem(
                     &mended.identity,

@@ -1,9 +1,8 @@
-//! What the servers offer: checked, named, cached, searched.
+//! What the servers offer: checked, named, cached and searchable.
 //!
-//! A [`Catalog`] holds each server's last known lists, from a cache on disk until the server itself has
-//! answered. What it gives to the agent's side is mended so that no server can make a client drop the whole
-//! list; everything that needs no mending stays byte for byte. What comes out is [`Real`]: it must be
-//! concealed before it leaves.
+//! A [`Catalog`] holds each server's last known lists. They come from a cache on disk until the server has
+//! answered. Lists for the agent are sanitized, so that no server can make a client drop a whole list. Entries
+//! that need no change keep their bytes. All results are [`Real`] and must be concealed before they leave.
 
 pub mod alias;
 mod cache;
@@ -39,15 +38,15 @@ use snapshot::{CatalogClaims, Snapshot, SnapshotServer};
 
 /// The lists of all servers.
 ///
-/// Reading never waits for another reader. What is put together from all servers is made when it is first
-/// asked for after a change.
+/// Readers never wait for each other. The combined view of all servers is made at its first use after a
+/// change.
 #[derive(Debug)]
 pub struct Catalog {
     servers: Mutex<Vec<ServerState>>,
     snapshot: ArcSwapOption<Snapshot>,
     cache: Option<ListingCache>,
     output_schemas: Mutex<OutputSchemas>,
-    /// What names toward the agent were given to, and unwrapped URIs. Locked after `servers`.
+    /// The owners of aliases and of unwrapped URIs. Lock order: `servers` before `claims`.
     claims: Mutex<(CatalogClaims, HashMap<String, ServerName>)>,
 }
 
@@ -55,14 +54,14 @@ pub struct Catalog {
 #[derive(Debug, Default)]
 struct OutputSchemas {
     tools: HashSet<ToolId>,
-    /// There were too many to remember: any tool may have had one.
+    /// There were too many to remember, so any tool may have had one.
     is_overflowed: bool,
 }
 
 /// How many unwrapped URIs are remembered with their servers.
 const MAX_URI_CLAIMS: usize = 10_000;
-/// How many tools with an `outputSchema` are remembered; more come only from a server that keeps renaming its
-/// tools.
+/// How many tools with an `outputSchema` are remembered. Only a server that keeps renaming its tools needs
+/// more.
 const MAX_OUTPUT_SCHEMAS: usize = 20_000;
 
 impl OutputSchemas {
@@ -81,8 +80,7 @@ impl OutputSchemas {
     }
 }
 
-/// The listing that each server last gave, in any directory, without those that never gave one. Nothing is
-/// started.
+/// The last listing of each server in any directory, without servers that never gave one. Starts nothing.
 #[must_use]
 pub fn cached_tools(servers: &[config::ServerConfig], folder: &Path) -> Vec<(ServerName, Vec<ToolId>)> {
     let mut heard = Vec::new();
@@ -102,40 +100,40 @@ pub fn cached_tools(servers: &[config::ServerConfig], folder: &Path) -> Vec<(Ser
     heard
 }
 
-/// What is known of a server.
+/// The known state of a server.
 #[derive(Debug)]
 struct ServerState {
     server: ServerName,
     prefix: bool,
-    /// Whether its names are prefixed all the same: an earlier server that exposes its own names was unknown when this
-    /// process first heard of this one, and could claim them.
+    /// Whether its names are prefixed although its settings don't ask for it. When this process first saw the
+    /// server, an earlier one with unprefixed names was still unknown and might claim the same names.
     is_prefix_forced: bool,
     pinned: Option<Vec<String>>,
     categories: Vec<String>,
-    /// Tells whether it is still started in the same way, and in the same place.
+    /// Shows whether it is still started in the same way and place.
     key: cache::CacheKey,
-    /// What the cache holds of it, until somebody asks.
+    /// The cached listing, until it is first used.
     cached: Option<String>,
     listing: OnceLock<Arc<CheckedListing>>,
     failure: Option<String>,
 }
 
-/// What Claude Code puts before the names of a server that is called `portero`.
+/// The prefix that Claude Code gives to the names of a server called `portero`.
 const CLIENT_TOOL_PREFIX: &str = "mcp__portero__";
 
-/// Through whose eyes a list is seen.
+/// The viewer of a list.
 #[derive(Clone, Copy)]
 pub struct CatalogView<'a> {
-    /// What policy says about a tool or operation; what it denies is left out.
+    /// The action for a tool or operation. Denied ones are left out.
     pub action: &'a dyn Fn(&ToolId) -> Action,
-    /// The tools that were used of late: they are listed even if their server pins others.
+    /// The recently used tools, which are listed even if their server pins others.
     pub recent: &'a HashSet<ToolId>,
-    /// Whether a name holds a real value. What has such a name is left out: folded and cut for clients, the
-    /// value would no longer be found in it.
+    /// Whether a name holds a real value. Such entries are left out: once a name is folded and cut for
+    /// clients, the value in it can't be found any more.
     pub is_private: &'a dyn Fn(&str) -> bool,
 }
 
-/// A tool, as its server lists it.
+/// A tool as its server lists it.
 #[derive(Debug)]
 pub struct Tool {
     /// Its canonical name.
@@ -148,13 +146,13 @@ pub struct Tool {
     pub title: Option<Real<String>>,
     /// Its `description`.
     pub description: Option<Real<String>>,
-    /// Its `inputSchema`, or a schema that accepts any object where it has no sane one.
+    /// Its `inputSchema`, or a schema for any object if it has no valid one.
     pub input_schema: Real<RawJson>,
-    /// The whole of it, as it came.
+    /// The whole definition, as it came.
     pub raw: Real<RawJson>,
-    /// What it says about itself.
+    /// Its own annotations.
     pub hints: ToolHints,
-    /// Whether it says what its results look like.
+    /// Whether it has an `outputSchema`.
     pub(crate) has_output_schema: bool,
     definition: OnceLock<String>,
     /// Its `inputSchema` compiled, when a call was first checked against it; none where that can't be done. It is kept
@@ -184,14 +182,14 @@ impl Tool {
             let digest = FieldDigest::new("portero tool definition v1");
             match canonicalize(raw) {
                 Ok(canonical) => digest.bytes("canonical", canonical).to_hex(),
-                // Such as one in which a key stands twice.
+                // Such as a definition in which a key occurs twice.
                 Err(_) => digest.bytes("raw", raw.get()).to_hex(),
             }
         })
     }
 }
 
-/// A tool's `annotations`, which are the server's word only.
+/// A tool's `annotations`, which are only the server's claims.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ToolHints {
@@ -205,55 +203,56 @@ pub struct ToolHints {
     pub open_world: Option<bool>,
 }
 
-/// A tool that a search found.
+/// A tool found by a search.
 #[derive(Debug, Clone)]
 pub struct SearchHit {
     /// The tool.
     pub tool: Arc<Tool>,
-    /// How well it fits; comparable within one search only.
+    /// How well it fits. Comparable within one search only.
     pub score: f32,
 }
 
-/// Something in a server's lists that would have harmed a client.
+/// A problem in a server's lists that would have harmed a client.
 #[derive(Debug, Clone)]
 pub struct ListingProblem {
     /// The server.
     pub server: ServerName,
-    /// Which of its tools, resources or prompts, in the server's own words.
+    /// The tool, resource or prompt, in the server's own words.
     pub subject: Real<String>,
-    /// What is wrong, in Portero's words.
+    /// The problem, in Portero's words.
     pub problem: String,
-    /// What was done about it.
+    /// The remedy that was applied.
     pub remedy: Remedy,
 }
 
-/// How many names stand as examples of a reason.
+/// How many names are shown as examples.
 const MAX_EXAMPLES: usize = 3;
-/// How much of such a name is shown.
+/// How many characters of such a name are shown.
 const MAX_EXAMPLE_CHARS: usize = 60;
 
-/// Entries of a server's lists that the agent's lists lack, for one reason.
+/// Entries of a server's lists that the agent's lists lack for one reason.
 #[derive(Debug, Clone)]
 pub struct OmittedEntries {
     /// The server.
     pub server: ServerName,
-    /// Why, in Portero's words.
+    /// The reason, in Portero's words.
     pub problem: String,
-    /// What was done about them.
+    /// The remedy that was applied.
     pub remedy: Remedy,
-    /// How many there are.
+    /// Their number.
     pub count: usize,
     /// The first of them, in the server's words.
     pub examples: Vec<Real<String>>,
 }
 
 impl OmittedEntries {
-    /// In words for people: `2 left out: ... (a, b)`. Examples are concealed, then cut.
+    /// Words for people: `2 left out: ... (a, b)`. Examples are concealed first, then cut.
     #[must_use]
     pub fn describe(&self, anonymizer: &Anonymizer) -> String {
         let names: Vec<String> = self
             .examples
             .iter()
+            // Concealed as a whole: half of a value wouldn't be recognized after the cut.
             .map(|name| {
                 let name = anonymizer.conceal_text(name.expose()).into_inner();
                 let mut shown: String =
@@ -269,7 +268,7 @@ impl OmittedEntries {
         format!("{} left out: {}{names}", self.count, self.problem)
     }
 
-    /// What a person can do about it.
+    /// The next step for a person.
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match self.remedy {
@@ -284,19 +283,19 @@ impl OmittedEntries {
     }
 }
 
-/// What was done about a harmful entry of a list.
+/// What was done about a harmful entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// It is listed without the harmful part, or with a harmless one in its place.
+    /// It is listed, with the harmful part removed or replaced.
     Sanitized,
-    /// It is not listed; it can be found by search and called by its canonical name.
+    /// It isn't listed, but can be found by search and called by its canonical name.
     Unlisted,
-    /// It is treated as if the server had not listed it.
+    /// It is treated as if the server hadn't listed it.
     Dropped,
 }
 
 impl Catalog {
-    /// The catalog of these servers, in their order, filled from `cache` where that is given.
+    /// The catalog of these servers, in their order, filled from `cache` if that is given.
     #[must_use]
     pub fn new(servers: &[config::ServerConfig], cache: Option<ListingCache>) -> Self {
         if let Some(cache) = &cache {
@@ -310,7 +309,7 @@ impl Catalog {
         Self { servers: Mutex::new(known), snapshot: ArcSwapOption::empty(), cache, output_schemas, claims }
     }
 
-    /// Takes what a server offers now, and tells which lists changed. A server that is not configured is
+    /// Stores a server's new listing and returns which lists changed. A server that isn't configured is
     /// ignored.
     pub fn set_listing(&self, server: &ServerName, offer: ServerListing) -> Vec<ListKind> {
         let mut servers = self.lock_servers();
@@ -318,6 +317,7 @@ impl Catalog {
         let before = known.listing();
         let stock = Arc::new(CheckedListing::new(server, known.prefix, &offer));
         let changes = stock.changed_lists(&before);
+        // Written only if it differs, because every start of every session comes through here.
         if let Some(cache) = &self.cache
             && !(known.is_known() && stock.has_same_content(&before))
             && let Err(error) = cache::write_listing(cache, server, &known.key, &offer)
@@ -331,15 +331,15 @@ impl Catalog {
         changes
     }
 
-    /// Notes that a server could not tell what it offers. What was known of it stays.
+    /// Records that a server's listing couldn't be fetched. Its last listing stays.
     pub fn record_listing_failure(&self, server: &ServerName, reason: String) {
         if let Some(known) = self.lock_servers().iter_mut().find(|known| known.server == *server) {
             known.failure = Some(reason);
         }
     }
 
-    /// Takes the servers of a new configuration and tells which lists changed; what is known of servers
-    /// that did not change stays.
+    /// Replaces the servers and returns which lists changed. Servers with unchanged settings keep their
+    /// listings.
     pub fn replace_servers(&self, servers: &[config::ServerConfig]) -> Vec<ListKind> {
         let before = self.snapshot().list_all_unfiltered();
         {
@@ -354,7 +354,7 @@ impl Catalog {
                 }
                 known.push(new);
             }
-            // Those that stay keep the names that were shown; claims keep them from a new server.
+            // Servers that stay keep the names that were shown, and claims keep these from a new server.
             force_prefix_after_unknown(&mut known, |server| !inherited.contains(server));
             self.snapshot.store(None);
         }
@@ -367,7 +367,7 @@ impl Catalog {
             .collect()
     }
 
-    /// Every server, in the order of the configuration.
+    /// All servers, in the order of the configuration.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerName> {
         self.lock_servers().iter().map(|known| known.server.clone()).collect()
@@ -379,7 +379,7 @@ impl Catalog {
         self.lock_servers().iter().any(|known| known.server == *server && known.is_known())
     }
 
-    /// The servers whose lists are not known and that have not failed to tell them.
+    /// The servers whose lists are unknown and that haven't failed.
     #[must_use]
     pub fn unanswered_servers(&self) -> Vec<ServerName> {
         let servers = self.lock_servers();
@@ -387,21 +387,21 @@ impl Catalog {
         missing.map(|known| known.server.clone()).collect()
     }
 
-    /// The servers that failed to tell what they offer, and why, in the words of [`Catalog::record_listing_failure`].
+    /// The servers whose listings failed, with the reasons given to [`Catalog::record_listing_failure`].
     #[must_use]
     pub fn failures(&self) -> Vec<(ServerName, String)> {
         let servers = self.lock_servers();
         servers.iter().filter_map(|known| Some((known.server.clone(), known.failure.clone()?))).collect()
     }
 
-    /// What was mended or left out.
+    /// The entries that were sanitized or left out.
     #[must_use]
     pub fn problems(&self) -> Vec<ListingProblem> {
         self.snapshot().complaints().to_vec()
     }
 
-    /// What the agent's lists lack of what the servers list, and why, for people: grouped by server and reason.
-    /// `is_private` as in [`CatalogView`].
+    /// The entries that the agent's lists lack, grouped by server and reason, for people. `is_private` as in
+    /// [`CatalogView`].
     #[must_use]
     pub fn omitted_entries(&self, is_private: &dyn Fn(&str) -> bool) -> Vec<OmittedEntries> {
         let snapshot = self.snapshot();
@@ -435,15 +435,15 @@ impl Catalog {
                 }
             }
         }
-        // Not as examples: they are what is private.
+        // Without examples, because these names are the private values.
         for (server, _) in snapshot.names().filter(|(_, name)| is_private(name)) {
             add(server, "its name holds a private value", Remedy::Dropped, None);
         }
         all
     }
 
-    /// The tool that a name means: its name toward the agent, the canonical `server/tool`, or the server's
-    /// own name where that is exposed. Also as a client that calls Portero `portero` shows it to its model.
+    /// The tool that a name means: an alias, the canonical `server/tool`, or the server's own name if that is
+    /// exposed. Also accepts the prefix that a client puts before the names of `portero`.
     #[must_use]
     pub fn resolve_tool(&self, spelled: &str) -> Option<ToolId> {
         let snapshot = self.snapshot();
@@ -457,28 +457,28 @@ impl Catalog {
         self.snapshot().tool(id).cloned()
     }
 
-    /// Whether its server's settings list a tool, used of late or not.
+    /// Whether the settings of its server list a tool, apart from recent use.
     #[must_use]
     pub fn is_pinned(&self, id: &ToolId) -> bool {
         self.snapshot().is_pinned(id)
     }
 
-    /// Whether a client may hold an `outputSchema` of this tool: the tool has one now, or had one earlier in
-    /// this process. Clients check every result of the tool against it that is no error.
+    /// Whether a client may hold an `outputSchema` of this tool, because it has one or had one in this
+    /// process. Clients check every successful result against it.
     #[must_use]
     pub fn may_have_output_schema(&self, id: &ToolId) -> bool {
-        // The snapshot is made first: making it notes the schemas that are in it.
+        // Making the snapshot records the schemas in it, so it comes first.
         drop(self.snapshot());
         lock(&self.output_schemas).contains(id)
     }
 
-    /// Every tool, in the order of the servers, then in each server's own.
+    /// All tools, by server, then in each server's own order.
     #[must_use]
     pub fn tools(&self) -> Vec<Arc<Tool>> {
         self.snapshot().tools().cloned().collect()
     }
 
-    /// See `Tool::definition`.
+    /// The digest of a tool's definition; see [`Tool::definition_digest`].
     #[must_use]
     pub fn definition_digest(&self, id: &ToolId) -> Option<String> {
         self.snapshot().tool(id).map(|tool| tool.definition_digest().to_owned())
@@ -490,7 +490,7 @@ impl Catalog {
         self.listing(server)?.instructions.clone().map(Real::from_server)
     }
 
-    /// A server's `capabilities`, as it declared them.
+    /// A server's declared `capabilities`.
     #[must_use]
     pub fn capabilities(&self, server: &ServerName) -> Option<Real<RawJson>> {
         self.listing(server)?.capabilities.clone().map(Real::from_server)
@@ -498,8 +498,9 @@ impl Catalog {
 
     /// The tools to list, as a JSON array, without Portero's own.
     ///
-    /// Left out is what policy denies, what has a private name, and what its server does not pin unless it was used of
-    /// late. Where a person must be asked, `outputSchema` is left out, since the pending answer does not follow it.
+    /// Left out are tools that policy denies, that have a private name, or that aren't pinned and weren't used
+    /// recently. A tool that needs approval is listed without `outputSchema`, because its pending answer
+    /// doesn't follow it.
     #[must_use]
     pub fn list_tools(&self, view: &CatalogView<'_>) -> Real<RawJson> {
         Real::from_server(self.snapshot().list_tools(view))
@@ -523,11 +524,11 @@ impl Catalog {
         Real::from_server(self.snapshot().list_prompts(view))
     }
 
-    /// The server that a resource is on, and its URI there.
+    /// The server of a resource, and its URI there.
     ///
-    /// A wrapped URI says so itself. Another one is for the only server that lists it, or else for the only
-    /// one with a template that it fits, or else for `prefer`; but only once all servers are known, since each could
-    /// be the one, and from then on for that server alone.
+    /// A wrapped URI names its server. Any other URI belongs to the only server that lists it, or else to the
+    /// only one with a matching template, or else to `prefer`. That is decided only once all servers are
+    /// known, because any of them could list it. From then on the URI belongs to that server alone.
     #[must_use]
     pub fn resolve_resource(&self, uri: &str, prefer: Option<&ServerName>) -> Option<(ServerName, String)> {
         let snapshot = self.snapshot();
@@ -535,6 +536,7 @@ impl Catalog {
             return Some(found);
         }
         let is_settled = self.first_unknown_server().is_none();
+        // A claim is never moved: the agent must not reach another server by a URI that it has used before.
         let mut claims = lock(&self.claims);
         let found = match claims.1.get(uri) {
             Some(owner) => snapshot.has_resource(owner, uri).then(|| owner.clone()),
@@ -547,33 +549,33 @@ impl Catalog {
         Some((found, uri.to_owned()))
     }
 
-    /// The first server of which nothing is known yet, whether it failed or did not answer so far.
+    /// The first server without a listing, whether it failed or hasn't answered.
     #[must_use]
     pub fn first_unknown_server(&self) -> Option<ServerName> {
         self.lock_servers().iter().find(|known| !known.is_known()).map(|known| known.server.clone())
     }
 
-    /// The server that a prompt is on, and its name there.
+    /// The server of a prompt, and its name there.
     #[must_use]
     pub fn resolve_prompt(&self, name: &str) -> Option<(ServerName, String)> {
         self.snapshot().resolve_prompt(name)
     }
 
-    /// Whether a URI names its server itself.
+    /// Whether a URI names its server.
     #[must_use]
     pub fn is_wrapped(&self, uri: &str) -> bool {
         self.snapshot().unwrap_resource(uri).is_some()
     }
 
-    /// Wraps the URIs of resource links, embedded resources and read contents in a result. Those that are
-    /// wrapped already, and every other byte, stay.
+    /// Wraps the URIs of resource links, embedded resources and read contents in a result. Wrapped ones and
+    /// all other bytes stay.
     #[must_use]
     pub fn rewrite_uris(&self, server: &ServerName, result: Real<RawJson>) -> Real<RawJson> {
         Real::from_server(uri::rewrite_uris(server, result.into_exposed()))
     }
 
-    /// The tools that fit a query best, without those that policy denies or that have a private name. An empty query
-    /// finds all of them, in their order; `category` is a server's name or one of its categories.
+    /// The tools that fit a query best, without those that policy denies or that have a private name. An empty
+    /// query finds all, in their order. `category` is a server's name or one of its categories.
     #[must_use]
     pub fn search_tools(
         &self,
@@ -603,7 +605,7 @@ impl Catalog {
         if let Some(snapshot) = self.snapshot.load_full() {
             return snapshot;
         }
-        // Under the lock, so that what is stored is never older than the last change.
+        // Built under the lock, so that the stored snapshot is never older than the last change.
         let servers = self.lock_servers();
         let shelves = servers.iter().map(ServerState::to_snapshot_server).collect();
         let mut claims = lock(&self.claims);
@@ -615,8 +617,8 @@ impl Catalog {
     }
 }
 
-/// Prefixes the names of those new servers that come after one that exposes its own names and is unknown: which names
-/// are free is not known then, and must not depend on which server is faster.
+/// Prefixes the names of new servers that follow an unknown server with unprefixed names. Which names are free
+/// isn't known yet, and must not depend on which server answers first.
 fn force_prefix_after_unknown(servers: &mut [ServerState], is_new: impl Fn(&ServerName) -> bool) {
     let mut is_unknown = false;
     for known in servers.iter_mut().filter(|known| !known.prefix) {
@@ -645,7 +647,7 @@ impl ServerState {
         self.cached.is_some() || self.listing.get().is_some()
     }
 
-    /// Whether another is the same server, started in the same way.
+    /// Whether another state is of the same server, started in the same way.
     fn is_same_server(&self, other: &Self) -> bool {
         self.server == other.server && self.key == other.key
     }
@@ -660,7 +662,7 @@ impl ServerState {
         self.is_prefix_forced = older.is_prefix_forced;
     }
 
-    /// What it offers; nothing where that is not known.
+    /// Its listing; an empty one if unknown.
     fn listing(&self) -> Arc<CheckedListing> {
         let Some(cached) = &self.cached else { return self.listing.get().cloned().unwrap_or_default() };
         let read = || {

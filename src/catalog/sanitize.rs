@@ -1,8 +1,9 @@
-//! Entries of a server's lists, checked and mended so that no client drops the whole list over one.
+//! Checks the entries of a server's lists and repairs them, so that no client drops a whole list because of
+//! one.
 //!
-//! The rules are those of the clients' own schemas: the official TypeScript and Python packages refuse a
-//! list in which a known member of one entry has another type than the specification's (2025-11-25, Schema
-//! Reference, `Tool`, `Resource`, `ResourceTemplate`, `Prompt`, `Annotations`, `Icon`). What is unknown stays.
+//! The rules are those of the clients' own schemas. The official TypeScript and Python packages refuse a list
+//! if a known member of one entry has another type than in the specification (2025-11-25, Schema Reference,
+//! `Tool`, `Resource`, `ResourceTemplate`, `Prompt`, `Annotations`, `Icon`). Unknown members stay.
 
 use std::borrow::Cow;
 
@@ -11,32 +12,31 @@ use serde_json::value::RawValue;
 
 use crate::json::{self, RawJson, RawObject};
 
-/// JSON beyond this depth breaks some parsers (serde_json stops at 128, CPython near 1,000), and with them
-/// the whole list.
+/// Deeper JSON breaks some parsers (serde_json at 128, CPython near 1,000), and the whole list with it.
 const MAX_DEPTH: usize = 100;
-/// The length of an argument's name that model providers take.
+/// The longest argument name that model providers accept.
 const MAX_ARGUMENT_NAME_LENGTH: usize = 64;
 pub(super) const ANY_OBJECT: &str = r#"{"type":"object"}"#;
 
-/// An entry as it can be listed.
+/// An entry that can be listed.
 #[derive(Debug)]
 pub(super) struct SanitizedEntry<'a> {
-    /// What it is called by: its name or URI.
+    /// Its name or URI.
     pub(super) identity: String,
     /// Its members.
     pub(super) object: EditedObject<'a>,
-    /// What was mended.
+    /// The faults that were repaired.
     pub(super) faults: Vec<String>,
-    /// Why it cannot be listed, though it can be called.
+    /// Why it can't be listed, although it can be called.
     pub(super) unlisted: Option<String>,
 }
 
-/// An entry of which nothing can be made.
+/// An entry that can't be repaired.
 #[derive(Debug)]
 pub(super) struct Rejected {
-    /// What it calls itself, as far as can be seen.
+    /// Its name, as far as it can be read.
     pub(super) subject: String,
-    /// What is wrong.
+    /// The problem.
     pub(super) problem: String,
 }
 
@@ -61,6 +61,8 @@ pub(super) fn sanitize_tool(raw: &RawValue) -> Result<SanitizedEntry<'_>, Reject
         }
         Err(problem) => tool.unlisted = Some(problem),
     }
+    // A tool works without `outputSchema`, so a bad one is dropped. A bad `inputSchema` is replaced, or keeps
+    // the tool off the list.
     if let Some(schema) = tool.object.get("outputSchema")
         && !matches!(check_object_schema(Some(schema)), Ok(SchemaCheck::Valid))
     {
@@ -105,7 +107,7 @@ pub(super) fn sanitize_prompt(raw: &RawValue) -> Result<SanitizedEntry<'_>, Reje
     Ok(prompt)
 }
 
-/// What resources and templates have in common.
+/// The common part of resources and templates.
 fn sanitize_described<'a>(raw: &'a RawValue, identity: &'static str) -> Result<SanitizedEntry<'a>, Rejected> {
     let mut entry = SanitizedEntry::from_raw(raw, identity)?.or_rejected(raw)?;
     if !entry.object.get("name").is_some_and(is_text) {
@@ -142,7 +144,8 @@ impl<'a> SanitizedEntry<'a> {
         Ok(Self { identity, object: EditedObject::from_object(object), faults: Vec::new(), unlisted: None })
     }
 
-    /// Where there is no way to reach an entry but by its list, what cannot be listed is lost.
+    /// Rejects an entry that can't be listed. Resources and prompts are reached only through their list, so
+    /// such an entry is lost.
     fn or_rejected(self, raw: &RawValue) -> Result<Self, Rejected> {
         match find_parser_hazard(raw) {
             Some(problem) => Err(Rejected { subject: self.identity, problem }),
@@ -150,7 +153,7 @@ impl<'a> SanitizedEntry<'a> {
         }
     }
 
-    /// Leaves an optional member out unless it is good.
+    /// Drops an optional member unless it is valid.
     fn drop_unless_valid(&mut self, key: &'static str, good: fn(&RawValue) -> bool, what: &str) {
         if self.object.get(key).is_some_and(|value| !good(value)) {
             self.drop_member(key, what);
@@ -162,7 +165,7 @@ impl<'a> SanitizedEntry<'a> {
         self.faults.push(format!("`{key}` is not {what} and was left out"));
     }
 
-    /// Leaves members out of an optional object unless they are good.
+    /// Drops invalid members of an optional object.
     fn drop_invalid_members(&mut self, key: &'static str, good: impl Fn(&str, &RawValue) -> bool) {
         let Some(value) = self.object.get(key) else { return };
         let Ok(object) = RawObject::read(value) else { return self.drop_member(key, "an object") };
@@ -183,7 +186,7 @@ enum SchemaCheck {
     Sanitized(RawJson, String),
 }
 
-/// A tool's schema must be an object schema: `type` is `"object"`, `properties` an object of objects,
+/// Checks that a tool's schema is one of an object: `type` is `"object"`, `properties` an object of objects,
 /// `required` a list of strings.
 fn check_object_schema(schema: Option<&RawValue>) -> Result<SchemaCheck, String> {
     let any = |fault: &str| Ok(SchemaCheck::Sanitized(parse_own(ANY_OBJECT), fault.to_owned()));
@@ -231,7 +234,7 @@ fn check_object_schema(schema: Option<&RawValue>) -> Result<SchemaCheck, String>
     ))
 }
 
-/// None if nothing is to be changed; else the new value, if there is to be one.
+/// The outer `None` changes nothing. The inner one removes the member.
 fn sanitize_properties(properties: &RawValue) -> Result<Option<Option<RawJson>>, String> {
     let Ok(object) = RawObject::read(properties) else { return Ok(Some(None)) };
     if object.iter().any(|(key, _)| !is_argument_name(key)) {
@@ -253,7 +256,7 @@ fn parse_own(text: &str) -> RawJson {
     json::parse_raw(text.to_owned()).expect("our own text is JSON")
 }
 
-/// `["object", "null"]`, or what is not meant as a type at all.
+/// `["object", "null"]`, or a value that isn't meant as a type.
 fn allows_object_type(kind: &RawValue) -> bool {
     kind.get() == "null"
         || list_items(kind)
@@ -320,16 +323,18 @@ fn is_integer(value: &RawValue) -> bool {
     value.get().parse::<i64>().is_ok()
 }
 
-/// A string of whole characters: half of a surrogate pair makes model providers refuse the request.
+/// Whether a value is a string of whole characters. Half of a surrogate pair makes model providers refuse the
+/// request.
 fn is_text(value: &RawValue) -> bool {
     value.get().starts_with('"') && (!value.get().contains("\\u") || json::as_text(value).is_some())
 }
 
-/// Why a client might fail to read the list with this in it.
+/// Why a client's parser might fail on a list with this entry.
 fn find_parser_hazard(raw: &RawValue) -> Option<String> {
     if nesting_depth(raw.get()) > MAX_DEPTH {
         return Some(format!("it is nested more than {MAX_DEPTH} deep"));
     }
+    // Only escapes from `\ud…` on can be half a pair, and few texts have them, so the full parse is rare.
     let escapes = memchr::memmem::find_iter(raw.get().as_bytes(), b"\\u")
         .any(|at| matches!(raw.get().as_bytes().get(at + 2), Some(b'd' | b'D')));
     (escapes && serde_json::from_str::<serde_json::Value>(raw.get()).is_err())
@@ -355,7 +360,7 @@ fn nesting_depth(json: &str) -> usize {
     most
 }
 
-/// The members of an object, some of them replaced. Of a key that stands twice the last counts.
+/// The members of an object, some of them replaced. If a key occurs twice, the last counts.
 #[derive(Debug)]
 pub(super) struct EditedObject<'a> {
     members: Vec<(Cow<'a, str>, Cow<'a, RawValue>)>,

@@ -1,7 +1,7 @@
-//! Finding a tool by words: a small inverted index, ranked as in BM25, with weights by where a word stands.
+//! Search for tools by words: a small inverted index, ranked by BM25 with weights for where a word occurs.
 //!
-//! A word of the query finds itself, else words that begin with it or mean the same, else words that it may
-//! be a misspelling of. Nothing in here looks at the clock or at chance: one query has one answer.
+//! A word of the query finds itself, longer words that begin with it, and its synonyms. Only if it finds none
+//! of these does it find words of which it may be a misspelling. The same query always gives the same result.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,45 +10,45 @@ use super::Tool;
 use super::tokenize;
 use crate::json::RawObject;
 
-/// How much a word counts, by where it stands.
+/// The weight of a word, by where it occurs.
 mod weight {
     pub(super) const NAME: f32 = 6.0;
-    /// Two neighbouring words of the name written as one.
+    /// Two neighbouring words of the name, written as one.
     pub(super) const NAME_JOINED: f32 = 3.0;
     pub(super) const TITLE: f32 = 3.0;
     pub(super) const SERVER: f32 = 3.0;
     pub(super) const CATEGORY: f32 = 3.0;
     pub(super) const DESCRIPTION: f32 = 1.5;
-    /// Beyond the first words of a long description.
+    /// After the first words of a long description.
     pub(super) const DESCRIPTION_LATE: f32 = 0.3;
     pub(super) const ARGUMENT: f32 = 0.5;
 }
 
-/// How much of a word's score its look-alikes get.
+/// The part of a word's score that its variants get.
 mod factor {
     pub(super) const PREFIX: f32 = 0.8;
     pub(super) const SYNONYM: f32 = 0.7;
     pub(super) const MISSPELLED: f32 = 0.6;
-    /// Two words of the query written as one.
+    /// Two words of the query, written as one.
     pub(super) const JOINED: f32 = 0.9;
 }
 
 const EARLY_DESCRIPTION_WORDS: usize = 40;
-/// Where more of the same word stops counting (BM25's k1).
+/// How soon repetitions of a word stop counting (BM25's k1).
 const SATURATION: f32 = 3.0;
 /// How much a longer name counts against a tool (BM25's b, over names only).
 const NAME_LENGTH_PENALTY: f32 = 0.3;
-/// How much of its score a tool keeps that has none of the query's words.
+/// The part of its score that a tool keeps if it covers none of the query's words.
 const UNCOVERED_FACTOR: f32 = 0.25;
 const EXACT_NAME_BONUS: f32 = 30.0;
-/// Words of a query beyond these are not looked at.
+/// Further words of a query are ignored.
 const MAX_QUERY_WORDS: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct SearchIndex {
-    /// In order, so that words with one beginning stand together.
+    /// Sorted, so that words with a common beginning are neighbours.
     terms: Vec<(String, Vec<Posting>)>,
-    /// The words of each tool's name, in its order and spelled as one.
+    /// Each tool's name as words, with and without the server's.
     names: Vec<IndexedName>,
     average_length: f32,
 }
@@ -94,7 +94,7 @@ impl SearchIndex {
         Self { terms, names, average_length }
     }
 
-    /// The tools that fit, the best first, equals in their order; all for a query without words.
+    /// The matching tools, the best first, equals in catalog order. A query without words matches all.
     pub(super) fn search(&self, query: &str) -> Vec<(usize, f32)> {
         if query.trim().is_empty() {
             return (0..self.names.len()).map(|at| (at, 0.0)).collect();
@@ -109,6 +109,7 @@ impl SearchIndex {
                 covered[tool] += factor;
             }
         }
+        // "pull request" must also find a tool that writes it `pullrequest`.
         for pair in words.windows(2) {
             if let Some(at) = self.term_position(&pair.concat()) {
                 for (tool, score, _) in self.best_scores(&[(at, factor::JOINED)]) {
@@ -132,6 +133,7 @@ impl SearchIndex {
                 let share = (covered[tool] / count).min(1.0);
                 let exact = self.names[tool].spelled.contains(&spelled);
                 let bonus = if exact { EXACT_NAME_BONUS } else { 0.0 };
+                // Squared, so that a tool that covers all words beats one that repeats a single word often.
                 (tool, score.mul_add(UNCOVERED_FACTOR + (1.0 - UNCOVERED_FACTOR) * share * share, bonus))
             })
             .collect();
@@ -139,7 +141,7 @@ impl SearchIndex {
         found
     }
 
-    /// The terms that a word may stand for, with how much each counts.
+    /// The terms that a word may stand for, each with a factor.
     fn candidate_terms(&self, word: &str) -> Vec<(usize, f32)> {
         let mut found: Vec<(usize, f32)> = self.term_position(word).map(|at| (at, 1.0)).into_iter().collect();
         let length = word.chars().count();
@@ -153,6 +155,7 @@ impl SearchIndex {
             tokenize::synonyms_of(word)
                 .filter_map(|other| Some((self.term_position(&other)?, factor::SYNONYM))),
         );
+        // Last, and only without any other match: "list" must not find "lift" beside "list".
         if found.is_empty() {
             found = self.misspelled_terms(word, length);
         }
@@ -183,7 +186,7 @@ impl SearchIndex {
         terms.filter(|(_, (term, _))| near(term)).map(|(at, _)| (at, factor::MISSPELLED)).collect()
     }
 
-    /// For each tool the best of the terms' scores, and how well that term stands for the word.
+    /// The best score of the terms for each tool, and the factor of that term.
     fn best_scores(&self, candidates: &[(usize, f32)]) -> Vec<(usize, f32, f32)> {
         let mut best: HashMap<usize, (f32, f32)> = HashMap::new();
         for (term, factor) in candidates {
@@ -194,6 +197,7 @@ impl SearchIndex {
                 let room = SATURATION * (1.0 - NAME_LENGTH_PENALTY + NAME_LENGTH_PENALTY * length);
                 let score = factor * rarity * posting.weight * (SATURATION + 1.0) / (posting.weight + room);
                 let entry = best.entry(posting.tool).or_default();
+                // The best of them, not the sum: a word and its synonyms in one text are one match.
                 if score > entry.0 {
                     *entry = (score, *factor);
                 }
@@ -214,7 +218,7 @@ fn length_ratio(part: usize, whole: usize) -> f32 {
     part as f32 / whole.max(1) as f32
 }
 
-/// Tells each word of a tool and how much it counts there.
+/// Passes each word of a tool, with its weight, to `tell`.
 fn weigh_words(
     tool: &Tool,
     name: &[String],

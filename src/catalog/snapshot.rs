@@ -1,5 +1,5 @@
-//! All servers' stocks put together: unique names, and the ways to find things. It never changes; a change
-//! makes a new one.
+//! All servers' listings combined, with unique names and indexes. A snapshot never changes; each change makes
+//! a new one.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -15,19 +15,20 @@ use crate::json::{self, RawJson};
 use crate::names::{Operation, ServerName, ToolId, ToolName};
 use crate::policy::Action;
 
-/// One server as the snapshot has it.
+/// One server in the snapshot.
 #[derive(Debug, Clone)]
 pub(super) struct SnapshotServer {
     pub(super) server: ServerName,
-    /// Whether names are prefixed, by the configuration or since the own ones may be an earlier server's.
+    /// Whether names are prefixed, by the configuration or because an earlier server may claim the unprefixed
+    /// ones.
     pub(super) prefix: bool,
-    /// None means that all are shown.
+    /// None means that all are listed.
     pub(super) pinned: Option<Vec<String>>,
     pub(super) categories: Vec<String>,
     pub(super) listing: Arc<CheckedListing>,
 }
 
-/// What names were given to.
+/// The owners of names.
 #[derive(Debug, Default)]
 pub(super) struct CatalogClaims {
     tools: AliasClaims,
@@ -40,11 +41,11 @@ pub(super) struct Snapshot {
     tools: Vec<SnapshotTool>,
     by_id: HashMap<ToolId, usize>,
     tool_names: AliasTable,
-    /// With the position of their server.
+    /// Each with the position of its server.
     prompts: Vec<(usize, ListingEntry<Prompt>)>,
     prompt_names: AliasTable,
     complaints: Vec<ListingProblem>,
-    /// The servers that list a resource under a URI of their own.
+    /// The servers that list a resource, by its URI.
     resources: OnceLock<HashMap<String, Vec<usize>>>,
     index: OnceLock<SearchIndex>,
 }
@@ -57,7 +58,7 @@ struct SnapshotTool {
 }
 
 impl Snapshot {
-    /// Puts the shelves together. A name that something had before, by `claims`, is given to nothing else.
+    /// Combines the servers' listings. A name that `claims` gives to one thing is given to nothing else.
     pub(super) fn new(shelves: Vec<SnapshotServer>, claims: &mut CatalogClaims) -> Self {
         let mut snapshot = Self {
             tools: Vec::new(),
@@ -76,6 +77,7 @@ impl Snapshot {
     }
 
     fn name_tools(&mut self, claims: &mut AliasClaims) {
+        // Two rounds. All prefixed names are assigned first, so that no unprefixed name can take one of them.
         let mut all: Vec<(usize, ListingEntry<Tool>, String)> = Vec::new();
         for (at, shelf) in self.servers.iter().enumerate() {
             for shown in &shelf.listing.tools {
@@ -90,7 +92,8 @@ impl Snapshot {
             let shelf = &self.servers[at];
             let name = shown.item.name.expose().as_str();
             let alias = own_name_or(&mut self.tool_names, shelf, name, (alias, position), claims);
-            // Understood as well, so that a name keeps its meaning when one that differs in case goes away.
+            // The name with a digest is understood too. So a name keeps its meaning if one that differs only
+            // in case disappears.
             self.tool_names
                 .insert_alias(&alias::wire_name_with_digest(shelf.server.as_str(), name), position);
             let pinned = shelf.pinned.as_ref().is_none_or(|pinned| pinned.iter().any(|pin| pin == name));
@@ -147,7 +150,7 @@ impl Snapshot {
         self.by_id.get(id).is_some_and(|at| self.tools[*at].pinned)
     }
 
-    /// The tools that have an `outputSchema`, whatever it says.
+    /// The tools that have an `outputSchema`, valid or not.
     pub(super) fn tools_with_output_schema(&self) -> impl Iterator<Item = &ToolId> {
         self.tools
             .iter()
@@ -157,10 +160,11 @@ impl Snapshot {
     }
 
     pub(super) fn resolve_tool(&self, spelled: &str) -> Option<&ToolId> {
+        // Aliases before canonical names: an alias is what the agent was shown.
         if let Some(at) = self.tool_names.meaning(spelled) {
             return Some(&self.tools[at].entry.item.id);
         }
-        // By its canonical name, or with the server's own behind the first `/`.
+        // The canonical name, or the server's own name after the first `/`.
         let own = || {
             let (server, name) = spelled.split_once('/')?;
             Some(ToolId::new(server.parse().ok()?, ToolName::from_child(name).ok()?))
@@ -225,7 +229,7 @@ impl Snapshot {
         json::serialize_raw(&list)
     }
 
-    /// The lists of tools, resources with templates, and prompts, as they are without any policy.
+    /// The lists of tools, resources with templates, and prompts, without any policy.
     pub(super) fn list_all_unfiltered(&self) -> [String; 3] {
         let recent = HashSet::new();
         let view = CatalogView { action: &|_| Action::Allow, recent: &recent, is_private: &|_| false };
@@ -237,7 +241,7 @@ impl Snapshot {
         ]
     }
 
-    /// The servers of which policy does not deny the operation.
+    /// The servers for which policy doesn't deny the operation.
     fn visible_servers<'s>(
         &'s self,
         view: &'s CatalogView<'_>,
@@ -248,33 +252,36 @@ impl Snapshot {
         })
     }
 
-    /// The server and the URI there, of a wrapped one.
+    /// The server and original URI of a wrapped URI.
     pub(super) fn unwrap_resource(&self, uri: &str) -> Option<(ServerName, String)> {
         let (name, original) = uri::unwrap_uri(uri)?;
         Some((self.find_server(name)?.clone(), original.to_owned()))
     }
 
-    /// The server that an unwrapped URI is on.
+    /// The server of an unwrapped URI.
     pub(super) fn resource_owner(&self, uri: &str, prefer: Option<&ServerName>) -> Option<ServerName> {
+        // Several candidates are as good as none: choosing one would send the request to a server that wasn't
+        // meant.
         match self.resource_candidates(uri).as_slice() {
             [only] => Some(self.servers[*only].server.clone()),
             _ => prefer.cloned(),
         }
     }
 
-    /// Whether an unwrapped URI is still one of this server's.
+    /// Whether an unwrapped URI still belongs to this server.
     pub(super) fn has_resource(&self, server: &ServerName, uri: &str) -> bool {
         self.resource_candidates(uri).iter().any(|at| self.servers[*at].server == *server)
     }
 
-    /// The servers that list a URI, or else those with a template that it fits.
+    /// The servers that list a URI, or else those with a matching template.
     fn resource_candidates(&self, uri: &str) -> Vec<usize> {
         let listing =
             self.resources.get_or_init(|| self.index_resources()).get(uri).cloned().unwrap_or_default();
         if listing.is_empty() { self.template_candidates(uri) } else { listing }
     }
 
-    /// Some clients write the host of a URI in lower case.
+    /// Finds a server by name. Some clients write a URI's host in lower case, so that is accepted if it is
+    /// unambiguous.
     fn find_server(&self, name: &str) -> Option<&ServerName> {
         let servers = || self.servers.iter().map(|shelf| &shelf.server);
         servers().find(|server| server.as_str() == name).or_else(|| {
@@ -299,7 +306,7 @@ impl Snapshot {
         self.servers.iter().enumerate().filter(|(_, shelf)| has(shelf)).map(|(at, _)| at).collect()
     }
 
-    /// The positions of the tools that fit, with their scores, the best first.
+    /// The matching tools with their scores, the best first.
     pub(super) fn search(&self, query: &str, category: Option<&str>) -> Vec<(&Arc<Tool>, f32)> {
         let index = self.index.get_or_init(|| {
             SearchIndex::new(
@@ -322,8 +329,8 @@ impl Snapshot {
     }
 }
 
-/// The server's own name where it is exposed and free, else the prefixed one. The own ones hold no `__`, so
-/// no prefixed one is in their way; the first server in the configuration has a name.
+/// The server's own name if it is exposed and free, else the prefixed one. Own names hold no `__`, so they
+/// can't collide with prefixed ones. Of several servers the first in the configuration gets the name.
 fn own_name_or(
     names: &mut AliasTable,
     shelf: &SnapshotServer,

@@ -1,13 +1,13 @@
-//! Text as words that can be compared: split, lower-cased, without endings; and which words mean the same.
+//! Splits text into comparable words (lower case, without endings), and knows synonyms.
 
-/// Words of a query that say nothing about a tool.
+/// Query words that say nothing about a tool.
 const STOP_WORDS: &[&str] = &[
     "a", "an", "and", "any", "are", "as", "at", "be", "by", "can", "do", "for", "from", "how", "i", "in",
     "into", "is", "it", "its", "me", "my", "of", "on", "or", "our", "please", "some", "that", "the", "this",
     "to", "tool", "tools", "use", "using", "want", "we", "with", "you", "your",
 ];
 
-/// Groups of words that people use for the same thing.
+/// Groups of words with the same meaning.
 const SYNONYMS: &[&[&str]] = &[
     &["add", "create", "insert", "make", "new"],
     &["answer", "reply", "respond"],
@@ -58,10 +58,11 @@ const SYNONYMS: &[&[&str]] = &[
     &["weather", "forecast"],
 ];
 
-/// The words of a text, in its order.
+/// The words of a text, in order.
 pub(super) fn tokenize(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     for run in text.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty()) {
+        // The common case: a run in lower case needs no search for humps.
         if run.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
             words.push(stem(run));
             continue;
@@ -71,7 +72,7 @@ pub(super) fn tokenize(text: &str) -> Vec<String> {
         for at in 1..chars.len() {
             let (before, here) = (chars[at - 1].1, chars[at].1);
             let next_is_lower = chars.get(at + 1).is_some_and(|next| next.1.is_lowercase());
-            // getUser, HTTPServer
+            // Splits `getUser` before the `U`, and `HTTPServer` before the `S`.
             if here.is_uppercase() && (!before.is_uppercase() || next_is_lower) {
                 words.push(stem(&run[from..chars[at].0]));
                 from = chars[at].0;
@@ -82,7 +83,7 @@ pub(super) fn tokenize(text: &str) -> Vec<String> {
     words
 }
 
-/// The words of a query, without those that say nothing, if any others are left.
+/// The words of a query, without stop words unless it has no others.
 pub(super) fn tokenize_query(query: &str) -> Vec<String> {
     let all = tokenize(query);
     let telling: Vec<String> =
@@ -90,7 +91,7 @@ pub(super) fn tokenize_query(query: &str) -> Vec<String> {
     if telling.is_empty() { all } else { telling }
 }
 
-/// The words that mean the same as this one.
+/// The words with the same meaning as this one.
 pub(super) fn synonyms_of(word: &str) -> impl Iterator<Item = String> {
     SYNONYMS
         .iter()
@@ -100,7 +101,8 @@ pub(super) fn synonyms_of(word: &str) -> impl Iterator<Item = String> {
         .filter(move |other| other != word)
 }
 
-/// The word in lower case and without its English endings; both sides of a comparison lose the same.
+/// The word in lower case, without English endings. Both sides of a comparison go through this, so it need not
+/// give real words.
 fn stem(word: &str) -> String {
     let mut word = word.to_lowercase();
     if !word.is_ascii() {
@@ -136,7 +138,7 @@ fn strip_plural(word: &mut String) {
     }
 }
 
-/// planning → plann → plan
+/// `planning` → `plann` → `plan`. Doubled vowels, `l` and `s` stay: `see`, `call`, `pass`.
 fn strip_doubled_consonant(word: &mut String) {
     let bytes = word.as_bytes();
     if let [.., one, other] = bytes

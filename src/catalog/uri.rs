@@ -1,4 +1,4 @@
-//! URIs of resources toward the agent: `portero://SERVER/ORIGINAL`, with the original byte for byte.
+//! The URIs of resources toward the agent: `portero://SERVER/ORIGINAL`, with the original byte for byte.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -10,20 +10,21 @@ use crate::json::{self, RawJson, RawObject};
 use crate::names::ServerName;
 
 const SCHEME: &str = "portero://";
-/// A template that compiles to more than this is not matched.
+/// The largest compiled template that is matched.
 const MAX_TEMPLATE_REGEX_BYTES: usize = 1 << 18;
 
 pub(super) fn wrap_uri(server: &ServerName, uri: &str) -> String {
     format!("{SCHEME}{server}/{uri}")
 }
 
-/// The server's name as written, and the original.
+/// The server's name as written, and the original URI.
 pub(super) fn unwrap_uri(uri: &str) -> Option<(&str, &str)> {
     uri.strip_prefix(SCHEME)?.split_once('/')
 }
 
 /// See [`Catalog::rewrite_uris`](super::Catalog::rewrite_uris).
 pub(super) fn rewrite_uris(server: &ServerName, result: RawJson) -> RawJson {
+    // Most results hold no URI at all, and this search is far cheaper than parsing them.
     if memchr::memmem::find(result.get().as_bytes(), b"\"uri\"").is_none() {
         return result;
     }
@@ -37,6 +38,7 @@ pub(super) fn rewrite_uris(server: &ServerName, result: RawJson) -> RawJson {
     let mut text = String::with_capacity(result.get().len() + links.found.len() * prefix.len());
     let mut done = 0;
     for link in &links.found {
+        // A shared server's results come wrapped from the daemon.
         if result.get()[link.clone()].starts_with(&prefix) {
             continue;
         }
@@ -48,14 +50,14 @@ pub(super) fn rewrite_uris(server: &ServerName, result: RawJson) -> RawJson {
     json::parse_raw(text).unwrap_or(result)
 }
 
-/// Where in a result the texts of its links stand, without their quotes.
+/// The spans of the URIs in a result, without their quotes.
 struct UriSpans<'a> {
     all: &'a str,
     found: Vec<Range<usize>>,
 }
 
 impl<'a> UriSpans<'a> {
-    /// Results of `tools/call`, `resources/read` and `prompts/get`.
+    /// Searches results of `tools/call`, `resources/read` and `prompts/get`.
     fn find_in_result(&mut self, result: &'a RawValue) {
         let Ok(object) = RawObject::read(result) else { return };
         if let Some(contents) = object.get("contents") {
@@ -77,7 +79,7 @@ impl<'a> UriSpans<'a> {
         }
     }
 
-    /// One content block, or a list of them.
+    /// Searches one content block, or a list of them.
     fn find_in_content(&mut self, content: &'a RawValue) {
         if content.get().starts_with('[') {
             for block in list_items(content) {
@@ -104,7 +106,7 @@ impl<'a> UriSpans<'a> {
     fn push_uri_of(&mut self, holder: &'a RawValue) {
         let Some(uri) = RawObject::read(holder).ok().and_then(|holder| holder.get("uri")) else { return };
         if uri.get().starts_with('"') {
-            // Every raw value is borrowed from the same text, so its place in it is its address.
+            // Raw values borrow from one text, so the difference of addresses is the position.
             let start = uri.get().as_ptr() as usize - self.all.as_ptr() as usize + 1;
             self.found.push(start..start + uri.get().len() - 2);
         }
@@ -115,7 +117,7 @@ fn list_items(list: &RawValue) -> Vec<&RawValue> {
     serde_json::from_str(list.get()).unwrap_or_default()
 }
 
-/// A URI template (RFC 6570), for telling whether a URI can come from it.
+/// A URI template (RFC 6570) that tells whether a URI can come from it.
 #[derive(Debug)]
 pub(super) struct UriTemplate {
     text: String,
@@ -135,8 +137,8 @@ impl UriTemplate {
     }
 }
 
-/// Each expression becomes what its operator can expand to (RFC 6570, section 3.2). A simple one takes
-/// everything up to the next `/`, since servers do not all encode what they put there.
+/// Replaces each expression by a pattern of what its operator can expand to (RFC 6570, section 3.2). A simple
+/// one takes everything up to the next `/`, because not all servers encode values.
 fn compile_template(template: &str) -> Option<Regex> {
     let mut pattern = String::from("(?s)^");
     let mut rest = template;

@@ -1,5 +1,5 @@
-//! Intent and outcome in the audit (guarantee U1): an [`CallAuditEntry`] is opened before the server sees the call
-//! and always closed, also when the call is dropped half-way.
+//! The records of a call's intent and outcome (guarantee U1). A [`CallAuditEntry`] is opened before the server
+//! sees the call. It is always closed, even if the call's future is dropped halfway.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::names::{MAX_TOOL_NAME_LENGTH, ToolId, ToolName};
 /// The most characters of a refusal's reason.
 const MAX_REASON_CHARS: usize = 500;
 
-/// A call whose intent is recorded and whose outcome is not.
+/// A call whose intent is recorded, and whose outcome isn't.
 pub(super) struct CallAuditEntry<'a> {
     pipeline: &'a Pipeline,
     context: &'a CallContext,
@@ -23,10 +23,10 @@ pub(super) struct CallAuditEntry<'a> {
 }
 
 impl<'a> CallAuditEntry<'a> {
-    /// Records the intent of a call that runs because of `reason`; `arguments` is their digest.
+    /// Records the intent of a call. `reason` says why it may run, and `arguments` is their digest.
     ///
     /// # Errors
-    /// [`Refusal::AuditUnavailable`] when it can't be recorded: the call must not run then (guarantee D2).
+    /// [`Refusal::AuditUnavailable`] if it can't be recorded; the call must not run then (guarantee D2).
     pub(super) fn open(
         pipeline: &'a Pipeline,
         tool: ToolId,
@@ -38,7 +38,8 @@ impl<'a> CallAuditEntry<'a> {
         let now = pipeline.clock.now();
         let event = AuditEvent::Intent { call, tool: tool.clone(), reason, task: context.task, arguments };
         let intent = audit_record(context, now, event);
-        // What a person approved is on the disk before it runs, so that no crash makes it run twice unseen.
+        // An approved call's record is on the disk before the call runs, so that no crash can make it run
+        // twice unseen.
         let written = match context.task {
             Some(_) => pipeline.audit.append_durable(&intent),
             None => pipeline.audit.append(&intent),
@@ -50,7 +51,7 @@ impl<'a> CallAuditEntry<'a> {
         Ok(Self { pipeline, context, call, tool, began: now.boot, closed: false })
     }
 
-    /// Records what came of it.
+    /// Records the outcome.
     pub(super) fn close(mut self, reply: &CallReply) {
         self.write_outcome(audit_outcome(reply));
     }
@@ -77,6 +78,7 @@ impl<'a> CallAuditEntry<'a> {
 
 impl Drop for CallAuditEntry<'_> {
     fn drop(&mut self) {
+        // The future was dropped: the server may have seen the call, so its effect is unknown.
         if !self.closed {
             self.write_outcome(RecordedOutcome::Interrupted);
         }
@@ -84,7 +86,7 @@ impl Drop for CallAuditEntry<'_> {
 }
 
 impl Pipeline {
-    /// Refuses a call and records that. A refusal needs no record to hold.
+    /// Refuses a call and records that. The refusal holds even if it can't be recorded.
     pub(super) fn refuse_call(&self, tool: &ToolId, context: &CallContext, refusal: Refusal) -> CallReply {
         let reason = self.anonymizer.load().conceal_text(&refusal.to_string()).into_inner();
         // It may name what an agent wrote; a record is no place for all of that.
@@ -97,7 +99,7 @@ impl Pipeline {
         CallReply::Refused(refusal)
     }
 
-    /// The name as it may be written down (guarantee U2): an agent may ask for whatever it likes.
+    /// The tool's name as it may be recorded (guarantee U2), because an agent may ask for any name.
     fn recordable_name(&self, tool: &ToolId) -> ToolId {
         let anonymizer = self.anonymizer.load();
         let name = tool.tool.as_str();
@@ -107,6 +109,7 @@ impl Pipeline {
         let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
         let fold = |letter: char| if fits(letter) { letter } else { '_' };
         let folded: String =
+            // Folding may join letters to a private value again, so the result is checked once more.
             anonymizer.conceal_text(name).get().chars().map(fold).take(MAX_TOOL_NAME_LENGTH).collect();
         let name = ToolName::from_child(&folded).ok().filter(|name| !anonymizer.is_private(name.as_str()));
         let withheld = || ToolName::from_child("withheld").expect("our own name is a name");
@@ -143,7 +146,7 @@ fn audit_outcome(reply: &CallReply) -> RecordedOutcome {
     }
 }
 
-/// Whether a result has `"isError": true`; most do not even hold the word, so they are not parsed.
+/// Whether a result has `"isError": true`. Most don't hold the word at all, so they aren't parsed.
 fn is_error_result(result: &RawJson) -> bool {
     memchr::memmem::find(result.get().as_bytes(), b"isError").is_some()
         && RawObject::read(result)

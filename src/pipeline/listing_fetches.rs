@@ -1,4 +1,4 @@
-//! Asking servers what they offer: each at most once at a time, for all callers together.
+//! Fetches servers' listings: each server is asked at most once at a time, for all callers together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,14 +10,14 @@ use crate::names::ServerName;
 use crate::server::{ListKind, ServerError};
 use crate::sync::lock;
 
-/// Which offers were asked for in this process, and what came of it.
+/// The listings that were fetched in this process, and their outcomes.
 #[derive(Debug)]
 pub struct ListingFetches {
     states: Mutex<HashMap<ServerName, FetchState>>,
     versions: watch::Sender<ListVersions>,
 }
 
-/// How often each list changed since the process began; a client that was told an older number is told again.
+/// How often each list changed since the process began. A client that knows an older number must be notified.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ListVersions {
     /// Changes of tools.
@@ -26,7 +26,7 @@ pub struct ListVersions {
     pub resources: u64,
     /// Changes of prompts.
     pub prompts: u64,
-    /// Offers that came or failed.
+    /// Listings that were fetched, or failed.
     pub fetches: u64,
 }
 
@@ -34,11 +34,11 @@ pub struct ListVersions {
 struct FetchState {
     /// Held while the server is asked.
     gate: Arc<tokio::sync::Mutex<()>>,
-    /// How often it was asked to the end.
+    /// How many fetches were completed.
     completed: u64,
-    /// What came of the last time.
+    /// The outcome of the last fetch.
     last: Option<Result<(), ServerError>>,
-    /// Whether a caller already waits to ask anew.
+    /// Whether a caller already waits to fetch again.
     queued: bool,
 }
 
@@ -49,25 +49,25 @@ impl Default for ListingFetches {
 }
 
 impl ListingFetches {
-    /// Tells of every change from now on.
+    /// Receives every change from now on.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<ListVersions> {
         self.versions.subscribe()
     }
 
-    /// Whether the server itself said in this process what it offers.
+    /// Whether the server itself has answered in this process.
     #[must_use]
     pub fn is_fresh(&self, server: &ServerName) -> bool {
         self.with_server(server, |asked| asked.last == Some(Ok(())))
     }
 
-    /// Why the server could not say what it offers, if that is how the last attempt ended.
+    /// Why the last fetch failed, if it did.
     #[must_use]
     pub fn last_failure(&self, server: &ServerName) -> Option<ServerError> {
         self.with_server(server, |asked| asked.last.clone()).and_then(Result::err)
     }
 
-    /// Forgets what came of earlier attempts, since the configuration changed.
+    /// Forgets earlier outcomes, because the configuration changed.
     pub fn forget_outcomes(&self) {
         for asked in lock(&self.states).values_mut() {
             asked.last = None;
@@ -97,7 +97,7 @@ impl ListingFetches {
     }
 }
 
-/// The one place in a server's queue; given back when dropped, whatever happens.
+/// The one place in a server's queue. Dropping it frees the place.
 struct QueuedRefresh<'a>(&'a ListingFetches, &'a ServerName);
 
 impl<'a> QueuedRefresh<'a> {
@@ -114,15 +114,16 @@ impl Drop for QueuedRefresh<'_> {
 }
 
 impl Pipeline {
-    /// Asks a server what it offers and puts it into the catalog, unless another caller is doing that right now:
-    /// then that outcome is this one's.
+    /// Fetches a server's listing into the catalog. If another caller is doing that, its outcome is returned.
     ///
     /// # Errors
-    /// When the server cannot be started or does not answer.
+    /// If the server can't be started or doesn't answer.
     pub async fn fetch_listing(&self, server: &ServerName) -> Result<(), ServerError> {
         let (gate, before) =
             self.listing_fetches.with_server(server, |asked| (Arc::clone(&asked.gate), asked.completed));
         let _alone = gate.lock().await;
+        // A fetch that completed while we waited for the gate began after this call, or was already under way.
+        // Either way its outcome serves.
         let meanwhile = self
             .listing_fetches
             .with_server(server, |asked| (asked.completed > before).then(|| asked.last.clone()));
@@ -132,15 +133,16 @@ impl Pipeline {
         }
     }
 
-    /// Asks a server anew what it offers, since it said that something changed. Many such words in a row are
-    /// one question.
+    /// Fetches a server's listing again, because it announced a change. Many announcements in a row cause one
+    /// fetch.
     ///
     /// # Errors
-    /// When the server cannot be started or does not answer.
+    /// If the server can't be started or doesn't answer.
     pub async fn refresh_listing(&self, server: &ServerName) -> Result<(), ServerError> {
         let Some(place) = QueuedRefresh::try_queue(&self.listing_fetches, server) else { return Ok(()) };
         let gate = self.listing_fetches.with_server(server, |asked| Arc::clone(&asked.gate));
         let _alone = gate.lock().await;
+        // Freed before the fetch, so that a change announced during it queues another one.
         drop(place);
         self.request_listing(server).await
     }

@@ -1,7 +1,8 @@
 //! The life of a call: [`Pipeline::handle_call`] and [`Pipeline::run_permitted`], the one road to a server.
 //!
-//! The phases come in the order of `docs/architecture.md`: known, well-formed, decided; then recorded, revealed, sent,
-//! concealed, recorded. Once the intent is recorded the outcome is recorded too, also when the future is dropped.
+//! The phases come in the order of `docs/architecture.md`: listed, well-formed, decided; then recorded,
+//! revealed, sent, concealed, recorded. Once the intent is recorded, the outcome is recorded too, even if the
+//! future is dropped.
 
 mod call_audit;
 mod listing_fetches;
@@ -27,23 +28,23 @@ use crate::policy::{Action, Decision, Policy};
 use crate::server::{CallOptions, LogLevel, ServerAnswer, ServerError, ServerListing, Upstreams};
 use crate::task::{CallOrigin, Task};
 
-/// A future that a seam returns.
+/// The future of a seam's method.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What came of an agent's call.
+/// The reply to an agent's call.
 #[derive(Debug)]
 pub enum CallReply {
     /// The server's `result`.
     Result(Fake<RawJson>),
     /// The server's `error` object: code, message, data.
     Error(Fake<RawJson>),
-    /// A person is asked; the task is on disk.
+    /// A person is asked, and the task is on disk.
     PendingApproval(Box<Task>),
-    /// It did not run.
+    /// It didn't run, or its answer is withheld.
     Refused(Refusal),
 }
 
-/// Why a call did not run, or its answer is not given.
+/// Why a call didn't run, or why its answer is withheld.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Policy denies it; the decision names the rule.
@@ -52,48 +53,48 @@ pub enum Refusal {
     /// No server lists it (guarantee P5).
     #[error("no server offers `{0}`; search with portero/search_tools")]
     Unknown(String),
-    /// The arguments are not acceptable.
+    /// The arguments are invalid.
     #[error("{0}")]
     Invalid(String),
-    /// A limit is reached, or a person said no to the same call a moment ago.
+    /// A limit is reached, or a person denied the same call recently.
     #[error("{0}")]
     Declined(String),
-    /// The daemon cannot be asked, so nothing that needs approval can go on.
+    /// The daemon can't be reached, so calls that need approval can't continue.
     #[error("{0}")]
     DaemonUnavailable(String),
-    /// The server could not be reached, such as one that does not start: the call had no effect.
+    /// The server couldn't be reached, for example because it doesn't start. The call had no effect.
     #[error("{0}")]
     ServerUnavailable(String),
-    /// The server stopped, or took too long, while the call was with it: whether it took effect is unknown.
+    /// The server stopped or took too long during the call. The effect is unknown.
     #[error("{0}")]
     Interrupted(String),
-    /// The server answered with something that is no answer: whether the call took effect is unknown.
+    /// The server's answer was unusable. The effect is unknown.
     #[error("{0}")]
     Malformed(String),
     /// The answer held a private value and is withheld (guarantee N5).
     #[error("{0}")]
     Withheld(Leak),
-    /// The audit could not be written, so the call did not run (guarantee D2).
+    /// The audit couldn't be written, so the call didn't run (guarantee D2).
     #[error("the audit record could not be written, so the call did not run")]
     AuditUnavailable,
-    /// The client took the call back.
+    /// The client cancelled the call.
     #[error("cancelled")]
     Cancelled,
 }
 
-/// Who makes a call.
+/// The caller of a call.
 #[derive(Debug, Clone)]
 pub struct CallContext {
     /// Principal, session, client and directory.
     pub origin: CallOrigin,
-    /// The task that a person approved, when the call is one.
+    /// The task, if a person approved this call.
     pub task: Option<TaskId>,
 }
 
-/// Asks people: the daemon's approval queue, or the way to it from a session.
+/// Asks people: the daemon's approval queue, or a session's access to it.
 pub trait Approvals: Send + Sync {
-    /// Opens a task for a call that needs a person. Returns once it is on disk, or finds the identical one that
-    /// already waits.
+    /// Opens a task for a call that needs a person. Returns once it is on disk, or returns the identical task
+    /// that already waits.
     fn submit_call<'a>(
         &'a self,
         call: Call,
@@ -101,10 +102,10 @@ pub trait Approvals: Send + Sync {
     ) -> BoxFuture<'a, Result<Task, Refusal>>;
 }
 
-/// The servers that the daemon runs for all sessions, as a session reaches them.
+/// A session's access to the servers that the daemon runs for all sessions.
 pub trait SharedServers: Send + Sync {
-    /// Makes a call through the daemon's own pipeline. Policy, concealing and audit hold there too, since another
-    /// program may be on the socket.
+    /// Runs a call through the daemon's own pipeline. The daemon decides, conceals and records again, because
+    /// another program may be using the socket.
     fn forward_call<'a>(
         &'a self,
         call: Call,
@@ -118,25 +119,25 @@ pub trait SharedServers: Send + Sync {
         server: &'a ServerName,
     ) -> BoxFuture<'a, Result<ServerListing, ServerError>>;
 
-    /// The client wants log messages from this level on. The servers are told now and whenever they can be reached
-    /// again; it must not block.
+    /// Sets the level of log messages that the client wants. The servers are told now, and again after each
+    /// reconnection. Must not block.
     fn set_log_level(&self, level: LogLevel);
 }
 
-/// Where the rules and grants in force come from.
+/// Keeps the policy up to date.
 pub trait PolicySource: Send + Sync {
-    /// Returns once the policy is as the daemon has it.
+    /// Returns once the policy equals the daemon's.
     ///
     /// # Errors
-    /// When the daemon can't be reached.
+    /// If the daemon can't be reached.
     fn wait_for_policy(&self) -> BoxFuture<'_, Result<(), Refusal>>;
 
-    /// Called before each decision. Updates the policy where changes aren't pushed: without the daemon, from the last
-    /// known denies (guarantee D4).
+    /// Called before each decision. Updates the policy where changes aren't pushed: without the daemon, from
+    /// the last known denies (guarantee D4).
     fn refresh_policy(&self);
 }
 
-/// The daemon's own pipeline: it forwards to no other process, and its policy is always current.
+/// The seams of the daemon's own pipeline: it forwards to no other process, and its policy is always current.
 #[derive(Debug, Clone, Copy)]
 pub struct InDaemon;
 
@@ -164,26 +165,26 @@ impl PolicySource for InDaemon {
     fn refresh_policy(&self) {}
 }
 
-/// Counts the uses of grants: the daemon, or the way to it from a session.
+/// Counts the uses of grants: the daemon, or a session's access to it.
 pub trait GrantUses: Send + Sync {
-    /// Consumes one use of a grant for this call, durably, and tells whether that was done. The daemon decides the
-    /// call anew for that. A use is consumed at most once; it may be lost, but none is ever gained.
+    /// Consumes one use of a grant for this call, durably. Returns false if the daemon, which decides the call
+    /// itself for this, refuses. A use may be lost, but it is never consumed twice or gained.
     fn consume_use<'a>(&'a self, grant: u64, call: &'a Call, context: &'a CallContext)
     -> BoxFuture<'a, bool>;
 }
 
-/// How servers are reached: the process's own [`Upstreams`], or a stand-in in tests.
+/// Access to servers: the process's own [`Upstreams`], or a fake in tests.
 pub trait ServerAccess: Send + Sync {
-    /// What a server offers, all pages; starts it if needed.
+    /// Fetches all pages of a server's lists. Starts it if needed.
     fn fetch_listing<'a>(
         &'a self,
         server: &'a ServerName,
     ) -> BoxFuture<'a, Result<ServerListing, ServerError>>;
 
-    /// Makes a permitted call; starts the server if needed.
+    /// Sends a permitted call. Starts the server if needed.
     fn call(&self, call: Outgoing, follow: CallOptions) -> BoxFuture<'_, Result<ServerAnswer, ServerError>>;
 
-    /// Passes a log level on to the servers that declare logging.
+    /// Sets the log level of the servers that declare logging.
     fn set_log_level(&self, level: &str);
 }
 
@@ -204,21 +205,21 @@ impl ServerAccess for Upstreams {
     }
 }
 
-/// The life of a call, and everything that it needs.
+/// The life of a call, with everything that it needs.
 ///
-/// A reload of the configuration swaps what is behind an [`ArcSwap`].
+/// Reloading the configuration swaps the values behind each [`ArcSwap`].
 pub struct Pipeline {
-    /// The rules of the anonymizer in force.
+    /// The current rules of the anonymizer.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
-    /// The policy in force.
+    /// The current policy.
     pub policy: Arc<ArcSwap<Policy>>,
     /// What the servers offer.
     pub catalog: Arc<Catalog>,
-    /// The way to the servers.
+    /// Access to the servers.
     pub servers: Arc<dyn ServerAccess>,
-    /// Where everything is written down.
+    /// The process's own audit.
     pub audit: Arc<AuditWriter>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Asks people.
     pub approvals: Arc<dyn Approvals>,
@@ -228,15 +229,17 @@ pub struct Pipeline {
     pub policy_source: Arc<dyn PolicySource>,
     /// Reaches the servers that the daemon runs for all sessions.
     pub shared_servers: Arc<dyn SharedServers>,
-    /// The names of those servers; empty in the daemon itself.
+    /// The names of the shared servers; empty in the daemon itself.
     pub shared_names: ArcSwap<HashSet<ServerName>>,
-    /// Which offers were asked for in this process, and what came of it. Starts as the default.
+    /// The listings that were fetched in this process. Starts as the default.
     pub listing_fetches: ListingFetches,
 }
 
 impl Pipeline {
-    /// Makes an agent's call: decide, ask or refuse, reveal, send, conceal, record.
+    /// Runs an agent's call: decides, asks or refuses, reveals, sends, conceals, records.
     pub async fn handle_call(&self, call: Call, context: &CallContext, follow: CallOptions) -> CallReply {
+        // Listed before decided: an unlisted name is refused even if a pattern allows it, so policy never
+        // judges invented tools.
         if let Err(refusal) = self.require_listed(&call, &follow).await {
             return self.refuse_call(&call.tool, context, refusal);
         }
@@ -257,7 +260,8 @@ impl Pipeline {
             }
             Admission::Ask(call, _) if self.is_shared(&call.tool) => {
                 match self.forward_to_daemon(call, context, follow).await {
-                    // Only here may it have become a task, which outlives the connection.
+                    // Only an asking call may have become a task in the daemon, which outlives this
+                    // connection.
                     CallReply::Refused(Refusal::Interrupted(why)) => {
                         CallReply::Refused(Refusal::Interrupted(format!(
                             "{why}. If a person is asked about it, portero/list_tasks shows it"
@@ -282,7 +286,7 @@ impl Pipeline {
         }
     }
 
-    /// Ends a subscription that the caller holds. Policy may deny the resource by now, and must not keep a
+    /// Ends a subscription that the caller holds. Policy may deny the resource by now, but must not keep a
     /// subscription alive that way.
     pub async fn withdraw(&self, call: Call, context: &CallContext, follow: CallOptions) -> CallReply {
         if let Err(refusal) = self.require_listed(&call, &follow).await {
@@ -299,11 +303,12 @@ impl Pipeline {
                 self.forward_to_daemon(permitted.call().clone(), context, follow).await
             }
             Ok(permitted) => self.run_permitted(permitted, context, follow).await,
+            // It ends no subscription, so it is decided like any other call.
             Err(call) => self.handle_call(*call, context, follow).await,
         }
     }
 
-    /// Makes a call by a use of a grant. Where it gets none, it is decided as if that grant were not there.
+    /// Runs a call by a use of a grant. If it gets none, it is decided as if that grant didn't exist.
     async fn run_counted(
         &self,
         mut counted: CountedCall,
@@ -311,6 +316,8 @@ impl Pipeline {
         follow: CallOptions,
     ) -> CallReply {
         let mut spent = Vec::new();
+        // Ends, because each round that doesn't return puts one more grant into `spent`, and there are only so
+        // many.
         loop {
             let grant = counted.grant_id();
             let verdict = if self.grant_uses.consume_use(grant, counted.call(), context).await {
@@ -332,19 +339,20 @@ impl Pipeline {
         }
     }
 
-    /// Looks once more after a use was consumed: a deny or a revocation that was made meanwhile wins.
+    /// Decides once more after a use was consumed, because a deny or revocation made meanwhile wins.
     async fn recheck_after_use(&self, counted: CountedCall, context: &CallContext) -> Admission {
         self.policy_source.refresh_policy();
         let asker = context.origin.asker();
         let outlook = counted.decide_with_grant(&self.policy.load(), asker, self.clock.now());
         if outlook.action == Action::RequireApproval {
-            // Another change may be on its way, and only the denies hold until it is here.
+            // Another change may be on its way, and until it arrives only the denies apply. So wait for it
+            // before a consumed use turns into a question.
             let _ = self.policy_source.wait_for_policy().await;
         }
         counted.recheck_after_use(&self.policy.load(), asker, self.clock.now())
     }
 
-    /// The second half of a call's life, from the permit on; also for a task that a person approved.
+    /// The second half of a call's life, from the permit on. An approved task enters here.
     pub async fn run_permitted(
         &self,
         permitted: Permitted,
@@ -359,6 +367,8 @@ impl Pipeline {
             Err(refusal) => return CallReply::Refused(refusal),
         };
         let server = permitted.call().tool.server.clone();
+        // One anonymizer for the whole call: the rules that revealed a value must also conceal it in the
+        // answer.
         let anonymizer = self.anonymizer.load_full();
         let outgoing = permitted.reveal(&anonymizer);
         let answer = self.servers.call(outgoing, follow).await;
@@ -388,24 +398,26 @@ impl Pipeline {
         }
     }
 
-    /// The decision that denies one of Portero's own tools. Only a pattern that names them counts: a default or a
-    /// broad pattern is about servers, and without these tools the agent could not even ask.
+    /// The decision that denies one of Portero's own tools. Only a pattern that names them counts. A default
+    /// or broad pattern is meant for servers, and without these tools the agent couldn't even ask.
     #[must_use]
     pub fn builtin_denial(&self, tool: &ToolId) -> Option<Decision> {
         let explanation = self.policy.load().explain(tool, None, None, self.clock.now());
-        // The winner first, then those that lost to it, most specific first: the first that names them decides.
+        // The winner first, then the losers, most specific first. The first one that names the tool decides.
         std::iter::once(explanation.decision)
             .chain(explanation.losing)
             .find(names_builtin)
             .filter(|decision| decision.action == Action::Deny)
     }
 
-    /// Guarantee P5: only what a server lists can be called. The server is asked where its listing isn't known yet or
+    /// Guarantee P5: only a listed tool can be called. The server is asked if its listing is unknown, or if
     /// the cached one lacks the tool.
     async fn require_listed(&self, call: &Call, follow: &CallOptions) -> Result<(), Refusal> {
         let tool = &call.tool;
         let own_name = self.catalog.tool(tool);
         let anonymizer = self.anonymizer.load();
+        // Checked before anything looks the name up, so that an answer never shows whether a private value
+        // names a tool.
         let is_private = own_name
             .filter(|known| known.name.expose() != tool.tool.as_str())
             .is_some_and(|known| anonymizer.is_private(known.name.expose()));
@@ -426,7 +438,7 @@ impl Pipeline {
         if listed() { Ok(()) } else { Err(Refusal::Unknown(tool.to_string())) }
     }
 
-    /// Decides by the policy as it is at this moment, without the grants that had no use left.
+    /// Decides by the policy of this moment, without the grants in `spent`.
     fn decide_call(&self, call: Call, context: &CallContext, spent: &[u64]) -> Admission {
         self.policy_source.refresh_policy();
         let policy = self.policy.load();
@@ -513,7 +525,7 @@ impl Pipeline {
         }
     }
 
-    /// Makes an answer fit for the agent's side.
+    /// Conceals an answer for the agent's side.
     fn conceal_answer(
         &self,
         server: &ServerName,
@@ -531,7 +543,7 @@ impl Pipeline {
         }
     }
 
-    /// Conceals by the rules that revealed the call, and by those in force now if they changed meanwhile.
+    /// Conceals by the rules that revealed the call, and by the present ones if they changed meanwhile.
     fn conceal_by_both_rules(
         &self,
         json: Real<RawJson>,
@@ -542,7 +554,7 @@ impl Pipeline {
         if Arc::ptr_eq(&now, revealed_by) { Ok(concealed) } else { now.conceal_local(concealed.into_inner()) }
     }
 
-    /// The server's failure in words that may leave toward the agent.
+    /// The server's error in words that may leave toward the agent.
     fn refusal_from_error(&self, error: &ServerError) -> Refusal {
         let words = self.anonymizer.load().conceal_text(&error.to_string()).into_inner();
         match error {
@@ -583,8 +595,8 @@ fn names_builtin(decision: &Decision) -> bool {
     })
 }
 
-/// Parsers disagree on which of two equal keys counts, so what a person approves might not be what a server
-/// runs.
+/// Refuses duplicate keys. Parsers disagree on which of two counts, so a server might run another call than a
+/// person approved.
 fn refuse_duplicate_keys(call: &Call) -> Result<(), Refusal> {
     let refuse = |what: &str, json| {
         json::refuse_duplicate_keys(json)
