@@ -1,4 +1,4 @@
-//! The daemon's copy of what was confirmed, from which sessions know it too.
+//! The daemon's copy of the confirmed configuration, which sessions read.
 
 use std::borrow::Cow;
 use std::io;
@@ -14,21 +14,22 @@ use crate::paths::Paths;
 use crate::store_identity::StoreId;
 use crate::{atomic_file, files, json};
 
-/// What the encryption is for: no other file can take the copy's place.
+/// Binds the encryption to this file, so that no other can take its place.
 const ENCRYPTION_PURPOSE: &str = "the confirmed configuration";
 
 #[derive(Serialize, Deserialize)]
 struct StoredCopy<'a> {
     digest: Cow<'a, str>,
     store: Cow<'a, str>,
-    /// The store's public key; a copy of an early version has none.
+    /// The store's public key; empty in a copy of an early version.
     #[serde(default)]
     key: Cow<'a, str>,
     #[serde(borrow)]
     confirmed: Cow<'a, RawValue>,
 }
 
-/// What the daemon of these directories last wrote; nothing counts where another store sealed the configuration.
+/// The copy that the daemon of these directories last wrote. If another store sealed the configuration,
+/// nothing is confirmed.
 #[must_use]
 pub fn read_approved(paths: &Paths) -> ApprovedConfig {
     let (confirmed, store) = read_copy_with_store(&paths.approved_config(), &paths.store());
@@ -46,35 +47,36 @@ pub fn read_approved(paths: &Paths) -> ApprovedConfig {
     }
 }
 
-/// The store that a daemon of this configuration must keep: the one that sealed it, else the one that wrote the copy.
-/// None before a daemon ever ran on it: then any store is as good.
+/// The store that a daemon of this configuration must keep: the one that sealed it, or else the one that wrote
+/// the copy. `None` before any daemon ran, when any store will do.
 #[must_use]
 pub fn expected_store(paths: &Paths) -> Option<StoreId> {
-    // A copy that was written before its store was made names none.
+    // A copy that was written before its store existed names no store.
     let copy = || copy_writer(&paths.approved_config()).filter(|store| !store.name.is_empty());
     match seal::read(&paths.seal()) {
         Ok(Some(sealed)) => Some(sealed),
         Ok(None) => copy(),
-        // By the copy then: else a pipe in the seal's place would keep a person from every deny, and a program that
-        // can put one there could as well remove the seal. Without a copy no store is the right one: none has no name.
+        // Fall back to the copy. Otherwise a pipe in the seal's place would block every deny, and a program
+        // that can put one there could also remove the seal. Without a copy no store is right, because no
+        // store has the empty name.
         Err(_) => copy().or_else(|| Some(StoreId::default())),
     }
 }
 
-/// The store that wrote a copy, where that can be told.
+/// The store that wrote a copy, if it is known.
 #[must_use]
 pub fn copy_writer(path: &Path) -> Option<StoreId> {
     parse_copy(&read_copy_text(path).ok()?).map(|(_, store)| store)
 }
 
-/// Reads one copy. Where neither the copy nor the daemon's `store` is there, no daemon ever ran, so no passphrase
-/// was ever set.
+/// Reads a copy. If neither the copy nor the daemon's `store` exists, no daemon ever ran, so no passphrase was
+/// ever set.
 #[must_use]
 pub fn read_copy(path: &Path, store: &Path) -> ApprovedConfig {
     read_copy_with_store(path, store).0
 }
 
-/// With the store, where it is known.
+/// The copy with its store, if that is known.
 fn read_copy_with_store(path: &Path, store: &Path) -> (ApprovedConfig, Option<StoreId>) {
     classify_copy(|| read_copy_text(path), || store.try_exists())
 }
@@ -87,7 +89,7 @@ fn read_copy_text(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(read??)
 }
 
-/// Reads a copy with `read`; `has_store` tells whether the daemon's store is there.
+/// Classifies the copy from `read`. `has_store` tells whether the daemon's store exists.
 fn classify_copy(
     mut read: impl FnMut() -> io::Result<Zeroizing<Vec<u8>>>,
     has_store: impl FnOnce() -> io::Result<bool>,
@@ -100,7 +102,8 @@ fn classify_copy(
         if matches!(has_store(), Ok(false)) {
             return (ApprovedConfig::Open, None);
         }
-        // A new daemon writes its copy before it makes its store: one that began a moment ago has one by now.
+        // A new daemon writes its copy before it makes its store. One that started a moment ago has written it
+        // by now.
         copy = read();
     }
     let told =
@@ -117,7 +120,7 @@ fn classify_copy(
     (confirmed, None)
 }
 
-/// None when it is not as [`write`] left it.
+/// `None` if it differs from what [`write_copy`] wrote.
 fn parse_copy(text: &[u8]) -> Option<(ApprovedConfig, StoreId)> {
     let stored: StoredCopy<'_> = serde_json::from_slice(text).ok()?;
     let confirmed = stored.confirmed.get();
@@ -128,10 +131,11 @@ fn parse_copy(text: &[u8]) -> Option<(ApprovedConfig, StoreId)> {
     Some((serde_json::from_str(confirmed).ok()?, store))
 }
 
-/// Replaces the copy, atomically and synced. It holds all that the files hold, secrets too, and which store is the
-/// daemon's. It is encrypted for that.
+/// Replaces the copy, atomically and synced. It holds the contents of all files, secrets included, and the
+/// daemon's store, so it is encrypted.
 ///
 /// # Errors
+/// If it can't be written; the former copy then stays.
 /// When it cannot be written; then the former copy stays.
 pub fn write_copy(path: &Path, store: &StoreId, confirmed: &ApprovedConfig) -> io::Result<()> {
     let raw = json::serialize_raw(confirmed);
@@ -145,7 +149,7 @@ pub fn write_copy(path: &Path, store: &StoreId, confirmed: &ApprovedConfig) -> i
 fn digest_copy(StoreId { name, key }: &StoreId, confirmed: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
-    // As before there were keys.
+    // Copies of early versions have no key in their digest.
     if !key.is_empty() {
         hasher.update(&(key.len() as u64).to_le_bytes()).update(key.as_bytes());
     }

@@ -1,9 +1,8 @@
-//! What a person confirmed of the configuration, and what is in force while the files say something else
-//! (guarantee A7).
+//! Which configuration applies while the files differ from what a person confirmed (guarantee A7).
 //!
-//! The files belong to the same user as the agent. From when the approval passphrase is set, what they say is
-//! compared with what a person confirmed: where it narrows it is in force at once, where it widens it waits.
-//! [`effective_config`] is the one place that decides this, for the daemon and for sessions.
+//! The files belong to the same user as the agent. Once the approval passphrase is set, the files are compared
+//! with the confirmed ones. Narrowing edits apply at once, widening ones wait. [`effective_config`] alone
+//! decides this, for the daemon and for sessions.
 
 mod copy;
 mod replacements;
@@ -24,51 +23,51 @@ pub use copy::{copy_writer, expected_store, read_approved, read_copy, write_copy
 
 const SETTINGS_FILE: &str = "portero.json";
 
-/// What a person confirmed.
+/// The confirmed configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApprovedConfig {
-    /// Nobody can confirm yet, since no approval passphrase is set: the files count as they stand.
+    /// No approval passphrase is set, so confirming isn't possible yet. The files apply as they are.
     Open,
-    /// These files.
+    /// These files are confirmed.
     Sealed(ConfigFiles),
-    /// It cannot be told, and why: nothing counts as confirmed.
+    /// It is unknown, for this reason. Nothing counts as confirmed.
     Unknown(String),
 }
 
-/// What waits for a person, and what is in force although the files as confirmed say something else.
+/// The differences between the files and the confirmed ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigChanges {
-    /// What waits.
+    /// Edits that wait for confirmation.
     pub widens: Vec<ConfigChange>,
-    /// What is in force at once.
+    /// Edits that apply at once.
     pub narrows: Vec<ConfigChange>,
 }
 
-/// One thing that the files say otherwise than was confirmed.
+/// One difference between the files and the confirmed ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigChange {
     /// The file.
     pub file: String,
-    /// What changed, without a real value.
+    /// The difference in words, without a real value.
     pub words: String,
 }
 
-/// A configuration that can be put in force.
+/// A configuration that can be applied.
 #[derive(Debug)]
 pub struct EffectiveConfig {
-    /// What holds.
+    /// The effective configuration.
     pub config: Config,
     /// Its replacements, proven.
     pub anonymizer: Anonymizer,
-    /// How the files differ from what was confirmed; [`ConfigChanges::widens`] is not in `config`.
+    /// The differences from the confirmed files. [`ConfigChanges::widens`] isn't part of `config`.
     pub changes: ConfigChanges,
-    /// What is worth knowing of the files as they are now.
+    /// Problems of the present files.
     pub problems: ConfigProblems,
 }
 
 impl ConfigChanges {
-    /// Whether something waits for a person.
+    /// Whether an edit waits for confirmation.
     #[must_use]
     pub const fn has_pending(&self) -> bool {
         !self.widens.is_empty()
@@ -81,7 +80,7 @@ impl ConfigChanges {
 }
 
 impl ApprovedConfig {
-    /// Tells one from another: two programs that go by the same digest go by the same configuration.
+    /// A digest of the confirmed configuration. Two programs with the same digest use the same configuration.
     #[must_use]
     pub fn digest(&self) -> String {
         match self {
@@ -92,7 +91,7 @@ impl ApprovedConfig {
     }
 }
 
-/// A digest of files and of the directory that relative paths in them begin at.
+/// A digest of the files and of the directory that their relative paths start from.
 #[must_use]
 pub fn digest_files(files: &ConfigFiles) -> String {
     let directory = files.directory.as_os_str().as_encoded_bytes();
@@ -102,11 +101,11 @@ pub fn digest_files(files: &ConfigFiles) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// What holds where `confirmed` is what a person confirmed and `present` is what the files say now. `env` looks
-/// up an environment variable.
+/// The effective configuration of the `confirmed` files and the `present` ones. `env` looks up an environment
+/// variable.
 ///
 /// # Errors
-/// Every problem, when the present files are not valid.
+/// All problems, if the present files aren't valid.
 pub fn effective_config(
     confirmed: &ApprovedConfig,
     present: &ConfigFiles,
@@ -119,6 +118,8 @@ pub fn effective_config(
         ApprovedConfig::Sealed(files) if files == present => (changed, ConfigChanges::default()),
         ApprovedConfig::Sealed(files) => match config::read_config(files, env).0 {
             Some(confirmed) => merge_narrowing(&confirmed, changed),
+            // The confirmed files may become invalid by themselves, as when a variable is gone. Then nothing
+            // counts as confirmed, which is the strict reading.
             None => {
                 problems.0.push(nothing_approved("the configuration as confirmed is not valid any more"));
                 merge_narrowing(&empty_config(), changed)
@@ -139,7 +140,7 @@ pub fn effective_config(
     }
 }
 
-/// Everything that `changed` says otherwise than `confirmed`.
+/// All differences of `changed` from `confirmed`.
 #[must_use]
 pub fn compare_configs(confirmed: &Config, changed: &Config) -> ConfigChanges {
     let mut changes = ConfigChanges::default();
@@ -150,6 +151,8 @@ pub fn compare_configs(confirmed: &Config, changed: &Config) -> ConfigChanges {
     }
     settings::compare_settings(&confirmed.settings, &changed.settings, &mut changes);
     telegram::compare_quorums(&confirmed.policy.quorums, &changed.policy.quorums, &mut changes);
+    // Concealed by the rules of both: an edit that removes a replacement must not show its value in its own
+    // description.
     let hidden: Vec<_> =
         [changed, confirmed].map(|config| Anonymizer::new(&config.replacements)).into_iter().collect();
     for change in changes.widens.iter_mut().chain(&mut changes.narrows) {
@@ -163,7 +166,7 @@ pub fn compare_configs(confirmed: &Config, changed: &Config) -> ConfigChanges {
     changes
 }
 
-/// What holds, and what waits. Where nothing widens, what changed holds.
+/// The effective configuration, and the differences. If nothing widens, `changed` applies as it is.
 #[must_use]
 pub fn merge_narrowing(confirmed: &Config, changed: Config) -> (Config, ConfigChanges) {
     let changes = compare_configs(confirmed, &changed);
@@ -173,6 +176,8 @@ pub fn merge_narrowing(confirmed: &Config, changed: Config) -> (Config, ConfigCh
     let (servers, skipped) = servers::effective_servers(confirmed, &changed);
     let replacements = replacements::effective_replacements(confirmed, &changed);
     let settings = settings::effective_settings(&confirmed.settings, &changed.settings);
+    // Both policies stay. The stricter decision is taken for each call, because no merged list of entries
+    // could say that.
     let mut policy = ConfigPolicy { approved: Some(Box::new(confirmed.policy.clone())), ..changed.policy };
     telegram::retain_deciders(&mut policy, settings.telegram.as_ref());
     let config = Config {
@@ -189,7 +194,7 @@ pub fn merge_narrowing(confirmed: &Config, changed: Config) -> (Config, ConfigCh
     (config, changes)
 }
 
-/// The configuration that permits nothing: what is confirmed where that cannot be told.
+/// A configuration that permits nothing, for when the confirmed one is unknown.
 fn empty_config() -> Config {
     config::read_config(&ConfigFiles::default(), &|_| None).0.expect("no files at all are valid")
 }

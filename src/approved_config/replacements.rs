@@ -1,8 +1,8 @@
-//! Replacements: what was confirmed goes on hiding and, unless the rule is gone, being revealed; what is new
-//! hides at once and is revealed only when it is confirmed.
+//! Replacements. A confirmed rule keeps concealing, and keeps revealing unless it is gone. A new rule conceals
+//! at once and reveals only once it is confirmed.
 //!
-//! A new rule could reveal a secret under a name of an agent's choice, or show a person another call than runs:
-//! so until then its real value is redacted and nothing more.
+//! A new rule could reveal a secret under a name of the agent's choice, or show a person another call than the
+//! one that runs. So until then its real value is only redacted.
 
 use super::ConfigChanges;
 use crate::anonymize::{Anonymizer, Direction, ReplacementRule};
@@ -63,11 +63,12 @@ fn compare_rule(known: &ReplacementRule, other: &ReplacementRule, changes: &mut 
     }
 }
 
-/// What hides and reveals while something waits.
+/// The rules that apply while an edit waits.
 pub(super) fn effective_replacements(confirmed: &Config, changed: &Config) -> Vec<ReplacementRule> {
     let kept: Vec<ReplacementRule> = file_rules(confirmed)
         .map(|rule| {
             let servers = match find_rule(changed, rule) {
+                // A rule that is gone still conceals, but reveals to no server.
                 None => Some(Vec::new()),
                 Some(other) if same_effect(rule, other) => {
                     intersect_scopes(rule.servers.as_deref(), other.servers.as_deref())
@@ -78,6 +79,7 @@ pub(super) fn effective_replacements(confirmed: &Config, changed: &Config) -> Ve
         })
         .chain(injected_rules(confirmed).cloned())
         .collect();
+    // New real values are redacted like a server's secret, so they don't leak while their rule waits.
     let more = changed.replacements.iter().filter(|rule| kept.iter().all(|known| known.real != rule.real));
     let more = more.map(|rule| ReplacementRule {
         fake: String::new(),
@@ -86,7 +88,7 @@ pub(super) fn effective_replacements(confirmed: &Config, changed: &Config) -> Ve
         ..rule.clone()
     });
     let all: Vec<ReplacementRule> = kept.iter().cloned().chain(more).collect();
-    // What cannot be hidden beside the confirmed rules is hidden by them alone.
+    // If new values can't be concealed beside the confirmed rules, the confirmed rules apply alone.
     if Anonymizer::new(&all).is_ok() { all } else { kept }
 }
 
@@ -98,12 +100,12 @@ fn injected_rules(config: &Config) -> impl Iterator<Item = &ReplacementRule> {
     config.replacements.iter().filter(|rule| rule.direction == Direction::Injected)
 }
 
-/// The rule of the same fake; in a proven set there is one at most.
+/// The rule with the same fake. A proven set has one at most.
 fn find_rule<'a>(config: &'a Config, rule: &ReplacementRule) -> Option<&'a ReplacementRule> {
     file_rules(config).find(|other| other.fake == rule.fake)
 }
 
-/// Whether they hide and reveal the same, wherever they do.
+/// Whether two rules map the same values in the same way, whatever their servers.
 fn same_effect(one: &ReplacementRule, other: &ReplacementRule) -> bool {
     let ReplacementRule { fake, real, direction, case_sensitive, label: _, servers: _ } = one;
     *fake == other.fake
@@ -112,7 +114,7 @@ fn same_effect(one: &ReplacementRule, other: &ReplacementRule) -> bool {
         && *case_sensitive == other.case_sensitive
 }
 
-/// Whether a secret is hidden however it is spelled now.
+/// Whether a secret is still concealed by any rule.
 fn is_concealed(config: &Config, secret: &ReplacementRule) -> bool {
     config.replacements.iter().any(|rule| rule.real == secret.real)
 }
@@ -131,7 +133,7 @@ fn same_scope(one: ServerScope<'_>, other: ServerScope<'_>) -> bool {
     is_within_scope(one, other) && is_within_scope(other, one)
 }
 
-/// The servers of both.
+/// The servers in both.
 fn intersect_scopes(one: ServerScope<'_>, other: ServerScope<'_>) -> Option<Vec<ServerName>> {
     match (one, other) {
         (None, scope) | (scope, None) => scope.map(<[_]>::to_vec),

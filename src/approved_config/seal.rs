@@ -1,9 +1,10 @@
-//! What ties a configuration to the store in which a person set the passphrase for it.
+//! The seal, which ties a configuration to the store in which a person set its passphrase.
 //!
-//! Without it, an agent could name a state directory of its own, which has no passphrase, and the files would count
-//! unconfirmed. The seal is a file beside the configuration that names the store. Where the store is another, or is
-//! gone, nothing counts as confirmed and no daemon starts. A program that may write into the configuration directory
-//! can remove the seal: it protects from a changed `PORTERO_STATE_DIR`, not from an editor.
+//! Without it, an agent could name a state directory of its own without a passphrase, and the files would
+//! apply unconfirmed. The seal is a file beside the configuration that names the store. If the store is
+//! another one or gone, nothing counts as confirmed and no daemon starts. A program that can write into the
+//! configuration directory can remove the seal. It protects from a changed `PORTERO_STATE_DIR`, not from an
+//! editor.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,24 +18,24 @@ use crate::store_identity::StoreId;
 #[derive(Serialize, Deserialize)]
 struct StoredSeal {
     store: String,
-    /// The store's public key; a seal of an early version has none.
+    /// The store's public key; empty in a seal of an early version.
     #[serde(default)]
     key: String,
 }
 
-/// Why a seal that is there names no store. Nothing counts as confirmed then.
+/// Why an existing seal names no store. Nothing counts as confirmed then.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// It cannot be read.
+    /// It can't be read.
     #[error("portero.seal cannot be read: {0}")]
     Unreadable(#[source] FileError),
-    /// It is not as [`write`](fn@write) left it.
+    /// It differs from what [`write`](fn@write) wrote.
     #[error("portero.seal is damaged: `{}`", .0.display())]
     Damaged(PathBuf),
 }
 
 impl SealError {
-    /// What a person can do about it.
+    /// The next step for a person.
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match self {
@@ -47,14 +48,14 @@ impl SealError {
     }
 }
 
-/// Returns the store that sealed the configuration; none where no seal is there.
+/// Returns the store that sealed the configuration. `None` if there is no seal.
 ///
 /// # Errors
-/// When a seal is there that cannot be read or is damaged: any store may have made it.
+/// If there is a seal that can't be read or is damaged, because any store may have made it.
 pub fn read(path: &Path) -> Result<Option<StoreId>, SealError> {
     let file = path.to_owned();
     let read = files::read_with_timeout(path, files::READ_TIMEOUT, move || {
-        // It lies among the configuration, which a person may keep behind links.
+        // It lies beside the configuration, which a person may keep behind links.
         files::read(&file, MAX_SMALL_FILE_BYTES, SymlinkMode::Follow)
     });
     let text = match read.and_then(|read| read) {
@@ -67,7 +68,8 @@ pub fn read(path: &Path) -> Result<Option<StoreId>, SealError> {
     Ok(Some(StoreId { name, key }))
 }
 
-/// Whether the configuration is not sealed, or by this store. Its daemon completes a seal that names no key.
+/// Whether the configuration isn't sealed, or is sealed by this store. The daemon later completes a seal
+/// without a key.
 ///
 /// # Errors
 /// As [`read`].
@@ -81,7 +83,7 @@ pub fn accepts_store(path: &Path, store: &StoreId) -> Result<bool, SealError> {
 /// Seals the configuration for a store.
 ///
 /// # Errors
-/// When it cannot be written; then nothing is.
+/// If it can't be written. Then nothing changes.
 pub fn write(path: &Path, store: &StoreId) -> io::Result<()> {
     let StoreId { name, key } = store.clone();
     atomic_file::replace(path, &serde_json::to_vec(&StoredSeal { store: name, key })?)

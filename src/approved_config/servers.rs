@@ -1,4 +1,4 @@
-//! Servers: a new or changed one waits, and goes on as confirmed; one that is gone is gone at once.
+//! Servers. A new one waits, a changed one keeps running as confirmed, and a removed one is gone at once.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(super) fn compare_servers(confirmed: &Config, changed: &Config, changes: &mu
     }
 }
 
-/// The servers that may be started, and those that are skipped.
+/// The servers that may start, and those that are skipped.
 pub(super) fn effective_servers(
     confirmed: &Config,
     changed: &Config,
@@ -49,6 +49,7 @@ pub(super) fn effective_servers(
     let mut servers = Vec::with_capacity(changed.servers.len());
     for server in &changed.servers {
         match find_server(confirmed, &server.name) {
+            // The confirmed server, with only the harmless fields of the edited one.
             Some(known) => servers.push(ServerConfig {
                 timeout: effective_timeout(confirmed, changed, (known, server)),
                 pinned_tools: server.pinned_tools.clone(),
@@ -69,12 +70,12 @@ fn find_server<'a>(config: &'a Config, name: &ServerName) -> Option<&'a ServerCo
     config.servers.iter().find(|server| server.name == *name)
 }
 
-/// How long a request to it may take.
+/// The effective request timeout of a server.
 fn request_timeout(config: &Config, server: &ServerConfig) -> Duration {
     server.timeout.unwrap_or(config.settings.limits.request_timeout)
 }
 
-/// The shorter of the two.
+/// The shorter timeout of the two.
 fn effective_timeout(
     confirmed: &Config,
     changed: &Config,
@@ -86,7 +87,7 @@ fn effective_timeout(
     }
 }
 
-/// What says nothing about what a server is or may do, but for a longer time.
+/// Compares the fields that don't change what a server is or may do. Only a longer timeout widens.
 fn compare_harmless_fields(
     confirmed: &Config,
     changed: &Config,
@@ -109,7 +110,7 @@ fn compare_harmless_fields(
     }
 }
 
-/// Everything that makes it another server. Values of its variables are compared and not told.
+/// All differences that make it another server. Values of its variables are compared, but not shown.
 fn describe_differences(known: &ServerConfig, server: &ServerConfig) -> Vec<String> {
     let ServerConfig {
         name: _,
@@ -124,6 +125,7 @@ fn describe_differences(known: &ServerConfig, server: &ServerConfig) -> Vec<Stri
         pinned_tools: _,
         categories: _,
         roots,
+        // Destructured completely, so that a new field doesn't compile until it is decided here.
     } = server;
     let mut found = Vec::new();
     if known.command != *command {
@@ -166,7 +168,7 @@ fn describe_differences(known: &ServerConfig, server: &ServerConfig) -> Vec<Stri
     found
 }
 
-/// Everything of a new server that says what would be started.
+/// Everything about a new server that shows what would be started.
 fn describe_server(server: &ServerConfig) -> String {
     let mut words = format!("command {:?}", server.command);
     let mut add = |told: bool, what: String| {
@@ -186,7 +188,7 @@ fn describe_server(server: &ServerConfig) -> String {
     words
 }
 
-/// As in the file; what is secret among them is hidden with everything else.
+/// As in the file. Secrets in it are concealed with the whole description.
 fn format_args_list(args: &[Secret]) -> String {
     format!("{:?}", args.iter().map(Secret::expose).collect::<Vec<_>>())
 }

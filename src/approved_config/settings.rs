@@ -1,4 +1,4 @@
-//! `portero.json`: the stricter of each limit holds. Who adds a field decides here what widens it.
+//! `portero.json`: the stricter of each setting applies. Each new field must be decided here.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -8,6 +8,8 @@ use crate::config::duration::format_duration;
 use crate::config::{ApprovalSettings, AuditSettings, HttpsSettings, ServerLimits, Settings};
 
 pub(super) fn compare_settings(confirmed: &Settings, changed: &Settings, changes: &mut ConfigChanges) {
+    // Destructured completely, here and below, so that a new field doesn't compile until its strict side is
+    // decided.
     let Settings { approvals, limits, audit, log_level: log, telegram: bot, https } = changed;
     compare_approvals(&confirmed.approvals, approvals, changes);
     compare_limits(&confirmed.limits, limits, changes);
@@ -26,7 +28,7 @@ pub(super) fn compare_settings(confirmed: &Settings, changed: &Settings, changes
     }
 }
 
-/// The stricter of each.
+/// The stricter of each setting.
 pub(super) fn effective_settings(confirmed: &Settings, changed: &Settings) -> Settings {
     let Settings { approvals, limits, audit, log_level: log, telegram: bot, https } = changed;
     let ApprovalSettings {
@@ -68,12 +70,13 @@ pub(super) fn effective_settings(confirmed: &Settings, changed: &Settings) -> Se
             max_server_log_bytes: limited.max_server_log_bytes.min(*server_log_bytes),
         },
         audit: AuditSettings {
+            // A changed segment size waits for confirmation, so the confirmed one stays.
             max_segment_bytes: confirmed.audit.max_segment_bytes,
             retention: longer_retention(confirmed.audit.retention, audit.retention),
         },
         log_level: log.clone(),
         telegram: telegram::effective_telegram(confirmed.telegram.as_ref(), bot.as_ref()),
-        // What is gone is gone; what changed goes on as confirmed.
+        // A removed endpoint is gone. A changed one stays as confirmed.
         https: https.as_ref().and(confirmed.https.clone()),
     }
 }
@@ -97,7 +100,7 @@ fn compare_approvals(confirmed: &ApprovalSettings, changed: &ApprovalSettings, c
     ] {
         compare_duration(&format!("approvals.{name}"), was, is, changes);
     }
-    // What is kept shows what happened, and a no holds for as long as it was to hold.
+    // Shortening the retention or the deny cool-down counts as widening.
     for (name, was, is) in
         [("keep", confirmed.retention, *keep), ("coolDown", confirmed.deny_cooldown, *cool_down)]
     {
@@ -131,7 +134,8 @@ fn compare_limits(confirmed: &ServerLimits, changed: &ServerLimits, changes: &mu
     compare_maximum("limits.serverLogBytes", confirmed.max_server_log_bytes, *server_log_bytes, changes);
 }
 
-/// A shorter time lets records vanish; so would smaller pieces, a little sooner.
+/// Compares how long the audit is kept. A shorter retention widens, and so do other segments, which may let
+/// records go a little sooner.
 fn compare_audit(confirmed: &AuditSettings, changed: &AuditSettings, changes: &mut ConfigChanges) {
     let AuditSettings { max_segment_bytes: segment_bytes, retention: keep } = changed;
     let words = |keep: Option<Duration>| keep.map_or_else(|| "for good".to_owned(), format_duration);
@@ -149,7 +153,7 @@ fn compare_audit(confirmed: &AuditSettings, changed: &AuditSettings, changes: &m
     }
 }
 
-/// None is for good.
+/// The longer of two retentions; `None` means for good.
 fn longer_retention(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
     one.zip(other).map(|(one, other)| one.max(other))
 }

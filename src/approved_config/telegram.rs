@@ -1,4 +1,4 @@
-//! `telegram` of `portero.json`: who may decide there. Somebody more, another chat, and fewer approvals widen.
+//! `telegram` in `portero.json`: who may decide. More people, another chat, and fewer approvals widen.
 
 use super::{ConfigChanges, SETTINGS_FILE};
 use crate::config::{DeciderGroup, TelegramSettings};
@@ -44,7 +44,8 @@ pub(super) fn compare_telegram(
     }
 }
 
-/// What is gone is gone; what changed goes on as confirmed, but who may no longer decide does not.
+/// A removed section is gone. A changed one stays as confirmed, except that people who were removed can no
+/// longer decide.
 pub(super) fn effective_telegram(
     confirmed: Option<&TelegramSettings>,
     changed: Option<&TelegramSettings>,
@@ -87,7 +88,7 @@ fn group_users(group: Option<&DeciderGroup>) -> &[u64] {
     group.map_or(&[], |group| &group.deciders)
 }
 
-/// What several people must approve. Where the whole section is gone, that is gone too.
+/// Compares the quorums. They are gone too if the whole section is.
 pub(super) fn compare_quorums(was: &[Quorum], is: &[Quorum], changes: &mut ConfigChanges) {
     for old in was {
         let lost: Vec<_> =
@@ -109,14 +110,14 @@ pub(super) fn compare_quorums(was: &[Quorum], is: &[Quorum], changes: &mut Confi
     }
 }
 
-/// Whether whatever meets `new` meets `old`, for each of these tools.
+/// Whether approvals that meet `new` always meet `old`, for each of these tools.
 fn implies_quorum(new: &Quorum, old: &Quorum, tools: &Pattern) -> bool {
     new.approvals >= old.approvals
         && new.of.iter().all(|user| old.of.contains(user))
         && new.tools.iter().any(|pattern| surely_covers(pattern, tools))
 }
 
-/// Whether one pattern surely covers all that the other does. Where that is not easy to tell it says no.
+/// Whether one pattern certainly covers all tools of the other. If that is hard to tell, the answer is no.
 fn surely_covers(wider: &Pattern, tools: &Pattern) -> bool {
     let server = wider.as_str().strip_suffix("/*").and_then(|server| server.parse().ok());
     wider == tools
@@ -134,7 +135,7 @@ fn describe_quorum(quorum: &Quorum) -> String {
     format!("takes {} approvals of {}", quorum.approvals, of.join(", "))
 }
 
-/// The approvals of people who do not decide any more do not count, whichever of the files names them.
+/// Removes people who can no longer decide from all quorums, of the confirmed and of the present files.
 pub(super) fn retain_deciders(policy: &mut ConfigPolicy, telegram: Option<&TelegramSettings>) {
     let deciders = group_users(telegram.and_then(|telegram| telegram.group.as_ref()));
     let confirmed = policy.approved.iter_mut().flat_map(|confirmed| &mut confirmed.quorums);

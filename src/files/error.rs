@@ -1,11 +1,11 @@
-//! Why a file was not read: what, where, and what to do next.
+//! Errors of reading a file: what, where, and the next step.
 
 use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Why a file was not read.
+/// Why a file wasn't read.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}` {problem}", path.display())]
 pub struct FileError {
@@ -13,28 +13,28 @@ pub struct FileError {
     problem: FileProblem,
 }
 
-/// What is wrong with a file.
+/// The problem with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum FileProblem {
-    /// Nothing is there.
+    /// It doesn't exist.
     #[error("is missing")]
     Missing,
-    /// A link to something that is not there.
+    /// A link to something that doesn't exist.
     #[error("is a link that leads nowhere: `{}` is missing", .0.display())]
     DanglingLink(PathBuf),
     /// Something that is not a regular file.
     #[error("is {0}, not a file")]
     NotAFile(NonFileKind),
-    /// It has more bytes than it may have.
+    /// It is larger than the limit in bytes.
     #[error("is larger than {0} bytes, which is the limit")]
     TooLarge(u64),
-    /// It is not UTF-8.
+    /// It isn't UTF-8.
     #[error("is not UTF-8 text")]
     NotUtf8,
-    /// It changed each time while it was read.
+    /// It changed during every attempt to read it.
     #[error("changed each time while it was read")]
     KeepsChanging,
-    /// A named pipe that no program writes to.
+    /// A named pipe without a writer.
     #[error("is a named pipe, and no program wrote to it within {} ms", .0.as_millis())]
     SilentPipe(Duration),
     /// Reading it took too long.
@@ -43,20 +43,20 @@ pub enum FileProblem {
     /// An earlier read of it still hangs.
     #[error("was not read, because an earlier read of it still waits: its drive does not answer")]
     StillHangs,
-    /// Earlier reads of other files hang.
+    /// Too many earlier reads of other files hang.
     #[error("was not read, because {0} earlier reads still wait for a drive that does not answer")]
     TooManyHang(usize),
-    /// The system says no.
+    /// An error of the system.
     #[error("could not be read: {0}")]
     System(#[source] io::Error),
 }
 
-/// What stands in a file's place.
+/// What is in a file's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NonFileKind {
     /// A directory.
     Directory,
-    /// A link, where none is followed.
+    /// A link, where links aren't followed.
     Link,
     /// A named pipe.
     Pipe,
@@ -79,7 +79,7 @@ impl std::fmt::Display for NonFileKind {
 }
 
 impl FileError {
-    /// With what is wrong with the file at `path`.
+    /// The error for the file at `path`.
     #[must_use]
     pub fn new(path: &Path, problem: FileProblem) -> Self {
         Self { path: path.to_owned(), problem }
@@ -89,19 +89,19 @@ impl FileError {
         Self::new(path, FileProblem::System(error))
     }
 
-    /// What is wrong.
+    /// The problem.
     #[must_use]
     pub const fn problem(&self) -> &FileProblem {
         &self.problem
     }
 
-    /// Whether nothing at all is there. A link that leads nowhere is something.
+    /// Whether nothing is there. A dangling link is something.
     #[must_use]
     pub const fn is_missing(&self) -> bool {
         matches!(self.problem, FileProblem::Missing)
     }
 
-    /// Whether something other than a file is there: it is no copy, no segment and no key, whatever it says.
+    /// Whether it is no regular file. Then it is no copy, no segment and no key, whatever it contains.
     #[must_use]
     pub const fn is_not_a_file(&self) -> bool {
         matches!(self.problem, FileProblem::NotAFile(_))
@@ -111,7 +111,7 @@ impl FileError {
         matches!(self.problem, FileProblem::NotAFile(NonFileKind::Pipe))
     }
 
-    /// What a person can do about it.
+    /// The next step for a person.
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match &self.problem {
@@ -151,13 +151,13 @@ impl From<FileError> for io::Error {
     }
 }
 
-/// Tells a missing file from a link that leads nowhere, of which the system says the same. The link may also stand
-/// in the place of one of its directories.
+/// Distinguishes a missing file from a dangling link, for which the system reports the same error. The link
+/// may also be one of the directories above.
 pub(super) fn classify_not_found(path: &Path, error: io::Error) -> FileError {
     if error.kind() != io::ErrorKind::NotFound {
         return FileError::from_io(path, error);
     }
-    // The first one above that is there at all: if it cannot be followed, it is that link.
+    // The nearest existing ancestor. If it can't be followed, it is the dangling link.
     let there = path.ancestors().find(|above| fs::symlink_metadata(above).is_ok());
     match there
         .filter(|there| fs::metadata(there).is_err())
@@ -168,7 +168,7 @@ pub(super) fn classify_not_found(path: &Path, error: io::Error) -> FileError {
     }
 }
 
-/// What it is, if it is no regular file.
+/// The kind of a thing that is no regular file.
 pub(super) fn non_file_kind(kind: FileType) -> Option<NonFileKind> {
     if kind.is_file() {
         return None;

@@ -1,9 +1,9 @@
-//! Opens and reads files: the one place that does, so that no odd file holds up a program or fills its memory.
+//! Opens and reads files. Only this module does, so that no odd file blocks a program or fills its memory.
 //!
-//! A name may lead to a named pipe, a device, a directory, a sparse file of 10 GB, or a network drive that hangs.
-//! So a file is opened without waiting, must be a regular file, and is read up to a limit. What may hang all the
-//! same is read with a timeout: [`read_with_timeout`], or [`read_off_thread`] where a runtime must go on meanwhile.
-//! `tests/files.rs` keeps every other module from opening files itself.
+//! A name may lead to a named pipe, a device, a directory, a sparse file of 10 GB, or a network drive that
+//! hangs. So files are opened without blocking, must be regular, and are read up to a limit. Reads that may
+//! hang all the same have a timeout: [`read_with_timeout`], or [`read_off_thread`] where a runtime must go on.
+//! `tests/files.rs` keeps all other modules from opening files themselves.
 
 mod error;
 pub mod faults;
@@ -19,38 +19,38 @@ pub use error::{FileError, FileProblem};
 pub use read_timeout::{READ_TIMEOUT, read_off_thread, read_with_timeout};
 pub use watch_targets::{WatchTarget, watch_targets};
 
-/// The largest file of the configuration.
+/// The largest configuration file.
 pub const MAX_CONFIG_FILE_BYTES: u64 = 8 << 20;
-/// The largest file that a program keeps for the others in the state directory.
+/// The largest file that programs share in the state directory.
 pub const MAX_STATE_FILE_BYTES: u64 = 128 << 20;
-/// The largest file of a few words: a seal, a key, a lock's holder.
+/// The largest small file: a seal, a key, a lock's holder.
 pub const MAX_SMALL_FILE_BYTES: u64 = 64 << 10;
-/// The largest file that a person names on the command line.
+/// The largest file named on the command line.
 pub const MAX_ARGUMENT_FILE_BYTES: u64 = 64 << 20;
-/// The largest file of `/proc` that is looked at.
+/// The largest file of `/proc`.
 const MAX_PROC_FILE_BYTES: u64 = 1 << 20;
-/// How often a file is read again that changed while it was read.
+/// How often a file that changes during the read is read again.
 const MAX_READ_ATTEMPTS: usize = 4;
 
-/// Whether a link in a file's place is followed.
+/// Whether a link is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SymlinkMode {
     /// A person may keep the file elsewhere.
     Follow,
-    /// The file is the program's own, which makes no links.
+    /// The file is the program's own, and the program makes no links.
     Refuse,
 }
 
-/// Whether a named pipe may stand in a file's place.
+/// Whether a named pipe is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PipeMode {
-    /// Another program may serve the file, as password managers serve `.env`.
+    /// Another program may serve the file, as password managers do with `.env`.
     Read,
-    /// It is no file.
+    /// A pipe counts as no file.
     Refuse,
 }
 
-/// A regular file that is open for reading.
+/// A regular file, open for reading.
 #[derive(Debug)]
 pub struct RegularFile {
     file: File,
@@ -58,15 +58,15 @@ pub struct RegularFile {
 }
 
 impl RegularFile {
-    /// What the system says of it now.
+    /// The file's present metadata.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// If the system doesn't tell.
     pub fn metadata(&self) -> io::Result<Metadata> {
         self.file.metadata()
     }
 
-    /// The file itself, to lock or to sync it.
+    /// The file, for locking or syncing it.
     #[must_use]
     pub const fn file(&self) -> &File {
         &self.file
@@ -86,7 +86,7 @@ impl Seek for RegularFile {
     }
 }
 
-/// Opens a regular file for reading, without waiting.
+/// Opens a regular file for reading, without blocking.
 ///
 /// # Errors
 /// See [`FileProblem`].
@@ -94,7 +94,8 @@ pub fn open(path: &Path, links: SymlinkMode) -> Result<RegularFile, FileError> {
     open_with(path, links, OpenOptions::new().read(true))
 }
 
-/// Opens a regular file of our own for reading and appending: not every system syncs what is open for reading only.
+/// Opens one of our own files for reading and appending, because not every system syncs a file that is open
+/// for reading only.
 ///
 /// # Errors
 /// See [`FileProblem`].
@@ -102,7 +103,7 @@ pub fn open_for_sync(path: &Path) -> Result<RegularFile, FileError> {
     open_with(path, SymlinkMode::Refuse, OpenOptions::new().read(true).append(true))
 }
 
-/// Opens a regular file of our own to write over what it holds.
+/// Opens one of our own files for overwriting.
 ///
 /// # Errors
 /// See [`FileProblem`].
@@ -110,10 +111,10 @@ pub fn open_to_overwrite(path: &Path) -> Result<RegularFile, FileError> {
     open_with(path, SymlinkMode::Refuse, OpenOptions::new().read(true).write(true))
 }
 
-/// Opens a regular file of our own that no other process has open.
+/// Opens one of our own files that no other process has open.
 ///
 /// # Errors
-/// A system error where another process has it open; else see [`FileProblem`].
+/// A system error if another process has it open; otherwise see [`FileProblem`].
 #[cfg(windows)]
 pub fn open_alone(path: &Path) -> Result<RegularFile, FileError> {
     let mut options = OpenOptions::new();
@@ -121,7 +122,7 @@ pub fn open_alone(path: &Path) -> Result<RegularFile, FileError> {
     open_with(path, SymlinkMode::Refuse, &mut options)
 }
 
-/// Reads a whole file of at most `limit` bytes. One that changes meanwhile is read again.
+/// Reads a whole file of at most `limit` bytes. A file that changes during the read is read again.
 ///
 /// # Errors
 /// See [`FileProblem`].
@@ -129,16 +130,16 @@ pub fn read(path: &Path, limit: u64, links: SymlinkMode) -> Result<Vec<u8>, File
     read_file_or_pipe(path, limit, links, PipeMode::Refuse)
 }
 
-/// As [`read()`], for text.
+/// Like [`read()`], for text.
 ///
 /// # Errors
-/// [`FileProblem::NotUtf8`] where it is not UTF-8; else as [`read()`].
+/// [`FileProblem::NotUtf8`] if it isn't UTF-8; otherwise as [`read()`].
 pub fn read_text(path: &Path, limit: u64, links: SymlinkMode, pipes: PipeMode) -> Result<String, FileError> {
     let bytes = read_file_or_pipe(path, limit, links, pipes)?;
     String::from_utf8(bytes).map_err(|_| FileError::new(path, FileProblem::NotUtf8))
 }
 
-/// Reads what a person named on the command line: that may be a pipe or the terminal, which they can interrupt.
+/// Reads a file named on the command line. It may be a pipe or the terminal, which the person can interrupt.
 ///
 /// # Errors
 /// See [`FileProblem`].
@@ -156,14 +157,14 @@ pub fn read_argument_file(path: &Path) -> Result<String, FileError> {
 /// Reads a file of `/proc`, which the kernel serves at once.
 ///
 /// # Errors
-/// When it is gone, as with its process, or cannot be read.
+/// If it is gone with its process, or can't be read.
 pub fn read_proc(path: impl AsRef<Path>) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MAX_PROC_FILE_BYTES).read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// Opens a regular file for appending, for this user alone where it is made.
+/// Opens a regular file for appending. A new one is private to this user.
 ///
 /// # Errors
 /// See [`FileProblem`].
@@ -171,7 +172,7 @@ pub fn open_for_append(path: &Path) -> Result<File, FileError> {
     Ok(open_or_create(path, OpenOptions::new().append(true).create(true))?.file)
 }
 
-/// Opens a regular file to lock and to write, for this user alone where it is made.
+/// Opens a regular file for locking and writing. A new one is private to this user.
 ///
 /// # Errors
 /// See [`FileProblem`].
@@ -179,40 +180,40 @@ pub fn open_lock_file(path: &Path) -> Result<File, FileError> {
     Ok(open_or_create(path, OpenOptions::new().write(true).create(true).truncate(false))?.file)
 }
 
-/// Makes a file that is not there, for this user alone.
+/// Creates a new file, private to this user.
 ///
 /// # Errors
-/// When something is there, or it cannot be made.
+/// If something is there, or it can't be created.
 pub fn create_new(path: &Path) -> io::Result<File> {
     set_owner_only(OpenOptions::new().append(true).create_new(true)).open(path)
 }
 
-/// Opens a device of the system's, such as the terminal, to read and write.
+/// Opens a device of the system, such as the terminal, for reading and writing.
 ///
 /// # Errors
-/// When the system does not open it.
+/// If the system doesn't open it.
 pub fn open_device(path: &str) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
-/// Opens a device of the system's, such as the terminal, to write.
+/// Opens a device of the system, such as the terminal, for writing.
 ///
 /// # Errors
-/// When the system does not open it.
+/// If the system doesn't open it.
 pub fn open_device_to_write(path: &str) -> io::Result<File> {
     OpenOptions::new().write(true).open(path)
 }
 
-/// Makes the names in a directory durable.
+/// Syncs a directory, so that the names in it survive a crash.
 ///
 /// # Errors
-/// When the directory cannot be synced.
+/// If it can't be synced.
 #[cfg(unix)]
 pub fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// There names are durable with their files.
+/// On these systems names are durable with their files.
 ///
 /// # Errors
 /// None.
@@ -238,11 +239,13 @@ fn read_file_or_pipe(
             return Err(FileError::new(path, FileProblem::TooLarge(limit)));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or_default());
-        // It may grow while it is read.
+        // One byte more than the limit, because the file may grow during the read.
         file.by_ref().take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() as u64 > limit {
             return Err(FileError::new(path, FileProblem::TooLarge(limit)));
         }
+        // Same size and time before and after, and all bytes read: no write fell in between. Otherwise the
+        // bytes may mix two versions.
         let after = file.metadata().map_err(failed)?;
         let unchanged = before.modified().ok() == after.modified().ok() && before.len() == after.len();
         if unchanged && bytes.len() as u64 == after.len() {
@@ -263,7 +266,8 @@ fn open_or_create(path: &Path, options: &mut OpenOptions) -> Result<RegularFile,
     }
 }
 
-/// Looks before it opens: the opening of a device may do something, and that of a socket says nothing useful.
+/// Checks the kind before opening: opening a device may have effects, and opening a socket gives a useless
+/// error.
 fn open_with(path: &Path, links: SymlinkMode, options: &mut OpenOptions) -> Result<RegularFile, FileError> {
     let failed = |error| FileError::from_io(path, error);
     faults::before_open(path).map_err(failed)?;
@@ -276,7 +280,7 @@ fn open_with(path: &Path, links: SymlinkMode, options: &mut OpenOptions) -> Resu
     verify_opened(path, without_waiting(options, links).open(path).map_err(failed)?)
 }
 
-/// Another thing may have come into its place since it was looked at.
+/// Checks the open file again, because another thing may have been put in its place.
 fn verify_opened(path: &Path, file: File) -> Result<RegularFile, FileError> {
     let found = file.metadata().map_err(|error| FileError::from_io(path, error))?;
     refuse_non_file(path, &found)?;
@@ -293,6 +297,8 @@ fn refuse_non_file(path: &Path, found: &Metadata) -> Result<(), FileError> {
 #[cfg(unix)]
 fn without_waiting(options: &mut OpenOptions, links: SymlinkMode) -> &mut OpenOptions {
     use rustix::fs::OFlags;
+    // `NONBLOCK` keeps a pipe or device from blocking the open, and `NOCTTY` keeps a terminal from becoming
+    // ours.
     let follow = match links {
         SymlinkMode::Follow => OFlags::empty(),
         SymlinkMode::Refuse => OFlags::NOFOLLOW,
@@ -301,7 +307,7 @@ fn without_waiting(options: &mut OpenOptions, links: SymlinkMode) -> &mut OpenOp
     std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.cast_signed())
 }
 
-/// There no pipe and no device lies among files.
+/// Windows has no pipes or devices among files.
 #[cfg(not(unix))]
 fn without_waiting(options: &mut OpenOptions, _: SymlinkMode) -> &mut OpenOptions {
     options

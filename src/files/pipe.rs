@@ -1,13 +1,13 @@
-//! A named pipe that another program serves, as password managers serve `.env`.
+//! A named pipe served by another program, as password managers do with `.env`.
 //!
-//! The server writes once a reader is there, and closes its end. Opened without waiting, a pipe without a writer
-//! reads as an empty file, so the end counts only after a writer came.
+//! The server writes once it has a reader, then closes its end. Opened without blocking, a pipe without a
+//! writer reads as an empty file. So an end counts only after a writer was there.
 
 use std::path::Path;
 
 use super::{FileError, FileProblem};
 
-/// Reads what the server of the pipe writes.
+/// Reads what the pipe's server writes.
 #[cfg(unix)]
 pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     use std::fs::OpenOptions;
@@ -16,7 +16,7 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-    /// How long the whole may take.
+    /// The time limit for all of it.
     const PIPE_TIMEOUT: Duration = Duration::from_secs(1);
 
     let failed = |error| FileError::from_io(path, error);
@@ -24,8 +24,8 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     let mut options = OpenOptions::new();
     let mut pipe =
         super::without_waiting(options.read(true), super::SymlinkMode::Follow).open(path).map_err(failed)?;
-    // What stands here now may be another thing than was looked at, such as a device without end: the limit and
-    // the time hold for that too.
+    // The path may lead to something else by now, such as an endless device. The limit and the timeout hold
+    // for that too.
     let mut bytes = Vec::new();
     let mut piece = [0; 16 << 10];
     loop {
@@ -41,7 +41,7 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
             Err(error) => return Err(failed(error.into())),
         }
         match pipe.read(&mut piece) {
-            // There was a writer, and there is none any more.
+            // A writer was there and has left. Without one, `poll` doesn't report the end.
             Ok(0) => return Ok(bytes),
             Ok(count) => bytes.extend_from_slice(&piece[..count]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
@@ -53,7 +53,7 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     }
 }
 
-/// There none lies among files.
+/// Windows has no pipes among files.
 #[cfg(not(unix))]
 pub(super) fn read(path: &Path, _: u64) -> Result<Vec<u8>, FileError> {
     Err(FileError::new(path, FileProblem::NotAFile(super::error::NonFileKind::Pipe)))

@@ -1,7 +1,7 @@
-//! Reading that gives up where the system doesn't: a network drive that is gone lets a thread hang for hours.
+//! Reads with a timeout, where the system has none: a network drive that is gone can block a thread for hours.
 //!
-//! Such a thread can't be ended, so it is left behind. Its file is not read again before it returns, and the number of
-//! threads is limited: a read waits for a free place within its timeout.
+//! Such a thread can't be stopped, so it is left behind. Its file isn't read again before it returns. The
+//! number of threads is limited, and a read waits for a free place within its timeout.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,27 +17,28 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{FileError, FileProblem};
 
-/// How long the reading of a few small files may take, on a machine that is busy.
+/// The time limit for reading a few small files on a busy machine.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many reads may be under way, those that hang among them.
+/// How many reads may run at once, hanging ones included.
 const MAX_CONCURRENT_READS: usize = 32;
 
 static READERS: LazyLock<ReaderPool> = LazyLock::new(|| ReaderPool::new(MAX_CONCURRENT_READS));
 
 thread_local! {
-    /// The place of the read that this thread is running. A read within it shares the place: reads that hold one and
-    /// wait for a second could wait for each other.
+    /// The place of the read that this thread runs. Nested reads share it. If they took a second place, reads
+    /// that hold one and wait for another could deadlock.
     static OWN_PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
 }
 
-/// One of the places of a pool; free again once every read that shares it has ended.
+/// A place in a pool, free again once every read that shares it has ended.
 type Place = Arc<SemaphorePermit<'static>>;
 
-/// Runs `read`, which reads the file at `path`, on a thread of its own. Waits at most `timeout`, for a free place and
-/// for the read together.
+/// Runs `read`, which reads the file at `path`, on a thread of its own. Waits at most `timeout` for a free
+/// place and the read together.
 ///
 /// # Errors
-/// [`FileProblem::TimedOut`]; [`FileProblem::StillHangs`] or [`FileProblem::TooManyHang`] where nothing was tried.
+/// [`FileProblem::TimedOut`]. If nothing was tried, [`FileProblem::StillHangs`] or
+/// [`FileProblem::TooManyHang`].
 pub fn read_with_timeout<T: Send + 'static>(
     path: &Path,
     timeout: Duration,
@@ -46,10 +47,11 @@ pub fn read_with_timeout<T: Send + 'static>(
     READERS.read_with_timeout(path, timeout, read)
 }
 
-/// As [`read_with_timeout`], on one of the runtime's threads for blocking work. The end of the runtime must not wait
-/// for those threads.
+/// Like [`read_with_timeout`], on one of the runtime's threads for blocking work. The runtime's shutdown must
+/// not wait for those threads.
 ///
 /// # Errors
+/// As [`read_with_timeout`].
 /// As [`read_with_timeout`].
 pub async fn read_off_thread<T: Send + 'static>(
     path: &Path,
@@ -59,15 +61,15 @@ pub async fn read_off_thread<T: Send + 'static>(
     READERS.read_off_thread(path, timeout, read).await
 }
 
-/// The threads that read, and the files whose reads hang.
+/// The pool of reading threads, with the files whose reads hang.
 pub(super) struct ReaderPool {
     free: Semaphore,
     max_reads: usize,
-    /// How many reads of each path were given up on and hang.
+    /// How many abandoned reads of each path still hang.
     hanging: Mutex<HashMap<PathBuf, usize>>,
 }
 
-/// One read, as its thread and the one that waits for it know it.
+/// One read, shared by its thread and its caller.
 struct Reading {
     readers: &'static ReaderPool,
     path: PathBuf,
@@ -80,16 +82,16 @@ struct ReadProgress {
     abandoned: bool,
 }
 
-/// Its thread's part: dropped when the read ends, however late, and also where it panics.
+/// The thread's part of a read. Dropped when the read ends, however late, and also if it panics.
 struct TrackedRead {
     reading: Arc<Reading>,
     place: Place,
 }
 
-/// Lends the place of a read to the reads within it, until it is dropped.
+/// Lends the place of a read to nested reads, until it is dropped.
 struct LentPlace;
 
-/// Wakes a thread that waits for a place.
+/// Wakes the thread that waits for a place.
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -114,8 +116,8 @@ impl Drop for LentPlace {
 impl Drop for TrackedRead {
     fn drop(&mut self) {
         let Reading { readers, path, progress } = &*self.reading;
-        // `progress` before `hanging`, as in `abandon_read`: a read that ends at its timeout is counted out only after
-        // it was counted in.
+        // Lock order: `progress` before `hanging`, as in `abandon_read`. A read that ends right at its timeout
+        // is then counted out only after it was counted in.
         let mut progress = lock_unpoisoned(progress);
         progress.done = true;
         if progress.abandoned {
@@ -188,12 +190,12 @@ impl ReaderPool {
         }
     }
 
-    /// Parks this thread until a place is free; none at the deadline.
+    /// Parks this thread until a place is free; `None` at the deadline.
     fn wait_for_place(&'static self, deadline: Instant) -> Option<Place> {
         if let Some(own) = OWN_PLACE.with_borrow(Option::clone) {
             return Some(own);
         }
-        // Unconstrained: a task that has used up its share of the runtime's time would be told to yield for ever here.
+        // Unconstrained, because a task that has used up its budget would be told to yield for ever here.
         let mut acquiring = pin!(tokio::task::unconstrained(self.free.acquire()));
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         loop {
@@ -204,12 +206,12 @@ impl ReaderPool {
             if left.is_zero() {
                 return None;
             }
-            // It may return early, by another's unpark: only the poll above tells whether a place is free.
+            // Another unpark may end it early. Only the poll above tells whether a place is free.
             thread::park_timeout(left);
         }
     }
 
-    /// The read, for the one that waits and for the thread.
+    /// Splits the read into the caller's part and the thread's part.
     fn track<T: Send + 'static>(
         &'static self,
         path: &Path,
@@ -218,6 +220,7 @@ impl ReaderPool {
     ) -> (Arc<Reading>, impl FnOnce() -> T + Send + 'static) {
         let reading = Arc::new(Reading { readers: self, path: path.to_owned(), progress: Mutex::default() });
         let under_way = TrackedRead { reading: Arc::clone(&reading), place };
+        // Dropped in reverse: first the lent place, then the tracked read, which frees it.
         let work = move || {
             let under_way = under_way;
             let _lent = LentPlace::lend(&under_way.place);

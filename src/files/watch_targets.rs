@@ -1,26 +1,26 @@
-//! Where to look for changes of files that may be links, in directories that may be links.
+//! The places to watch for changes of files that may be links, in directories that may be links.
 //!
-//! Systems tell of changes in a directory and not of those behind a link in it. So every name on the way to a file
-//! is a place to watch: each link, the directory that it leads to, and the file at the end.
+//! Systems report changes in a directory, but not behind a link in it. So every name on the way to a file is
+//! watched: each link, the directory that it leads to, and the file at the end.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// A name in a directory, whose change may change what is read.
+/// A name in a directory. Its change may change what is read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WatchTarget {
-    /// The directory, which is there and is no link.
+    /// The directory, which exists and is no link.
     pub directory: PathBuf,
     /// The name in it.
     pub name: PathBuf,
 }
 
-/// As many links are followed on the way to one file; systems follow forty.
+/// The most links on the way to one file; systems follow forty.
 const MAX_LINKS_FOLLOWED: usize = 40;
 
-/// Every place on the way to the files of these names in `directory`. Of the way to the directory itself only its own
-/// name and its links count.
+/// All places on the way to these names in `directory`. Of the way to the directory itself, only its own name
+/// and its links count.
 #[must_use]
 pub fn watch_targets(directory: &Path, names: &[&str]) -> BTreeSet<WatchTarget> {
     let mut found = BTreeSet::new();
@@ -33,8 +33,8 @@ pub fn watch_targets(directory: &Path, names: &[&str]) -> BTreeSet<WatchTarget> 
     found
 }
 
-/// Where a path leads, without any link in it, and every link on the way as a place, with the end. None where the way
-/// ends before; what is there of it is watched.
+/// Resolves a path without links, and adds every link on the way and the end to `found`. `None` if the way
+/// ends early; the existing part is then watched.
 fn follow_links(path: &Path, found: &mut BTreeSet<WatchTarget>, links: &mut usize) -> Option<PathBuf> {
     let mut real = PathBuf::new();
     let mut parts = path.components().peekable();
@@ -52,12 +52,13 @@ fn follow_links(path: &Path, found: &mut BTreeSet<WatchTarget>, links: &mut usiz
         let next = real.join(name);
         let place = WatchTarget { directory: real.clone(), name: name.into() };
         let Ok(is) = fs::symlink_metadata(&next) else {
-            // It may come: then there is more to watch.
+            // It may appear later, and then there is more to watch.
             found.insert(place);
             return None;
         };
         if is.is_symlink() {
             found.insert(place);
+            // Counts down over the whole way, so a circle of links ends.
             *links = links.checked_sub(1)?;
             let target = real.join(fs::read_link(&next).ok()?);
             let rest: PathBuf = parts.collect();
