@@ -1,4 +1,5 @@
-//! Small files that one program writes and another reads: replaced whole, synced, and for this user alone.
+//! Small files that one program writes and another reads: replaced as a whole, synced, and private to this
+//! user.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -11,7 +12,7 @@ use crate::files::{self, MAX_SMALL_FILE_BYTES, SymlinkMode, faults};
 /// Replaces the file, atomically and synced.
 ///
 /// # Errors
-/// When it cannot be written; then the former file stays.
+/// If it can't be written; the former file then stays.
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory =
         path.parent().ok_or_else(|| io::Error::other(format!("`{}` has no directory", path.display())))?;
@@ -21,10 +22,12 @@ pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     written?;
+    // Only now does the new name survive a crash.
     files::sync_directory(directory)
 }
 
-/// Writes what is to come into its `place`. What a crash left there, or a named pipe that would hold up the writing, makes place for a file of our own.
+/// Writes the new content to `path`, for its later `place`. A file left by a crash, or a named pipe that would
+/// block, is removed first.
 fn write_new(path: &Path, text: &[u8], place: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -36,16 +39,16 @@ fn write_new(path: &Path, text: &[u8], place: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Reads the key of 32 bytes at `path`, or makes one there (0600). Processes that do so at once get the same.
+/// Reads the 32-byte key at `path`, or creates one there (0600). Concurrent processes get the same key.
 ///
 /// # Errors
-/// When it cannot be read or made, or is no key.
+/// If it can't be read or created, or is no key.
 pub fn read_or_create_key(path: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
     match read_key(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => create_key(path)?,
         other => return other,
     }
-    // Another process's may have been first.
+    // Read again, because another process may have been first.
     read_key(path)
 }
 
@@ -57,7 +60,7 @@ fn read_key(path: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
     }
 }
 
-/// Written whole beside its place, and put there unless another is: no process reads half a key.
+/// Writes the key elsewhere, then puts it in place unless one is there. So no process ever reads half a key.
 fn create_key(path: &Path) -> io::Result<()> {
     let directory = path.parent().ok_or_else(|| io::Error::other("a key needs a directory"))?;
     let mut file = tempfile::NamedTempFile::new_in(directory)?;

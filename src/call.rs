@@ -1,7 +1,7 @@
-//! An agent's request to a server, as Portero carries it: concealed, with the server's own names in it.
+//! An agent's request to a server, as Portero carries it: concealed, and with the server's own names.
 //!
-//! A [`Call`] holds only what the agent side may see. It becomes real text only in
-//! [`crate::pipeline`], and only for the server that it goes to.
+//! A [`Call`] holds only what the agent's side may see. It is revealed only in [`crate::pipeline`], and only
+//! for its own server.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -46,7 +46,7 @@ impl Method {
         }
     }
 
-    /// The operation that policy decides on; none for a tool's call, where it decides on the tool.
+    /// The operation that policy decides on; none for a tool's call, where policy decides on the tool.
     #[must_use]
     pub const fn operation(self) -> Option<Operation> {
         match self {
@@ -61,24 +61,25 @@ impl Method {
 
 /// One request of an agent to one server.
 ///
-/// What is read from the socket or the store is checked: what policy decides on is what the server is asked.
+/// A call from the socket or the store is checked on the way in: policy must decide on what the server will be
+/// asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "UncheckedCall")]
 pub struct Call {
-    /// What policy decides on.
+    /// The tool or operation that policy decides on.
     pub tool: ToolId,
     /// The MCP method.
     pub method: Method,
-    /// The `params` object as the server is to get it, but concealed: the server's own tool name or URI,
-    /// every member that the client sent in the client's order, without `_meta`.
+    /// The `params` object for the server, but concealed. It has the server's own tool name or URI and all of
+    /// the client's members in their order, without `_meta`.
     pub params: Fake<Box<RawValue>>,
-    /// The client's `_meta` without its `progressToken` and without `io.modelcontextprotocol/…` keys, when
-    /// anything is left of it. Not part of what an approval binds to.
+    /// The client's `_meta` without `progressToken` and `io.modelcontextprotocol/…` keys, if anything is left.
+    /// An approval doesn't bind to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Fake<Box<RawValue>>>,
 }
 
-/// A call as somebody wrote it.
+/// A call before its check.
 #[derive(Deserialize)]
 struct UncheckedCall {
     tool: ToolId,
@@ -88,7 +89,7 @@ struct UncheckedCall {
     meta: Option<Fake<Box<RawValue>>>,
 }
 
-/// A call says that it is for one tool and asks its server for another.
+/// A call whose tool differs from the one in its `params`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the call is not for the tool that it names")]
 pub struct ToolMismatch;
@@ -103,6 +104,7 @@ impl TryFrom<UncheckedCall> for Call {
                 let object = crate::json::RawObject::read(params.get()).map_err(|_| ToolMismatch)?;
                 let mut names = object.iter().filter(|(key, _)| *key == "name");
                 let name = names.next().and_then(|(_, value)| crate::json::as_text(value));
+                // A second `name` could be the one that the server reads, so there must be exactly one.
                 let only = names.next().is_none() && tool.tool.operation().is_none();
                 only && name.is_some_and(|name| tool.tool.matches_original(&name))
             }
@@ -112,8 +114,8 @@ impl TryFrom<UncheckedCall> for Call {
 }
 
 impl Call {
-    /// The member of `params` that a person reads as the call's arguments: `arguments` for tools and
-    /// prompts, the whole `params` otherwise.
+    /// The part of `params` that people read as the arguments: `arguments` of tools and prompts, otherwise all
+    /// of `params`.
     #[must_use]
     pub fn arguments(&self) -> Option<&RawValue> {
         let params = self.params.get();
@@ -128,7 +130,8 @@ impl Call {
         }
     }
 
-    /// The server's own name for a tool, concealed as all of the call is, where policy spells it in another way.
+    /// The server's own name for a tool, concealed like the rest of the call, if it differs from the name in
+    /// policy.
     #[must_use]
     pub fn odd_name(&self) -> Option<String> {
         if self.method != Method::CallTool {

@@ -1,7 +1,7 @@
 //! Time as an argument.
 //!
-//! Two clocks matter: the wall clock, which people read and anyone can set, and the boot clock, which only
-//! moves forward and counts suspended time too. What is limited in time is valid only while both agree.
+//! Two clocks matter. People read the wall clock, and anyone can set it. The boot clock only moves forward and
+//! counts suspended time too. A time limit holds only while both clocks agree.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -46,23 +46,23 @@ fn since_boot() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// On Windows the time since the process first asked stands in. A grant is then live only in the process
-/// that made it, so a session asks the daemon instead: never more than was granted.
+/// Windows has no such clock here, so this counts from the process's first use. A grant is then live only in
+/// the process that made it. Sessions ask the daemon instead, so no more is permitted than was granted.
 #[cfg(not(unix))]
 fn since_boot() -> Duration {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     START.get_or_init(std::time::Instant::now).elapsed()
 }
 
-/// A clock for what expires: its wall clock is never behind where it would be had nobody set it back since this was
-/// made. One that is set ahead is followed.
+/// A clock for expiry. Its wall clock never falls behind the time that has really passed since it was made,
+/// even if the system's is set back. It follows a clock that is set ahead.
 pub struct MonotonicWallClock {
     clock: Arc<dyn Clock>,
     started_at: Moment,
 }
 
 impl MonotonicWallClock {
-    /// Steady from now on.
+    /// Starts at the present moment.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { started_at: clock.now(), clock }
@@ -78,7 +78,7 @@ impl Clock for MonotonicWallClock {
     }
 }
 
-/// A clock that stands still until a test moves it.
+/// A clock that a test moves by hand.
 #[derive(Debug)]
 pub struct TestClock(Mutex<Moment>);
 

@@ -1,14 +1,14 @@
 //! Digests of values that are stored, or compared between processes and versions.
 //!
-//! A [`FieldDigest`] hashes a canonical encoding: a context that holds a version, then named fields, each with its
-//! kind and its length. A digest never depends on how a type prints itself, and two different values never share
-//! an encoding. Whoever adds a field, or changes what one means, raises the version in the context.
+//! A [`FieldDigest`] hashes a canonical encoding: a context with a version, then named fields, each with its
+//! kind and length. It never depends on how a type prints itself, and two different values never share an
+//! encoding. A new field, or a new meaning of one, needs a new version in the context.
 
-/// A BLAKE3 digest over named fields. The order in which fields are added counts.
+/// A BLAKE3 digest over named fields. The order of the fields counts.
 #[derive(Debug, Clone)]
 pub struct FieldDigest(blake3::Hasher);
 
-/// What a field holds; part of the encoding, so these numbers are never used anew.
+/// The kind of a field. The numbers are part of the encoding, so they are never reused.
 #[derive(Clone, Copy)]
 enum FieldKind {
     Bytes = 1,
@@ -19,13 +19,13 @@ enum FieldKind {
 }
 
 impl FieldDigest {
-    /// A digest for one purpose, which `context` names with a version, such as `portero server v1`.
+    /// A digest for one purpose. `context` names the purpose and its version, such as `portero server v1`.
     #[must_use]
     pub fn new(context: &str) -> Self {
         Self(blake3::Hasher::new()).with_context(context)
     }
 
-    /// The same under a key, so that no one without it can test guesses.
+    /// The same with a key, so that guesses can't be tested without it.
     #[must_use]
     pub fn keyed(key: &[u8; blake3::KEY_LEN], context: &str) -> Self {
         Self(blake3::Hasher::new_keyed(key)).with_context(context)
@@ -36,7 +36,7 @@ impl FieldDigest {
         self
     }
 
-    /// Adds bytes, or text.
+    /// Adds bytes or text.
     #[must_use]
     pub fn bytes(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.put_field_header(FieldKind::Bytes, name);
@@ -44,7 +44,7 @@ impl FieldDigest {
         self
     }
 
-    /// Adds what may be missing; that is not the same as being empty.
+    /// Adds an optional value. A missing value differs from an empty one.
     #[must_use]
     pub fn optional(mut self, name: &str, value: Option<impl AsRef<[u8]>>) -> Self {
         match value {
@@ -56,7 +56,7 @@ impl FieldDigest {
         }
     }
 
-    /// Adds a yes or no.
+    /// Adds a bool.
     #[must_use]
     pub fn flag(mut self, name: &str, value: bool) -> Self {
         self.put_field_header(FieldKind::Flag, name);
@@ -64,7 +64,7 @@ impl FieldDigest {
         self
     }
 
-    /// Adds several values whose order counts.
+    /// Adds values in order.
     #[must_use]
     pub fn list<T: AsRef<[u8]>>(mut self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
         let values: Vec<T> = values.into_iter().collect();
@@ -73,7 +73,7 @@ impl FieldDigest {
         self
     }
 
-    /// Adds several values whose order and number do not count.
+    /// Adds values whose order and repetition don't count.
     #[must_use]
     pub fn set<T: AsRef<[u8]>>(mut self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
         let mut values: Vec<T> = values.into_iter().collect();

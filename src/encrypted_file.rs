@@ -1,7 +1,7 @@
-//! Files of the state directory that hold real values, encrypted under a key that lies beside them.
+//! Files of the state directory that hold real values, encrypted with a key beside them.
 //!
-//! A copy of one file, a search through the disk, or a look over the shoulder shows no value. Another process of the
-//! same user can read the key, as it can read the configuration itself.
+//! A copy of one file, a search through the disk, or a glance at the screen shows no value. Another process of
+//! the same user can read the key, just as it can read the configuration.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,23 +13,23 @@ use zeroize::Zeroizing;
 use crate::atomic_file;
 use crate::files::{self, FileError, MAX_SMALL_FILE_BYTES, MAX_STATE_FILE_BYTES, SymlinkMode};
 
-/// What every such file begins with; another form would begin otherwise.
+/// The beginning of every such file. Another format would begin differently.
 const FILE_MAGIC: &[u8] = b"portero encrypted 1\n";
-/// XChaCha20-Poly1305's nonce, long enough to be drawn at random for each file.
+/// The nonce of XChaCha20-Poly1305, which is long enough to be random for each file.
 const NONCE_BYTES: usize = 24;
 /// The name of the key in each directory that holds such files.
 const KEY_FILE_NAME: &str = "files.key";
 
-/// Why a file was not read.
+/// Why a file wasn't read.
 #[derive(Debug, thiserror::Error)]
 pub enum EncryptedFileError {
-    /// The file cannot be read.
+    /// The file can't be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The key beside it cannot be read.
+    /// The key beside it can't be read.
     #[error("its key cannot be read: {0}")]
     Key(FileError),
-    /// It is not as it was written under this key for this purpose.
+    /// It wasn't written with this key and purpose, or was changed since.
     #[error("is damaged, or was written under another key")]
     Damaged,
 }
@@ -52,7 +52,7 @@ pub fn read(path: &Path, purpose: &str) -> Result<Zeroizing<Vec<u8>>, EncryptedF
     decrypt(path, purpose, &files::read(path, MAX_STATE_FILE_BYTES, SymlinkMode::Refuse)?)
 }
 
-/// As [`read()`], of bytes that stood in the file at `path`.
+/// Like [`read()`], for bytes that were read from the file at `path`.
 ///
 /// # Errors
 /// See [`EncryptedFileError`].
@@ -69,11 +69,10 @@ pub fn decrypt(path: &Path, purpose: &str, bytes: &[u8]) -> Result<Zeroizing<Vec
     cipher.decrypt(&nonce.into(), payload).map(Zeroizing::new).map_err(|_| EncryptedFileError::Damaged)
 }
 
-/// What the file at `path` is to hold for [`read`] to give `text` for this purpose. The key is made where there is
-/// none.
+/// The content for the file at `path` from which [`read`] returns `text`. Creates the key if there is none.
 ///
 /// # Errors
-/// When the key cannot be read or made.
+/// If the key can't be read or created.
 pub fn encrypt(path: &Path, purpose: &str, text: &[u8]) -> io::Result<Vec<u8>> {
     let key = atomic_file::read_or_create_key(&key_path(path))?;
     let nonce: [u8; NONCE_BYTES] = rand::random();

@@ -1,29 +1,30 @@
-//! What a program does against other processes of the same user, before anything else. These are hurdles:
-//! `docs/security.md` says what remains.
+//! What a program does at its start against other processes of the same user. These are hurdles;
+//! `docs/security.md` says what remains possible.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 
-/// Tells a program that it was started anew by itself.
+/// Tells a program that it has restarted itself.
 const CLEARED_MARKER: &str = "PORTERO_LOADER_CLEARED";
 
-/// Whether the system's loader or C library takes code from where this variable says.
+/// Whether the system's loader or C library takes code from this variable.
 fn injects_code(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.starts_with(b"LD_") || name.starts_with(b"DYLD_") || name == b"GCONV_PATH"
 }
 
-/// Executes this program anew without the variables by which the loader brings other code into it, for itself and for
-/// every child. Returns where none is set. Call it before there is a second thread.
+/// Restarts this program without the variables by which the loader injects code into it and its children.
+/// Returns if none is set. Call it before there is a second thread.
 ///
 /// # Errors
-/// When that cannot be done, or they are there again after it.
+/// If that fails, or if the variables are set again after the restart.
 pub fn clear_loader_variables(environment: &[(OsString, OsString)], args: &[OsString]) -> io::Result<()> {
     let variables: Vec<&OsStr> =
         environment.iter().map(|(name, _)| name.as_os_str()).filter(|name| injects_code(name)).collect();
     if variables.is_empty() {
         return Ok(());
     }
+    // Something sets them on every start. Restarting again would go on for ever.
     if environment.iter().any(|(name, _)| name == CLEARED_MARKER) {
         let names: Vec<_> = variables.iter().map(|name| name.to_string_lossy()).collect();
         return Err(io::Error::other(format!("{} is set again after it was cleared", names.join(", "))));
@@ -44,14 +45,14 @@ fn start_anew(variables: &[&OsStr], args: &[OsString]) -> io::Result<()> {
     Err(command.env(CLEARED_MARKER, "1").exec())
 }
 
-/// No such variable is known there.
+/// Windows has no such variable.
 #[cfg(not(unix))]
 fn start_anew(_: &[&OsStr], _: &[OsString]) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps other processes of this user from looking into this one, and its memory out of a core dump. Not for the
-/// daemon: others must see its program to believe it, and what it knows stands in files of the same user.
+/// Keeps other processes of this user from reading this one's memory, and keeps it out of core dumps. Not for
+/// the daemon: others must see its program to trust it, and its secrets are in files of the same user anyway.
 #[cfg(target_os = "linux")]
 pub fn hide_memory() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -60,7 +61,7 @@ pub fn hide_memory() {
     }
 }
 
-/// Nothing like it is known there.
+/// Other systems have no such setting.
 #[cfg(not(target_os = "linux"))]
 pub fn hide_memory() {}
 

@@ -1,7 +1,6 @@
 //! Raw JSON, read one level deep: keys in their order, values as the bytes that came.
 //!
-//! Payloads are never parsed into a model on the forwarding path; what must change is spliced in here, and
-//! every other byte stays as it was.
+//! Forwarded payloads are never parsed into a model. Changes are spliced in here, and every other byte stays.
 
 mod canonical;
 mod duplicates;
@@ -29,16 +28,15 @@ pub fn serialize_raw<T: Serialize + ?Sized>(value: &T) -> RawJson {
     serde_json::value::to_raw_value(value).expect("our own types serialize")
 }
 
-/// Takes text as raw JSON.
+/// Reads text as raw JSON.
 ///
 /// # Errors
-/// When it is not one JSON value.
+/// If it isn't exactly one JSON value.
 pub fn parse_raw(text: String) -> Result<RawJson, serde_json::Error> {
     RawValue::from_string(text)
 }
 
-/// Takes text that is known to be one JSON value, without reading it: what was spliced together from values
-/// that were read already.
+/// Takes text as raw JSON without checking it. Only for text that was spliced together from valid values.
 pub(crate) fn raw_unchecked(text: String) -> RawJson {
     scan::raw_from_string(text)
 }
@@ -61,7 +59,7 @@ impl<'a> RawObject<'a> {
     /// Reads an object.
     ///
     /// # Errors
-    /// When the value is no JSON object, or a key is no text (half a surrogate pair).
+    /// If the value is no JSON object, or a key is no text (half a surrogate pair).
     pub fn read(value: &'a RawValue) -> Result<Self, serde_json::Error> {
         let json = value.get();
         let bytes = json.as_bytes();
@@ -78,7 +76,7 @@ impl<'a> RawObject<'a> {
             let end = scan::skip_string(bytes, at);
             let spelled = &json[at..end];
             let key = scan::unquote(spelled).ok_or_else(|| serde_json::Error::custom("a key is no text"))?;
-            // The colon stands in between.
+            // Skips the colon and the white space around it.
             let start = scan::skip_space(bytes, scan::skip_space(bytes, end) + 1);
             let end = scan::skip_value(bytes, start);
             members.push(ObjectMember {
@@ -90,29 +88,29 @@ impl<'a> RawObject<'a> {
         }
     }
 
-    /// The last member with this key, as JSON parsers have it.
+    /// The last member with this key, which most JSON parsers use too.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {
         self.members.iter().rev().find(|member| member.key == key).map(|member| member.value)
     }
 
-    /// The text of a member that is a JSON string.
+    /// The text of a member that is a string.
     #[must_use]
     pub fn get_text(&self, key: &str) -> Option<Cow<'a, str>> {
         as_text(self.get(key)?)
     }
 
-    /// The members in their order.
+    /// The members in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.members.iter().map(|member| (member.key.as_ref(), member.value))
     }
 
-    /// The members in their order, owned.
+    /// The members in order, owned.
     pub fn into_members(self) -> impl Iterator<Item = (Cow<'a, str>, &'a RawValue)> {
         self.members.into_iter().map(|member| (member.key, member.value))
     }
 
-    /// Replaces a member where it stands, or adds it at the end.
+    /// Replaces a member in place, or appends it.
     #[must_use]
     pub fn with_member(mut self, key: &'a str, value: &'a RawValue) -> Self {
         match self.members.iter_mut().rev().find(|member| member.key == key) {
@@ -122,7 +120,7 @@ impl<'a> RawObject<'a> {
         self
     }
 
-    /// Leaves members out.
+    /// Removes members.
     #[must_use]
     pub fn without_members(mut self, leave_out: impl Fn(&str) -> bool) -> Self {
         self.members.retain(|member| !leave_out(&member.key));
@@ -135,7 +133,7 @@ impl<'a> RawObject<'a> {
         self.members.is_empty()
     }
 
-    /// The object as JSON again; keys and values are the bytes that came.
+    /// The object as JSON. Keys and values keep their bytes.
     #[must_use]
     pub fn to_raw(&self) -> RawJson {
         let length: usize =
@@ -155,7 +153,7 @@ impl<'a> RawObject<'a> {
     }
 }
 
-/// The text of a JSON string, borrowed where it holds no escapes.
+/// The text of a JSON string, borrowed if it has no escapes.
 #[must_use]
 pub fn as_text(value: &RawValue) -> Option<Cow<'_, str>> {
     scan::unquote(value.get())

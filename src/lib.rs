@@ -1,11 +1,11 @@
 //! Portero: the gateway that a person puts between an AI agent and everything the agent may touch.
 //!
-//! An agent's request becomes a [`call::Call`]; [`policy`] turns it into an allowed call, a question for a
-//! person, or a refusal; only a [`permit::Permitted`] call reaches a server; only an
-//! [`anonymize::Fake`] value reaches the agent; everything is written down by [`audit`].
+//! An agent's request becomes a [`call::Call`]. [`policy`] turns it into an allowed call, a question for a
+//! person, or a refusal. Only a [`permit::Permitted`] call reaches a server, only an [`anonymize::Fake`] value
+//! reaches the agent, and [`audit`] records everything.
 //!
-//! This library never touches the terminal, a database or the environment. The modules stand in layers, in
-//! the order below: each imports only from those above it, and `tests/layers.rs` keeps that true.
+//! This library never touches the terminal, a database or the environment. Its modules are layers, in the
+//! order below: each imports only from those above it, and `tests/layers.rs` checks that.
 
 pub mod sync;
 

@@ -1,7 +1,7 @@
-//! Checked names and ids: what a server, a tool, a task and a principal are called.
+//! Checked names and ids of servers, tools, tasks and principals.
 //!
-//! Text becomes one of these types once, at the edge, and is trusted from then on. People, rules, logs
-//! and `portero/call` use the canonical spelling `server/tool`.
+//! Text becomes one of these types once, at the edge, and is trusted from then on. People, rules, logs and
+//! `portero/call` use the canonical spelling `server/tool`.
 
 mod actor;
 
@@ -13,43 +13,43 @@ use serde::{Deserialize, Serialize};
 
 pub use self::actor::Actor;
 
-/// Why a text is not a name.
+/// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// The name is empty.
     #[error("a {what} name must not be empty")]
     Empty {
-        /// What the name is of.
+        /// The kind of name.
         what: &'static str,
     },
     /// The name is longer than `most` characters.
     #[error("a {what} name has at most {most} characters")]
     TooLong {
-        /// What the name is of.
+        /// The kind of name.
         what: &'static str,
         /// The limit.
         most: usize,
     },
-    /// The name holds a character that is not allowed.
+    /// The name holds a character that isn't allowed.
     #[error("a {what} name may not hold {bad:?}; letters, digits, `_`, `-` and `.` are allowed")]
     Character {
-        /// What the name is of.
+        /// The kind of name.
         what: &'static str,
-        /// The first offending character.
+        /// The first such character.
         bad: char,
     },
-    /// A tool's name holds a character that is written in another way.
+    /// A tool's name holds a character that must be escaped.
     #[error("a tool name is written without {bad:?}; where its server's own name holds it, write `{}`", escaped(*bad))]
     ToolCharacter {
-        /// The first offending character.
+        /// The first such character.
         bad: char,
     },
-    /// What stands after a `%` is not how a name is written.
+    /// A `%` isn't followed by a valid escape.
     #[error(
         "`%` stands before the two hexadecimal digits, in capitals, of a byte that names are written without"
     )]
     Escape,
-    /// The name is reserved for Portero itself.
+    /// The name is reserved for Portero.
     #[error("`portero` is reserved for Portero's own tools")]
     Reserved,
     /// A canonical name has no `/`.
@@ -61,10 +61,10 @@ pub enum NameError {
 pub const MAX_SERVER_NAME_LENGTH: usize = 64;
 /// The most characters of a tool's name: MCP 2025-11-25, Server Features, Tools, "Tool Names".
 pub const MAX_TOOL_NAME_LENGTH: usize = 128;
-/// The server name under which Portero's own tools stand.
+/// The server name of Portero's own tools.
 pub const BUILTIN_SERVER: &str = "portero";
 
-/// What stands before the digest of a name that was cut, and its length.
+/// The mark before the digest of a name that was cut.
 const DIGEST_MARK: &str = "%~";
 const DIGEST_LENGTH: usize = 32;
 
@@ -80,7 +80,7 @@ fn push_escaped_byte(byte: u8, out: &mut String) {
     }
 }
 
-/// A character as a tool's name is written.
+/// A character as it is written in a tool's name.
 fn escaped(character: char) -> String {
     let mut out = String::new();
     character.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| push_escaped_byte(byte, &mut out));
@@ -100,24 +100,24 @@ fn check_name(what: &'static str, most: usize, text: &str) -> Result<(), NameErr
     Ok(())
 }
 
-/// The name of a child server, as `mcps.json` gives it.
+/// The name of a child server in `mcps.json`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServerName(Arc<str>);
 
-/// The name of a tool on its server, or of one of the [`Operation`]s that are not tools.
+/// The name of a tool on its server, or of an [`Operation`].
 ///
-/// A server may use any text. In this spelling each byte but ASCII letters, digits, `_`, `-` and `.` is written as
-/// `%` and two hexadecimal digits, so that a name never holds a `/` or what means something in a pattern, and no two
-/// names look alike. What is too long then is cut, and ends with `%~` and a digest of the whole. Every name has one
+/// A server may use any text. Here each byte except ASCII letters, digits, `_`, `-` and `.` is written as `%`
+/// and two hexadecimal digits. So a name never holds a `/` or a wildcard, and no two names look alike. A name
+/// that is still too long is cut, and ends in `%~` and a digest of the whole. Every name has exactly one
 /// spelling.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ToolName(Arc<str>);
 
-/// What a client can ask of a server besides calling a tool.
+/// A request of a client to a server other than a tool's call.
 ///
-/// Each has a name that policy decides on like a tool's; the `:` keeps it apart from every real tool.
+/// Each has a name that policy decides on like on a tool's. The `:` distinguishes it from every real tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// `resources/read`
@@ -146,7 +146,7 @@ impl Operation {
     }
 }
 
-/// A tool (or operation) of a server: the canonical `server/tool`.
+/// A tool or operation of a server: the canonical `server/tool`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ToolId {
@@ -163,7 +163,7 @@ impl ServerName {
         &self.0
     }
 
-    /// The reserved name under which Portero's own tools stand.
+    /// The reserved server name of Portero's own tools.
     #[must_use]
     pub fn builtin() -> Self {
         Self(BUILTIN_SERVER.into())
@@ -177,10 +177,10 @@ impl ToolName {
         &self.0
     }
 
-    /// A name as a child server lists it; the operations' names are not among them.
+    /// The name of a tool that a child server lists. It never names an operation.
     ///
     /// # Errors
-    /// When it is empty.
+    /// If it is empty.
     pub fn from_child(text: &str) -> Result<Self, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty { what: "tool" });
@@ -189,8 +189,10 @@ impl ToolName {
             return Ok(Self(text.into()));
         }
         let mut spelled = String::with_capacity(MAX_TOOL_NAME_LENGTH);
-        // Where a digest would have to begin.
+        // How much fits before a digest.
         let (mut cut, room) = (0, MAX_TOOL_NAME_LENGTH - DIGEST_MARK.len() - DIGEST_LENGTH);
+        // A single pass: `cut` follows the last whole escape that leaves room for a digest, in case the name
+        // turns out too long.
         for byte in text.bytes() {
             push_escaped_byte(byte, &mut spelled);
             if spelled.len() <= room {
@@ -205,7 +207,7 @@ impl ToolName {
         Ok(Self(spelled.into()))
     }
 
-    /// The server's own name, where it can be told from this spelling: not from one that was cut.
+    /// The server's own name. `None` if the name was cut, since it can't be recovered then.
     #[must_use]
     pub fn original(&self) -> Option<std::borrow::Cow<'_, str>> {
         if self.0.contains(DIGEST_MARK) {
@@ -214,14 +216,14 @@ impl ToolName {
         percent_encoding::percent_decode_str(&self.0).decode_utf8().ok()
     }
 
-    /// Whether this is how a server's own name is spelled.
+    /// Whether this is the spelling of a server's own name.
     #[must_use]
     pub fn matches_original(&self, original: &str) -> bool {
         *self.0 == *original && original.bytes().all(is_name_byte)
             || Self::from_child(original).is_ok_and(|spelled| spelled == *self)
     }
 
-    /// Takes this spelling.
+    /// Checks a text that should already be in this spelling.
     fn parse_spelling(text: &str) -> Result<Self, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty { what: "tool" });
@@ -243,6 +245,8 @@ impl ToolName {
                 }
                 b'%' => match rest.as_bytes().get(1..3) {
                     Some(digits) if digits.iter().copied().all(is_hex) => {
+                        // A byte that needs no escape would give the name a second spelling, which rules could
+                        // miss.
                         let byte = u8::from_str_radix(&rest[1..3], 16).map_err(|_| NameError::Escape)?;
                         if is_name_byte(byte) {
                             return Err(NameError::Escape);
@@ -394,7 +398,7 @@ macro_rules! id_type {
     };
 }
 
-/// A text is not an id.
+/// A text that is no id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("that is not the id of a {0}; ids look like 019a9f3e-7c1d-7b4e-8f60-3d2c1b0a9e8f")]
 pub struct IdError(&'static str);
@@ -410,7 +414,7 @@ id_type!(
     "session"
 );
 
-/// On whose behalf a call is made: the project that the agent works in, whatever session it is.
+/// The project that an agent works in, on whose behalf it calls, whatever the session.
 ///
 /// Only the principal that made a task can see it, cancel it or fetch its result (guarantee A6).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -431,8 +435,8 @@ impl Principal {
     }
 }
 
-/// The id that an agent's own program gives its session, as that program says it: `CLAUDE_CODE_SESSION_ID` of
-/// Claude Code. It stays the same when the program starts `portero mcp` again. Nothing proves it.
+/// The session id of the agent's own program, such as `CLAUDE_CODE_SESSION_ID` of Claude Code. It stays the
+/// same when the program starts `portero mcp` again. It is not proven.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AgentSessionId(Arc<str>);

@@ -1,7 +1,7 @@
-//! What a person must be told, whatever the channel: one change each.
+//! Notices to people, for any channel, one for each change.
 //!
-//! A notice holds ids, Portero's own words and concealed text only (guarantees N1, U2). It says *that* something
-//! changed; what a channel shows of a task it reads from the task, by id, when it shows it.
+//! A notice holds only ids, Portero's own words and concealed text (guarantees N1, U2). It says *that*
+//! something changed. A channel that shows a task reads it by its id at that moment.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,82 +11,82 @@ use crate::names::{Actor, TaskId, ToolId};
 use crate::policy::Action;
 use crate::task::TaskState;
 
-/// One notice in its place.
+/// A notice with its number and time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoticeEntry {
-    /// Its number: it grows with every notice and is never used again.
+    /// Its number, which grows with every notice and is never reused.
     pub seq: u64,
     /// When the change was made.
     pub at: Timestamp,
-    /// What changed.
+    /// The notice.
     pub notice: Notice,
 }
 
-/// One thing that a person must be told.
+/// One change to report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Notice {
-    /// A task came into a state: [`TaskState::PendingApproval`] when it was opened.
+    /// A task changed its state. [`TaskState::PendingApproval`] means that it was opened.
     Task {
-        /// The task. One that ended long ago may be gone.
+        /// The task. A task that ended long ago may no longer exist.
         task: TaskId,
-        /// Which tool.
+        /// The tool.
         tool: ToolId,
-        /// The state it came into.
+        /// The new state.
         state: TaskState,
-        /// Who or what moved it.
+        /// The actor who moved it.
         by: Actor,
-        /// A person's reason, or what went wrong.
+        /// A person's reason, or the failure.
         note: Option<Fake<String>>,
     },
-    /// A person approved a task that takes several people, and it waits for others still.
+    /// A person approved a task that needs several approvals, and more are missing.
     Vote {
         /// The task.
         task: TaskId,
-        /// Which tool.
+        /// The tool.
         tool: ToolId,
-        /// Who.
+        /// The person who approved.
         by: Actor,
     },
-    /// A grant.
+    /// A grant changed.
     Grant {
         /// Its id.
         id: u64,
-        /// What became of it.
+        /// The change.
         became: OverrideChange,
-        /// What it permits.
+        /// The tools that it permits.
         pattern: Fake<String>,
     },
-    /// A persistent rule.
+    /// A persistent rule changed.
     Rule {
         /// Its id.
         id: u64,
-        /// What became of it; a rule does not expire.
+        /// The change. A rule doesn't expire.
         became: OverrideChange,
-        /// What it says.
+        /// Its action.
         action: Action,
-        /// Of which tools.
+        /// Its tools.
         pattern: Fake<String>,
     },
     /// A person paused everything.
     Paused,
-    /// A person let everything go on.
+    /// A person resumed.
     Resumed,
-    /// The configuration.
+    /// The configuration changed.
     Config {
-        /// The digest of the files that it is about.
+        /// The digest of the files.
         digest: String,
-        /// What became of them.
+        /// The state of the files.
         became: ConfigAdoption,
-        /// How many edits that it is about, which came one after the other.
+        /// How many successive edits this notice covers.
         #[serde(default = "one")]
         edits: u64,
     },
-    /// Something is wrong that a person should look at.
+    /// A problem that a person should look at.
     Alarm {
-        /// What kind of thing.
+        /// The kind of problem.
         alarm: AlarmKind,
-        /// What happened, and what to do.
+        /// What happened, and the next step.
         about: Fake<String>,
     },
 }
@@ -95,52 +95,52 @@ const fn one() -> u64 {
     1
 }
 
-/// What became of a grant or a rule.
+/// A change of a grant or rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OverrideChange {
     /// It was made.
     Made,
-    /// A person ended it, or it was used up.
+    /// A person ended it, or its uses were consumed.
     Ended,
-    /// Its time was over.
+    /// It expired.
     Expired,
 }
 
-/// What became of a changed configuration.
+/// The state of an edited configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConfigAdoption {
-    /// It widens, and waits for a person.
+    /// It widens, and waits for confirmation.
     Waits,
-    /// It is in force.
+    /// It applies.
     Adopted,
-    /// A person refused it; what was in force stays.
+    /// A person refused it. The former configuration still applies.
     Refused,
-    /// It has errors; what was in force stays.
+    /// It has errors. The former configuration still applies.
     Invalid,
 }
 
-/// What an alarm is about.
+/// The subject of an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlarmKind {
-    /// The audit was changed, or cannot be written.
+    /// The audit was changed, or can't be written.
     Audit,
-    /// The store cannot be written.
+    /// The store can't be written.
     Store,
-    /// A message was withheld, because a private value stood in it.
+    /// A message was withheld, because it held a private value.
     Withheld,
-    /// What a person confirmed of the configuration cannot be told any more.
+    /// The confirmed configuration is no longer known.
     Configuration,
-    /// Wrong passphrases or codes were tried, so that there is a pause now.
+    /// Wrong passphrases or codes were tried, and tries are paused now.
     Passphrase,
-    /// Notices were removed before every channel had told them: too many, or too old.
+    /// Notices were removed before every channel had delivered them, because they were too many or too old.
     Lost,
 }
 
 impl Notice {
-    /// The task that it is about, if it is about one.
+    /// The task of the notice, if it has one.
     #[must_use]
     pub const fn task_id(&self) -> Option<TaskId> {
         match self {

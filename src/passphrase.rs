@@ -1,10 +1,11 @@
-//! The approval passphrase without the passphrase: how a terminal shows that it was typed there, and how the daemon
+//! The approval passphrase without the passphrase: how a terminal proves that it was typed, and how the daemon
 //! checks that (guarantee A7).
 //!
-//! The terminal derives an Ed25519 key pair from the passphrase with argon2id, and signs the very act that it asks for.
-//! The daemon keeps the public half, the salt and the cost. So the passphrase leaves the terminal never, a signature
-//! fits one act on one connection, and what the store holds, even with signatures seen on their way, only serves to
-//! guess. MariaDB's PARSEC works alike; with SCRAM (RFC 5802) a stolen verifier and one proof would do.
+//! The terminal derives an Ed25519 key pair from the passphrase with argon2id, and signs the very act that it
+//! requests. The daemon keeps the public key, the salt and the cost. So the passphrase never leaves the
+//! terminal, and a signature fits one act on one connection. The stored data, even with recorded signatures,
+//! only allows guessing. MariaDB's PARSEC works the same way. With SCRAM (RFC 5802), a stolen verifier and one
+//! proof would be enough.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::HEXLOWER;
@@ -17,14 +18,14 @@ use crate::store_identity::verify_signature;
 
 /// The fewest characters of a passphrase.
 pub const MIN_PASSPHRASE_LENGTH: usize = 8;
-/// OWASP's Password Storage Cheat Sheet, argon2id: 19 MiB, two rounds, one lane. Nobody may ask for less.
+/// The lowest cost, from OWASP's Password Storage Cheat Sheet for argon2id: 19 MiB, two rounds, one lane.
 const MIN_KDF_COST: (u32, u32, u32) = (19 * 1024, 2, 1);
-/// What a terminal computes at the most, whatever it is asked for.
+/// The highest cost that a terminal computes, whatever it is asked for.
 const MAX_KDF_COST: (u32, u32, u32) = (1024 * 1024, 16, 16);
-/// Names the text in which a [`PassphraseVerifier`] is kept.
+/// The prefix of a stored [`PassphraseVerifier`].
 const VERIFIER_PREFIX: &str = "ed25519-argon2id";
 
-/// With what a passphrase is derived: argon2id, version 1.3.
+/// The parameters of the key derivation: argon2id, version 1.3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KdfParams {
     /// The salt, in hex.
@@ -38,14 +39,14 @@ pub struct KdfParams {
 }
 
 impl KdfParams {
-    /// A new salt, at the present cost.
+    /// A new salt with the present cost.
     #[must_use]
     pub fn fresh() -> Self {
         let (memory, rounds, lanes) = MIN_KDF_COST;
         Self { salt: HEXLOWER.encode(&rand::random::<[u8; 16]>()), memory, rounds, lanes }
     }
 
-    /// Whether it is neither cheaper than what protects a passphrase, nor absurdly dear.
+    /// Whether the cost is neither too low to protect a passphrase nor absurdly high.
     #[must_use]
     pub fn is_acceptable(&self) -> bool {
         let within = |value, min, max| (min..=max).contains(&value);
@@ -56,7 +57,7 @@ impl KdfParams {
     }
 }
 
-/// What a daemon keeps of a passphrase.
+/// What a daemon stores of a passphrase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassphraseVerifier {
     /// How its key is derived.
@@ -66,20 +67,20 @@ pub struct PassphraseVerifier {
 }
 
 impl PassphraseVerifier {
-    /// Whether `proof` was made for this act by a terminal at which the passphrase was typed.
+    /// Whether `proof` was made for this act with the right passphrase.
     #[must_use]
     pub fn verify_proof(&self, act: &[u8; 32], proof: &str) -> bool {
         verify_signature(&self.key, act, proof)
     }
 
-    /// The text in which it is kept.
+    /// The stored text.
     #[must_use]
     pub fn to_text(&self) -> String {
         let KdfParams { salt, memory, rounds, lanes } = &self.salted;
         format!("{VERIFIER_PREFIX}${memory}${rounds}${lanes}${salt}${}", self.key)
     }
 
-    /// Reads such a text.
+    /// Parses the stored text.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let mut parts = text.split('$');
@@ -94,14 +95,14 @@ impl PassphraseVerifier {
     }
 }
 
-/// What a passphrase gives: the key that shows it was typed, and the one under which the authenticator is sealed.
+/// The keys from a passphrase: one signs acts, the other encrypts the authenticator's secret.
 pub struct PassphraseKey {
     key: SigningKey,
     sealing_key: Zeroizing<[u8; 32]>,
 }
 
 impl PassphraseKey {
-    /// Derives it, which takes a while and much memory. None where the salt or cost is none.
+    /// Derives the keys, which takes a while and much memory. `None` if the salt or cost is invalid.
     #[must_use]
     pub fn new(passphrase: &Secret, salted: &KdfParams) -> Option<Self> {
         let salt = HEXLOWER.decode(salted.salt.as_bytes()).ok()?;
@@ -119,19 +120,19 @@ impl PassphraseKey {
         Self { key: SigningKey::from_bytes(&seed), sealing_key: Zeroizing::new(opens) }
     }
 
-    /// What a daemon keeps of it, where it was derived with this salt and cost.
+    /// The verifier for a daemon. `salted` must be the parameters of this derivation.
     #[must_use]
     pub fn verifier(&self, salted: KdfParams) -> PassphraseVerifier {
         PassphraseVerifier { salted, key: HEXLOWER.encode(self.key.verifying_key().as_bytes()) }
     }
 
-    /// Shows for this act that the passphrase was typed.
+    /// Signs this act, as proof of the passphrase.
     #[must_use]
     pub fn sign_act(&self, act: &[u8; 32]) -> String {
         HEXLOWER.encode(&self.key.sign(act).to_bytes())
     }
 
-    /// The key of what is sealed under the passphrase, in hex.
+    /// The key for what is encrypted under the passphrase, in hex.
     #[must_use]
     pub fn sealing_key(&self) -> Secret {
         Secret::new(HEXLOWER.encode(&*self.sealing_key))

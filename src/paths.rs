@@ -1,31 +1,31 @@
-//! Where things live: configuration, state, and the socket.
+//! The paths of configuration, state and socket.
 //!
 //! `PORTERO_CONFIG_DIR`, `PORTERO_STATE_DIR` and `PORTERO_RUNTIME_DIR` win over the platform's directories,
-//! and `--config` over the first of them. Nothing here is created before [`Paths::create_directories`].
+//! and `--config` wins over the first. No directory is created before [`Paths::create_directories`].
 
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The longest path of a Unix socket: `sun_path` holds 108 bytes on Linux and 104 on macOS and the BSDs,
-/// with the NUL at the end.
+/// The longest path of a Unix socket. `sun_path` has 108 bytes on Linux, and 104 on macOS and the BSDs,
+/// including the final NUL.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MAX_SOCKET_PATH_BYTES: usize = 107;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const MAX_SOCKET_PATH_BYTES: usize = 103;
 
-/// The directories that everything else lives in.
+/// The directories of everything else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
-    /// What people write: `mcps.json` and the others.
+    /// Files that people write, such as `mcps.json`.
     pub config: PathBuf,
-    /// What must survive: store, audit, catalogue, logs.
+    /// Files that must survive: store, audit, catalog, logs.
     pub state: PathBuf,
-    /// What lives as long as the daemon: socket and lock.
+    /// Files that live as long as the daemon: socket and lock.
     pub runtime: PathBuf,
 }
 
-/// Why the directories cannot be told.
+/// Why the directories are unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathsError {
     /// The platform knows no home directory for this user.
@@ -33,7 +33,7 @@ pub enum PathsError {
         "this user has no home directory; set PORTERO_CONFIG_DIR, PORTERO_STATE_DIR and PORTERO_RUNTIME_DIR"
     )]
     NoHome,
-    /// The socket's path does not fit where the operating system wants it.
+    /// The socket's path is too long for the operating system.
     #[error(
         "the socket's path `{path}` is longer than {MAX_SOCKET_PATH_BYTES} bytes; set PORTERO_RUNTIME_DIR to a \
          shorter directory"
@@ -42,7 +42,7 @@ pub enum PathsError {
         /// The path.
         path: PathBuf,
     },
-    /// A relative directory would be another one for each program.
+    /// A relative directory would differ for each program.
     #[error("the present directory cannot be told, so `{0}` cannot be made absolute")]
     Relative(PathBuf),
 }
@@ -51,7 +51,7 @@ impl Paths {
     /// Finds the directories. `env` looks up an environment variable; an empty one counts as unset.
     ///
     /// # Errors
-    /// When the platform knows no home directory, or the socket's path would be too long.
+    /// If the platform knows no home directory, or the socket's path would be too long.
     pub fn resolve(
         config_flag: Option<&Path>,
         env: &dyn Fn(&str) -> Option<OsString>,
@@ -87,20 +87,20 @@ impl Paths {
         self.runtime.join("portero.sock")
     }
 
-    /// The named pipe that the daemon listens on: one for each runtime directory.
+    /// The named pipe that the daemon listens on, one for each runtime directory.
     #[cfg(windows)]
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         PathBuf::from(format!(r"\\.\pipe\portero-{}", short_digest(&self.runtime)))
     }
 
-    /// The file that one daemon locks, so that nobody else listens.
+    /// The file that a daemon locks, so that no other one listens.
     #[must_use]
     pub fn runtime_lock(&self) -> PathBuf {
         self.runtime.join("portero.lock")
     }
 
-    /// The file that one daemon locks, so that nobody else uses the state, wherever that one's socket is.
+    /// The file that a daemon locks, so that no other one uses the state, even with another socket.
     #[must_use]
     pub fn state_lock(&self) -> PathBuf {
         self.state.join("portero.db.lock")
@@ -118,13 +118,14 @@ impl Paths {
         self.state.join("audit")
     }
 
-    /// The key of the audit's digests: beside the audit, so that a copy of that can be given away.
+    /// The key of the audit's digests. It lies beside the audit, so that a copy of the audit can be given
+    /// away.
     #[must_use]
     pub fn audit_key(&self) -> PathBuf {
         self.state.join("audit.key")
     }
 
-    /// The directory of what the servers offered when they were last asked.
+    /// The directory of the servers' last listings.
     #[must_use]
     pub fn catalog(&self) -> PathBuf {
         self.state.join("catalog")
@@ -136,41 +137,41 @@ impl Paths {
         self.state.join("logs")
     }
 
-    /// What people narrowed, for sessions without the daemon.
+    /// The narrowing overrides, for sessions without a daemon.
     #[must_use]
     pub fn offline_denies(&self) -> PathBuf {
         self.state.join("denies.json")
     }
 
-    /// Rejections of tasks that the store could not take yet.
+    /// Rejected tasks that the store couldn't record yet.
     #[must_use]
     pub fn rejections(&self) -> PathBuf {
         self.state.join("rejections")
     }
 
-    /// What arrived for this bot on Telegram and could not be dealt with yet.
+    /// Updates from Telegram for this bot that couldn't be processed yet.
     #[must_use]
     pub fn updates(&self, bot: i64) -> PathBuf {
         self.state.join(format!("telegram-updates-{bot}"))
     }
 
-    /// The configuration as a person confirmed it, for sessions without the daemon.
+    /// The confirmed configuration, for sessions without a daemon.
     #[must_use]
     pub fn approved_config(&self) -> PathBuf {
         self.state.join("confirmed.json")
     }
 
-    /// What says, beside the configuration, which store sealed it.
+    /// The file beside the configuration that names the store that sealed it.
     #[must_use]
     pub fn seal(&self) -> PathBuf {
         self.config.join("portero.seal")
     }
 
-    /// Makes the state and runtime directories, for this user alone. The configuration directory is a
-    /// person's to make.
+    /// Creates the state and runtime directories, private to this user. The configuration directory is left to
+    /// people.
     ///
     /// # Errors
-    /// When a directory cannot be made, belongs to another user, or is open to others and shared.
+    /// If a directory can't be created, belongs to another user, or is shared by all users.
     pub fn create_directories(&self) -> io::Result<()> {
         make_private(&self.state)?;
         make_private(&self.runtime)
@@ -185,8 +186,8 @@ impl Paths {
     }
 }
 
-/// The platform's directory for sockets (`XDG_RUNTIME_DIR`), or one inside the state directory. State of
-/// one's own has a daemon of its own, and so a directory of its own inside the platform's.
+/// The platform's directory for sockets (`XDG_RUNTIME_DIR`), or one inside the state directory. A custom state
+/// directory has a daemon of its own, so it gets its own directory inside the platform's.
 fn platform_runtime_dir(state: &Path, own_state: bool) -> PathBuf {
     let platform = directories::ProjectDirs::from("", "", "portero");
     match platform.as_ref().and_then(directories::ProjectDirs::runtime_dir) {
@@ -226,7 +227,7 @@ fn make_private(directory: &Path) -> io::Result<()> {
     }
     let mode = found.mode();
     if mode & 0o1000 != 0 {
-        // Closing /tmp to everyone else would be a bad surprise.
+        // Closing `/tmp` to all other users would be a bad surprise.
         return refuse("is shared by all users; name one inside it");
     }
     if mode & 0o077 != 0 {
@@ -235,7 +236,7 @@ fn make_private(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// On Windows a user's local application data is closed to other users already.
+/// On Windows a user's local application data is already closed to others.
 #[cfg(not(unix))]
 fn make_private(directory: &Path) -> io::Result<()> {
     std::fs::create_dir_all(directory)

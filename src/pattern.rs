@@ -1,8 +1,8 @@
 //! The one glob matcher, over canonical names `server/tool`.
 //!
-//! `*` matches any run of characters but `/`, unless the whole pattern is `*`; `**` matches any run, `/`
-//! included; `?` matches one character but `/`; `{a,b}` and `[a-z]` as in globset. A pattern that comes
-//! from an approval is literal: made from a [`ToolId`], never parsed from text.
+//! `*` matches any run of characters except `/`, unless the whole pattern is `*`. `**` matches any run with
+//! `/`, `?` one character except `/`, and `{a,b}` and `[a-z]` work as in globset. A pattern from an approval
+//! is literal: it is made from a [`ToolId`], never parsed from text.
 
 mod overlap;
 mod segment;
@@ -30,21 +30,21 @@ struct CompiledPattern {
     text: String,
     specificity: Specificity,
     exact: Option<ToolId>,
-    /// Any of these pairs of server and tool.
+    /// The pairs of server and tool that it covers.
     alternatives: Vec<(PatternSegment, PatternSegment)>,
 }
 
-/// How closely a pattern says what it means; the greater wins.
+/// How specific a pattern is. The greater wins.
 ///
 /// Patterns are compared by these points, in this order, until one differs:
-/// 1. one exact name is more than any pattern with a wildcard;
+/// 1. an exact name is more specific than any pattern with a wildcard;
 /// 2. a literal tool is more than one with a wildcard, then more literal characters in the tool;
 /// 3. a literal server is more than one with a wildcard, then more literal characters in the server;
 /// 4. fewer wildcards.
 ///
-/// The tool comes first because that is where the danger is: `*/delete_*` outweighs `github/*`, however long
-/// a server's name is. Characters inside `[…]` and `{…}` do not count as literal; each such group counts as
-/// one wildcard, as `*`, `**` and `?` do. In a pattern without a `/` every literal counts for the tool.
+/// The tool comes first because the danger lies there: `*/delete_*` outweighs `github/*`, however long a
+/// server's name is. Characters inside `[…]` and `{…}` aren't literal, and each such group counts as one
+/// wildcard, like `*`, `**` and `?`. In a pattern without `/`, every literal character counts for the tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Specificity {
     exact: bool,
@@ -55,16 +55,16 @@ pub struct Specificity {
     wildcards: Reverse<usize>,
 }
 
-/// Why a text is not a pattern.
+/// Why a text is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// There is nothing.
+    /// It is empty.
     #[error("a pattern must not be empty")]
     Empty,
     /// It is too long.
     #[error("a pattern has at most {MAX_PATTERN_LENGTH} characters")]
     TooLong,
-    /// It names no server or no tool, so it would never match.
+    /// It lacks the server or the tool, so it would never match.
     #[error("a pattern needs a `/` between server and tool; did you mean {hint}?")]
     NoSlash {
         /// The likely meanings, each in backquotes.
@@ -81,10 +81,10 @@ pub enum PatternError {
     /// It holds a character that no name holds.
     #[error("no name holds {0:?}, so this pattern never matches")]
     Character(char),
-    /// A group is not closed, or holds a `/`.
+    /// A group isn't closed, or holds a `/`.
     #[error("{0}")]
     Group(&'static str),
-    /// The glob syntax is wrong.
+    /// It isn't a valid glob.
     #[error("not a glob: {0}")]
     Glob(String),
 }
@@ -99,32 +99,32 @@ impl Pattern {
             .any(|(server, name)| server.matches(tool.server.as_str()) && name.matches(tool.tool.as_str()))
     }
 
-    /// Whether it covers one tool only, by its name.
+    /// Whether it names exactly one tool.
     #[must_use]
     pub fn is_exact(&self) -> bool {
         self.0.exact.is_some()
     }
 
-    /// The one tool that it names.
+    /// The one tool that it names, if it does.
     #[must_use]
     pub fn exact_tool(&self) -> Option<&ToolId> {
         self.0.exact.as_ref()
     }
 
-    /// The one server that it is about, when it names it.
+    /// The one server that it names, if it does.
     #[must_use]
     pub fn server(&self) -> Option<ServerName> {
         let (server, _) = self.0.text.split_once('/')?;
         server.parse().ok()
     }
 
-    /// How closely it says what it means.
+    /// How specific it is.
     #[must_use]
     pub fn specificity(&self) -> Specificity {
         self.0.specificity
     }
 
-    /// The pattern as it was written.
+    /// The pattern as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0.text
@@ -154,6 +154,7 @@ impl FromStr for Pattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
+        // A plain name is tried first, so that it becomes an exact pattern and not a glob without wildcards.
         check_characters(text)?;
         if let Ok(tool) = text.parse::<ToolId>() {
             return Ok(Self::from(&tool));
@@ -196,7 +197,7 @@ fn check_characters(text: &str) -> Result<(), PatternError> {
     }
 }
 
-/// Splits at each `/`; refuses one inside a group, where "one `/` a name" would be lost.
+/// Splits at each `/`. Refuses one inside a group, where the split would cut the group in two.
 fn split_at_slashes(text: &str) -> Result<Vec<&str>, PatternError> {
     let mut parts = Vec::with_capacity(2);
     let (mut start, mut braces, mut in_class) = (0, 0_usize, false);
@@ -225,11 +226,13 @@ fn split_at_slashes(text: &str) -> Result<Vec<&str>, PatternError> {
     Ok(parts)
 }
 
-/// A pattern without a `/`: every name holds exactly one, so one of the `**` must stand for it.
+/// Compiles a pattern without `/`. Every name holds exactly one `/`, so one of the `**` must match it; each is
+/// tried.
 fn compile_without_slash(text: &str) -> Result<Vec<(PatternSegment, PatternSegment)>, PatternError> {
     if text == "*" {
         return Ok(vec![(PatternSegment::Any, PatternSegment::Any)]);
     }
+    // Both halves keep a `*` of the `**`, because it may match more than the `/`.
     let splits = text.match_indices("**").map(|(at, _)| (&text[..at + 1], &text[at + 1..]));
     let any_of = splits
         .map(|(server, tool)| Ok((PatternSegment::compile(server)?, PatternSegment::compile(tool)?)))
@@ -255,6 +258,7 @@ impl Specificity {
                         group += 1;
                     }
                     ']' | '}' => group = group.saturating_sub(1),
+                    // `**` counts as one wildcard, so a run of stars is counted at its first.
                     '*' if group == 0 => wildcards += usize::from(!star),
                     '?' if group == 0 => wildcards += 1,
                     _ if group == 0 => literal += 1,
@@ -265,6 +269,7 @@ impl Specificity {
             (literal, wildcards)
         };
         let (server, tool) = match parts {
+            // Without `/` the server is one wildcard without literal characters.
             [server, tool] => (count(server), count(tool)),
             _ => ((0, 1), count(parts.first().copied().unwrap_or_default())),
         };

@@ -1,8 +1,9 @@
 //! The proof that a call may go to a server.
 //!
-//! A [`Permitted`] call is made only here: by [`admit_call`] from a decision that allows, by [`Permitted::from_claimed`]
-//! from a task that a person approved and that was claimed for execution, or by [`withdraw`] for a call that only ends a
-//! subscription. The next step, [`crate::server`], takes nothing else, so skipping policy does not compile.
+//! A [`Permitted`] call is made only here: by [`admit_call`] from an allowing decision, by
+//! [`Permitted::from_claimed`] from an approved task that was claimed for execution, or by [`withdraw`] for a
+//! call that only ends a subscription. The next step, [`crate::server`], takes nothing else, so skipping
+//! policy doesn't compile.
 
 use crate::anonymize::{Anonymizer, Fake, Real};
 use crate::call::{Call, Method};
@@ -17,33 +18,35 @@ use crate::task::ClaimedTask;
 pub struct Permitted {
     call: Call,
     decision: Decision,
-    /// Whether it may run since it only ends something.
+    /// Whether it may run because it only ends a subscription.
     is_withdrawal: bool,
 }
 
-/// A call that may run once a use of a grant is consumed for it.
+/// A call that may run once a grant's use was consumed for it.
 #[derive(Debug)]
 pub struct CountedCall {
     permitted: Permitted,
     grant: u64,
 }
 
-/// What policy makes of a call.
+/// Policy's answer to a call.
 #[derive(Debug)]
 pub enum Admission {
     /// It may run.
     Allowed(Permitted),
-    /// It may run by a grant whose uses are counted.
+    /// It may run by a grant with counted uses.
     Counted(CountedCall),
     /// A person must be asked.
     Ask(Call, Decision),
-    /// It is refused.
+    /// It is denied.
     Denied(Call, Decision),
 }
 
-/// Decides on a call; the only way from an agent's request to a permit without a person.
+/// Decides on a call. This is the only way from an agent's request to a permit without a person.
 #[must_use]
 pub fn admit_call(policy: &Policy, call: Call, asker: Option<CallerIdentity<'_>>, now: Moment) -> Admission {
+    // One decision serves both questions, the action and the grant, so they can't come from different
+    // policies.
     let decision = policy.decide(&call.tool, call.arguments(), asker, now);
     match decision.action {
         Action::Allow => match policy.consumed_grant(&decision) {
@@ -57,11 +60,11 @@ pub fn admit_call(policy: &Policy, call: Call, asker: Option<CallerIdentity<'_>>
     }
 }
 
-/// The permit to end a subscription that the caller holds, whatever policy says of the resource by now: ending one
-/// only narrows. Without a use of a grant.
+/// The permit to end a subscription that the caller holds, whatever policy now says of the resource, because
+/// that only narrows. It consumes no use of a grant.
 ///
 /// # Errors
-/// The call again, where it ends no subscription.
+/// Returns the call if it ends no subscription.
 pub fn withdraw(
     policy: &Policy,
     call: Call,
@@ -88,31 +91,32 @@ impl CountedCall {
         self.permitted.call()
     }
 
-    /// The grant.
+    /// The grant's id.
     #[must_use]
     pub const fn grant_id(&self) -> u64 {
         self.grant
     }
 
-    /// The call again: none of its uses was consumed.
+    /// The call again, without a consumed use.
     #[must_use]
     pub fn into_call(self) -> Call {
         self.permitted.call
     }
 
-    /// What policy, as it is now, says of this call where a use of the grant is consumed for it.
+    /// Policy's present decision on this call, given that a use of the grant is consumed for it.
     #[must_use]
     pub fn decide_with_grant(&self, policy: &Policy, asker: CallerIdentity<'_>, now: Moment) -> Decision {
         let call = self.call();
         policy.with_only_grant(self.grant).decide(&call.tool, call.arguments(), Some(asker), now)
     }
 
-    /// A use was consumed for this call, durably: it may run if policy, as it is now, still lets it.
+    /// Decides again after a use was durably consumed for this call. It runs only if policy still allows it.
     #[must_use]
     pub fn recheck_after_use(self, policy: &Policy, asker: CallerIdentity<'_>, now: Moment) -> Admission {
         let decision = self.decide_with_grant(policy, asker, now);
         let Permitted { call, decision: before, .. } = self.permitted;
         match decision.action {
+            // With the earlier decision, because it names the counted grant as the reason.
             Action::Allow => Admission::Allowed(Permitted::decided(call, before)),
             Action::RequireApproval => Admission::Ask(call, decision),
             Action::Deny => Admission::Denied(call, decision),
@@ -121,7 +125,7 @@ impl CountedCall {
 }
 
 impl Permitted {
-    /// The permit of a task that a person approved and that was claimed: once, since `ClaimedTask` is consumed.
+    /// The permit of an approved and claimed task. It can be made once, because `ClaimedTask` is consumed.
     #[must_use]
     pub fn from_claimed(claimed: ClaimedTask) -> Self {
         let (call, decision) = claimed.into_parts();
@@ -147,7 +151,7 @@ impl Permitted {
         self.decision.to_string()
     }
 
-    /// Reveals the call for its own server. This is the only thing that a server takes.
+    /// Reveals the call for its own server. Servers accept nothing else.
     #[must_use]
     pub fn reveal(self, anonymizer: &Anonymizer) -> Outgoing {
         let Call { tool, method, params, meta } = self.call;
@@ -157,7 +161,7 @@ impl Permitted {
     }
 }
 
-/// What runs is what was decided on: a fake in a tool's name is no value, and stays.
+/// Keeps the tool's name that was decided on: a fake in it is no value and must not be revealed.
 fn keep_tool_name(
     revealed: Real<RawJson>,
     before: &Fake<RawJson>,
@@ -168,14 +172,14 @@ fn keep_tool_name(
         return revealed;
     }
     let before = RawObject::read(before.get()).unwrap_or_default();
-    // A `Call` says the name of its tool.
+    // A tool's call always has a `name`; the fallback is only for the type.
     let spelled = json::serialize_raw(tool.tool.as_str());
     let name = before.get("name").unwrap_or(&spelled);
     let object = RawObject::read(revealed.expose()).unwrap_or_default();
     Real::from_server(object.with_member("name", name).to_raw())
 }
 
-/// A permitted call with the real values in it, on its way to one server.
+/// A permitted call with its real values, for one server.
 #[derive(Debug)]
 pub struct Outgoing {
     tool: ToolId,
@@ -185,7 +189,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// The tool or operation, and with it the server.
+    /// The tool or operation, which includes the server.
     #[must_use]
     pub const fn tool(&self) -> &ToolId {
         &self.tool
@@ -203,7 +207,7 @@ impl Outgoing {
         &self.params
     }
 
-    /// What the client said in `_meta`, apart from what belongs to its own connection.
+    /// The client's `_meta`, without the keys of its own connection.
     #[must_use]
     pub const fn meta(&self) -> Option<&Real<RawJson>> {
         self.meta.as_ref()

@@ -1,14 +1,14 @@
-//! Text that steers no terminal and forges no line, for logs; and which characters a reader cannot see.
+//! Makes text safe for logs and terminals, and tells which characters a reader can't see.
 //!
-//! What is written down may hold an agent's or a server's words. A log is read in a terminal, line by line, so
-//! nothing in those words may end a line, move the cursor, or turn the direction of writing.
+//! Logs may hold text of an agent or server, and people read them in a terminal, line by line. So nothing in
+//! that text may end a line, move the cursor or change the writing direction.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
 use unicode_general_category::{GeneralCategory, get_general_category};
 
-/// The text with every such character spelled out, as in `\u{1b}`. Tabs stay.
+/// The text with every such character escaped, as in `\u{1b}`. Tabs stay.
 #[must_use]
 pub fn escape_controls(text: &str) -> Cow<'_, str> {
     if !text.chars().any(steers_terminal) {
@@ -25,20 +25,20 @@ pub fn escape_controls(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Controls, line and paragraph separators, and what embeds or overrides the direction of writing.
+/// Controls, line and paragraph separators, and characters that embed or override the writing direction.
 const fn steers_terminal(letter: char) -> bool {
     matches!(letter,
         '\0'..='\x08' | '\n'..='\x1f' | '\x7f'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}'
         | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Whether a reader cannot see this character, or it changes how others are seen. Whoever shows a person text
-/// from outside spells such characters out.
+/// Whether a reader can't see this character, or it changes how others look. Foreign text must be shown to
+/// people with such characters escaped.
 ///
-/// Controls (Cc), the format characters (Cf) and `Default_Ignorable_Code_Point` of Unicode 17, among them the
-/// zero-width, bidirectional and tag characters, variation selectors and the byte order mark; line and
-/// paragraph separators; private use (which fonts draw as they like); blanks that are no plain space; and what
-/// no character is assigned to.
+/// These are the controls (Cc), the format characters (Cf) and `Default_Ignorable_Code_Point` of Unicode 17,
+/// which include the zero-width, bidirectional and tag characters, variation selectors and the byte order
+/// mark. Also line and paragraph separators, private use (which fonts draw as they like), blanks other than
+/// the plain space, and unassigned characters.
 #[must_use]
 pub fn is_invisible(character: char) -> bool {
     if matches!(character, ' '..='~') {
@@ -58,14 +58,15 @@ const fn is_listed_invisible(character: char) -> bool {
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{10ffff}')
 }
 
-/// Whether this character is drawn onto the one before it (M: accents, vowel signs, enclosing marks).
+/// Whether this character is drawn onto the one before it (general category M: accents, vowel signs, enclosing
+/// marks).
 #[must_use]
 pub fn is_combining_mark(character: char) -> bool {
     use GeneralCategory::{EnclosingMark, NonspacingMark, SpacingMark};
     character > '~' && matches!(get_general_category(character), EnclosingMark | NonspacingMark | SpacingMark)
 }
 
-/// A log whose every write is one line, whatever stands in it.
+/// A writer for logs that turns every write into one line.
 #[derive(Debug)]
 pub struct OneLineWriter<W>(pub W);
 

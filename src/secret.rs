@@ -1,7 +1,7 @@
 //! Text that never prints itself.
 //!
-//! A [`Secret`] has no `Display`, a hidden `Debug`, does not serialize, and is wiped when dropped. The
-//! only way to its text is [`Secret::expose`], so that every place which looks at one can be found.
+//! A [`Secret`] has no `Display`, a hidden `Debug`, doesn't serialize, and is wiped when dropped. Its text is
+//! reached only through [`Secret::expose`], so all places that read one can be found.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text itself.
+    /// The text.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

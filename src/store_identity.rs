@@ -1,8 +1,9 @@
-//! Which store a daemon keeps, and its proof of it.
+//! The identity of a daemon's store, and its proof.
 //!
-//! Every store has an Ed25519 key pair. The private half is derived from the store's own random key and never leaves
-//! the daemon; the public half stands in the seal beside the configuration and in the confirmed copy. Whoever merely
-//! listens on the socket, or keeps a store of its own, cannot sign for the store that a person sealed.
+//! Every store has an Ed25519 key pair. The private key is derived from the store's random key and never
+//! leaves the daemon. The public key is in the seal beside the configuration, and in the confirmed copy. A
+//! program that only listens on the socket, or keeps a store of its own, can't sign for the store that a
+//! person sealed.
 
 use std::fmt;
 use std::path::Path;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// The length of a store's name, in hex digits.
 const STORE_NAME_LENGTH: usize = 32;
 
-/// Which store it is: what the seal and the confirmed copy say.
+/// The identity of a store, as the seal and the confirmed copy record it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreId {
     /// Its name.
@@ -38,7 +39,7 @@ pub struct StoreKey {
 }
 
 impl StoreKey {
-    /// Of the store with this random key.
+    /// The key of the store with this random key.
     #[must_use]
     pub fn from_store_key(key: &[u8; 32]) -> Self {
         let name = blake3::keyed_hash(key, b"the store's name").to_hex()[..STORE_NAME_LENGTH].to_owned();
@@ -48,7 +49,7 @@ impl StoreKey {
         Self { id, key }
     }
 
-    /// What others know it by.
+    /// The public identity.
     #[must_use]
     pub const fn id(&self) -> &StoreId {
         &self.id
@@ -73,38 +74,39 @@ impl fmt::Debug for StoreKey {
 pub struct Nonce(String);
 
 impl Nonce {
-    /// A new one.
+    /// A new random nonce.
     #[must_use]
     pub fn fresh() -> Self {
         Self(HEXLOWER.encode(&rand::random::<[u8; 32]>()))
     }
 }
 
-/// What both ends of a connection said when it began, as one digest: no signature over it fits another connection.
+/// Everything that both ends of a connection said at its beginning, as one digest. A signature over it fits no
+/// other connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transcript([u8; 32]);
 
-/// What goes into a [`Transcript`].
+/// The contents of a [`Transcript`].
 #[derive(Debug, Clone, Copy)]
 pub struct Handshake<'a> {
     /// The protocol's version.
     pub protocol: u32,
     /// The client's nonce.
     pub client: &'a Nonce,
-    /// The daemon's.
+    /// The daemon's nonce.
     pub daemon: &'a Nonce,
-    /// The daemon's process id: a signature that is passed on comes from another process.
+    /// The daemon's process id. A relayed signature would come from another process.
     pub pid: u32,
     /// The configuration directory that the client named.
     pub config: &'a Path,
-    /// The store that the daemon says it keeps.
+    /// The store that the daemon claims to keep.
     pub store: &'a StoreId,
-    /// What the daemon says was confirmed.
+    /// The confirmed configuration, as the daemon claims.
     pub confirmed: &'a str,
 }
 
 impl Transcript {
-    /// Of one handshake.
+    /// The transcript of one handshake.
     #[must_use]
     pub fn from_handshake(handshake: &Handshake<'_>) -> Self {
         let Handshake { protocol, client, daemon, pid, config, store, confirmed } = handshake;
@@ -123,14 +125,14 @@ impl Transcript {
         ))
     }
 
-    /// What is signed to do `act` over this connection.
+    /// The digest to sign for `act` over this connection.
     #[must_use]
     pub fn digest_with_act(&self, act: &[u8]) -> [u8; 32] {
         digest_parts("portero 2026-11-29 act", &[&self.0, act])
     }
 }
 
-/// Each part goes in with its length, so that no two lists of parts give the same digest.
+/// Hashes each part with its length, so that no two lists of parts have the same digest.
 fn digest_parts(context: &str, parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(context);
     for part in parts {
@@ -139,7 +141,8 @@ fn digest_parts(context: &str, parts: &[&[u8]]) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// Whether the key, in hex, made this signature, in hex. Strict: no weak keys and no second spelling of a signature.
+/// Whether the key (in hex) made this signature (in hex). Strict: no weak keys, and only one spelling of a
+/// signature.
 pub(crate) fn verify_signature(key: &str, message: &[u8], signature: &str) -> bool {
     let decoded = |text: &str| HEXLOWER.decode(text.as_bytes()).ok();
     let key = decoded(key).and_then(|key| <[u8; 32]>::try_from(key).ok());

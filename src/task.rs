@@ -1,7 +1,7 @@
-//! A call that waits for a person: its states, and which may follow which.
+//! A call that waits for a person: its states, and the transitions between them.
 //!
 //! `pending-approval → approved → executing → completed | failed`, and `denied`, `expired`, `cancelled`,
-//! `interrupted`. The store moves tasks only along [`TaskState::can_transition_to`], compare-and-swap.
+//! `interrupted`. The store moves tasks only along [`TaskState::can_transition_to`], by compare-and-swap.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,27 +16,27 @@ use crate::clock::Moment;
 use crate::names::{AgentSessionId, Principal, SessionId, TaskId, ToolId};
 use crate::policy::{Action, CallerIdentity, Decision, Policy, Quorum, Vote, quorum};
 
-/// Where a task stands.
+/// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskState {
-    /// A person has not decided yet.
+    /// No decision so far.
     PendingApproval,
-    /// A person said yes; it has not started.
+    /// A person approved it, and it hasn't started.
     Approved,
     /// The call may have reached the server.
     Executing,
     /// The server answered.
     Completed,
-    /// The server answered with an error, or could not be reached.
+    /// The server answered with an error, or couldn't be reached.
     Failed,
-    /// A person, or a deny rule, said no.
+    /// A person or a deny rule denied it.
     Denied,
-    /// Nobody decided in time, or it did not start in time.
+    /// No decision came in time, or it didn't start in time.
     Expired,
-    /// The agent took it back.
+    /// The agent cancelled it.
     Cancelled,
-    /// Portero stopped while it ran: whether it took effect is unknown. It is never retried by itself.
+    /// Portero stopped while it ran, so its effect is unknown. It is never retried automatically.
     Interrupted,
 }
 
@@ -54,7 +54,7 @@ impl TaskState {
         Self::Interrupted,
     ];
 
-    /// Whether a task in this state may next be in `next`.
+    /// Whether `next` may follow this state.
     #[must_use]
     pub const fn can_transition_to(self, next: Self) -> bool {
         match self {
@@ -62,8 +62,11 @@ impl TaskState {
                 matches!(next, Self::Approved | Self::Denied | Self::Expired | Self::Cancelled)
             }
             Self::Approved => {
+                // An approved task can still be denied, so that a rejection or deny rule wins until the call
+                // starts.
                 matches!(next, Self::Executing | Self::Denied | Self::Expired | Self::Cancelled)
             }
+            // From here on the server may have seen the call, so it can't be denied or cancelled any more.
             Self::Executing => matches!(next, Self::Completed | Self::Failed | Self::Interrupted),
             Self::Completed
             | Self::Failed
@@ -74,7 +77,7 @@ impl TaskState {
         }
     }
 
-    /// Whether nothing can follow.
+    /// Whether no state can follow.
     #[must_use]
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::PendingApproval | Self::Approved | Self::Executing)
@@ -103,7 +106,7 @@ impl fmt::Display for TaskState {
     }
 }
 
-/// A text names no state.
+/// A text that names no state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a task state; the states are pending-approval, approved, executing, completed, failed, denied, \
@@ -119,15 +122,15 @@ impl FromStr for TaskState {
     }
 }
 
-/// Who made a task and where.
+/// The origin of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallOrigin {
-    /// On whose behalf.
+    /// The project.
     pub principal: Principal,
     /// The session that asked.
     pub session: SessionId,
-    /// The session of the agent's own program, where it says one. It is not stored with a task: only grants
-    /// look at it, and what a person approved runs by no grant.
+    /// The session id of the agent's own program, if it names one. It isn't stored with a task: only grants
+    /// look at it, and an approved call runs by no grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_session: Option<AgentSessionId>,
     /// The MCP client's own name and version, such as `claude-code 2.1.328`, concealed.
@@ -137,7 +140,7 @@ pub struct CallOrigin {
 }
 
 impl CallOrigin {
-    /// Who asks, as policy sees it.
+    /// The caller, as policy sees it.
     #[must_use]
     pub const fn asker(&self) -> CallerIdentity<'_> {
         CallerIdentity {
@@ -148,125 +151,125 @@ impl CallOrigin {
     }
 }
 
-/// A task as stored: concealed throughout.
+/// A stored task, concealed throughout.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Task {
     /// Its id.
     pub id: TaskId,
-    /// Where it stands.
+    /// Its state.
     pub state: TaskState,
-    /// What is asked.
+    /// The call.
     pub call: Call,
-    /// Why it asks.
+    /// The decision that asked.
     pub decision: Decision,
-    /// Who asks.
+    /// Its origin.
     pub origin: CallOrigin,
-    /// What the approval binds to: see [`crate::task::Task::binding`].
+    /// The digest of all that the approval binds to.
     pub binding: String,
-    /// When it was asked.
+    /// When it was opened.
     pub asked: Timestamp,
-    /// When it can no longer be approved, or once approved no longer be started.
+    /// The last moment to approve it or, once approved, to start it.
     pub expires: Timestamp,
-    /// When it came into its present state.
+    /// When it entered its present state.
     pub changed: Timestamp,
-    /// A person's reason for a denial, or what went wrong, concealed.
+    /// A person's reason for a denial, or the failure, concealed.
     pub note: Option<Fake<String>>,
-    /// The JSON-RPC `result` that the server gave, concealed.
+    /// The server's JSON-RPC `result`, concealed.
     pub result: Option<Fake<Box<RawValue>>>,
-    /// The JSON-RPC `error` that the server gave, concealed.
+    /// The server's JSON-RPC `error`, concealed.
     pub error: Option<Fake<Box<RawValue>>>,
-    /// The task that a person asked anew with this one.
+    /// The earlier task that a person requested again by this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<TaskId>,
-    /// The last task with which a person asked this one anew. Lists leave it out.
+    /// The latest task by which a person requested this one again. Lists leave this one out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeated: Option<TaskId>,
-    /// Who said yes so far, where it takes several people.
+    /// The approvals so far, if it needs several people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub votes: Vec<Vote>,
-    /// What several people must say before it runs, by the policy in force. It is not stored: whoever shows a task
-    /// fills it in.
+    /// The quorums that it needs by the present policy. They aren't stored; a caller that shows the task fills
+    /// them in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quorums: Vec<Quorum>,
 }
 
-/// A task's place in a list, which has the newest first.
+/// A task's position in a list, which has the newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskCursor {
-    /// When it was asked.
+    /// When it was opened.
     pub asked: Timestamp,
-    /// Its id, for those of the same moment.
+    /// Its id, for tasks of the same moment.
     pub id: TaskId,
 }
 
-/// A task that is final, as far as an agent is told of it unasked: no words of a server's, an agent's or a person's.
+/// A final task as agents hear of it unasked: without any text of a server, agent or person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinishedTask {
     /// Its id.
     pub task: TaskId,
-    /// Which tool.
+    /// The tool.
     pub tool: ToolId,
-    /// How it ended.
+    /// Its final state.
     pub state: TaskState,
 }
 
-/// The finished tasks that no agent has asked about yet.
+/// The finished tasks that no agent has fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnseenTasks {
     /// How many there are.
     pub count: u64,
-    /// The last of them, the latest first; [`UnseenTasks::MAX_LISTED`] at most.
+    /// The latest of them, newest first, at most [`UnseenTasks::MAX_LISTED`].
     pub last: Vec<FinishedTask>,
 }
 
 impl UnseenTasks {
-    /// How many are named.
+    /// How many are listed.
     pub const MAX_LISTED: usize = 5;
 }
 
-/// A task that a person approved and that its store moved from `approved` to `executing`, for this process
-/// alone. Consumed by [`crate::permit::Permitted::from_claimed`].
+/// An approved task that the store moved to `executing` for this process alone.
+/// [`crate::permit::Permitted::from_claimed`] consumes it.
 #[derive(Debug)]
 pub struct ClaimedTask {
     call: Call,
     decision: Decision,
 }
 
-/// Why an approved task does not run after all.
+/// Why an approved task doesn't run after all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimError {
     /// It is in another state.
     #[error("the task is {0}, not approved")]
     WrongState(TaskState),
-    /// It came too late.
+    /// It expired.
     #[error("the approval expired before the call started")]
     Expired,
-    /// A deny rule or lock made since wins.
+    /// A deny rule or lock that was made since wins.
     #[error("{0}")]
     Denied(Decision),
-    /// Who must approve was changed since, and those who did are not enough.
+    /// The quorum was changed since, and the approvals no longer meet it.
     #[error("by now it takes {needed}, and of these {approved} approved")]
     QuorumUnmet {
-        /// What it takes.
+        /// The quorum.
         needed: Quorum,
-        /// How many of them approved.
+        /// How many of its people approved.
         approved: usize,
     },
 }
 
 impl Task {
-    /// Where it stands in a list.
+    /// Its position in a list.
     #[must_use]
     pub const fn cursor(&self) -> TaskCursor {
         TaskCursor { asked: self.asked, id: self.id }
     }
 
-    /// Checks everything again just before execution: the state, the expiry, that no deny holds now (guarantee
-    /// A5), and that those who approved are enough (guarantee A8). The caller must have moved the task to
-    /// [`TaskState::Executing`] in its store, alone and durably, and passes the task as it was read in that same step.
+    /// Checks everything again right before execution: state, expiry, denies (guarantee A5) and quorums
+    /// (guarantee A8). The caller must have moved the task to [`TaskState::Executing`] in the store, alone and
+    /// durably, and must pass the task as read in that same step.
     ///
     /// # Errors
-    /// Says why the task does not run.
+    /// Why the task doesn't run.
     pub fn claim(self, policy: &Policy, now: Moment) -> Result<ClaimedTask, ClaimError> {
         if self.state != TaskState::Executing {
             return Err(ClaimError::WrongState(self.state));
@@ -274,6 +277,8 @@ impl Task {
         if self.expires <= now.wall {
             return Err(ClaimError::Expired);
         }
+        // Only a deny counts here. The approval stands in for the question, and a decision to ask would be
+        // asked for ever.
         let decision = policy.decide(&self.call.tool, self.call.arguments(), Some(self.origin.asker()), now);
         if decision.action == Action::Deny {
             return Err(ClaimError::Denied(decision));
@@ -283,10 +288,11 @@ impl Task {
             let approved = unmet.approval_count(&self.votes);
             return Err(ClaimError::QuorumUnmet { needed: unmet.clone(), approved });
         }
+        // With the decision that asked, which the audit records as the reason, whatever policy says by now.
         Ok(ClaimedTask { call: self.call, decision: self.decision })
     }
 
-    /// How far it has come where it takes several people, such as `1 of 2 approvals: telegram user 11`; nothing where
+    /// The progress if several people must approve, such as `1 of 2 approvals: telegram user 11`. `None` if
     /// one is enough.
     #[must_use]
     pub fn quorum_progress(&self) -> Option<String> {

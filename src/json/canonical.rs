@@ -1,4 +1,4 @@
-//! One text for all spellings of a JSON value, so that equal values have equal digests.
+//! The canonical form of a JSON value, so that equal values have equal digests.
 
 use std::borrow::Cow;
 
@@ -9,11 +9,11 @@ use super::{RawObject, as_text, serialize_raw};
 /// How deeply a value may nest.
 const MAX_DEPTH: usize = 128;
 
-/// Writes a value with sorted keys, without blanks, each text spelled in one way, and each number as it was spelled:
-/// `1.10` and `1.1` are not the same.
+/// Writes a value with sorted keys, without white space, and with one spelling for each text. Numbers keep
+/// their spelling, so `1.10` and `1.1` differ.
 ///
 /// # Errors
-/// In words, where a key stands twice in an object or the value nests too deeply.
+/// In words, if an object has a duplicate key or the value nests too deeply.
 pub fn canonicalize(value: &RawValue) -> Result<Vec<u8>, Cow<'static, str>> {
     let mut out = Vec::with_capacity(value.get().len());
     write_canonical(value, MAX_DEPTH, &mut out)?;
@@ -38,6 +38,7 @@ fn write_canonical(value: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<
                 write_string(key, out);
                 out.push(b':');
                 write_canonical(member, depth - 1, out)?;
+                // A comma follows every member, also the last. The result is only hashed, never parsed.
                 out.push(b',');
             }
             out.push(b'}');
@@ -51,7 +52,7 @@ fn write_canonical(value: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<
             }
             out.push(b']');
         }
-        // A text that is no Unicode, such as a lone surrogate, stays as it is spelled.
+        // A string that is no Unicode text, such as a lone surrogate, keeps its spelling.
         Some(b'"') => match as_text(value) {
             Some(string) => write_string(&string, out),
             None => out.extend_from_slice(spelled.as_bytes()),

@@ -1,4 +1,4 @@
-//! Objects that hold one key twice.
+//! Finds objects with duplicate keys.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -7,18 +7,18 @@ use serde_json::value::RawValue;
 
 use super::scan::{skip_string, unquote};
 
-/// How deeply a value may nest: many parsers go no deeper, and some end their program at it.
+/// The deepest nesting that is accepted. Many parsers go no deeper, and some crash there.
 const MAX_NESTING: usize = 128;
 
-/// Refuses a value in which an object, at any depth, holds one key twice: parsers disagree on which of the
-/// two counts, so what a person approves might not be what a server runs. One that nests more than 128 deep is
+/// Refuses a value in which any object, at any depth, has a duplicate key. Parsers disagree on which of the
+/// two counts, so a server might run another call than a person approved. A value nested deeper than 128 is
 /// refused too.
 ///
-/// Keys are compared as texts, without their escapes. Halves of surrogate pairs, which some parsers replace,
-/// count as equal.
+/// Keys are compared without their escapes. Halves of surrogate pairs count as equal, because some parsers
+/// replace them.
 ///
 /// # Errors
-/// The error names the key, or says that it nests too deeply.
+/// Names the key, or says that the value nests too deeply.
 pub fn refuse_duplicate_keys(value: &RawValue) -> Result<(), serde_json::Error> {
     let json = value.get();
     let bytes = json.as_bytes();
@@ -29,6 +29,7 @@ pub fn refuse_duplicate_keys(value: &RawValue) -> Result<(), serde_json::Error> 
         match byte {
             b'"' => {
                 let end = skip_string(bytes, at);
+                // Only a string at a key's place is a key. A string in a list, or as a value, is skipped.
                 if let Some(Some(keys)) = open.last_mut().filter(|_| key_follows) {
                     keys.insert_unique(decode_key(&json[at..end]))?;
                 }
@@ -51,6 +52,7 @@ pub fn refuse_duplicate_keys(value: &RawValue) -> Result<(), serde_json::Error> 
                 open.pop();
                 key_follows = false;
             }
+            // After a comma an object goes on with a key, and a list with a value.
             b',' => key_follows = matches!(open.last(), Some(Some(_))),
             _ => {}
         }
@@ -63,7 +65,7 @@ pub fn refuse_duplicate_keys(value: &RawValue) -> Result<(), serde_json::Error> 
 #[derive(Default)]
 struct SeenKeys<'a> {
     few: Vec<Cow<'a, str>>,
-    /// In place of `few` once there are many.
+    /// Replaces `few` if there are many.
     many: HashSet<Cow<'a, str>>,
 }
 

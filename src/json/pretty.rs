@@ -1,32 +1,31 @@
-//! JSON as people read it: indented, in its order, with nothing left out.
+//! JSON for people: indented, in its own order, and complete.
 //!
-//! It is read token by token and never into a model, so that nothing in it is lost or taken for something else:
-//! not a key that stands twice, not the spelling of a number, not half a character.
+//! It is read token by token, never into a model. So nothing is lost or misread: no duplicate key, no spelling
+//! of a number, no half character.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::printable::is_invisible;
 
-/// A JSON string where it stands in the text.
+/// A JSON string at its place in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StringToken<'a> {
     /// The string with its quotes, as it came.
     pub spelled: &'a str,
-    /// How many objects and arrays it stands in.
+    /// How many objects and arrays enclose it.
     pub depth: usize,
     /// Whether it is an object's key.
     pub is_key: bool,
 }
 
-/// JSON as people read it: indented, in its order, numbers as they were spelled, texts without needless
-/// escapes.
+/// JSON for people: indented, in its own order, numbers as spelled, strings without needless escapes.
 #[must_use]
 pub fn pretty_print(text: &str) -> String {
     pretty_print_with(text, |string, shown| shown.push_str(&unescape_string(string.spelled)))
 }
 
-/// As [`pretty_print`], with the strings written by the caller.
+/// Like [`pretty_print`], but `string` writes the strings.
 #[must_use]
 pub fn pretty_print_with(text: &str, mut string: impl FnMut(StringToken<'_>, &mut String)) -> String {
     let mut shown = String::with_capacity(text.len() * 2);
@@ -70,15 +69,14 @@ pub fn pretty_print_with(text: &str, mut string: impl FnMut(StringToken<'_>, &mu
     shown
 }
 
-/// Begins a new line, indented for this depth; what is nested deeper than a line is wide is not indented
-/// further.
+/// Starts a new line with the indentation for this depth. Beyond a line's width it isn't indented further.
 pub fn push_new_line(shown: &mut String, depth: usize) {
     const MAX_INDENT: usize = 40;
     shown.push('\n');
     shown.extend(std::iter::repeat_n("  ", depth.min(MAX_INDENT)));
 }
 
-/// The length of the JSON string that a text begins with, quotes and all.
+/// The length of the JSON string at the beginning of a text, with its quotes.
 fn string_length(text: &str) -> usize {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
@@ -92,15 +90,15 @@ fn string_length(text: &str) -> usize {
     text.len()
 }
 
-/// A JSON string without needless escapes; half a character stays as it is spelled.
+/// A JSON string without needless escapes. Half a character keeps its spelling.
 #[must_use]
 pub fn unescape_string(string: &str) -> Cow<'_, str> {
     let text = serde_json::from_str::<String>(string);
     text.and_then(|text| serde_json::to_string(&text)).map_or(Cow::Borrowed(string), Cow::Owned)
 }
 
-/// The same JSON with every character escaped that a terminal might obey or a reader not see. Such characters
-/// stand in strings only; the line breaks between them are the printer's.
+/// The same JSON with every character escaped that a terminal might obey or a reader can't see. Such
+/// characters occur only in strings. Line breaks between tokens come from the printer and stay.
 #[must_use]
 pub fn escape_invisible(json: &str) -> Cow<'_, str> {
     let tame = |character: char| character == '\n' || !is_invisible(character);

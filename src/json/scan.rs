@@ -1,4 +1,4 @@
-//! Reading raw JSON by its bytes: what is a [`RawValue`] is known to be valid, so only its shape is looked for.
+//! Scans raw JSON by its bytes. A [`RawValue`] is known to be valid, so only its shape is read.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ pub(super) fn skip_space(json: &[u8], at: usize) -> usize {
     at + json[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count()
 }
 
-/// The position after the string whose opening quote stands at `at`.
+/// The position after the string that begins at `at`.
 pub(super) fn skip_string(json: &[u8], at: usize) -> usize {
     let mut at = at + 1;
     while let Some(offset) = memchr::memchr2(b'"', b'\\', json.get(at..).unwrap_or_default()) {
@@ -62,7 +62,7 @@ fn skip_container(json: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The text of a JSON string with its quotes; `None` when it holds half a surrogate pair, which is no text.
+/// The text of a quoted JSON string. `None` if it holds half a surrogate pair, which is no text.
 pub(super) fn unquote(string: &str) -> Option<Cow<'_, str>> {
     let inside = string.strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
@@ -71,17 +71,17 @@ pub(super) fn unquote(string: &str) -> Option<Cow<'_, str>> {
     String::deserialize(&mut serde_json::Deserializer::from_str(string)).ok().map(Cow::Owned)
 }
 
-/// The name by which `serde_json` knows its own raw values. It offers no safe constructor that does not parse
-/// the text again; this is the door through which its own deserializers hand one over.
+/// The name by which `serde_json` recognises its raw values. It has no safe constructor that doesn't parse the
+/// text again. This token is how its own deserializers hand one over.
 const RAW_VALUE_TOKEN: &str = "$serde_json::private::RawValue";
 
-/// Takes a part of a raw value as a raw value.
+/// Takes part of a raw value as a raw value.
 pub(super) fn raw_from_str(json: &str) -> &RawValue {
     let text = BorrowedStrDeserializer::new(json);
     <&RawValue>::deserialize(RawValueDeserializer(text)).expect("a text that is handed over is taken")
 }
 
-/// Takes text that is known to be one JSON value, without reading it.
+/// Takes text that is known to be one JSON value, without parsing it.
 pub(super) fn raw_from_string(json: String) -> RawJson {
     let text = StringDeserializer::new(json);
     RawJson::deserialize(RawValueDeserializer(text)).expect("a text that is handed over is taken")

@@ -1,4 +1,4 @@
-//! Who did something, as the audit and the store keep it.
+//! The actor of an event, as the audit and the store keep it.
 
 use std::fmt;
 
@@ -6,35 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use super::{Principal, SessionId};
 
-/// Who or what acted. It is stored as its text, and read back from that.
+/// The actor. It is stored as its text, and parsed from that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Actor {
     /// A person at a terminal.
     Terminal {
-        /// The process that asked, as the system names it.
+        /// The requesting process, as the system names it.
         process: String,
-        /// The user on Telegram who confirmed it, if one did.
+        /// The Telegram user who confirmed it, if any.
         confirmed_by: Option<i64>,
     },
     /// A user on Telegram.
     TelegramUser(i64),
-    /// Several users on Telegram, each with an approval of their own.
+    /// Several Telegram users, each with an approval.
     TelegramUsers(Vec<u64>),
-    /// An agent's session that requested what only a person may.
+    /// An agent's session that requested something reserved for people.
     Session {
         /// The session.
         session: SessionId,
-        /// On whose behalf it is.
+        /// The project.
         principal: Principal,
     },
     /// The agent that a task belongs to.
     Agent,
     /// The daemon itself.
     Daemon,
-    /// A time that was over.
+    /// The expiry of a time limit.
     Expiry,
-    /// What Telegram says of a chat, and no user of it.
+    /// Telegram's own report about a chat, from no user.
     Telegram,
 }
 
@@ -48,13 +48,13 @@ impl Actor {
         Self::Terminal { process: process.to_string(), confirmed_by: None }
     }
 
-    /// The same, where a user confirmed it on Telegram.
+    /// The same terminal, confirmed by a user on Telegram.
     #[must_use]
     pub fn confirmed_by(&self, user: i64) -> Self {
         Self::Terminal { process: self.to_string(), confirmed_by: Some(user) }
     }
 
-    /// The users whose approvals settled a task.
+    /// The users whose approvals decided a task.
     #[must_use]
     pub fn from_voters(voters: Vec<u64>) -> Self {
         match voters[..] {
@@ -108,10 +108,10 @@ impl fmt::Display for Actor {
     }
 }
 
-/// Reads the stored text. Text of no other form is the name of a process at a terminal.
+/// Parses the stored text. Any other text is the name of a process at a terminal.
 impl From<&str> for Actor {
     fn from(text: &str) -> Self {
-        // A number may be written in more than one way: what is read must be written as it was.
+        // A number can have more than one spelling. The actor must print exactly the text that was read.
         Self::parse(text).filter(|actor| actor.to_string() == text).unwrap_or_else(|| Self::terminal(text))
     }
 }

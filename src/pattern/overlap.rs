@@ -2,7 +2,7 @@
 
 use super::Pattern;
 
-/// What one place of a part stands for.
+/// One token of a glob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum GlobToken {
     /// This character.
@@ -14,8 +14,8 @@ enum GlobToken {
 }
 
 impl Pattern {
-    /// Whether there may be a tool that both cover. Where that is not easy to tell it says yes: groups are taken
-    /// for `*`, and a pattern without a `/` for everything.
+    /// Whether some tool may be covered by both patterns. If that is hard to tell, the answer is yes: groups
+    /// count as `*`, and a pattern without `/` covers everything.
     #[must_use]
     pub fn may_overlap(&self, other: &Self) -> bool {
         match (self.exact_tool(), other.exact_tool()) {
@@ -31,9 +31,10 @@ impl Pattern {
 
 fn segments_overlap(one: &str, two: &str) -> bool {
     let (one, two) = (tokenize(one), tokenize(two));
-    // `reached[at]`: some text is what stands before this place in `one`, and before `at` in `two`.
+    // `reached[at]`: some text matches both the tokens of `one` so far and the first `at` tokens of `two`.
     let mut reached = vec![false; two.len() + 1];
     reached[0] = true;
+    // Before any token of `one`, only runs of `two` can match, because they match nothing too.
     for at in 0..two.len() {
         reached[at + 1] = reached[at] && two[at] == GlobToken::AnyRun;
     }
@@ -42,7 +43,7 @@ fn segments_overlap(one: &str, two: &str) -> bool {
         reached[0] = before[0] && token == GlobToken::AnyRun;
         for at in 0..two.len() {
             reached[at + 1] = match (token, two[at]) {
-                // A run stands for nothing, or for one more of what the other one has.
+                // A run matches nothing (keep `at`), or one more token of the other side.
                 (GlobToken::AnyRun, _) | (_, GlobToken::AnyRun) => before[at + 1] || reached[at],
                 (GlobToken::Letter(one), GlobToken::Letter(two)) => before[at] && one == two,
                 (GlobToken::AnyOne, _) | (_, GlobToken::AnyOne) => before[at],
@@ -52,7 +53,7 @@ fn segments_overlap(one: &str, two: &str) -> bool {
     reached[two.len()]
 }
 
-/// From the first group on, everything is taken for a run.
+/// The tokens of a part. From its first group on, the rest counts as a run.
 fn tokenize(part: &str) -> Vec<GlobToken> {
     let mut tokens = Vec::with_capacity(part.len());
     for letter in part.chars() {

@@ -1,10 +1,10 @@
-//! One part of a pattern: what stands before the `/`, or after it.
+//! One part of a pattern, before or after the `/`.
 
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::PatternError;
 
-/// A matcher for one part. The usual shapes take a comparison instead of a regular expression.
+/// A matcher for one part. The usual shapes use a comparison instead of a regular expression.
 pub(super) enum PatternSegment {
     Any,
     Literal(Box<str>),
@@ -19,7 +19,7 @@ impl PatternSegment {
         Self::Literal(text.into())
     }
 
-    /// Within a part `**` means what `*` means.
+    /// Compiles a part, in which `**` means the same as `*`.
     pub(super) fn compile(text: &str) -> Result<Self, PatternError> {
         if text.contains(['?', '[', '{', ',']) {
             return compile_glob(text);
@@ -48,7 +48,7 @@ impl PatternSegment {
 }
 
 fn compile_glob(text: &str) -> Result<PatternSegment, PatternError> {
-    // globset gives a `**` that stands alone between slashes a meaning of its own.
+    // globset gives a `**` between slashes a meaning of its own.
     let mut single = text.to_owned();
     while single.contains("**") {
         single = single.replace("**", "*");
