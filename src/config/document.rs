@@ -1,4 +1,4 @@
-//! One file of JSON with comments: its values with their places, and the problems found in it.
+//! One file of JSON with comments: its values with their positions, and its problems.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
@@ -14,12 +14,12 @@ use super::snippet::{blank_values, escape_for_display};
 use super::variables::{ExpandedText, Variables};
 use super::{duration, fields};
 
-/// A file while it is read.
+/// A file during its reading.
 pub(super) struct ConfigDocument<'a> {
     file: &'static str,
     text: &'a str,
     lines: Vec<usize>,
-    /// Where the keys begin; none when the file is no JSON.
+    /// Where the keys begin; none if the file is no JSON.
     keys: Option<HashSet<usize>>,
     problems: Vec<ConfigProblem>,
 }
@@ -37,7 +37,7 @@ impl<'v, 'a> CheckedMembers<'v, 'a> {
     }
 }
 
-/// Strict JSON but for comments and trailing commas.
+/// Strict JSON, except for comments and trailing commas.
 const STRICT_PARSING: ParseOptions = ParseOptions {
     allow_comments: true,
     allow_trailing_commas: true,
@@ -52,7 +52,7 @@ const STRICT_PARSING: ParseOptions = ParseOptions {
 };
 
 impl<'a> ConfigDocument<'a> {
-    /// Parses a file; what is missing is no problem and has no value.
+    /// Parses a file. A missing file is no problem, and has no value.
     pub(super) fn open(file: &'static str, text: Option<&'a str>) -> (Self, Option<Value<'a>>) {
         let missing = text.is_none();
         let text = text.unwrap_or_default();
@@ -115,6 +115,7 @@ impl<'a> ConfigDocument<'a> {
     }
 
     fn add_problem(&mut self, severity: Severity, at: usize, message: String, hint: Option<String>) {
+        // A parser's position may fall inside a character; go back to its start.
         let at = (0..=at.min(self.text.len())).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0);
         let (line, column) = self.line_and_column(at);
         let start = self.lines[line as usize - 1];
@@ -128,7 +129,7 @@ impl<'a> ConfigDocument<'a> {
         self.problems.push(ConfigProblem { severity, file: self.file, line, column, message, snippet, hint });
     }
 
-    /// An object with known fields: unknown ones and duplicates are errors.
+    /// Reads an object with known fields. Unknown fields and duplicates are errors.
     pub(super) fn read_object<'v>(
         &mut self,
         value: &'v Value<'a>,
@@ -152,6 +153,7 @@ impl<'a> ConfigDocument<'a> {
                 );
             }
         }
+        // `$schema` is for editors. Only its type is checked.
         if let Some((_, schema)) =
             members.iter().find(|(name, _)| *name == "$schema").map(|(_, found)| *found)
         {
@@ -161,7 +163,7 @@ impl<'a> ConfigDocument<'a> {
         Some(CheckedMembers { at: value.start(), members })
     }
 
-    /// An object with free keys, in their order, each with its place; duplicates are errors.
+    /// Reads an object with free keys, in order and with their positions. Duplicates are errors.
     pub(super) fn read_map<'v>(
         &mut self,
         value: &'v Value<'a>,
@@ -210,7 +212,7 @@ impl<'a> ConfigDocument<'a> {
         }
     }
 
-    /// A list of texts, each with its place.
+    /// Reads a list of texts, each with its position.
     pub(super) fn read_strings<'v>(
         &mut self,
         value: Option<&'v Value<'a>>,
@@ -232,7 +234,7 @@ impl<'a> ConfigDocument<'a> {
         }
     }
 
-    /// A whole number of at least `least`.
+    /// Reads a whole number of at least `least`.
     pub(super) fn read_number(&mut self, value: Option<&Value<'a>>, what: &str, least: u64) -> Option<u64> {
         let value = value?;
         let Value::NumberLit(number) = value else {
@@ -260,7 +262,7 @@ impl<'a> ConfigDocument<'a> {
         })
     }
 
-    /// A text with its variables put in. What is unset is left to the caller.
+    /// Reads a text and expands its variables. The caller handles unset ones.
     pub(super) fn read_expanded(
         &mut self,
         value: &Value<'a>,
@@ -278,7 +280,7 @@ impl<'a> ConfigDocument<'a> {
         }
     }
 
-    /// A text with its variables put in, all of them set and not empty, and not empty itself.
+    /// Reads a text that must not be empty and whose variables must all be set and not empty.
     pub(super) fn read_expanded_complete(
         &mut self,
         value: &Value<'a>,
@@ -334,7 +336,8 @@ fn collect_keys(value: &Value<'_>, keys: &mut HashSet<usize>) {
     }
 }
 
-/// In a file that is no JSON nobody knows which texts are keys; only known fields are shown then.
+/// Whether a token is a known field. In a file that is no JSON, keys can't be told from values, so snippets
+/// show only known fields.
 fn is_known_field(token: &str) -> bool {
     let tables = [
         fields::MCPS,
@@ -358,7 +361,7 @@ fn is_known_field(token: &str) -> bool {
     tables.iter().any(|table| table.contains(&name))
 }
 
-/// What a parser's error means, without the text that it stumbled over.
+/// Describes a parser's error, without the text at which it failed.
 fn describe_syntax_error(error: &ParseError) -> (String, Option<String>) {
     let (message, hint) = match error.kind() {
         ParseErrorKind::String(_) => ("a text is not closed, or holds a bad escape".to_owned(), None),
@@ -382,7 +385,7 @@ fn lower_first(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
-/// The known word that is most like this one, when one is.
+/// The known word that is nearest to this one, if one is near enough.
 #[must_use]
 pub fn nearest_word<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
@@ -395,7 +398,7 @@ pub fn nearest_word<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) ->
         .map(|(_, known)| known)
 }
 
-/// Words in backquotes with commas.
+/// The words in backquotes, separated by commas.
 pub(super) fn join_quoted(words: impl IntoIterator<Item = impl Display>) -> String {
     words.into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }

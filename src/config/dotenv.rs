@@ -1,8 +1,8 @@
 //! `.env`: one `NAME=value` a line.
 //!
-//! Comments begin with `#`; `export ` before a name is allowed. A value in single quotes is taken as it
-//! stands; in double quotes `\n`, `\r`, `\t`, `\"`, `\\` and `\$` are escapes; both may span lines. Without
-//! quotes it ends at the line's end or before ` #`. Nothing is expanded.
+//! Comments begin with `#`, and `export ` may precede a name. A value in single quotes is literal. In double
+//! quotes `\n`, `\r`, `\t`, `\"`, `\\` and `\$` are escapes. Both kinds may span lines. A value without quotes
+//! ends at the line's end or before ` #`. Nothing is expanded.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::snippet::escape_for_display;
 use super::variables::is_variable_name;
 use crate::secret::Secret;
 
-/// Reads the file; each problem names its line, never a value.
+/// Reads the file. Each problem names its line, never a value.
 pub(super) fn read_dotenv(text: Option<&str>) -> (HashMap<String, Secret>, Vec<ConfigProblem>) {
     let text = text.unwrap_or_default();
     let mut reader = DotenvReader { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
@@ -56,7 +56,7 @@ struct DotenvError<'a> {
 }
 
 impl<'a> DotenvReader<'a> {
-    /// Takes one entry, or one line without any.
+    /// Reads one entry, or skips one line without any.
     fn read_entry(&mut self) -> Result<Option<(&'a str, Secret)>, DotenvError<'a>> {
         let line = self.rest.split('\n').next().unwrap_or_default();
         let trimmed = line.trim();
@@ -123,11 +123,13 @@ impl<'a> DotenvReader<'a> {
                 c => value.push(c),
             }
         }
+        // Only this line is skipped, so that a forgotten quote doesn't swallow the rest of the file's
+        // problems.
         self.skip_line(self.rest.split('\n').next().unwrap_or_default().len());
         Err(DotenvError { column: 1, name: Some(name), message: "a quote is not closed" })
     }
 
-    /// Goes past so many bytes and the end of the line after them.
+    /// Skips this many bytes and the line end after them.
     fn skip_line(&mut self, bytes: usize) {
         let past = (bytes + 1).min(self.rest.len());
         let lines = self.rest[..past].matches('\n').count();

@@ -3,33 +3,33 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-/// The longest duration that makes sense anywhere: a year.
+/// The longest duration that is accepted: a year.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 86_400);
 
-/// From the largest to the smallest, which is the order they must be written in.
+/// From the largest to the smallest, the order in which they must be written.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// A text is not a duration.
+/// Why a text is no duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
-    /// It is not written like one.
+    /// It has another form.
     #[error("a duration is written like 30m, 1h, 2h30m, 24h or 500ms")]
     Malformed,
-    /// A bare number.
+    /// It is a number without a unit.
     #[error("a duration needs a unit: ms, s, m, h or d, as in 30m")]
     MissingUnit,
-    /// Nothing.
+    /// It is zero.
     #[error("a duration must be longer than nothing")]
     Zero,
-    /// Too much.
+    /// It is too long.
     #[error("a duration is at most 366d")]
     TooLong,
 }
 
-/// Reads a duration: numbers with the units `d`, `h`, `m`, `s` and `ms`, the larger first, each once.
+/// Parses a duration: numbers with the units `d`, `h`, `m`, `s` and `ms`, the larger first, each at most once.
 ///
 /// # Errors
-/// Says what is wrong with the form, or that it is nothing or more than a year.
+/// If the form is wrong, or if the duration is zero or more than a year.
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let mut rest = text;
     let mut units = UNITS.iter();
@@ -45,6 +45,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         if unit.is_empty() {
             return Err(if after.is_empty() { DurationError::MissingUnit } else { DurationError::Malformed });
         }
+        // `find` moves the iterator on, so a repeated or larger unit isn't found any more.
         let (_, each) = units.find(|(name, _)| *name == unit).ok_or(DurationError::Malformed)?;
         let number: u64 = number.parse().map_err(|_| DurationError::TooLong)?;
         millis = number
@@ -60,7 +61,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     }
 }
 
-/// Writes a duration as [`parse_duration`] reads it, to the millisecond.
+/// Formats a duration for [`parse_duration`], to the millisecond.
 #[must_use]
 pub fn format_duration(duration: Duration) -> String {
     let mut left = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);

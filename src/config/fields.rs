@@ -1,9 +1,9 @@
-//! Every field that the readers know, once: the readers refuse all others, and a test compares these tables
-//! with the JSON schemas.
+//! All fields that the readers know. The readers refuse all others, and a test compares these tables with the
+//! JSON schemas.
 
 /// `mcps.json`
 pub(super) const MCPS: &[&str] = &["$schema", "mcps", "mcpServers"];
-/// One server, in both shapes. The last five are Claude Code's and belong to remote servers.
+/// A server, in both shapes. The last five are Claude Code's fields for remote servers.
 pub(super) const SERVER: &[&str] = &[
     "command",
     "args",
@@ -23,7 +23,7 @@ pub(super) const SERVER: &[&str] = &[
     "headersHelper",
     "oauth",
 ];
-/// What an entry of `mcps` has besides: in `mcpServers` the name is the key.
+/// The additional field of an entry of `mcps`. In `mcpServers` the name is the key.
 pub(super) const NAME: &[&str] = &["name"];
 /// `replacements.json`
 pub(super) const REPLACEMENTS: &[&str] = &["$schema", "replacements"];
@@ -36,7 +36,7 @@ pub(super) const POLICIES: &[&str] = &["$schema", "policies", "defaultPolicy", "
 pub(super) const CONDITIONAL: &[&str] = &["cases", "otherwise"];
 /// One of its cases.
 pub(super) const CASE: &[&str] = &["when", "then"];
-/// What a case says about one place in the arguments.
+/// A test on one place in the arguments.
 pub(super) const TEST: &[&str] = &["equals", "glob", "regex", "under", "above", "below", "atLeast", "atMost"];
 /// `portero.json`
 pub(super) const PORTERO: &[&str] =

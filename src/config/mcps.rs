@@ -19,13 +19,13 @@ use crate::anonymize::{Direction, ReplacementRule};
 use crate::names::{ServerName, ToolName};
 use crate::secret::Secret;
 
-/// What `mcps.json` says.
+/// The contents of `mcps.json`.
 pub(super) struct ParsedServers {
     pub(super) servers: Vec<ServerConfig>,
     pub(super) skipped: Vec<SkippedServer>,
-    /// Every name in the file, those of disabled and skipped servers too; none when it could not be read.
+    /// All names in the file, with disabled and skipped servers; none if it couldn't be read.
     pub(super) known: Option<Vec<ServerName>>,
-    /// A rule for each secret that a server is given, and where it stands.
+    /// A rule for each secret that a server gets, with its position.
     pub(super) injected: Vec<(ReplacementRule, usize)>,
 }
 
@@ -52,12 +52,12 @@ struct ServersReader<'d, 'a, 'e> {
     document: &'d mut ConfigDocument<'a>,
     variables: &'e Variables<'e>,
     directory: &'e Path,
-    /// Where each name stood first.
+    /// Where each name occurred first.
     first: HashMap<ServerName, usize>,
     found: ParsedServers,
 }
 
-/// What one server's variables came to.
+/// The variables in one server's fields.
 #[derive(Default)]
 struct ServerVariables {
     unset: Vec<String>,
@@ -91,6 +91,8 @@ impl<'a> ServersReader<'_, 'a, '_> {
                 }
             }
         }
+        // Also after errors: a server with a faulty entry is still known, so patterns that name it draw no
+        // warning.
         self.found.known = Some(self.first.keys().cloned().collect());
     }
 
@@ -108,6 +110,8 @@ impl<'a> ServersReader<'_, 'a, '_> {
             self.document.add_error(at, format!("there are two servers `{name}`"), Some(hint));
             return self.check_unnamed(at, members);
         }
+        // Recorded before anything else can end the reading, so that a second server of this name is always
+        // found.
         self.first.insert(name.clone(), at);
         let disabled = self.document.read_bool(members.get("disabled"), "`disabled`", false);
         if self.is_remote(members) {
@@ -142,7 +146,7 @@ impl<'a> ServersReader<'_, 'a, '_> {
         }
     }
 
-    /// Tells what else is wrong with a server that has no name of its own.
+    /// Checks the other fields of a server without a usable name, so that all problems show at once.
     fn check_unnamed(&mut self, at: usize, members: &CheckedMembers<'_, 'a>) {
         self.document.read_bool(members.get("disabled"), "`disabled`", false);
         if !self.is_remote(members) {
@@ -238,7 +242,7 @@ impl<'a> ServersReader<'_, 'a, '_> {
         Some(command.to_owned())
     }
 
-    /// A text whose unset variables skip the server.
+    /// Reads a text. Unset variables in it make the server skipped.
     fn read_text(
         &mut self,
         value: &Value<'a>,
@@ -254,7 +258,8 @@ impl<'a> ServersReader<'_, 'a, '_> {
         Some(expanded)
     }
 
-    /// A relative path begins at the configuration directory: sessions have different directories.
+    /// Reads a path. A relative one starts at the configuration directory, because sessions have different
+    /// directories.
     fn read_path(&mut self, value: &Value<'a>, what: &str, given: &mut ServerVariables) -> Option<PathBuf> {
         let expanded = self.read_text(value, what, given)?;
         if expanded.text.expose().is_empty() && expanded.unset.is_empty() {
@@ -268,6 +273,8 @@ impl<'a> ServersReader<'_, 'a, '_> {
         let Some(value) = value else { return Vec::new() };
         let mut args = Vec::new();
         for item in self.document.read_array(value, "`args`") {
+            // A secret may be an argument after `--token`, a part such as `--token=…`, or come from a variable
+            // with a telling name.
             if let Some(arg) = self.read_text(item, "each entry of `args`", given) {
                 let told = args.last().is_some_and(|flag: &Secret| is_secret_flag(flag.expose()));
                 let told = told && !arg.text.expose().starts_with('-');
@@ -323,7 +330,7 @@ impl<'a> ServersReader<'_, 'a, '_> {
         checked
     }
 
-    /// Portero's servers have durations; Claude Code's have milliseconds.
+    /// Reads a timeout. Portero's servers have durations, Claude Code's have milliseconds.
     fn read_timeout(&mut self, value: Option<&Value<'a>>) -> Option<Duration> {
         let value = value?;
         if let Value::NumberLit(_) = value {
@@ -360,6 +367,7 @@ impl<'a> ServersReader<'_, 'a, '_> {
             if real.expose().chars().count() < MIN_SECRET_LENGTH {
                 continue;
             }
+            // Two servers with one secret share its rule, since equal real values would conflict.
             if let Some((rule, _)) = self.found.injected.iter_mut().find(|(rule, _)| rule.real == real) {
                 rule.servers.get_or_insert_default().push(server.clone());
                 continue;

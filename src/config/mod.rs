@@ -1,7 +1,7 @@
-//! The configuration directory becomes one valid [`Config`], or every problem in it at once.
+//! Turns the configuration directory into one valid [`Config`], or into all of its problems at once.
 //!
-//! [`ConfigFiles::load`] is the only place that touches the disk; [`read_config()`] is a pure function of the files' text
-//! and the environment. No problem, snippet or hint ever holds a value: keys, patterns and names may show.
+//! Only [`ConfigFiles::load`] touches the disk. [`read_config()`] is a pure function of the files' text and
+//! the environment. No problem, snippet or hint ever holds a value; keys, patterns and names may show.
 
 mod document;
 mod dotenv;
@@ -36,7 +36,7 @@ use mcps::ParsedServers;
 use replacements::ParsedReplacements;
 use variables::Variables;
 
-/// The files' names, in the order in which their problems are told.
+/// The file names, in the order of their problems.
 pub const CONFIG_FILES: [&str; 5] = [DOTENV, MCPS, REPLACEMENTS, POLICIES, PORTERO];
 
 const DOTENV: &str = ".env";
@@ -46,18 +46,18 @@ const POLICIES: &str = "policies.json";
 const PORTERO: &str = "portero.json";
 
 impl ConfigFiles {
-    /// Reads the files that are there; a missing one, or a missing directory, is none. It returns within a few
-    /// seconds, also where a drive hangs.
+    /// Reads the existing files. A missing file, or a missing directory, reads as none. Returns within a few
+    /// seconds even if a drive hangs.
     ///
     /// # Errors
-    /// A problem for each file that is there and cannot be read, is not UTF-8, or is no file.
+    /// A problem for each file that can't be read, isn't UTF-8, or is no regular file.
     pub fn load(directory: &Path) -> Result<Self, ConfigProblems> {
         let there = directory.to_path_buf();
         let read = files::read_with_timeout(directory, files::READ_TIMEOUT, move || Self::read_all(&there));
         read.unwrap_or_else(|error| Err(unreadable_directory(&error)))
     }
 
-    /// As [`ConfigFiles::load`], while the runtime goes on.
+    /// Like [`ConfigFiles::load`], without blocking the runtime.
     ///
     /// # Errors
     /// As [`ConfigFiles::load`].
@@ -93,7 +93,7 @@ impl ConfigFiles {
         if problems.0.is_empty() { Ok(files) } else { Err(problems) }
     }
 
-    /// The names of those that say something else in `other`.
+    /// The names of the files that differ in `other`.
     #[must_use]
     pub fn changed_files(&self, other: &Self) -> Vec<&'static str> {
         let texts = |files: &Self| {
@@ -104,10 +104,12 @@ impl ConfigFiles {
         pairs.filter(|(_, (one, other))| one != other).map(|(file, _)| file).collect()
     }
 
-    /// A digest of what the files say, to tell whether two programs read the same.
+    /// A digest of the files, which tells whether two programs read the same.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
+        // The order of the files is part of the digest. A missing file is a length that no text has, so it
+        // differs from an empty one.
         for text in [&self.dotenv, &self.mcps, &self.replacements, &self.policies, &self.portero] {
             match text {
                 Some(text) => {
@@ -129,7 +131,7 @@ impl ConfigFiles {
     }
 }
 
-/// The directory as a whole cannot be read.
+/// The directory as a whole can't be read.
 fn unreadable_directory(error: &FileError) -> ConfigProblems {
     ConfigProblems(vec![unreadable_file(PORTERO, error)])
 }
@@ -146,9 +148,9 @@ fn unreadable_file(file: &'static str, error: &FileError) -> ConfigProblem {
     }
 }
 
-/// Checks what the files say. `env` looks up an environment variable; it wins over `.env`.
+/// Checks the files. `env` looks up an environment variable; it wins over `.env`.
 ///
-/// The configuration is there if and only if no problem is an [`Severity::Error`].
+/// The configuration is returned if and only if no problem is a [`Severity::Error`].
 pub fn read_config(
     files: &ConfigFiles,
     env: &dyn Fn(&str) -> Option<String>,
@@ -190,6 +192,7 @@ pub fn read_config(
         &mut policy.quorums,
     );
 
+    // A secret that is also a rule's real value follows the rule, so it needs none of its own.
     let injected: Vec<_> =
         injected.into_iter().filter(|(rule, _)| rules.iter().all(|known| known.real != rule.real)).collect();
     rules.extend(injected.iter().map(|(rule, _)| rule.clone()));
@@ -212,8 +215,7 @@ pub fn read_config(
     ((!problems.has_errors()).then_some(config), problems)
 }
 
-/// Tells which rules cannot hold together, each where it stands. The last rules are those of the servers'
-/// secrets.
+/// Reports which rules conflict, each at its position. The last rules are those of the servers' secrets.
 fn report_conflicts(
     rules: &[ReplacementRule],
     replacing: &mut ConfigDocument<'_>,

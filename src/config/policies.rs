@@ -1,5 +1,5 @@
-//! `policies.json`: what is allowed, refused, or asked about, and the entries that look at arguments,
-//! `{"cases": […], "otherwise": …}`.
+//! `policies.json`: allowed, denied and asking patterns, and entries that look at arguments (`{"cases": […],
+//! "otherwise": …}`).
 
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
@@ -16,7 +16,7 @@ use crate::policy::condition::{
 };
 use crate::policy::{Action, ConfigPolicy, DecisionSource, PolicyEntry};
 
-/// Words that people write for an action, and what they mean by them.
+/// Words that people write for an action, with the action that they mean.
 const ACTION_SYNONYMS: [(&str, Action); 16] = [
     ("permit", Action::Allow),
     ("accept", Action::Allow),
@@ -83,7 +83,7 @@ pub(super) fn read_policies<'a>(
     policy
 }
 
-/// A checked pattern; a warning where it names a server that is not known.
+/// Reads a pattern. Warns if it names an unknown server.
 pub(super) fn read_pattern(
     document: &mut ConfigDocument<'_>,
     at: usize,
@@ -124,7 +124,7 @@ fn read_action<'a>(
             Some((_, action)) => Some(action.as_str()),
             None => nearest_word(word, Action::ALL.iter().map(|action| action.as_str())),
         };
-        // Only a word that is nearly an action is shown: anything else could be a value.
+        // Only a word that is nearly an action is shown. Anything else could be a value.
         let message = match near {
             Some(_) if expanded.sources.is_empty() => format!("{what}: unknown action `{word}`"),
             _ => format!("{what}: unknown action"),
@@ -138,14 +138,14 @@ fn read_action<'a>(
     known
 }
 
-/// What the reader of cases looks things up in.
+/// The tables that reading cases needs.
 #[derive(Clone, Copy)]
 struct CaseContext<'a> {
     variables: &'a Variables<'a>,
     replacements: &'a [ReplacementRule],
 }
 
-/// Reads the cases of one entry, and what holds otherwise. `what` names the entry.
+/// Reads the cases of one entry and its `otherwise`. `what` names the entry.
 fn read_cases<'a>(
     document: &mut ConfigDocument<'a>,
     value: &Value<'a>,
@@ -318,8 +318,8 @@ fn read_decimal<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>, what: 
     read
 }
 
-/// A text to compare arguments with. They are concealed when they are compared, so a real value in it would
-/// never be met.
+/// Reads a text that arguments are compared with. Arguments are concealed at that point, so a real value in it
+/// could never match.
 fn read_test_text<'a>(
     document: &mut ConfigDocument<'a>,
     value: &Value<'a>,
@@ -345,7 +345,7 @@ fn read_test_text<'a>(
     Some(text)
 }
 
-/// What is wrong with a regular expression, without the expression.
+/// Describes the problem of a regular expression, without the expression.
 fn describe_regex_error(error: &regex::Error) -> String {
     match error {
         regex::Error::CompiledTooBig(_) => "the regular expression is too large".to_owned(),

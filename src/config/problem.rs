@@ -1,53 +1,53 @@
-//! What is wrong with a configuration, and where: for people, without values.
+//! Problems of a configuration with their places, for people and without values.
 
 use std::fmt;
 
-/// How bad a problem is.
+/// The severity of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Worth knowing: a skipped server, an empty directory.
+    /// A notable condition, such as a skipped server or an empty directory.
     Warning,
-    /// The configuration is not valid.
+    /// The configuration isn't valid.
     Error,
 }
 
 /// One problem, without values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigProblem {
-    /// How bad.
+    /// Its severity.
     pub severity: Severity,
     /// The file, relative to the directory.
     pub file: &'static str,
-    /// One-based line; 0 when it is about the whole file.
+    /// One-based line; 0 if it concerns the whole file.
     pub line: u32,
     /// One-based column in characters.
     pub column: u32,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// The line with its values blanked, when there is one.
+    /// The line with blanked values, if there is one.
     pub snippet: Option<String>,
-    /// What to do next, such as the nearest valid word.
+    /// The next step, such as the nearest valid word.
     pub hint: Option<String>,
 }
 
-/// Every problem, in the order of files and lines.
+/// All problems, in the order of files and lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfigProblems(pub Vec<ConfigProblem>);
 
 impl ConfigProblems {
-    /// Whether the configuration is not valid.
+    /// Whether the configuration is invalid.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|problem| problem.severity == Severity::Error)
     }
 
-    /// Whether there is nothing to tell.
+    /// Whether there is no problem.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The problems in their order.
+    /// The problems in order.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigProblem> {
         self.0.iter()
     }

@@ -1,4 +1,4 @@
-//! `replacements.json`: which real values stand behind which fakes.
+//! `replacements.json`: real values and their fakes.
 
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
@@ -9,10 +9,10 @@ use super::variables::Variables;
 use crate::anonymize::{Direction, ReplacementRule};
 use crate::names::ServerName;
 
-/// What the agent sees in place of a one-way value when nothing else is said.
+/// The redaction of a one-way rule that names none.
 const DEFAULT_REDACTION: &str = "***REDACTED***";
 
-/// The rules, and where each stands in the file.
+/// The rules, with the position of each.
 pub(super) struct ParsedReplacements {
     pub(super) rules: Vec<ReplacementRule>,
     pub(super) positions: Vec<usize>,
@@ -86,7 +86,7 @@ fn read_text<'a>(
     }
 }
 
-/// A label is told to the agent, so it is a plain word or two.
+/// Reads a label. The agent sees it, so it must be a plain word or two.
 fn read_label(document: &mut ConfigDocument<'_>, value: &Value<'_>) -> Option<String> {
     let text = match value {
         Value::StringLit(text) => text.value.as_ref(),
@@ -101,7 +101,8 @@ fn read_label(document: &mut ConfigDocument<'_>, value: &Value<'_>) -> Option<St
     Some(text.trim().to_owned())
 }
 
-/// The servers of a scope. Nobody of that name means that nothing is revealed there: safe, but seldom meant.
+/// Reads the servers of a scope. An unknown server only means that nothing is revealed to it, which is safe
+/// but rarely meant, so it draws a warning.
 fn read_scope<'a>(
     document: &mut ConfigDocument<'a>,
     value: &Value<'a>,

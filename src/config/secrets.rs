@@ -1,14 +1,14 @@
-//! Which of the values that a server is given are secrets, as far as names and places tell (guarantee N7).
+//! Finds the secrets among the values that a server gets, by names and places (guarantee N7).
 
 use std::path::Path;
 
 use super::variables::ExpandedText;
 use crate::secret::Secret;
 
-/// The shortest value that is taken for a secret: shorter ones stand in ordinary text by chance.
+/// The shortest value that counts as a secret. Shorter ones occur in ordinary text by chance.
 pub(super) const MIN_SECRET_LENGTH: usize = 8;
 
-/// Variables that tell about the user's session, not secrets.
+/// Variables about the user's session, which aren't secrets.
 const NON_SECRET_VARIABLES: [&str; 14] = [
     "HOME",
     "USER",
@@ -26,9 +26,9 @@ const NON_SECRET_VARIABLES: [&str; 14] = [
     "EDITOR",
 ];
 
-/// What of a variable's value must not come back from the child: each value that was put in, or where one of
-/// them is too short to be looked for, the whole. A text that was written out counts when its name sounds
-/// like a secret's.
+/// The parts of a variable's value that must not come back from the child: each inserted value, or the whole
+/// text if such a value is too short to search for. A literal text counts if the variable's name sounds like a
+/// secret's.
 pub(super) fn secrets_in_variable(key: &str, text: &ExpandedText) -> Vec<Secret> {
     let ordinary = |name: &str, value: &Secret| {
         !is_secret_name(key)
@@ -50,12 +50,12 @@ pub(super) fn secrets_in_variable(key: &str, text: &ExpandedText) -> Vec<Secret>
         .collect()
 }
 
-/// Whether an argument such as `--api-key` says that the next one is a secret; `--key-file` does not.
+/// Whether an argument such as `--api-key` announces a secret in the next one. `--key-file` does not.
 pub(super) fn is_secret_flag(flag: &str) -> bool {
     flag.starts_with('-') && flag.rsplit('-').next().is_some_and(is_secret_name)
 }
 
-/// The secret in an argument such as `--token=…`, or the password in a URL.
+/// The secret in an argument such as `--token=…`, or a URL's password.
 pub(super) fn secret_in_argument(text: &str) -> Option<Secret> {
     let flagged = text.split_once('=').filter(|(flag, _)| is_secret_flag(flag)).map(|(_, value)| value);
     let password = || {
@@ -66,7 +66,7 @@ pub(super) fn secret_in_argument(text: &str) -> Option<Secret> {
     flagged.or_else(password).map(Secret::new)
 }
 
-/// Whether a variable of this name holds a secret, as far as names tell.
+/// Whether a variable's name sounds like a secret's.
 pub(super) fn is_secret_name(name: &str) -> bool {
     const SECRET_WORDS: [&str; 12] = [
         "TOKEN",

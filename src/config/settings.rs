@@ -1,4 +1,4 @@
-//! `portero.json`: approvals, limits, logging, Telegram, HTTPS. Every field has a sensible default.
+//! `portero.json`: approvals, limits, logging, Telegram, HTTPS. Every field has a default.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -14,16 +14,16 @@ use super::variables::Variables;
 use crate::names::ServerName;
 use crate::policy::Quorum;
 
-/// The smallest file of the audit: smaller ones would be more files than records are worth.
+/// The smallest segment of the audit. Smaller ones would only make too many files.
 const MIN_SEGMENT_BYTES: u64 = 64 << 10;
-/// The least that the audit is kept. Whoever may edit this file cannot so make the last days vanish.
+/// The shortest retention of the audit, so that an edit of this file can't make the last days vanish.
 const MIN_AUDIT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
-/// The word for keeping it for good.
+/// The word for a retention without end.
 const KEEP_FOREVER: &str = "forever";
-/// The smallest limit of a message that leaves room for a tool's description.
+/// The smallest limit for messages, which leaves room for a tool's description.
 const MIN_MESSAGE_BYTES: u64 = 64 << 10;
 
-/// What several people must approve goes to `quorums`: it is policy.
+/// Reads the settings. Quorums are policy, so they go to `quorums`.
 pub(super) fn read_settings<'a>(
     document: &mut ConfigDocument<'a>,
     root: Option<&Value<'a>>,

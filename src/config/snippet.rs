@@ -1,15 +1,14 @@
-//! One line of a file for people, with everything blanked that could be a value.
+//! Shows one line of a file to people, with everything blanked that could be a value.
 //!
-//! What stays is structure, `true`, `false`, `null`, and quoted keys. Everything else, comments included,
-//! becomes `…`.
+//! Structure, `true`, `false`, `null` and quoted keys stay. Everything else becomes `…`, also comments.
 
 use std::fmt::Write as _;
 
-/// The most characters of a snippet: a file written on one line is shown around the place.
+/// The most characters of a snippet. Of a file on one line, only the part around the problem is shown.
 const MAX_SNIPPET_CHARS: usize = 100;
 
-/// Blanks one line. `is_key` tells whether the text that begins at this byte of the line is a key; `at` is
-/// the byte that the problem is at.
+/// Blanks one line. `is_key` tells whether the text that begins at this byte of the line is a key. `at` is the
+/// byte of the problem.
 pub(super) fn blank_values(line: &str, at: usize, is_key: impl Fn(usize, &str) -> bool) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut place = 0;
@@ -40,7 +39,7 @@ pub(super) fn blank_values(line: &str, at: usize, is_key: impl Fn(usize, &str) -
     cut_around(shown.trim_end(), place)
 }
 
-/// The length of the quoted text at the start, or of the rest of the line where it is not closed.
+/// The length of the quoted text at the start, or of the whole rest if the quote isn't closed.
 fn quoted_length(text: &str) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -59,6 +58,7 @@ fn cut_around(shown: &str, place: usize) -> String {
     if length - indent <= MAX_SNIPPET_CHARS {
         return shown.trim_start().to_owned();
     }
+    // Centred on the problem, but never beginning in the indentation or ending beyond the line.
     let from = place.saturating_sub(MAX_SNIPPET_CHARS / 2).max(indent).min(length - MAX_SNIPPET_CHARS);
     let part: String = shown.chars().skip(from).take(MAX_SNIPPET_CHARS).collect();
     let before = if from > indent { "… " } else { "" };
@@ -66,7 +66,7 @@ fn cut_around(shown: &str, place: usize) -> String {
     format!("{before}{}{after}", part.trim())
 }
 
-/// A key or name for people: control, invisible and bidirectional characters as escapes, and not endless.
+/// A key or name for people: control, invisible and bidirectional characters escaped, and cut if very long.
 pub(super) fn escape_for_display(text: &str) -> String {
     const MAX_NAME_CHARS: usize = 80;
     let mut shown = String::with_capacity(text.len());

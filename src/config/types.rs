@@ -1,4 +1,4 @@
-//! What a valid configuration is.
+//! The types of a valid configuration.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,14 +15,14 @@ use crate::names::ServerName;
 use crate::policy::ConfigPolicy;
 use crate::secret::Secret;
 
-/// Everything that the configuration directory says, checked.
+/// The checked contents of the configuration directory.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The directory that it was read from.
     pub directory: PathBuf,
-    /// The servers in the order of `mcps.json`, without the disabled and the skipped.
+    /// The servers in the order of `mcps.json`, without disabled and skipped ones.
     pub servers: Vec<ServerConfig>,
-    /// Servers that cannot be started, and why.
+    /// Servers that can't be started, with reasons.
     pub skipped: Vec<SkippedServer>,
     /// The rules of `replacements.json`, followed by one [`Direction::Injected`](crate::anonymize::Direction)
     /// rule for each secret that a server is given.
@@ -31,7 +31,7 @@ pub struct Config {
     pub policy: ConfigPolicy,
     /// `portero.json`.
     pub settings: Settings,
-    /// A digest of all files as read, to tell whether two processes read the same.
+    /// A digest of all files, which tells whether two processes read the same.
     pub digest: String,
 }
 
@@ -44,39 +44,39 @@ pub struct ServerConfig {
     pub command: String,
     /// Its arguments. They may hold values of variables.
     pub args: Vec<Secret>,
-    /// The variables it gets beside the allow-list.
+    /// Its own variables, in addition to the allow-list.
     pub env: BTreeMap<String, Secret>,
-    /// Names of variables it inherits beside the allow-list.
+    /// Names of variables that it inherits in addition to the allow-list.
     pub env_passthrough: Vec<String>,
-    /// Its working directory; by default the session's.
+    /// Its working directory; the session's by default.
     pub cwd: Option<PathBuf>,
-    /// How long a request may take; none means the limit in `portero.json`.
+    /// The time limit of a request; none means the limit in `portero.json`.
     pub timeout: Option<Duration>,
-    /// Whether its names are prefixed toward the agent.
+    /// Whether the names of its tools get a prefix toward the agent.
     pub prefix: bool,
     /// Whether it runs in the daemon for all sessions.
     pub shared: bool,
-    /// The tools to show in the list; none means all.
+    /// The tools to list; none means all.
     pub pinned_tools: Option<Vec<String>>,
-    /// Words to find its tools by.
+    /// Words for finding its tools.
     pub categories: Vec<String>,
-    /// The roots to declare to it; none means that roots are not declared.
+    /// Its declared roots; none means that it isn't told of any.
     pub roots: Option<Vec<PathBuf>>,
 }
 
 /// A server that is not started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedServer {
-    /// Which.
+    /// Its name.
     pub server: ServerName,
-    /// Why, in words without values: ``the variable `GITHUB_TOKEN` is not set``.
+    /// The reason, without values: ``the variable `GITHUB_TOKEN` is not set``.
     pub reason: String,
     /// The next step.
     pub hint: String,
 }
 
 impl Config {
-    /// Notes in this program's log which servers are skipped, and why.
+    /// Logs the skipped servers, with reasons.
     pub fn log_skipped(&self) {
         for SkippedServer { server, reason, hint: _ } in &self.skipped {
             tracing::warn!(%server, reason, "a server is skipped");
@@ -84,66 +84,66 @@ impl Config {
     }
 }
 
-/// `portero.json`.
+/// The settings of `portero.json`.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Approvals.
     pub approvals: ApprovalSettings,
     /// Limits.
     pub limits: ServerLimits,
-    /// How much of the audit stays.
+    /// The retention of the audit.
     pub audit: AuditSettings,
     /// The level of the programs' own logs: `off`, `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: Option<String>,
-    /// The Telegram bot; none where it is not set up.
+    /// The Telegram bot, if it is set up.
     pub telegram: Option<TelegramSettings>,
-    /// The HTTPS endpoint; none where it is not wanted.
+    /// The HTTPS endpoint, if it is wanted.
     pub https: Option<HttpsSettings>,
 }
 
-/// The HTTPS endpoint for agents that are not started on this machine's stdio.
+/// The HTTPS endpoint, for agents that don't use this machine's stdio.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpsSettings {
-    /// Where it listens: a loopback address (guarantee T1). Default 127.0.0.1:8787.
+    /// Its loopback address (guarantee T1). Default 127.0.0.1:8787.
     pub listen: SocketAddr,
 }
 
-/// How to reach a person on Telegram.
+/// The Telegram bot and its people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TelegramSettings {
     /// The bot's token.
     pub token: Secret,
-    /// The id of the one user who decides; without it a person pairs with a code.
+    /// The id of the one user who decides. Without it, a person pairs with a code.
     pub admin: Option<u64>,
-    /// The group that is asked in place of one person.
+    /// The group that is asked instead of one person.
     pub group: Option<DeciderGroup>,
     /// Another address of the Bot API.
     pub api_url: Option<String>,
-    /// What is told there of calls that nobody was asked about.
+    /// What people hear of calls that didn't ask them.
     pub notices: NoticeSettings,
 }
 
-/// A group or supergroup on Telegram in which several people decide.
+/// A Telegram group or supergroup in which several people decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeciderGroup {
     /// Its id, which is negative.
     pub chat: i64,
-    /// The ids of the users who may decide and command there, as they are written: `admin` alone where the file
-    /// names nobody else. Each stands once. In a valid file there are 1 to 20; what is in force may name fewer,
-    /// even none, while an edit waits.
+    /// The ids of the users who may decide and command there, each once, in the file's order. It is `admin`
+    /// alone if the file names no others. A valid file has 1 to 20; the effective list may be shorter, or even
+    /// empty, while an edit waits.
     pub deciders: Vec<u64>,
 }
 
-/// What a person is told of calls that nobody was asked about.
+/// What people hear of calls that didn't ask them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoticeSettings {
-    /// How long they are gathered. Default 3 s.
+    /// How long notices are gathered. Default 3 s.
     pub interval: Duration,
-    /// What is told. Default everything.
+    /// Which calls are reported. Default all.
     pub level: NoticeLevel,
-    /// What is told of some servers.
+    /// Other levels for some servers.
     pub servers: BTreeMap<ServerName, NoticeLevel>,
-    /// When nothing is told.
+    /// The hours without notices.
     pub quiet: Option<QuietHours>,
 }
 
@@ -155,13 +155,13 @@ impl Default for NoticeSettings {
 }
 
 impl NoticeSettings {
-    /// What is told of a server.
+    /// The level for a server.
     #[must_use]
     pub fn level_for(&self, server: &ServerName) -> NoticeLevel {
         self.servers.get(server).copied().unwrap_or(self.level)
     }
 
-    /// Whether this tells less of anything than `before` did, or later.
+    /// Whether this reports less than `before`, or later.
     #[must_use]
     pub fn is_quieter_than(&self, before: &Self) -> bool {
         let named = self.servers.keys().chain(before.servers.keys());
@@ -172,22 +172,22 @@ impl NoticeSettings {
     }
 }
 
-/// How much is told of calls that nobody was asked about; the greater tells more.
+/// Which calls are reported that didn't ask. The greater reports more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NoticeLevel {
-    /// Nothing.
+    /// None.
     Off,
-    /// What failed or was refused.
+    /// Failed and refused calls.
     Errors,
-    /// Everything.
+    /// All calls.
     All,
 }
 
 impl NoticeLevel {
-    /// All, the least first.
+    /// All levels, the least first.
     pub const ALL: [Self; 3] = [Self::Off, Self::Errors, Self::All];
 
-    /// As it is written in the file.
+    /// The word in the file.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -198,22 +198,23 @@ impl NoticeLevel {
     }
 }
 
-/// Hours of every day, in a zone.
+/// Daily hours, in a time zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuietHours {
     /// When they begin.
     pub from: Time,
-    /// When they end; on the next day where that is earlier.
+    /// When they end; on the next day if that is earlier than `from`.
     pub to: Time,
-    /// Where; the person's own zone without it.
+    /// The zone; the person's own by default.
     pub zone: Option<TimeZone>,
 }
 
 impl QuietHours {
-    /// Whether this moment is among them; `here` is the person's own zone.
+    /// Whether a moment lies within them. `here` is the person's own zone.
     #[must_use]
     pub fn contains(&self, now: Timestamp, here: &TimeZone) -> bool {
         let time = now.to_zoned(self.zone.as_ref().unwrap_or(here).clone()).time();
+        // Hours that end before they begin run over midnight.
         let (begun, over) = (time >= self.from, time >= self.to);
         if self.from <= self.to { begun && !over } else { begun || !over }
     }
@@ -222,24 +223,25 @@ impl QuietHours {
 /// Limits of approvals.
 #[derive(Debug, Clone)]
 pub struct ApprovalSettings {
-    /// How long a person has to decide. Default 24 h.
+    /// How long a person may take to decide. Default 24 h.
     pub decision_timeout: Duration,
-    /// How long after a yes the call may start. Default 15 min.
+    /// How long after the approval the call may start. Default 15 min.
     pub start_timeout: Duration,
     /// The longest grant. Default 24 h.
     pub max_grant_duration: Duration,
-    /// How long a task stays to be looked at after it ended. Default 7 days.
+    /// How long an ended task is kept. Default 7 days.
     pub retention: Duration,
-    /// The longest answer of an approved call that is kept, in bytes. Default 4 MiB.
+    /// The longest result of an approved call that is kept, in bytes. Default 4 MiB.
     pub max_result_bytes: usize,
-    /// How long the same call of a project does not ask again after a person said no. Default 10 min; zero lets
-    /// it ask at once.
+    /// How long after a denial the same call of a project is refused without a question. Default 10 min; zero
+    /// asks at once.
     pub deny_cooldown: Duration,
     /// How many calls of one session may wait. Default 20.
     pub max_pending_per_session: u32,
-    /// How many calls of one project may wait, of all its sessions. Default 50.
+    /// How many calls of one project may wait, over all its sessions. Default 50.
     pub max_pending_per_project: u32,
-    /// How many calls may wait in all; the last quarter is for projects of which few wait. Default 200.
+    /// How many calls may wait in total. The last quarter is reserved for projects with few waiting calls.
+    /// Default 200.
     pub max_pending_total: u32,
 }
 
@@ -262,15 +264,15 @@ impl Default for ApprovalSettings {
 /// Limits of servers and messages.
 #[derive(Debug, Clone)]
 pub struct ServerLimits {
-    /// How long a server has to answer the handshake. Default 30 s.
+    /// The time limit for a server's handshake. Default 30 s.
     pub start_timeout: Duration,
-    /// How long a request may take. Default 30 min, as Claude Code's own idle limit on stdio.
+    /// The time limit for a request. Default 30 min, like Claude Code's own idle limit on stdio.
     pub request_timeout: Duration,
     /// How long a list waits for servers whose lists are not cached. Default 2 s.
     pub list_timeout: Duration,
     /// The longest message, in bytes. Default 64 MiB.
     pub max_message_bytes: usize,
-    /// The most a server's own log may hold, in bytes. Default 10 MiB.
+    /// The largest size of a server's own log, in bytes. Default 10 MiB.
     pub max_server_log_bytes: u64,
 }
 
@@ -286,12 +288,12 @@ impl Default for ServerLimits {
     }
 }
 
-/// How much of the audit stays, and in what pieces.
+/// The retention of the audit, and the size of its segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditSettings {
-    /// How long a file of it may get before another goes on, in bytes. Default 16 MiB.
+    /// The largest segment before another continues, in bytes. Default 16 MiB.
     pub max_segment_bytes: u64,
-    /// How long records stay; none for good. Default 365 days.
+    /// How long records are kept; none means for good. Default 365 days.
     pub retention: Option<Duration>,
 }
 
@@ -301,7 +303,7 @@ impl Default for AuditSettings {
     }
 }
 
-/// The text of the files, as found; reading them is the caller's.
+/// The text of the configuration files.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigFiles {
     /// The directory.
@@ -318,7 +320,7 @@ pub struct ConfigFiles {
     pub dotenv: Option<String>,
 }
 
-/// Their texts may hold secrets.
+/// Hides the texts, which may hold secrets.
 impl std::fmt::Debug for ConfigFiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Files").field("directory", &self.directory).finish_non_exhaustive()

@@ -1,33 +1,33 @@
 //! `${NAME}` and `${NAME:-default}` in configured texts.
 //!
-//! As in a shell, the default holds where the variable is unset or empty. `$${` is a plain `${`. The
+//! As in a shell, the default applies if the variable is unset or empty. `$${` is a plain `${`. The
 //! environment wins over `.env`.
 
 use std::collections::HashMap;
 
 use crate::secret::Secret;
 
-/// Where values of variables come from.
+/// The sources of variables.
 pub(super) struct Variables<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     pub(super) dotenv: HashMap<String, Secret>,
-    /// Whether the environment counts; only for the words of errors.
+    /// Whether the environment counts; used only for the wording of errors.
     pub(super) environment_counts: bool,
 }
 
-/// A text with its variables put in.
+/// A text with its variables expanded.
 #[derive(Debug)]
 pub(super) struct ExpandedText {
     pub(super) text: Secret,
-    /// The variables whose values stand in it: name and value. Defaults are not among them.
+    /// The variables whose values are in it, with these values. Defaults aren't included.
     pub(super) sources: Vec<(String, Secret)>,
-    /// Referred to, but neither set nor given a default.
+    /// Variables that are unset and have no default.
     pub(super) unset: Vec<String>,
-    /// Set to nothing, and without a default.
+    /// Variables that are set to nothing and have no default.
     pub(super) empty: Vec<String>,
 }
 
-/// A `${` that begins no reference.
+/// A `${` that begins no valid reference.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ReferenceError {
     #[error("a `${{` is not closed")]
@@ -39,7 +39,7 @@ pub(super) enum ReferenceError {
 }
 
 impl Variables<'_> {
-    /// The same without the environment, which whoever starts a program chooses.
+    /// The same without the environment, which is chosen by the program that starts this one.
     pub(super) fn without_environment(&self) -> Variables<'static> {
         Variables { env: &|_| None, dotenv: self.dotenv.clone(), environment_counts: false }
     }
@@ -92,7 +92,7 @@ impl Variables<'_> {
     }
 }
 
-/// A variable's name: letters, digits and `_`, not beginning with a digit.
+/// Whether this is a variable's name: letters, digits and `_`, not beginning with a digit.
 pub(super) fn is_variable_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

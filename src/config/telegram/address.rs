@@ -1,4 +1,4 @@
-//! `telegram.apiUrl`: where the Bot API is.
+//! `telegram.apiUrl`: the address of the Bot API.
 
 use std::net::IpAddr;
 
@@ -30,9 +30,10 @@ pub(super) fn read_api_url<'a>(
     Some(url)
 }
 
-/// Whether what follows `http://` names this machine itself. What cannot be read so does not.
+/// Whether the part after `http://` names this machine. An unreadable host doesn't.
 fn is_loopback(rest: &str) -> bool {
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    // A name before `@` is a user, not the host: `localhost@example.com` is another machine.
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
         Some((host, _)) => host,

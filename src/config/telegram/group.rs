@@ -1,6 +1,6 @@
 //! The group in which several people decide: `chat`, `deciders` and `quorum`.
 //!
-//! Numbers only: who decides stands in the file itself, so nobody else's variable can name somebody.
+//! Only numbers are accepted. Deciders are named in the file itself, so that no variable can name one.
 
 use std::collections::HashMap;
 
@@ -14,12 +14,12 @@ use super::super::types::DeciderGroup;
 use crate::names::ServerName;
 use crate::policy::{DecisionSource, Quorum};
 
-/// How many people may decide. A card names those who did.
+/// The most deciders. A card names those who decided.
 const MAX_DECIDERS: usize = 20;
-/// The fewest approvals that are more than one person's.
+/// The fewest approvals of a quorum: more than one person's.
 const MIN_QUORUM_APPROVALS: u64 = 2;
 
-/// `admin` decides where nobody else is named. What several of them must approve goes to `quorums`.
+/// Reads the group. `admin` decides if no others are named. Quorums go to `quorums`.
 pub(super) fn read_group<'a>(
     document: &mut ConfigDocument<'a>,
     members: &CheckedMembers<'_, 'a>,
@@ -66,7 +66,7 @@ pub(super) fn read_group<'a>(
     Some(DeciderGroup { chat: chat?, deciders })
 }
 
-/// A group's id. Telegram's are negative, and a private chat's are not.
+/// Reads a group's id. Telegram's group ids are negative, those of private chats aren't.
 fn read_chat<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>) -> Option<i64> {
     let id = match value {
         Value::NumberLit(number) => number.value.parse().ok().filter(|id| *id < 0),
@@ -80,7 +80,7 @@ fn read_chat<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>) -> Option
     id
 }
 
-/// Users' ids, each once.
+/// Reads user ids, each at most once.
 fn read_users<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>, what: &str) -> Vec<u64> {
     let items = document.read_array(value, what);
     if matches!(value, Value::Array(_)) && !(1..=MAX_DECIDERS).contains(&items.len()) {
@@ -140,7 +140,7 @@ fn read_quorum<'a>(
     Some(Quorum { tools, approvals, of, source: DecisionSource::Quorum { line, column } })
 }
 
-/// Those of the deciders whose approvals count.
+/// Reads the deciders whose approvals count.
 fn read_quorum_users<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>, deciders: &[u64]) -> Vec<u64> {
     let people = read_users(document, value, "`telegram.quorum.of`");
     if people.iter().any(|user| !deciders.contains(user)) {

@@ -1,4 +1,4 @@
-//! `telegram` of `portero.json`: the bot, who decides, and what is told there.
+//! `telegram` in `portero.json`: the bot, the people who decide, and their notices.
 
 mod address;
 mod group;
@@ -20,7 +20,7 @@ use crate::policy::Quorum;
 /// The variables that name a bot and its person without a section in the file.
 const TOKEN_VARIABLE: &str = "TELEGRAM_BOT_TOKEN";
 const ADMIN_VARIABLE: &str = "TELEGRAM_ADMIN_CHAT_ID";
-/// The shortest time that notices are gathered.
+/// The shortest time for gathering notices.
 const MIN_NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) fn read_telegram<'a>(
@@ -37,8 +37,8 @@ pub(super) fn read_telegram<'a>(
             None
         }
     };
-    // Who starts a daemon chooses its environment, and that may be the agent: who decides, and who speaks for
-    // the bot, stands in the files alone.
+    // The agent may start a daemon, and then chooses its environment. So the deciders and the Bot API's
+    // address come from the files alone.
     let files = variables.without_environment();
     let admin = match members.get("admin") {
         Some(value) => read_admin(document, value, &files),
@@ -165,7 +165,7 @@ fn admin_from_variables(document: &mut ConfigDocument<'_>, variables: &Variables
     id
 }
 
-/// A user's id, as a number or, for a variable, as a text.
+/// Reads a user's id, as a number, or as a text with a variable.
 fn read_admin<'a>(
     document: &mut ConfigDocument<'a>,
     value: &Value<'a>,
