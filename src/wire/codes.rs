@@ -1,7 +1,8 @@
 //! The error codes of JSON-RPC 2.0 (section 5.1) and of MCP.
 //!
-//! MCP's own are in the 2026-07-28 specification, Base Protocol, "Error Codes": −32000 to −32019 are the
-//! implementation's, −32020 to −32099 the specification's; −32002 and −32042 belong to earlier revisions.
+//! MCP's codes are in the 2026-07-28 specification, Base Protocol, "Error Codes". −32000 to −32019 are free
+//! for implementations, and −32020 to −32099 belong to the specification. −32002 and −32042 come from earlier
+//! revisions.
 
 /// The line is no JSON.
 pub const PARSE_ERROR: i32 = -32700;
@@ -9,13 +10,13 @@ pub const PARSE_ERROR: i32 = -32700;
 pub const INVALID_REQUEST: i32 = -32600;
 /// There is no such method.
 pub const METHOD_NOT_FOUND: i32 = -32601;
-/// The parameters are wrong. Since 2026-07-28 also: there is no such resource.
+/// The parameters are invalid. Since 2026-07-28 also: there is no such resource.
 pub const INVALID_PARAMS: i32 = -32602;
-/// The receiver failed.
+/// The receiver failed internally.
 pub const INTERNAL_ERROR: i32 = -32603;
 /// There is no such resource, up to 2025-11-25.
 pub const RESOURCE_NOT_FOUND: i32 = -32002;
-/// The client did not declare a capability that the request needs (2026-07-28).
+/// The client didn't declare a capability that the request needs (2026-07-28).
 pub const MISSING_CLIENT_CAPABILITY: i32 = -32021;
-/// The request's protocol version is not supported (2026-07-28).
+/// The request's protocol version isn't supported (2026-07-28).
 pub const UNSUPPORTED_PROTOCOL_VERSION: i32 = -32022;

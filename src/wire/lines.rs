@@ -1,32 +1,33 @@
-//! Lines out of a byte stream, and their text in whatever encoding it came.
+//! Splits a byte stream into lines, and decodes their text whatever its encoding.
 
 use std::borrow::Cow;
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// What one read asks for, and what the buffer holds at first.
+/// The size of one read, and of the initial buffer.
 const READ_CHUNK_BYTES: usize = 64 << 10;
-/// How much of an over-long line's beginning, and of its end, its error tells.
+/// How much of an over-long line's beginning and end its error holds.
 const EXCERPT_BYTES: usize = 256;
-/// What some programs on Windows write before their first message, or before each.
+/// Some programs on Windows write this before their first message, or before each.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-/// A buffer that grew beyond this for one long line is given back after it.
+/// A buffer that one long line grew beyond this is released after it.
 const MAX_RETAINED_BYTES: usize = 4 << 20;
 
-/// Reads lines into one buffer that is used again and again; one read often yields many lines.
+/// Reads lines into one reused buffer. One read often yields many lines.
 ///
-/// Lines of white space are skipped, a byte-order mark before a line is too, and a last line may lack its end.
+/// Lines of white space are skipped, and so is a byte-order mark before a line. The last line may lack its
+/// end.
 #[derive(Debug)]
 pub struct LineReader<R> {
     reader: R,
     buffer: Vec<u8>,
     /// Where the next line begins.
     line_start: usize,
-    /// Up to where no line break was found.
+    /// The bytes before this hold no further line break.
     scanned: usize,
     limit: usize,
-    /// The over-long line of which the rest is still to come.
+    /// The over-long line whose rest is still to come.
     overlong: Option<OverlongLine>,
     ended: bool,
 }
@@ -34,14 +35,14 @@ pub struct LineReader<R> {
 /// Why there is no line.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
-    /// The line is longer than the limit. It was read to its end; the next call goes on with the line after it.
+    /// The line is longer than the limit. It was skipped, and the next call returns the line after it.
     #[error("a message is longer than {limit} bytes")]
     TooLong {
-        /// The most bytes of a line.
+        /// The limit in bytes.
         limit: usize,
-        /// How the line begins: enough to see whose answer it was.
+        /// The line's beginning, which usually shows the id.
         head: Box<[u8]>,
-        /// How it ends, for those who write whose answer it is last.
+        /// The line's end, for senders that write the id last.
         tail: Box<[u8]>,
     },
     /// Reading failed.
@@ -49,7 +50,7 @@ pub enum LineError {
     Read(#[from] io::Error),
 }
 
-/// What is remembered of a line that is longer than the limit.
+/// The parts that are kept of an over-long line.
 #[derive(Debug)]
 struct OverlongLine {
     head: Box<[u8]>,
@@ -87,10 +88,10 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
-    /// The next line without its end; none when the stream ended. Dropping the future loses nothing.
+    /// The next line without its end; `None` at the end of the stream. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// When the line is too long, or reading fails.
+    /// If the line is too long, or reading fails.
     pub async fn next_line(&mut self) -> Result<Option<&[u8]>, LineError> {
         loop {
             if let Some((from, to)) = self.take_buffered_line()? {
@@ -106,10 +107,10 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
-    /// The next line, if it has been read whole already.
+    /// The next line if it was already read completely.
     ///
     /// # Errors
-    /// When the line is too long.
+    /// If the line is too long.
     pub fn next_buffered_line(&mut self) -> Result<Option<&[u8]>, LineError> {
         Ok(self.take_buffered_line()?.map(|(from, to)| &self.buffer[from..to]))
     }
@@ -119,8 +120,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         &self.reader
     }
 
-    /// The reader, and what was read of it and not taken. Of an over-long line the beginning stays, so that its rest
-    /// is no line of its own.
+    /// The reader, and the bytes that were read but not returned. The beginning of an over-long line stays, so
+    /// that its rest isn't taken for a line.
     #[must_use]
     pub fn into_parts(mut self) -> (R, Vec<u8>) {
         let rest = self.buffer.split_off(self.line_start);
@@ -128,7 +129,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         (self.reader, [head, rest].concat())
     }
 
-    /// Takes the next line that is no white space, without its end, and tells where it stands.
+    /// Takes the next line that isn't blank, and returns its range without the line end.
     fn take_buffered_line(&mut self) -> Result<Option<(usize, usize)>, LineError> {
         while let Some((from, to)) = self.take_whole_line() {
             let line = &self.buffer[from..to];
@@ -143,6 +144,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
                 return Ok(Some(found));
             }
         }
+        // No whole line is left. An over-long one is dropped piece by piece, so it never fills the memory.
         let rest = &self.buffer[self.line_start..];
         match &mut self.overlong {
             Some(skipped) => skipped.append_bytes(rest),
@@ -153,9 +155,11 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         Ok(None)
     }
 
-    /// Steps over the next whole line and tells where it stands.
+    /// Takes the next whole line, and returns its range.
     fn take_whole_line(&mut self) -> Option<(usize, usize)> {
         let from = self.line_start;
+        // The part that earlier calls searched isn't searched again. Otherwise a long line in many reads would
+        // cost quadratic time.
         let search = self.scanned.max(from);
         match memchr::memchr(b'\n', &self.buffer[search..]) {
             Some(at) => {
@@ -170,7 +174,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
-    /// Where the text of a line stands, unless it is white space.
+    /// The range of a line's text, unless it is blank.
     fn text_range(&self, from: usize, to: usize) -> Option<(usize, usize)> {
         let line = &self.buffer[from..to];
         let mark = if line.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
@@ -188,6 +192,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     async fn fill_buffer(&mut self) -> io::Result<()> {
         let rest = self.buffer.len() - self.line_start;
         if self.line_start > 0 {
+            // Only here, before a read, so that ranges returned earlier stay valid until the next call.
             self.buffer.copy_within(self.line_start.., 0);
             self.buffer.truncate(rest);
             self.scanned -= self.line_start.min(self.scanned);
@@ -197,16 +202,16 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             }
         }
         if self.buffer.capacity() - rest < READ_CHUNK_BYTES / 4 {
-            // Doubling keeps a long line's copies few; the limit bounds it.
+            // Doubling copies a long line only a few times, and the limit bounds it.
             self.buffer.reserve_exact(rest.clamp(READ_CHUNK_BYTES, self.limit.max(READ_CHUNK_BYTES)));
         }
+        // Dropping the future here loses nothing: `read_buf` appends its bytes or does nothing.
         self.ended = self.reader.read_buf(&mut self.buffer).await? == 0;
         Ok(())
     }
 }
 
-/// What the bytes 0x80 to 0x9F are in Windows-1252; those that it leaves open are control characters, as in
-/// Latin-1.
+/// The bytes 0x80 to 0x9F in Windows-1252. Unassigned ones are control characters, as in Latin-1.
 const WINDOWS_1252: [char; 32] = [
     '\u{20ac}', '\u{81}', '\u{201a}', '\u{192}', '\u{201e}', '\u{2026}', '\u{2020}', '\u{2021}', '\u{2c6}',
     '\u{2030}', '\u{160}', '\u{2039}', '\u{152}', '\u{8d}', '\u{17d}', '\u{8f}', '\u{90}', '\u{2018}',
@@ -214,9 +219,9 @@ const WINDOWS_1252: [char; 32] = [
     '\u{203a}', '\u{153}', '\u{9d}', '\u{17e}', '\u{178}',
 ];
 
-/// Reads UTF-8, and each byte that is none as the Western code page of Windows, of which Latin-1 is a part.
+/// Decodes UTF-8, and every invalid byte as Windows-1252, which includes Latin-1.
 ///
-/// A replacement character in its place, as some clients have it, would hide a name from the anonymizer.
+/// A replacement character, as some clients use, would hide a private name from the anonymizer.
 #[must_use]
 pub fn decode_text(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {

@@ -1,4 +1,4 @@
-//! One JSON-RPC message, borrowed from the line that it came in.
+//! One JSON-RPC message, borrowed from its line.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,51 +11,51 @@ use serde_json::value::RawValue;
 use super::codes;
 use crate::json::{self, RawJson};
 
-/// A JSON-RPC 2.0 message of which every member is well-formed.
+/// A JSON-RPC 2.0 message with well-formed members.
 #[derive(Debug, Clone)]
 pub struct Message<'a> {
     kind: MessageKind<'a>,
 }
 
-/// What a message is.
+/// The kind of a message.
 #[derive(Debug, Clone)]
 pub enum MessageKind<'a> {
-    /// It wants an answer.
+    /// It expects an answer.
     Request {
-        /// A JSON string or number, to be echoed byte for byte.
+        /// A JSON string or number, echoed byte for byte.
         id: &'a RawValue,
         /// The method.
         method: Cow<'a, str>,
         /// An object; `null` counts as absent.
         params: Option<&'a RawValue>,
     },
-    /// It wants none.
+    /// It expects no answer.
     Notification {
         /// The method.
         method: Cow<'a, str>,
         /// An object; `null` counts as absent.
         params: Option<&'a RawValue>,
     },
-    /// It is one.
+    /// An answer.
     Response {
-        /// The id of the request that it answers.
+        /// The id of the answered request.
         id: &'a RawValue,
         /// The `result`, or else the `error` object.
         outcome: Result<&'a RawValue, &'a RawValue>,
     },
 }
 
-/// A line is no message.
+/// A line that is no message.
 #[derive(Debug, thiserror::Error)]
 #[error("{fault}")]
 pub struct MalformedMessage {
-    /// What is wrong.
+    /// The fault.
     pub fault: MessageFault,
-    /// The request's id where one could be read, so that its sender can be told.
+    /// The request's id, if it could be read, so that its sender can be answered.
     pub id: Option<RawJson>,
 }
 
-/// What is wrong with a line.
+/// The fault of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MessageFault {
     /// It is not UTF-8.
@@ -64,25 +64,25 @@ pub enum MessageFault {
     /// It is not JSON.
     #[error("the message is not JSON")]
     NotJson,
-    /// It is an array: see [`parse_batch`].
+    /// It is an array; see [`parse_batch`].
     #[error("batches of messages are not part of this protocol version")]
     Batch,
-    /// It is JSON, but no object.
+    /// It is JSON, but not an object.
     #[error("the message is not a JSON object")]
     NotObject,
-    /// A member of the envelope stands twice; parsers disagree on which of the two counts.
+    /// A member of the envelope occurs twice. Parsers disagree on which of the two counts.
     #[error("`{0}` stands twice in the message")]
     Duplicate(&'static str),
-    /// `jsonrpc` is not `"2.0"`.
+    /// `jsonrpc` isn't `"2.0"`.
     #[error("`jsonrpc` must be \"2.0\"")]
     Version,
     /// `id` is neither a string nor a number.
     #[error("`id` must be a string or a number")]
     Id,
-    /// `method` is no string.
+    /// `method` isn't a string.
     #[error("`method` must be a string")]
     Method,
-    /// `params` is no object.
+    /// `params` isn't an object.
     #[error("`params` must be an object")]
     Params,
     /// It is neither a request nor a notification nor a response, or more than one of them.
@@ -91,7 +91,7 @@ pub enum MessageFault {
 }
 
 impl MessageFault {
-    /// The JSON-RPC error code that tells the sender.
+    /// The JSON-RPC error code for the sender.
     #[must_use]
     pub const fn code(self) -> i32 {
         match self {
@@ -109,20 +109,20 @@ impl MessageFault {
 }
 
 impl<'a> Message<'a> {
-    /// Reads one line.
+    /// Parses one line.
     ///
     /// # Errors
-    /// When it is not exactly one well-formed message.
+    /// If it isn't exactly one well-formed message.
     pub fn parse(line: &'a [u8]) -> Result<Self, MalformedMessage> {
         let text = std::str::from_utf8(line)
             .map_err(|_| MalformedMessage { fault: MessageFault::NotUtf8, id: None })?;
         Self::parse_text(text)
     }
 
-    /// Reads one message of a [`parse_batch`].
+    /// Parses one message of a [`parse_batch`].
     ///
     /// # Errors
-    /// When it is not exactly one well-formed message.
+    /// If it isn't exactly one well-formed message.
     pub fn from_value(value: &'a RawValue) -> Result<Self, MalformedMessage> {
         Self::parse_text(value.get())
     }
@@ -137,13 +137,13 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// What it is.
+    /// The kind of message.
     #[must_use]
     pub const fn kind(&self) -> &MessageKind<'a> {
         &self.kind
     }
 
-    /// What it is, owned.
+    /// The kind of message, owned.
     #[must_use]
     pub fn into_kind(self) -> MessageKind<'a> {
         self.kind
@@ -152,7 +152,7 @@ impl<'a> Message<'a> {
 
 /// The messages of a batch, if the line is an array (2025-03-26, Base Protocol, "Batching").
 ///
-/// An empty array is none; JSON-RPC 2.0 section 6 calls it an invalid request.
+/// An empty array is no batch; JSON-RPC 2.0 (section 6) calls it an invalid request.
 #[must_use]
 pub fn parse_batch(line: &[u8]) -> Option<Vec<&RawValue>> {
     if line.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
@@ -162,11 +162,12 @@ pub fn parse_batch(line: &[u8]) -> Option<Vec<&RawValue>> {
     serde_json::from_str::<Vec<&RawValue>>(text).ok().filter(|messages| !messages.is_empty())
 }
 
-/// Whether clients take what an answer holds: a `result` must be an object, an `error` one with a whole number
-/// as its `code` and a text as its `message` (JSON-RPC 2.0 section 5; MCP 2025-11-25, Base Protocol, "Responses").
+/// Checks that clients would accept an answer. A `result` must be an object. An `error` must be an object with
+/// a whole number as `code` and a text as `message` (JSON-RPC 2.0 section 5; MCP 2025-11-25, Base Protocol,
+/// "Responses").
 ///
 /// # Errors
-/// In words, what is wrong.
+/// The problem in words.
 pub fn check_outcome(outcome: Result<&RawValue, &RawValue>) -> Result<(), &'static str> {
     match outcome {
         Ok(result) if result.get().starts_with('{') => Ok(()),
@@ -182,7 +183,7 @@ pub fn check_outcome(outcome: Result<&RawValue, &RawValue>) -> Result<(), &'stat
     }
 }
 
-/// Whether a message is a usable answer, but to no request: its `id` is `null` or missing.
+/// Whether a message is a usable answer without an id: `id` is `null` or missing.
 #[must_use]
 pub fn is_response_without_id(message: &[u8]) -> bool {
     let Ok(envelope) = serde_json::from_slice::<RawEnvelope<'_>>(message) else { return false };
@@ -192,7 +193,7 @@ pub fn is_response_without_id(message: &[u8]) -> bool {
         && envelope.outcome().is_ok_and(|outcome| check_outcome(outcome).is_ok())
 }
 
-/// A request's id as a key: two spellings of one id are equal.
+/// A request's id as a key. Two spellings of one string are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum IdKey {
     /// A number, as spelled.
@@ -202,7 +203,7 @@ pub enum IdKey {
 }
 
 impl IdKey {
-    /// The id that a raw value is, if it is a string or a number.
+    /// The key of a raw value, if it is a string or a number.
     #[must_use]
     pub fn from_raw(value: &RawValue) -> Option<Self> {
         match value.get().as_bytes().first()? {
@@ -213,7 +214,7 @@ impl IdKey {
     }
 }
 
-/// The members of the envelope; what else stands beside them is ignored.
+/// The members of the envelope. Other members are ignored.
 #[derive(Debug, Default)]
 struct RawEnvelope<'a> {
     jsonrpc: Option<&'a RawValue>,
@@ -230,6 +231,8 @@ impl<'a> RawEnvelope<'a> {
         if let Some(twice) = self.duplicate {
             return Err(MessageFault::Duplicate(twice));
         }
+        // The order of the checks decides which fault is reported: duplicates first, because after them no
+        // member can be trusted.
         if self.jsonrpc.is_none_or(|version| json::as_text(version).as_deref() != Some("2.0")) {
             return Err(MessageFault::Version);
         }
@@ -256,7 +259,7 @@ impl<'a> RawEnvelope<'a> {
         Ok(MessageKind::Response { id, outcome: self.outcome()? })
     }
 
-    /// Some peers write both members and leave one of them `null`.
+    /// The outcome of an answer. Some peers write both members and leave one `null`.
     fn outcome(&self) -> Result<Result<&'a RawValue, &'a RawValue>, MessageFault> {
         match (self.result, self.error.filter(|error| !is_null(error))) {
             (None, Some(error)) => Ok(Err(error)),
@@ -349,12 +352,14 @@ fn is_id(value: &RawValue) -> bool {
     matches!(value.get().as_bytes().first(), Some(b'"' | b'-' | b'0'..=b'9')) && is_valid_text(value)
 }
 
-/// serde skips over a raw string without looking at its escapes: `"\ud800"` is one that no text can hold.
+/// Whether the escapes of a raw string are valid. serde skips them: `"\ud800"` passes, although no text can
+/// hold it.
 fn is_valid_text(value: &RawValue) -> bool {
     !value.get().contains('\\') || json::as_text(value).is_some()
 }
 
 fn classify_parse_error(text: &str, error: &serde_json::Error) -> MessageFault {
+    // A data error means valid JSON of the wrong shape, so a second parse tells the shape.
     if !error.is_data() {
         return MessageFault::NotJson;
     }

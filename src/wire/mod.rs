@@ -1,8 +1,8 @@
 //! JSON-RPC 2.0 as MCP uses it: envelopes on raw JSON, lines, error codes, and the five revisions.
 //!
-//! A payload is never parsed into a model here: `params`, `result` and `error` stay the bytes that came, so
-//! that what Portero does not understand passes through unharmed. Nothing in here may be read through
-//! serde's buffered paths (`tag`, `untagged`, `flatten`): they break raw values at run time.
+//! Payloads are never parsed into a model here. `params`, `result` and `error` keep their bytes, so members
+//! that Portero doesn't know pass through unharmed. No type here may use serde's buffered paths (`tag`,
+//! `untagged`, `flatten`), which break raw values at run time.
 
 pub mod codes;
 mod lines;

@@ -1,9 +1,9 @@
-//! What 2026-07-28 adds to the envelope: per-request `_meta`, result types, cache hints, subscriptions.
+//! The additions of 2026-07-28 to the envelope: per-request `_meta`, result types, cache hints, subscriptions.
 //!
 //! Sources: the schema of revision 2026-07-28 (`RequestMetaObject`, `ResultMetaObject`,
 //! `NotificationMetaObject`, `CacheableResult`, `DiscoverResult`, `SubscriptionFilter`,
 //! `SubscriptionsAcknowledgedNotification`, `InputRequiredResult`, `UnsupportedProtocolVersionError`), as the
-//! official Python (`mcp-types` 2.3) and Rust (`rmcp` 3.8) packages carry it.
+//! official Python (`mcp-types` 2.3) and Rust (`rmcp` 3.8) packages define it.
 
 use std::borrow::Cow;
 
@@ -15,48 +15,48 @@ use crate::json::{self, RawJson, RawObject};
 
 /// The prefix of the `_meta` keys that MCP itself reserves for one connection.
 pub const META_PREFIX: &str = "io.modelcontextprotocol/";
-/// Request `_meta`, required: the revision that the request is in.
+/// Request `_meta`, required: the request's revision.
 pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 /// Request `_meta`: the client's `Implementation`.
 pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
-/// Request `_meta`, required: what the client can do, for this request.
+/// Request `_meta`, required: the client's capabilities for this request.
 pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
-/// Request `_meta`: the level of log notifications wanted for this request; none are sent without it.
+/// Request `_meta`: the lowest level of log notifications for this request. Without it none are sent.
 pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-/// Notification and result `_meta`: the id of the `subscriptions/listen` that this belongs to.
+/// Notification and result `_meta`: the id of their `subscriptions/listen`.
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
-/// Request `_meta`, all revisions: where progress is to be reported.
+/// Request `_meta`, all revisions: the token for progress.
 pub const PROGRESS_TOKEN: &str = "progressToken";
-/// The method that tells what a server is and can do.
+/// The method that describes a server and its capabilities.
 pub const DISCOVER_METHOD: &str = "server/discover";
 /// The method that opens a stream of notifications.
 pub const LISTEN_METHOD: &str = "subscriptions/listen";
-/// The notification that must come first on such a stream.
+/// The first notification on such a stream.
 pub const ACKNOWLEDGED_METHOD: &str = "notifications/subscriptions/acknowledged";
 
 /// `resultType` of a final result.
 pub const RESULT_TYPE_COMPLETE: &str = "complete";
-/// `resultType` of a result that asks the client for input; the client then sends the request again.
+/// `resultType` of a result that asks the client for input. The client then repeats the request with it.
 pub const RESULT_TYPE_INPUT_REQUIRED: &str = "input_required";
-/// The members that a result has only in this revision.
+/// The members of a result that only this revision has.
 const MODERN_MEMBERS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
 const COMPLETE_MEMBERS: &str = r#""resultType":"complete""#;
-/// Stale at once, since what is listed depends on policy; private, since it depends on the person.
+/// Stale at once, because lists depend on policy. Private, because they depend on the person.
 const LIST_MEMBERS: &str = r#""resultType":"complete","ttlMs":0,"cacheScope":"private""#;
 
-/// Marks a result as final, unless it says itself what it is.
+/// Marks a result as final, unless it has its own `resultType`.
 #[must_use]
 pub fn mark_complete(result: RawJson) -> RawJson {
     prepend_members(result, COMPLETE_MEMBERS, &["resultType"])
 }
 
-/// Marks the result of a method that lists or reads as final and stale, unless it says itself what it is.
+/// Marks the result of a list or read as final and stale, except for members that it has itself.
 #[must_use]
 pub fn mark_list_result(result: RawJson) -> RawJson {
     prepend_members(result, LIST_MEMBERS, &MODERN_MEMBERS)
 }
 
-/// Takes away what earlier revisions do not know.
+/// Removes the members that earlier revisions don't know.
 #[must_use]
 pub fn strip_modern_members(result: RawJson) -> RawJson {
     if !may_contain_key(&result, &MODERN_MEMBERS) {
@@ -82,7 +82,7 @@ pub fn result_type(result: &RawValue) -> Cow<'_, str> {
         .unwrap_or(Cow::Borrowed(RESULT_TYPE_COMPLETE))
 }
 
-/// Puts members in front of an object's own; what the object has of `keys` stays as it is.
+/// Prepends members to an object. Those of `keys` that it already has keep their values.
 fn prepend_members(result: RawJson, members: &str, keys: &[&str]) -> RawJson {
     let Some(inside) = result.get().strip_prefix('{') else { return result };
     if may_contain_key(&result, keys) {
@@ -96,6 +96,7 @@ fn prepend_members(result: RawJson, members: &str, keys: &[&str]) -> RawJson {
         }
         return object.to_raw();
     }
+    // The common case: no parsing, one copy.
     let comma = if inside.trim_start().starts_with('}') { "" } else { "," };
     let mut text = String::with_capacity(result.get().len() + members.len() + 1);
     text.push('{');
@@ -105,10 +106,11 @@ fn prepend_members(result: RawJson, members: &str, keys: &[&str]) -> RawJson {
     json::parse_raw(text).unwrap_or(result)
 }
 
-/// Whether any of the keys may stand in the value; a look at its bytes, for the common case that none does.
+/// Whether any of the keys may occur in the value. Only its bytes are searched, because usually none does.
 fn may_contain_key(value: &RawValue, keys: &[&str]) -> bool {
     let bytes = value.get().as_bytes();
     keys.iter().any(|key| memchr::memmem::find(bytes, key.as_bytes()).is_some())
+        // An escape may spell a key too.
         || memchr::memmem::find(bytes, b"\\u").is_some()
 }
 
@@ -119,7 +121,7 @@ pub struct RequestMeta<'a> {
 }
 
 impl<'a> RequestMeta<'a> {
-    /// Reads it out of `params`; empty when there is none.
+    /// Reads it from `params`; empty if there is none.
     #[must_use]
     pub fn read(params: Option<&'a RawValue>) -> Self {
         let meta = params
@@ -130,37 +132,37 @@ impl<'a> RequestMeta<'a> {
         Self { meta }
     }
 
-    /// The revision that the request says it is in, as text: present exactly in modern requests.
+    /// The revision that the request names, as text. Exactly the modern requests name one.
     #[must_use]
     pub fn protocol_version(&self) -> Option<Cow<'a, str>> {
         self.meta.get_text(PROTOCOL_VERSION)
     }
 
-    /// The client's name and version, as it says.
+    /// The client's claimed name and version.
     #[must_use]
     pub fn client_info(&self) -> Option<&'a RawValue> {
         self.meta.get(CLIENT_INFO)
     }
 
-    /// The level of log notifications that are wanted for this request.
+    /// The lowest level of log notifications for this request.
     #[must_use]
     pub fn log_level(&self) -> Option<Cow<'a, str>> {
         self.meta.get_text(LOG_LEVEL)
     }
 
-    /// Where progress is to be reported: a string or a number.
+    /// The token for progress: a string or a number.
     #[must_use]
     pub fn progress_token(&self) -> Option<&'a RawValue> {
         self.meta.get(PROGRESS_TOKEN).filter(|token| super::IdKey::from_raw(token).is_some())
     }
 
-    /// A member by its key.
+    /// The member with this key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {
         self.meta.get(key)
     }
 
-    /// What is left without the members that belong to this one connection.
+    /// The `_meta` without the members that belong to this one connection.
     #[must_use]
     pub fn without_connection_keys(&self) -> Option<RawJson> {
         let rest =
@@ -169,7 +171,7 @@ impl<'a> RequestMeta<'a> {
     }
 }
 
-/// What a `subscriptions/listen` asks for, and what its acknowledgement grants.
+/// The wishes of a `subscriptions/listen`, and what its acknowledgement grants.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SubscriptionFilter {
@@ -188,7 +190,7 @@ pub struct SubscriptionFilter {
 }
 
 impl SubscriptionFilter {
-    /// Reads the `notifications` of the request's `params`; what is wrong there is not asked for.
+    /// Reads the `notifications` of the request's `params`. Malformed wishes count as absent.
     #[must_use]
     pub fn read(params: Option<&RawValue>) -> Self {
         params
@@ -229,7 +231,7 @@ pub fn acknowledged_params(id: &RawValue, granted: &SubscriptionFilter) -> RawJs
     json::serialize_raw(&AcknowledgedParams { meta: SubscriptionMeta { id }, notifications: granted })
 }
 
-/// The `params` of a notification, marked as belonging to the listen request `id`.
+/// The `params` of a notification, marked with its listen request's id.
 #[must_use]
 pub fn mark_subscription(id: &RawValue, params: Option<&RawValue>) -> RawJson {
     let object = params.and_then(|params| RawObject::read(params).ok()).unwrap_or_default();
@@ -238,7 +240,7 @@ pub fn mark_subscription(id: &RawValue, params: Option<&RawValue>) -> RawJson {
     object.with_member("_meta", &meta).to_raw()
 }
 
-/// The result that ends the listen request `id` in order.
+/// The result that ends the listen request `id` regularly.
 #[must_use]
 pub fn listen_result(id: &RawValue) -> RawJson {
     #[derive(Serialize)]
@@ -287,7 +289,7 @@ pub fn discover_result(
     })
 }
 
-/// The error for a request in a revision that Portero does not speak.
+/// The error for a request in an unknown revision.
 #[must_use]
 pub fn unsupported_version_error(requested: &str) -> RawJson {
     #[derive(Serialize)]
@@ -303,7 +305,7 @@ pub fn unsupported_version_error(requested: &str) -> RawJson {
     )
 }
 
-/// The newest first, since clients take the first that they know.
+/// The newest first, because clients take the first that they know.
 fn supported_versions() -> [&'static str; 5] {
     let mut versions = Revision::ALL.map(Revision::as_str);
     versions.reverse();

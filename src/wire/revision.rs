@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A revision of MCP; they are ordered by age.
+/// A revision of MCP, ordered by age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Revision {
     /// 2024-11-05: the first.
@@ -18,21 +18,21 @@ pub enum Revision {
     V2026_07_28,
 }
 
-/// A text names no revision that Portero speaks.
+/// A text that names no known revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("that is no protocol version that Portero speaks")]
 pub struct UnknownRevision;
 
 impl Revision {
-    /// Every revision, the oldest first.
+    /// All revisions, the oldest first.
     pub const ALL: [Self; 5] =
         [Self::V2024_11_05, Self::V2025_03_26, Self::V2025_06_18, Self::V2025_11_25, Self::V2026_07_28];
     /// The newest that `initialize` can agree on.
     pub const LATEST_LEGACY: Self = Self::V2025_11_25;
-    /// The newest of all.
+    /// The newest.
     pub const LATEST: Self = Self::V2026_07_28;
 
-    /// The revision as the wire has it.
+    /// The revision on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -44,8 +44,8 @@ impl Revision {
         }
     }
 
-    /// What to answer to an `initialize` that asks for `requested`: the same when it is known, else the
-    /// newest that has `initialize` (2025-11-25, Base Protocol, Lifecycle, "Version Negotiation").
+    /// The revision to answer to an `initialize` for `requested`: the same if it is known, else the newest
+    /// with `initialize` (2025-11-25, Base Protocol, Lifecycle, "Version Negotiation").
     #[must_use]
     pub fn negotiate(requested: &str) -> Self {
         match requested.parse::<Self>() {
@@ -54,13 +54,13 @@ impl Revision {
         }
     }
 
-    /// Whether it has no `initialize` and is stateless.
+    /// Whether it is stateless, without `initialize`.
     #[must_use]
     pub const fn is_modern(self) -> bool {
         matches!(self, Self::V2026_07_28)
     }
 
-    /// Whether a line may hold an array of messages: only 2025-03-26 has it.
+    /// Whether a line may be an array of messages. Only 2025-03-26 allows that.
     #[must_use]
     pub const fn has_batches(self) -> bool {
         matches!(self, Self::V2025_03_26)

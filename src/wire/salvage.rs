@@ -1,29 +1,29 @@
-//! What can still be read of a line that is no message: whose answer it was meant to be.
+//! Salvages from a line that is no message which request it was meant to answer.
 //!
-//! Nothing is decoded here and no payload leaves. A line is walked once, leniently: strings and brackets are
-//! followed, whatever stands between them is stepped over, so that `NaN`, a raw control character, bytes of
-//! another encoding and a missing end hide nothing that came before them.
+//! Nothing is decoded, and no payload is returned. A line is walked once, leniently: strings and brackets are
+//! followed, and everything between them is skipped. So `NaN`, a raw control character, bytes of another
+//! encoding or a missing end hide nothing that came before them.
 
 use serde_json::value::RawValue;
 
 use crate::json::{self, RawJson};
 
-/// The most messages that are looked for in one line.
+/// The most messages that are searched for in one line.
 const MAX_MESSAGES: usize = 64;
-/// The most characters of an id that are looked at.
+/// The longest id that is read.
 const MAX_ID_BYTES: usize = 256;
 
-/// A piece of a line that looks like a message.
+/// A part of a line that looks like a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SalvagedMessage<'a> {
-    /// Whether it was meant to be an answer: it has a `result` or an `error`, or at least is no request.
+    /// Whether it was meant as an answer: it has a `result` or an `error`, or at least isn't a request.
     pub is_response: bool,
-    /// The bytes of its `id`; none where it has none, or two that differ.
+    /// The bytes of its `id`; none if it has none, or two different ones.
     id: Option<&'a [u8]>,
 }
 
 impl SalvagedMessage<'_> {
-    /// Its `id`, if that is a string or a number: fit to be echoed.
+    /// Its `id` if that is a string or a number, so that it can be echoed.
     #[must_use]
     pub fn id(&self) -> Option<RawJson> {
         let text = std::str::from_utf8(self.id?).ok()?;
@@ -32,9 +32,9 @@ impl SalvagedMessage<'_> {
     }
 }
 
-/// The number that an id means: a whole number however it is spelled, also as a string.
+/// The number that an id means: a whole number in any spelling, also as a string.
 ///
-/// Clients that take an answer with the id `"1"` or `1.0` to their request `1` do so by this rule.
+/// By this rule clients accept an answer with the id `"1"` or `1.0` to their request `1`.
 #[must_use]
 pub fn id_as_u64(id: &RawValue) -> Option<u64> {
     let text = id.get();
@@ -46,7 +46,7 @@ pub fn id_as_u64(id: &RawValue) -> Option<u64> {
         return Some(number);
     }
     let number: f64 = inside.trim_ascii().parse().ok()?;
-    // Up to here every whole number has a double of its own.
+    // Below this, every whole number has a double of its own.
     const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
     #[expect(
         clippy::cast_possible_truncation,
@@ -56,7 +56,7 @@ pub fn id_as_u64(id: &RawValue) -> Option<u64> {
     (number.fract() == 0.0 && (0.0..MAX_WHOLE).contains(&number)).then_some(number as u64)
 }
 
-/// The messages that a line was meant to hold, as far as can be seen; empty where it is noise.
+/// The messages that a line was meant to hold, as far as can be seen; empty for noise.
 #[must_use]
 pub fn salvage_messages(line: &[u8]) -> Vec<SalvagedMessage<'_>> {
     let mut found = Vec::new();
@@ -65,18 +65,19 @@ pub fn salvage_messages(line: &[u8]) -> Vec<SalvagedMessage<'_>> {
         let Some(begin) = memchr::memchr(b'{', rest) else { break };
         let mut reader = LenientScanner { bytes: rest, at: begin + 1 };
         let members = reader.scan_members();
-        // After noise on the same line only what names the protocol counts.
+        // After noise on the same line, only an object that names the protocol counts.
         let is_first = found.is_empty() && rest.len() == line.len();
         let is_alone = is_first && rest[..begin].trim_ascii().is_empty();
         if let Some(message) = members.to_message(is_alone || !found.is_empty()) {
             found.push(message);
         }
+        // At least one byte on, even if nothing was scanned, so the loop ends.
         rest = &rest[reader.at.max(begin + 1)..];
     }
     found
 }
 
-/// The id of a message that was too long to be read, from its beginning or its end.
+/// The id of an over-long message, from its beginning or its end.
 #[must_use]
 pub fn salvage_overlong_id(head: &[u8], tail: &[u8]) -> Option<RawJson> {
     let mut reader = LenientScanner { bytes: head, at: memchr::memchr(b'{', head)? + 1 };
@@ -85,8 +86,10 @@ pub fn salvage_overlong_id(head: &[u8], tail: &[u8]) -> Option<RawJson> {
     SalvagedMessage { is_response: false, id: Some(id) }.id()
 }
 
-/// An `id` after which only scalar members and the end of the message come.
+/// An `id` that is followed only by scalar members and the end of the message.
 fn find_id_at_end(tail: &[u8]) -> Option<&[u8]> {
+    // The last `"id"` of all may be inside the payload. It counts only if the message's own end follows it,
+    // since an `id` in the payload is followed by its closing brackets.
     let key = b"\"id\"";
     let at = memchr::memmem::rfind(tail, key)?;
     let mut reader = LenientScanner { bytes: tail, at: at + key.len() };
@@ -106,7 +109,7 @@ fn find_id_at_end(tail: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The members of one object that matter.
+/// The relevant members of one object.
 #[derive(Debug, Default)]
 struct ScannedMembers<'a> {
     id: Option<&'a [u8]>,
@@ -120,7 +123,7 @@ impl<'a> ScannedMembers<'a> {
     fn to_message(&self, may_lack_version: bool) -> Option<SalvagedMessage<'a>> {
         let names_protocol = self.has_version || may_lack_version && self.has_outcome;
         let is_message = names_protocol && (self.has_outcome || self.id.is_some() || self.has_method);
-        // A request that was echoed together with its outcome is an answer too.
+        // A request that was echoed with its outcome is an answer too.
         let is_response = self.has_outcome || !self.has_method;
         is_message.then_some(SalvagedMessage { is_response, id: self.id.filter(|_| !self.has_two_ids) })
     }
@@ -132,7 +135,7 @@ struct LenientScanner<'a> {
 }
 
 impl<'a> LenientScanner<'a> {
-    /// Reads the members of an object that was just opened, up to its end or as far as they go.
+    /// Scans the members of an open object, up to its end or as far as they go.
     fn scan_members(&mut self) -> ScannedMembers<'a> {
         let mut members = ScannedMembers::default();
         loop {
@@ -147,7 +150,7 @@ impl<'a> LenientScanner<'a> {
             match key {
                 b"id" => {
                     let id = self.bytes[start..self.at].trim_ascii();
-                    // A number that the line ends in may go on.
+                    // A number at the end of the line may be incomplete.
                     let id = Some(id).filter(|id| is_whole && !id.is_empty() && id.len() <= MAX_ID_BYTES);
                     members.has_two_ids |= members.id.is_some() && members.id != id;
                     members.id = members.id.or(id);
@@ -170,7 +173,7 @@ impl<'a> LenientScanner<'a> {
         }
     }
 
-    /// Steps over white space and one byte more, which it gives.
+    /// Skips white space and returns the next byte.
     fn next_token(&mut self) -> Option<u8> {
         self.skip_space();
         let token = self.bytes.get(self.at).copied()?;
@@ -182,7 +185,7 @@ impl<'a> LenientScanner<'a> {
         (self.next_token()? == token).then_some(())
     }
 
-    /// Steps over a string and gives what stands between its quotes.
+    /// Skips a string and returns its contents.
     fn scan_string(&mut self) -> Option<&'a [u8]> {
         if self.bytes.get(self.at) != Some(&b'"') {
             return None;
@@ -201,7 +204,7 @@ impl<'a> LenientScanner<'a> {
         None
     }
 
-    /// Reads a string, a number or a word.
+    /// Scans a string, a number or a word.
     fn scan_scalar(&mut self) -> Option<&'a [u8]> {
         self.skip_space();
         let start = self.at;
@@ -219,7 +222,7 @@ impl<'a> LenientScanner<'a> {
         self.at += rest.iter().position(|byte| b",}]{[\"".contains(byte)).unwrap_or(rest.len());
     }
 
-    /// Steps over a value; whether its end was seen.
+    /// Skips a value. Returns whether its end was seen.
     fn skip_value(&mut self) -> bool {
         let mut depth = 0_usize;
         while let Some(byte) = self.bytes.get(self.at) {

@@ -1,4 +1,4 @@
-//! Writing messages: one line each.
+//! Writes messages, one line each.
 
 use std::io::Write as _;
 
@@ -9,7 +9,7 @@ use super::codes;
 use super::message::{IdKey, MalformedMessage};
 use crate::json::{self, RawJson};
 
-/// What can stand as a message's id.
+/// A value that can be a message's id.
 pub trait WriteId {
     /// Writes it as JSON.
     fn write_id(&self, out: &mut Vec<u8>);
@@ -75,14 +75,14 @@ pub fn write_error(out: &mut Vec<u8>, id: impl WriteId, error: &RawValue) {
     end_with_member(out, b",\"error\":", Some(error));
 }
 
-/// Appends the answer to a line that was too long to be read; its id is `null` where none could be read.
+/// Appends the answer to an over-long line. Its id is `null` if none could be read.
 pub fn write_too_long_error(out: &mut Vec<u8>, limit: usize, id: Option<RawJson>) {
     let words = format!("a message may be at most {limit} bytes long; this one was skipped");
     let id = id.unwrap_or_else(|| json::serialize_raw(&()));
     write_error(out, &*id, &answer_error_object(codes::INVALID_REQUEST, &words, None));
 }
 
-/// Appends the answers to a batch, each a line of `answers`, as one line; nothing where there is none.
+/// Appends the answers to a batch, each a line of `answers`, as one line. Without answers it appends nothing.
 pub fn write_batch(out: &mut Vec<u8>, answers: &[u8]) {
     let mut before = b'[';
     for answer in answers.split(|byte| *byte == b'\n').filter(|answer| !answer.is_empty()) {
@@ -95,7 +95,7 @@ pub fn write_batch(out: &mut Vec<u8>, answers: &[u8]) {
     }
 }
 
-/// Appends the answer to a line that is no message; its id is `null` where none could be read.
+/// Appends the answer to a line that is no message. Its id is `null` if none could be read.
 pub fn write_malformed_error(out: &mut Vec<u8>, malformed: &MalformedMessage) {
     let error = answer_error_object(malformed.fault.code(), &malformed.fault.to_string(), None);
     match &malformed.id {
@@ -138,8 +138,8 @@ fn write_raw(out: &mut Vec<u8>, value: &RawValue) {
     append_single_line(out, value.get());
 }
 
-/// Appends JSON with blanks for line breaks: between tokens they are white space, but here they would end the message,
-/// and a JSON string holds none.
+/// Appends JSON on one line, with blanks for its line breaks. A break would end the message here, and within
+/// JSON it occurs only between tokens.
 pub fn append_single_line(out: &mut Vec<u8>, json: &str) {
     let from = out.len();
     out.extend_from_slice(json.as_bytes());
