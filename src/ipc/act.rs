@@ -1,4 +1,4 @@
-//! What a person can do, as it is confirmed, recorded, and kept under a button.
+//! The acts of a person, as they are confirmed, recorded, and kept with a button.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,53 +11,53 @@ use crate::names::TaskId;
 use crate::pattern::Pattern;
 use crate::policy::{Action, GrantLimits};
 
-/// One act of a person. Buttons on Telegram are stored with it, so its form stays.
+/// One act of a person. Buttons on Telegram are stored with it, so its serialized form must not change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
-    /// A call runs.
+    /// Let a call run.
     Approve(TaskId),
-    /// A call does not run.
+    /// Reject a call.
     Reject(TaskId),
-    /// An ended task's call asks a person again.
+    /// Ask again for an ended task's call.
     Repeat(TaskId),
-    /// A task's real values are shown at the terminal.
+    /// Show a task's real values at the terminal.
     Reveal(TaskId),
-    /// A grant, for so many milliseconds, with these limits.
+    /// Make a grant of this many milliseconds, with these limits.
     Grant(Pattern, u64, GrantLimits),
-    /// These grants end; all of them where there are no ids.
+    /// End these grants, or all of them if no ids are given.
     Revoke(Option<Vec<u64>>),
-    /// A rule that allows.
+    /// Make a rule that allows.
     Allow(Pattern),
-    /// A rule that asks.
+    /// Make a rule that asks.
     Ask(Pattern),
-    /// A rule that denies.
+    /// Make a rule that denies.
     Deny(Pattern),
-    /// This rule, which has this pattern and says this, ends.
+    /// Remove the rule with this id, pattern and action.
     #[serde(rename = "unrule")]
     RemoveRule(u64, Pattern, Action),
-    /// No call runs until the pause ends.
+    /// Pause: no call runs until the pause ends.
     Pause,
-    /// The pause ends.
+    /// End the pause.
     Resume,
-    /// The files are put in force, by the digest of what was shown of them.
+    /// Confirm the files, by the digest of what the person was shown.
     ConfirmConfig(String),
-    /// The passphrase is set.
+    /// Set the passphrase.
     SetPassphrase,
-    /// An authenticator is enrolled.
+    /// Enrol an authenticator.
     EnrollTotp,
-    /// The authenticator is removed.
+    /// Remove the authenticator.
     RemoveTotp,
-    /// A person on Telegram may decide.
+    /// Let a person decide on Telegram.
     Pair,
-    /// They may no more.
+    /// End that.
     Unpair,
-    /// The daemon stops.
+    /// Stop the daemon.
     StopDaemon,
 }
 
 impl Act {
-    /// A rule with this action.
+    /// The act that makes a rule with this action.
     #[must_use]
     pub const fn make_rule(pattern: Pattern, action: Action) -> Self {
         match action {
@@ -67,14 +67,14 @@ impl Act {
         }
     }
 
-    /// A grant that lasts so long, rounded down to milliseconds as the grant itself is.
+    /// The act that makes a grant. The duration is rounded down to milliseconds, like the grant's own.
     #[must_use]
     pub fn grant(pattern: &Pattern, lasts: Duration, limits: &GrantLimits) -> Self {
         let millis = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
         Self::Grant(pattern.clone(), millis, limits.clone())
     }
 
-    /// How much it widens, and so what confirms it. What only narrows needs no confirmation.
+    /// How much it widens, which decides what confirms it. An act that only narrows needs no confirmation.
     #[must_use]
     pub fn risk(&self) -> Risk {
         match self {
@@ -97,8 +97,8 @@ impl Act {
         }
     }
 
-    /// Whether it lets through what is held back now: a call, calls to come, or a private value. A terminal may ask
-    /// on Telegram for such an act, and for no other: what changes a factor takes the passphrase.
+    /// Whether it releases something that is held back now: a call, future calls, or a private value. A
+    /// terminal may ask on Telegram for such acts only. Changing a factor needs the passphrase.
     #[must_use]
     pub const fn is_widening(&self) -> bool {
         match self {
@@ -124,7 +124,7 @@ impl Act {
         }
     }
 
-    /// Whether the confirmation of this act is one of `done`: of the same act, or of a grant that is shorter.
+    /// Whether a confirmation of this act also confirms `done`: the same act, or a shorter grant.
     #[must_use]
     pub fn covers(&self, done: &Self) -> bool {
         match (self, done) {
@@ -135,7 +135,7 @@ impl Act {
         }
     }
 
-    /// Its name in the audit.
+    /// Its word in the audit.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
@@ -161,7 +161,7 @@ impl Act {
         }
     }
 
-    /// What it is about, in the audit's words.
+    /// Its subject, in the words of the audit.
     #[must_use]
     pub fn about(&self) -> String {
         match self {
@@ -185,14 +185,14 @@ impl Act {
     }
 }
 
-/// These grants in the words of the audit.
+/// The grants in the words of the audit.
 #[must_use]
 pub fn describe_grant_ids(ids: &[u64]) -> String {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     format!("grants {}", ids.join(", "))
 }
 
-/// As it is typed at the terminal; what isn't asked for on Telegram, by its word.
+/// The act as it is typed at the terminal. An act that is never asked on Telegram shows its word only.
 impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

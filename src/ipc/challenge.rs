@@ -1,5 +1,5 @@
-//! What a person gives to widen, and what is shown to a person once. Neither prints itself, and both are wiped when
-//! dropped.
+//! The factors that a person gives for widening, and secrets that are shown to a person once. Neither prints
+//! itself, and both are wiped when dropped.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
@@ -7,66 +7,67 @@ use zeroize::Zeroize as _;
 use crate::passphrase::PassphraseVerifier;
 use crate::secret::Secret;
 
-/// What lets a person's terminal widen: a second factor that the agent does not have.
+/// A second factor that the agent doesn't have, with which a person's terminal widens.
 ///
-/// The passphrase stays in the process in which it was typed. [`Client::request`](super::IpcClient::request) puts a proof in its
-/// place, which is made for the one act that is asked for, on this connection.
+/// The passphrase stays in the process where it was typed. [`Client::request`](super::IpcClient::request)
+/// replaces it by a proof for the one act that is requested, on this connection.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Challenge {
-    /// The passphrase as typed. No message holds it.
+    /// The typed passphrase. No message holds it.
     #[serde(skip)]
     typed: Option<Secret>,
-    /// For which act a proof must be made, as the one that received it knows.
+    /// The act for which the proof must be made, as its receiver computes it.
     #[serde(skip)]
     act: Option<[u8; 32]>,
-    /// Shows that the passphrase was typed. Left out where none was: a daemon that knows of no other factor does not
-    /// take that for a wrong try.
+    /// The proof that the passphrase was typed. Absent if none was, so that a daemon doesn't count it as a
+    /// wrong try.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proof: Option<String>,
-    /// Opens what is sealed under the passphrase, where the act needs that.
+    /// The key for what is encrypted under the passphrase, if the act needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     opens: Option<DisclosedSecret>,
-    /// What the daemon keeps of a passphrase that is to be set.
+    /// The verifier of a passphrase that is being set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     verifier: Option<PassphraseVerifier>,
     /// A code of the authenticator, or a recovery code, for an act of [high risk](super::Risk::High).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Whether the person is asked on Telegram instead. This widens nothing by itself: the daemon makes up a number,
-    /// tells it to the terminal ([`Push::Number`](super::PushMessage::Number)), and goes on once it was tapped there.
+    /// Whether the person is asked on Telegram instead. This alone widens nothing. The daemon invents a
+    /// number, sends it to the terminal ([`Push::Number`](super::PushMessage::Number)), and continues once the
+    /// person has tapped that number.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub telegram: bool,
 }
 
-/// What a terminal gave in the passphrase's place.
+/// What a terminal gave in place of the passphrase.
 #[derive(Debug, Clone, Default)]
 pub struct GivenProof {
-    /// For which act it must be.
+    /// The act that the proof must be for.
     pub act: Option<[u8; 32]>,
-    /// The proof for that act, if one was given.
+    /// The proof, if one was given.
     pub proof: Option<String>,
-    /// The key of what is sealed under the passphrase, where it was needed.
+    /// The key for what is encrypted under the passphrase, if it was needed.
     pub opens: Option<Secret>,
 }
 
-/// A passphrase that is to be set, without the passphrase.
+/// A passphrase that is being set, without the passphrase.
 #[derive(Debug, Clone)]
 pub struct NewPassphrase {
-    /// What is kept.
+    /// The verifier to store.
     pub verifier: PassphraseVerifier,
-    /// The key under which an authenticator is sealed from then on.
+    /// The key under which an authenticator's secret is encrypted from now on.
     pub opens: Secret,
 }
 
 impl Challenge {
-    /// The passphrase alone.
+    /// A challenge with the passphrase alone.
     pub fn new(passphrase: impl Into<String>) -> Self {
         let mut challenge = Self::default();
         challenge.typed = Some(Secret::new(passphrase));
         challenge
     }
 
-    /// Nothing typed: the person is asked on Telegram.
+    /// A challenge without anything typed: the person is asked on Telegram.
     #[must_use]
     pub fn on_telegram() -> Self {
         let mut challenge = Self::default();
@@ -74,7 +75,7 @@ impl Challenge {
         challenge
     }
 
-    /// What was given: in the passphrase's place, and the code.
+    /// Takes the given factors: what replaces the passphrase, and the code.
     #[must_use]
     pub fn into_given(mut self) -> (GivenProof, Option<Secret>) {
         let code = self.code.take().map(Secret::new);
@@ -82,7 +83,7 @@ impl Challenge {
         (GivenProof { act: self.act, proof: self.proof.take(), opens }, code)
     }
 
-    /// The passphrase that is to be set, where this is one.
+    /// Takes the passphrase that is being set, if this is one.
     #[must_use]
     pub fn into_new_passphrase(mut self) -> Option<NewPassphrase> {
         let opens = Secret::new(self.opens.take()?.expose());
@@ -105,7 +106,7 @@ impl Challenge {
         self.act = Some(act);
     }
 
-    /// Without what is made for the act: what the proof is made over.
+    /// Removes everything that is made for the act. The proof is made over the rest.
     pub(super) fn clear_proof(&mut self) {
         (self.typed, self.proof, self.opens) = (None, None, None);
     }
@@ -123,13 +124,13 @@ impl std::fmt::Debug for Challenge {
     }
 }
 
-/// A secret on its way to the terminal device, where a person reads it once.
+/// A secret that a person reads once, on the terminal device.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DisclosedSecret(String);
 
 impl DisclosedSecret {
-    /// The text itself, for the terminal device and nothing else.
+    /// The text, only for the terminal device.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

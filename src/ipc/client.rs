@@ -1,4 +1,4 @@
-//! The way to the daemon: many requests at once on one connection.
+//! The client of the daemon: many concurrent requests on one connection.
 
 use std::collections::HashMap;
 use std::io;
@@ -32,11 +32,11 @@ use crate::store_identity::{Nonce, StoreId, Transcript};
 /// How many pushes may wait for their reader.
 const MAX_QUEUED_PUSHES: usize = 256;
 
-/// Takes the concealed `params` of `notifications/progress` for one forwarded call, in order.
+/// Receives the concealed `params` of `notifications/progress` for one forwarded call, in order.
 pub type ForwardProgressSink = Arc<dyn Fn(Fake<RawJson>) + Send + Sync>;
 
-/// Takes a notification of a shared server: the server, the method, the concealed `params`. What came before an
-/// answer is taken before that answer is given. It must not block.
+/// Receives a notification of a shared server: server, method, concealed `params`. A notification that
+/// precedes an answer is delivered before that answer. It must not block.
 pub type NotificationSink = Arc<dyn Fn(ServerName, &str, Option<Fake<RawJson>>) + Send + Sync>;
 
 /// A connection to the daemon. Clones share it; it closes when the last one is dropped.
@@ -47,19 +47,19 @@ pub struct IpcClient {
 
 #[derive(Debug)]
 struct ClientState {
-    /// The process that listens, as the system tells.
+    /// The listening process, as the system reports it.
     peer: Option<u32>,
-    /// What both ends said when the connection began.
+    /// What both ends said at the beginning.
     transcript: Transcript,
     outbox: MessageSender,
     questions: Arc<OpenRequests>,
     sink: Arc<NotificationSinkSlot>,
-    /// Room for as many requests as the daemon takes; one more waits.
+    /// Room for as many requests as the daemon accepts. Another one waits.
     room: Semaphore,
     next_number: AtomicU64,
 }
 
-/// Where notifications go, once that is said.
+/// The sink for notifications, once it is set.
 #[derive(Default)]
 struct NotificationSinkSlot(OnceLock<NotificationSink>);
 
@@ -69,7 +69,7 @@ impl std::fmt::Debug for NotificationSinkSlot {
     }
 }
 
-/// The requests without a response; none once the connection is closed.
+/// The requests without a response; `None` once the connection is closed.
 #[derive(Default)]
 struct OpenRequests(Mutex<Option<HashMap<u64, OpenRequest>>>);
 
@@ -81,30 +81,30 @@ struct OpenRequest {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// No process listens there.
+    /// No process listens.
     #[error("no daemon listens on the socket")]
     Absent(#[source] io::Error),
-    /// Somebody listens, but is not this user's own process.
+    /// The listener belongs to another user.
     #[error("the socket belongs to another user; nothing was sent to it")]
     Impostor,
-    /// A daemon listens that keeps another store than the configuration names, or cannot show that it keeps that one.
+    /// The daemon keeps another store than the configuration names, or can't prove that it keeps that one.
     #[error(
         "{0} listens on the socket and cannot show that it keeps the store which this configuration names; nothing is \
          believed of it"
     )]
     OtherStore(PeerProcess),
-    /// A process of this user answers, but its program is not the daemon's, or it is not the one that listens.
+    /// The answering process is the user's own, but isn't the daemon's program, or isn't the one that listens.
     #[error("{0} answers on the socket, and is not the daemon; nothing is believed of it")]
     Foreign(PeerProcess),
-    /// The daemon refused: another version, or another configuration directory.
+    /// The daemon refused, for its version or configuration directory.
     #[error("{failure}")]
     Refused {
-        /// Why, in its words.
+        /// The reason, in its words.
         failure: DaemonFailure,
-        /// The process that listens, as the system tells.
+        /// The listening process, as the system reports it.
         peer: Option<u32>,
     },
-    /// It accepted the connection but did not answer as a daemon does.
+    /// It accepted the connection, but didn't answer like a daemon.
     #[error("the daemon does not answer as expected: {0}")]
     Broken(String),
 }
@@ -112,40 +112,40 @@ pub enum ConnectError {
 /// Why a request has no response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// The daemon answered that it does not do this.
+    /// The daemon refused the request.
     #[error("{0}")]
     Refused(DaemonFailure),
-    /// The connection went after the request was queued; whether the daemon acted is unknown.
+    /// The connection was lost after the request was queued. It is unknown whether the daemon acted.
     #[error("the connection to the daemon is closed: {0}")]
     Closed(String),
-    /// The request can't be sent, or the connection was gone before; nothing was sent.
+    /// The request couldn't be sent, or the connection was already lost. Nothing was sent.
     #[error("{0}")]
     Unsent(SendError),
-    /// The response is not what the protocol gives to this request; the daemon acted.
+    /// The response doesn't fit the request. The daemon acted.
     #[error("the daemon's response to {method} can't be read: {why}")]
     Unreadable {
         /// The request's method.
         method: &'static str,
-        /// What is wrong with it.
+        /// The problem with it.
         why: String,
     },
 }
 
-/// What listens on a socket.
+/// The state of the socket.
 #[derive(Debug)]
 pub enum ProbeResult {
-    /// A daemon that we can talk to.
+    /// A daemon that we can talk to listens.
     Ready(Welcome),
-    /// A daemon of another version or another configuration directory.
+    /// A daemon of another version or configuration directory listens.
     NeedsRestart(DaemonFailure),
-    /// None.
+    /// No daemon listens.
     Unreachable(ConnectError),
 }
 
 impl IpcClient {
-    /// Connects, says who we are, and waits for the welcome of a daemon that shows that it keeps `store`; of any
-    /// store, where none is named. Pushes come through the receiver, and when it is not emptied the connection
-    /// closes; notifications go to the sink of [`IpcClient::set_notification_sink`].
+    /// Connects, introduces this program, and waits for the daemon's welcome. If `store` is named, the daemon
+    /// must prove that it keeps that store. Pushes arrive through the receiver, and if it isn't emptied the
+    /// connection closes. Notifications go to the sink of [`IpcClient::set_notification_sink`].
     ///
     /// # Errors
     /// See [`ConnectError`].
@@ -160,6 +160,7 @@ impl IpcClient {
             .await
             .unwrap_or_else(|_| Err(ConnectError::Broken("it took too long".to_owned())))?;
         let transcript = welcome.transcript(&hello);
+        // Checked before anything else is sent or believed.
         if !proves_store(&welcome, &transcript, peer, store) {
             return Err(ConnectError::OtherStore(PeerProcess::from_pid(peer)));
         }
@@ -187,12 +188,13 @@ impl IpcClient {
         Ok((Self { shared }, pushes, welcome))
     }
 
-    /// From now on notifications of shared servers go to this sink; what came before is lost. The first stays.
+    /// Sets the sink for notifications of shared servers. Earlier ones are lost, and the first sink stays.
     pub fn set_notification_sink(&self, sink: NotificationSink) {
         let _ = self.shared.sink.0.set(sink);
     }
 
-    /// Makes a request, with a proof in the place of a passphrase that was typed. Dropping the future withdraws it.
+    /// Sends a request, with a proof in place of a typed passphrase. Dropping the future withdraws the
+    /// request.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -202,8 +204,8 @@ impl IpcClient {
         self.send_request(&request, None).await
     }
 
-    /// Has the daemon make a call whose progress goes to `progress`; all of it comes before the response does.
-    /// Dropping the future withdraws the request, which cancels the call.
+    /// Lets the daemon run a call. All progress reaches `progress` before the response. Dropping the future
+    /// withdraws the request, which cancels the call.
     ///
     /// # Errors
     /// See [`RequestError`].
@@ -215,7 +217,7 @@ impl IpcClient {
         self.send_request(call, progress).await
     }
 
-    /// Puts a proof in the place of a passphrase that was typed. That takes a while, on another thread.
+    /// Replaces a typed passphrase by a proof. The derivation takes a while and runs on another thread.
     async fn prove_passphrase<R: Request>(&self, request: &mut R) -> Result<(), RequestError> {
         if let Some(new) = request.new_passphrase_mut()
             && let Some(typed) = new.typed_passphrase()
@@ -236,10 +238,12 @@ impl IpcClient {
         };
         let salted = match self.send_request(&GetPassphraseSalt, None).await {
             Ok(Some(salted)) => salted,
-            // None is set, or this is no terminal: the daemon says so of the request itself, and records it.
+            // No passphrase is set, or this is no terminal. The daemon refuses the request itself then, and
+            // records that.
             Ok(None) | Err(RequestError::Refused(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
+        // A false daemon could ask for a cheap derivation, to guess the passphrase from the proof.
         if !salted.is_acceptable() {
             let weak = "the daemon would have the passphrase derived with less work than protects it; nothing was sent";
             return Err(RequestError::Refused(DaemonFailure::new(FailureKind::Challenge, weak)));
@@ -264,14 +268,14 @@ impl IpcClient {
             room = room.acquire() => room,
             _ = outbox.connection_end().wait_until_closed() => return Err(RequestError::Unsent(SendError::Closed)),
         };
-        // It is never closed. The room is given back after the withdrawal is queued.
+        // The semaphore is never closed. The permit is returned after a withdrawal was queued.
         let _room = room.map_err(|_| self.closed_error())?;
         let number = next.fetch_add(1, Ordering::Relaxed);
         let (respond, response) = oneshot::channel();
         if !open.add(number, OpenRequest { respond, progress }) {
             return Err(RequestError::Unsent(SendError::Closed));
         }
-        // Whether a send that was dropped half-way has queued the request is unknown: withdraw it then too.
+        // If a send is dropped halfway, the request may be queued. So the withdrawal is armed before it.
         let mut withdrawal = QuestionWithdrawal { number, open, outbox, sent: true };
         let message = match WipedJson::new(request) {
             Ok(params) => {
@@ -284,7 +288,7 @@ impl IpcClient {
         };
         match outbox.send(&message).await {
             Ok(()) => {}
-            // What could not be queued never leaves.
+            // A message that couldn't be queued never leaves.
             Err(error) => {
                 withdrawal.sent = false;
                 return Err(RequestError::Unsent(error));
@@ -298,7 +302,7 @@ impl IpcClient {
         }
     }
 
-    /// Tells the daemon that decisions are made by this epoch from now on.
+    /// Tells the daemon that this session now decides by this epoch.
     ///
     /// # Errors
     /// [`RequestError::Closed`]
@@ -306,18 +310,18 @@ impl IpcClient {
         self.shared.outbox.send(&ToDaemon::Follows { epoch }).await.map_err(|_| self.closed_error())
     }
 
-    /// The process that listens, as the system tells, and not as it says itself.
+    /// The listening process, as the system reports it and not as it claims.
     #[must_use]
     pub fn peer_pid(&self) -> Option<u32> {
         self.shared.peer
     }
 
-    /// Returns once the connection is gone, with the reason.
+    /// Returns the reason once the connection is closed.
     pub async fn wait_until_closed(&self) -> String {
         self.shared.outbox.connection_end().wait_until_closed().await
     }
 
-    /// Whether the connection is gone.
+    /// Whether the connection is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.outbox.connection_end().is_closed()
@@ -344,13 +348,13 @@ impl Drop for ClientState {
     }
 }
 
-/// Asks what listens on the socket, and hangs up.
+/// Checks what listens on the socket, and hangs up.
 pub async fn probe_daemon(socket: &Path, hello: Hello, store: Option<&StoreId>) -> ProbeResult {
     ProbeResult::from_connect(IpcClient::connect(socket, hello, store).await.map(|(_, _, welcome)| welcome))
 }
 
 impl ProbeResult {
-    /// What an attempt to connect tells.
+    /// The result of an attempt to connect.
     #[must_use]
     pub fn from_connect(connected: Result<Welcome, ConnectError>) -> Self {
         match connected {
@@ -361,8 +365,8 @@ impl ProbeResult {
     }
 }
 
-/// Whether the daemon signed this very handshake with the key of the store that is expected. A signature that another
-/// process passes on names another process than the one that listens.
+/// Whether the daemon signed this very handshake with the expected store's key. A relayed signature names
+/// another process than the one that listens.
 fn proves_store(
     welcome: &Welcome,
     transcript: &Transcript,
@@ -393,7 +397,7 @@ async fn greet_daemon(socket: &Path, hello: &Hello) -> Result<ClientHandshake, C
     let mut frames = FrameReader::new(read, MAX_GREETING_BYTES);
     let hello = encode_frame(hello).map_err(|error| ConnectError::Broken(format!("{error:?}")))?;
     let sent = write.write_all(&hello).await;
-    // A daemon that is busy refuses before it reads: its answer counts more than a failed write.
+    // A busy daemon refuses before it reads. Its answer tells more than our failed write.
     let answer = match frames.next_frame().await {
         Ok(Some(answer)) => answer,
         Ok(None) => {
@@ -423,7 +427,7 @@ impl OpenRequests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it was added; not when the connection is closed.
+    /// Adds a request. Returns false if the connection is closed.
     fn add(&self, number: u64, request: OpenRequest) -> bool {
         match &mut *self.lock() {
             Some(open) => {
@@ -453,7 +457,7 @@ impl std::fmt::Debug for OpenRequests {
     }
 }
 
-/// Takes a request back when its future is dropped before the answer came.
+/// Withdraws a request if its future is dropped before the answer.
 struct QuestionWithdrawal<'a> {
     number: u64,
     open: &'a OpenRequests,
@@ -466,6 +470,8 @@ impl Drop for QuestionWithdrawal<'_> {
         let unanswered = self.open.take(self.number).is_some();
         if unanswered && self.sent {
             let withdraw = ToDaemon::Withdraw { number: self.number };
+            // A full queue would lose the withdrawal, and the daemon would go on with a call that no caller
+            // waits for.
             if self.outbox.try_send(&withdraw) == Err(SendError::Full) {
                 self.outbox.connection_end().close("the daemon does not read fast enough");
             }
@@ -473,7 +479,7 @@ impl Drop for QuestionWithdrawal<'_> {
     }
 }
 
-/// Hands each message of the daemon to the request or reader that waits for it.
+/// Hands each message of the daemon to its request or reader.
 struct ClientReader {
     open: Arc<OpenRequests>,
     hearing: Arc<NotificationSinkSlot>,
@@ -502,12 +508,14 @@ impl ClientReader {
             }
         };
         self.closing.close(reason);
+        // The reason is set first, because callers read it when their channel closes.
         self.open.close();
     }
 
     fn handle_message(&self, message: FromDaemon) -> Result<(), String> {
         match message {
             FromDaemon::Response { number, result } => {
+                // The caller may have dropped its future; then the response has no reader.
                 if let Some(request) = self.open.take(number) {
                     let _ = request.respond.send(result);
                 }
@@ -526,7 +534,7 @@ impl ClientReader {
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     return Err("the daemon's pushes were not followed".to_owned());
                 }
-                // Who gave up the receiver does not want pushes.
+                // A caller that dropped the receiver doesn't want pushes.
                 Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
             },
             FromDaemon::Closing(failure) => return Err(failure.message),

@@ -1,16 +1,16 @@
-//! Why the daemon refused a request, or could not do it.
+//! The failures that the daemon answers with.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a request was refused, or failed.
+/// Why a request was refused or failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct DaemonFailure {
-    /// What kind of failure.
+    /// The kind of failure.
     pub kind: FailureKind,
-    /// For people: what, where and why.
+    /// The message for people: what, where and why.
     pub message: String,
-    /// What to do next.
+    /// The next step.
     pub hint: Option<String>,
 }
 
@@ -20,7 +20,7 @@ impl DaemonFailure {
         Self { kind, message: message.into(), hint: None }
     }
 
-    /// With what to do next.
+    /// Adds the next step.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -28,7 +28,7 @@ impl DaemonFailure {
     }
 }
 
-/// Kinds of failure that a program acts on.
+/// The kinds of failure that programs distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
@@ -36,28 +36,28 @@ pub enum FailureKind {
     Version,
     /// The daemon serves another configuration directory.
     Configuration,
-    /// The request makes no sense here, or is not for this peer to make.
+    /// The request makes no sense here, or this peer may not make it.
     Invalid,
-    /// There is no such task, rule, grant or server, or it is not the asker's.
+    /// There is no such task, rule, grant or server, or it isn't the caller's.
     NotFound,
     /// Policy, state or limits refuse it.
     Refused,
-    /// A yes would not make the call run any more, since what it was asked on changed.
+    /// An approval would no longer make the call run, because something that it covers has changed.
     Void,
     /// The passphrase is wrong, missing, or tried too often.
     Challenge,
-    /// A server could not be reached; the call had no effect.
+    /// A server couldn't be reached. The call had no effect.
     Server,
-    /// A server stopped while the call was with it: whether it took effect is unknown.
+    /// A server stopped during the call. The effect is unknown.
     Interrupted,
-    /// A server answered with something that is no answer: whether the call took effect is unknown.
+    /// A server's answer was unusable. The effect is unknown.
     Malformed,
-    /// Another program holds the daemon's store, so nothing was changed.
+    /// Another program holds the daemon's store. Nothing was changed.
     Busy,
-    /// The disk under the store or the audit is full or fails, so nothing was changed.
+    /// The disk of the store or audit is full or failing. Nothing was changed.
     Storage,
-    /// It is in force, and could not be saved yet: see [`Unsaved`](super::UnsavedChanges).
+    /// The change applies, but couldn't be saved yet: see [`Unsaved`](super::UnsavedChanges).
     Unsaved,
-    /// The daemon itself failed.
+    /// The daemon failed internally.
     Internal,
 }

@@ -18,21 +18,21 @@ pub(super) const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
 const LENGTH_BYTES: usize = 4;
 
-/// How long a peer may take from the first byte of a message to the last.
+/// How long a peer may take from a message's first byte to its last.
 pub(super) const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
-/// How much is read at a time.
+/// How much is read at once.
 const READ_CHUNK_BYTES: usize = 16 << 10;
 
-/// Why a message was not queued.
+/// Why a message wasn't queued.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// It is longer than a frame may be.
     #[error("the message is too long ({0} bytes; the limit is 16 MiB)")]
     TooLong(usize),
-    /// It cannot be said in JSON: a path that is no UTF-8.
+    /// It can't be expressed in JSON, such as a path that isn't UTF-8.
     #[error("the message can't be said in JSON: {0}")]
     NotJson(String),
-    /// The peer does not read fast enough.
+    /// The peer doesn't read fast enough.
     #[error("too much waits to be read")]
     Full,
     /// The connection ended.
@@ -54,19 +54,19 @@ pub(super) fn encode_frame<T: Serialize>(message: &T) -> Result<Vec<u8>, SendErr
     Ok(frame)
 }
 
-/// Why no more frames come.
+/// Why no more frames can be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FrameError {
     /// The peer announced more than the limit.
     #[error("a message is longer than {0} bytes")]
     TooLong(usize),
-    /// The peer began a message and did not end it.
+    /// The peer began a message and didn't finish it.
     #[error("a message that was begun was not ended within {} s", FRAME_TIMEOUT.as_secs())]
     TooSlow,
-    /// Another process wrote than the one that the connection is with.
+    /// The bytes came from another process than the connection's peer.
     #[error("a message came from process {0}, with which there is no connection")]
     Foreign(u32),
-    /// The connection broke, in the middle of a frame perhaps.
+    /// The connection broke, possibly within a frame.
     #[error("the connection broke: {0}")]
     Io(std::io::Error),
 }
@@ -80,15 +80,15 @@ impl FrameError {
     }
 }
 
-/// The frames that a peer sends.
+/// Reads the frames of a peer.
 #[derive(Debug)]
 pub(super) struct FrameReader<R> {
     reader: R,
-    /// What was read and not given yet. It grows with what arrives, not with what is announced.
+    /// Bytes that were read but not returned. It grows with arriving bytes, not with announced lengths.
     buffer: Vec<u8>,
     max_length: usize,
     timeout: Duration,
-    /// When the first byte of the frame in `buffer` came.
+    /// When the first byte of the current frame arrived.
     begun_at: Option<Instant>,
 }
 
@@ -108,18 +108,19 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Self { reader: from, buffer: Vec::new(), max_length, timeout: FRAME_TIMEOUT, begun_at: None }
     }
 
-    /// Changes the limit for the frames that follow.
+    /// Sets the limit for the following frames.
     pub(super) const fn set_max_length(&mut self, max_length: usize) {
         self.max_length = max_length;
     }
 
-    /// The next frame; none at a clean end. A peer that sends a byte at a time has [`FRAME_TIMEOUT`] for a whole
-    /// frame. Dropping the future loses nothing.
+    /// The next frame; `None` at a clean end. A whole frame must arrive within [`FRAME_TIMEOUT`], even from a
+    /// peer that sends single bytes. Dropping the future loses nothing.
     pub(super) async fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
             if let Some(frame) = self.take_frame()? {
                 return Ok(Some(frame));
             }
+            // The deadline belongs to the frame, not to one read, so single bytes can't extend it.
             if !self.buffer.is_empty() && self.begun_at.is_none() {
                 self.begun_at = Some(Instant::now());
             }
@@ -140,7 +141,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// The first frame of the buffer, if it is whole.
+    /// The first frame in the buffer, if it is complete.
     fn take_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         let Some(prefix) = self.buffer.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = usize::try_from(u32::from_be_bytes(*prefix)).unwrap_or(usize::MAX);
@@ -152,6 +153,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             return Ok(None);
         }
         let rest = self.buffer.split_off(end);
+        // Bytes of the next frame may already be here. Its time begins with the next read.
         self.begun_at = None;
         Ok(Some(Frame(std::mem::replace(&mut self.buffer, rest))))
     }

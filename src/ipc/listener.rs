@@ -1,7 +1,7 @@
-//! The daemon's end: one listener for a user, and the greeting of each peer that connects.
+//! The daemon's end: one listener for each user, and the greeting of each peer.
 //!
-//! The socket is never taken from a process that lives: a [`DaemonLock`] says who may bind, and it is held as long as
-//! the listener. Nothing is removed but a socket: one without a listener, and at the end one's own.
+//! The socket is never taken from a living process: a [`DaemonLock`] says who may bind, and is held as long as
+//! the listener. Only sockets are removed: one without a listener, and at the end the daemon's own.
 
 use std::io;
 use std::path::Path;
@@ -23,18 +23,18 @@ use super::messages::{FromDaemon, Hello, PROTOCOL_VERSION, ToDaemon, Welcome};
 use super::{PeerProcess, address, stream};
 use crate::store_identity::Transcript;
 
-/// Listens on the socket for as long as it lives.
+/// The listening socket.
 #[derive(Debug)]
 pub struct DaemonListener {
-    // Dropped in this order: the file goes while the lock is held and its socket still lives, so that it is
-    // never another's.
+    // Drop order: the file goes while the lock is held and the socket still exists, so it can't be another
+    // daemon's file.
     file: SocketFile,
     socket: Socket,
     lock: DaemonLock,
 }
 
 impl DaemonListener {
-    /// Binds. A socket without a listener is removed first; anything else in its place stays.
+    /// Binds. A socket without a listener is removed first. Anything else at its path stays.
     ///
     /// # Errors
     /// See [`BindError`].
@@ -48,7 +48,7 @@ impl DaemonListener {
         let socket = match address::bind_socket(path) {
             Ok(socket) => socket,
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                // What is no socket, or leads to one, refuses a connection just as a dead socket does.
+                // A thing that is no socket, or a link to one, refuses connections like a dead socket does.
                 if !address::is_socket(path).map_err(system(listen()))? {
                     return Err(BindError::Occupied(path.to_owned()));
                 }
@@ -63,7 +63,7 @@ impl DaemonListener {
         Ok(Self { file: SocketFile::new(path), socket, lock })
     }
 
-    /// Listens no more, but keeps others from listening until the lock is dropped.
+    /// Stops listening, but keeps others from listening until the lock is dropped.
     #[must_use]
     pub fn stop_listening(self) -> DaemonLock {
         let Self { file, socket, lock } = self;
@@ -72,10 +72,10 @@ impl DaemonListener {
         lock
     }
 
-    /// The next process of this user that connects. Those of others are turned away.
+    /// Accepts the next process of this user. Those of other users are turned away.
     ///
     /// # Errors
-    /// When the system can't accept, as when too many files are open; a later try may succeed.
+    /// If the system can't accept, as with too many open files. A later try may succeed.
     pub async fn accept(&self) -> io::Result<AcceptedPeer> {
         loop {
             let stream = self.socket.accept().await?;
@@ -91,7 +91,7 @@ impl DaemonListener {
     }
 }
 
-/// Whether somebody listens there. Unsure means yes: a socket is removed only when it is surely dead.
+/// Whether a process listens there. Doubt means yes, because only a certainly dead socket may be removed.
 async fn is_socket_alive(path: &Path) -> bool {
     let Ok(name) = address::socket_name(path) else { return true };
     match tokio::time::timeout(GREETING_TIMEOUT, ConnectOptions::new().name(name).connect_tokio()).await {
@@ -100,7 +100,7 @@ async fn is_socket_alive(path: &Path) -> bool {
     }
 }
 
-/// A process that connected and has said nothing yet.
+/// A connected process before its greeting.
 #[derive(Debug)]
 pub struct AcceptedPeer {
     read: stream::PeerReader,
@@ -115,8 +115,8 @@ impl AcceptedPeer {
         &self.process
     }
 
-    /// Hears who it is and welcomes it as `welcome` says, or tells it why not. A peer of another protocol version
-    /// than this program, which is of `build`, is sent away with advice.
+    /// Reads the peer's hello and answers with `welcome`, or with the reason for a refusal. A peer of another
+    /// protocol version gets advice. `build` is this program's version.
     ///
     /// # Errors
     /// Why there is no connection, for the log.
@@ -135,7 +135,7 @@ impl AcceptedPeer {
                 Ok(frame) => write.write_all(&frame).await,
                 Err(_) => Ok(()),
             };
-            // Why it was refused counts more than that it does not hear of it.
+            // The refusal tells more than a failure to send it.
             heard.and_then(|heard| told.map(|()| heard).map_err(|error| connection_failure(&error)))
         };
         let (hello, welcome) =
@@ -154,7 +154,7 @@ impl AcceptedPeer {
         })
     }
 
-    /// Sends it away at once.
+    /// Refuses the peer at once.
     pub async fn refuse_peer(self, failure: DaemonFailure) {
         let Self { read: _read, mut write, .. } = self;
         if let Ok(frame) = encode_frame(&Err::<Welcome, _>(failure)) {
@@ -163,16 +163,16 @@ impl AcceptedPeer {
     }
 }
 
-/// A connection whose greeting is over.
+/// A connection after its greeting.
 #[derive(Debug)]
 pub struct GreetedPeer {
-    /// Who is there.
+    /// The peer's introduction.
     pub hello: Hello,
-    /// What both ends said until now.
+    /// What both ends said so far.
     pub transcript: Transcript,
-    /// What it says from now on.
+    /// Its messages from now on.
     pub receiver: MessageReceiver,
-    /// What it is told.
+    /// Sends messages to it.
     pub sender: MessageSender,
 }
 
@@ -185,7 +185,7 @@ async fn read_hello(
         .await
         .map_err(|error| malformed_failure(&error))?
         .ok_or_else(|| connection_failure(&"no hello"))?;
-    // Another version may say hello in other words: its number is read alone first.
+    // Another version may have another form of hello, so its version number is read alone first.
     #[derive(Deserialize)]
     struct HelloVersion {
         protocol: u32,
@@ -214,7 +214,7 @@ fn connection_failure(error: &dyn std::fmt::Display) -> DaemonFailure {
     DaemonFailure::new(FailureKind::Invalid, format!("the connection ended: {error}"))
 }
 
-/// What a peer says.
+/// Receives a peer's messages.
 #[derive(Debug)]
 pub struct MessageReceiver {
     frames: FrameReader<stream::PeerReader>,
@@ -223,9 +223,9 @@ pub struct MessageReceiver {
 }
 
 impl MessageReceiver {
-    /// The next thing that the peer says; none once the connection ended, for which the outbox's
-    /// [`ConnectionEnd`] holds the reason. A peer that speaks nonsense is told so and left. Dropping the future
-    /// loses nothing.
+    /// The peer's next message; `None` once the connection ended, with the reason in the outbox's
+    /// [`ConnectionEnd`]. A peer that sends nonsense is told so and dropped. Dropping the future loses
+    /// nothing.
     pub async fn next_message(&mut self) -> Option<ToDaemon> {
         let read = tokio::select! {
             read = self.frames.next_frame() => read,

@@ -1,7 +1,8 @@
-//! The right to be the daemon: locks of the system's, which end with the process that holds them, however it ends.
+//! The locks that allow only one daemon. They belong to the system and end with their process, however it
+//! ends.
 //!
-//! There are two, because the socket and the state may lie apart: one daemon for each runtime directory, and one
-//! for each state directory. Both are held before anything is bound or opened.
+//! There are two, because socket and state may lie apart: one for each runtime directory, one for each state
+//! directory. Both are held before anything is bound or opened.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Seek as _, Write as _};
@@ -10,36 +11,36 @@ use std::path::{Path, PathBuf};
 use crate::files::{self, PipeMode, SymlinkMode};
 use crate::printable::escape_controls;
 
-/// The longest word of a holder that is read.
+/// The longest note of a lock's holder that is read.
 const MAX_HOLDER_BYTES: u64 = 4 << 10;
 
-/// The right to listen and to use the state, until it is dropped.
+/// The right to listen and to use the state, until dropped.
 #[derive(Debug)]
 pub struct DaemonLock {
-    // Dropped in this order: who gets the right to listen then finds the state free.
+    // Drop order: the next daemon that gets the runtime lock then finds the state free.
     state: Option<File>,
     _runtime: File,
 }
 
-/// Why the socket could not be bound.
+/// Why the socket couldn't be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another daemon holds the lock or answers on the socket.
     #[error("another daemon is already running")]
     Running,
-    /// Another daemon uses the same state, and listens elsewhere: what it left word of.
+    /// Another daemon uses the same state and listens elsewhere; with its note.
     #[error("another daemon already uses this state directory: {0}")]
     StateInUse(String),
-    /// Something else lies in the socket's place, and stays there.
+    /// Something else is at the socket's path. It stays there.
     #[error("what lies at {0} is no socket, and the daemon's must be there")]
     Occupied(PathBuf),
-    /// The system says no.
+    /// An error of the system.
     #[error("could not {0}")]
     System(String, #[source] io::Error),
 }
 
 impl BindError {
-    /// What to do, for a person; none where the error itself says so.
+    /// The next step for a person; none if the error itself names it.
     #[must_use]
     pub const fn hint(&self) -> Option<&'static str> {
         match self {
@@ -54,33 +55,34 @@ impl BindError {
 }
 
 impl DaemonLock {
-    /// Takes the lock of a runtime directory, a file that is made where it is not there.
+    /// Takes the lock of a runtime directory. Creates its file if needed.
     ///
     /// # Errors
-    /// [`BindError::Running`] where another daemon holds it.
+    /// [`BindError::Running`] if another daemon holds it.
     pub fn acquire(path: &Path) -> Result<Self, BindError> {
         let runtime = try_lock_file(path)?.ok_or(BindError::Running)?;
         Ok(Self { state: None, _runtime: runtime })
     }
 
-    /// Takes the lock of a state directory too, and leaves word there of the process and its runtime directory.
+    /// Takes the lock of a state directory too, and leaves a note there with this process and its runtime
+    /// directory.
     ///
     /// # Errors
-    /// [`BindError::StateInUse`] where another daemon holds it.
+    /// [`BindError::StateInUse`] if another daemon holds it.
     pub fn with_state(mut self, path: &Path, runtime: &Path) -> Result<Self, BindError> {
         let Some(mut file) = try_lock_file(path)? else {
             return Err(BindError::StateInUse(describe_holder(path)));
         };
         let word =
             format!("process {}, with the runtime directory {}", std::process::id(), runtime.display());
-        // Only for people: the lock holds without it.
+        // The note is only for people. The lock holds without it.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(word.as_bytes()));
         self.state = Some(file);
         Ok(self)
     }
 }
 
-/// The locked file; none where another process holds it.
+/// The locked file; `None` if another process holds the lock.
 fn try_lock_file(path: &Path) -> Result<Option<File>, BindError> {
     let failed = |error: io::Error| BindError::System(format!("lock {}", path.display()), error);
     let file = files::open_lock_file(path).map_err(|error| failed(error.into()))?;
@@ -91,7 +93,7 @@ fn try_lock_file(path: &Path) -> Result<Option<File>, BindError> {
     }
 }
 
-/// What the holder of the lock left word of; the system may keep others from reading it.
+/// The note of the lock's holder. The system may keep others from reading it.
 fn describe_holder(path: &Path) -> String {
     match files::read_text(path, MAX_HOLDER_BYTES, SymlinkMode::Refuse, PipeMode::Refuse) {
         Ok(word) if !word.trim().is_empty() => escape_controls(word.trim()).into_owned(),

@@ -1,4 +1,5 @@
-//! What waits to be written to a peer: bounded in number and bytes, and a peer that does not read is left.
+//! The queue of messages to a peer. It is bounded in number and bytes, and a peer that doesn't read is
+//! dropped.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,12 +13,12 @@ use super::frame::{MAX_FRAME_BYTES, SendError, encode_frame};
 
 const MAX_QUEUED_FRAMES: usize = 1024;
 const MAX_QUEUED_BYTES: usize = 4 * MAX_FRAME_BYTES;
-/// How long a peer may leave what we write unread.
+/// How long a peer may leave written bytes unread.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the last words may take.
+/// The time limit for the last writes.
 const FINAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The end of a connection: it comes once, with a reason.
+/// The end of a connection. It happens once, with a reason.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectionEnd {
     token: CancellationToken,
@@ -25,13 +26,13 @@ pub struct ConnectionEnd {
 }
 
 impl ConnectionEnd {
-    /// Ends the connection. The first reason stands.
+    /// Ends the connection. The first reason is kept.
     pub fn close(&self, reason: impl Into<String>) {
         let _ = self.reason.set(reason.into());
         self.token.cancel();
     }
 
-    /// Returns once the connection ends, with the reason.
+    /// Returns the reason once the connection ends.
     pub async fn wait_until_closed(&self) -> String {
         self.token.cancelled().await;
         self.reason()
@@ -52,11 +53,11 @@ impl ConnectionEnd {
 
 struct QueuedFrame {
     frame: Vec<u8>,
-    /// Given back when the frame is written.
+    /// Returned when the frame is written.
     _room: OwnedSemaphorePermit,
 }
 
-/// Messages on their way to one peer, in order. Clones share the queue.
+/// Sends messages to one peer, in order. Clones share the queue.
 #[derive(Debug, Clone)]
 pub struct MessageSender {
     queue: mpsc::Sender<QueuedFrame>,
@@ -65,21 +66,21 @@ pub struct MessageSender {
 }
 
 impl MessageSender {
-    /// Starts the task that writes. It ends with `closing`, which it also brings about when the peer is
-    /// stuck or gone.
+    /// Starts the writing task. It ends with `closing`, and also closes it if the peer is stuck or gone.
     pub(super) fn start(to: impl AsyncWrite + Send + Unpin + 'static, closing: ConnectionEnd) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_QUEUED_FRAMES);
         tokio::spawn(write_frames(to, waiting, closing.clone()));
         Self { queue, room: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)), connection_end: closing }
     }
 
-    /// Queues a message, and waits for room.
+    /// Queues a message, waiting for room if necessary.
     ///
     /// # Errors
     /// See [`SendError`]; never [`SendError::Full`].
     pub async fn send<T: Serialize>(&self, message: &T) -> Result<(), SendError> {
         let frame = encode_frame(message)?;
         let queue = async {
+            // Bytes first, then the place in the queue, which keeps the order of calls.
             let room = Arc::clone(&self.room).acquire_many_owned(frame_size(&frame)).await.ok()?;
             self.queue.send(QueuedFrame { frame, _room: room }).await.ok()
         };
@@ -89,7 +90,7 @@ impl MessageSender {
         }
     }
 
-    /// Queues a message if there is room for it now.
+    /// Queues a message if there is room now.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -135,6 +136,7 @@ async fn write_frames(
             Err(_) => return closing.close("the other side stopped reading"),
         }
     }
+    // A closing connection still writes what is queued, such as the reason, but only for a short time.
     let last_words = async {
         while let Ok(next) = waiting.try_recv() {
             if to.write_all(&next.frame).await.is_err() {

@@ -14,31 +14,31 @@ use crate::policy::Overrides;
 use crate::store_identity::{Handshake, Nonce, StoreId, StoreKey, Transcript};
 use crate::task::TaskState;
 
-/// The version of this protocol. It grows when an old peer would misunderstand a new one; a release that
-/// changes nothing here keeps it.
+/// The version of this protocol. It is raised if an older peer would misunderstand a newer one. A release
+/// without such a change keeps it.
 pub const PROTOCOL_VERSION: u32 = 5;
 
-/// How many requests one connection may have open: as many as a session takes requests of its client.
+/// How many requests a connection may have open: as many as a session accepts from its client.
 pub const MAX_OPEN_REQUESTS: usize = 4096;
 
 /// The first message of a connection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Hello {
-    /// [`PROTOCOL_VERSION`] of the one that connects.
+    /// The [`PROTOCOL_VERSION`] of the connecting program.
     pub protocol: u32,
     /// Its version, for people.
     pub build: String,
-    /// The configuration directory that it reads; the daemon serves one.
+    /// The configuration directory that it reads. A daemon serves one.
     pub config: PathBuf,
-    /// Who connects.
+    /// The role of the connecting program.
     pub peer: PeerRole,
-    /// What the daemon signs to show which store it keeps. [`IpcClient::connect`](super::IpcClient::connect) makes a new
-    /// one.
+    /// The value that the daemon signs to prove its store. [`IpcClient::connect`](super::IpcClient::connect)
+    /// makes a new one.
     #[serde(default)]
     pub nonce: Nonce,
 }
 
-/// Who connects.
+/// The role of a connecting program.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PeerRole {
@@ -46,12 +46,12 @@ pub enum PeerRole {
     Session {
         /// Its id.
         id: SessionId,
-        /// The session of the agent's own program, where it says one.
+        /// The session id of the agent's own program, if it names one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent_session: Option<AgentSessionId>,
-        /// On whose behalf it acts.
+        /// The project.
         principal: Principal,
-        /// The directory that servers are started in.
+        /// The directory for starting servers.
         directory: PathBuf,
     },
     /// A person's terminal.
@@ -61,25 +61,25 @@ pub enum PeerRole {
 /// The daemon's answer to a [`Hello`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Welcome {
-    /// [`PROTOCOL_VERSION`] of the daemon.
+    /// The [`PROTOCOL_VERSION`] of the daemon.
     pub protocol: u32,
     /// Its version.
     pub build: String,
     /// Its process id.
     pub pid: u32,
-    /// [`ApprovedConfig::digest`](crate::approved_config::ApprovedConfig::digest) of what a person confirmed of the
+    /// The [`ApprovedConfig::digest`](crate::approved_config::ApprovedConfig::digest) of the confirmed
     /// configuration.
     pub confirmed: String,
     /// The store that it keeps.
     pub store: StoreId,
-    /// The daemon's part in what is signed.
+    /// The daemon's nonce.
     pub nonce: Nonce,
     /// The store's signature over the [`Transcript`].
     pub signature: String,
 }
 
 impl Welcome {
-    /// The answer to `hello` of this process, which keeps the store with this key.
+    /// Signs the answer to `hello` for this process, which keeps the store with this key.
     #[must_use]
     pub fn sign(hello: &Hello, store: &StoreKey, build: String, confirmed: String) -> Self {
         let (pid, store_id, nonce) = (std::process::id(), store.id().clone(), Nonce::fresh());
@@ -96,7 +96,7 @@ impl Welcome {
         welcome
     }
 
-    /// What both ends said when the connection began.
+    /// What both ends said at the beginning of the connection.
     #[must_use]
     pub fn transcript(&self, hello: &Hello) -> Transcript {
         Transcript::from_handshake(&Handshake {
@@ -111,11 +111,11 @@ impl Welcome {
     }
 }
 
-/// From a session or terminal to the daemon.
+/// A message to the daemon.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToDaemon {
-    /// A request; it gets one [`FromDaemon::Response`] with the same number.
+    /// A request. It gets one [`FromDaemon::Response`] with the same number.
     Request {
         /// Chosen by the client, unique on its connection.
         number: u64,
@@ -127,14 +127,14 @@ pub enum ToDaemon {
         /// The request's number.
         number: u64,
     },
-    /// The session follows this epoch of rules and grants from now on.
+    /// The session now decides by this epoch of rules and grants.
     Follows {
         /// The epoch.
         epoch: u64,
     },
 }
 
-/// From the daemon.
+/// A message from the daemon.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FromDaemon {
@@ -142,23 +142,23 @@ pub enum FromDaemon {
     Response {
         /// The request's number.
         number: u64,
-        /// What came of it.
+        /// The outcome.
         result: Result<WipedJson, DaemonFailure>,
     },
-    /// Something that was not asked for.
+    /// A message that wasn't requested.
     Push(PushMessage),
-    /// The daemon ends this connection, and why.
+    /// The daemon ends this connection, for this reason.
     Closing(DaemonFailure),
 }
 
-/// A message of the daemon to a session that answers no request.
+/// A message of the daemon that answers no request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PushMessage {
-    /// Rules or grants changed. The session answers [`ToDaemon::Follows`] once it decides by them; the
+    /// Rules or grants changed. The session answers with [`ToDaemon::Follows`] once it decides by them. The
     /// command that made the change returns only then.
     Standing(Overrides),
-    /// The configuration changed and is valid, or a person confirmed it: read it again.
+    /// The configuration changed and is valid, or a person confirmed it. It must be read again.
     Config {
         /// As in [`Welcome::confirmed`].
         confirmed: String,
@@ -177,19 +177,18 @@ pub enum PushMessage {
         /// `params` of `notifications/progress`.
         params: Fake<RawJson>,
     },
-    /// To a terminal whose request waits for a tap on Telegram
-    /// ([`Challenge::telegram`](super::Challenge::telegram)): the number that the person is to tap there. It is for
-    /// the terminal device and nothing else.
+    /// For a terminal whose request waits for a tap on Telegram
+    /// ([`Challenge::telegram`](super::Challenge::telegram)): the number that the person must tap. It is meant
+    /// only for the terminal device.
     Number {
         /// The number of the request on its connection.
         number: u64,
-        /// What the person is to tap.
+        /// The number to tap.
         tap: DisclosedSecret,
-        /// For how long it is waited for, in seconds.
+        /// How long the daemon waits for the tap, in seconds.
         seconds: u64,
     },
-    /// A shared server said that one of its lists changed, or logged something: a whole JSON-RPC
-    /// notification.
+    /// A shared server's notification, such as a changed list or a log message.
     Notification {
         /// The server.
         server: ServerName,

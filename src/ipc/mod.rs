@@ -1,13 +1,14 @@
 //! The messages between the programs, over the local socket or named pipe.
 //!
-//! Frames are JSON with a four-byte big-endian length before them, at most [`MAX_FRAME_BYTES`] long. The first
-//! message of a connection is a [`Hello`]; the daemon answers with a [`Welcome`] or a [`DaemonFailure`]. Then both
-//! sides send [`ToDaemon`] and [`FromDaemon`]. Each request is a type of [`requests`], and its response the type that
-//! it names. A request of an unknown method gets a [`DaemonFailure`], unknown fields are
-//! ignored, another protocol version is refused with advice, and what is no message ends the connection
-//! with a reason.
+//! Frames are JSON after a four-byte big-endian length, at most [`MAX_FRAME_BYTES`] long. The first message of
+//! a connection is a [`Hello`], and the daemon answers with a [`Welcome`] or a [`DaemonFailure`]. Then both
+//! sides send [`ToDaemon`] and [`FromDaemon`]. Each request is a type of [`requests`] that names the type of
+//! its response.
 //!
-//! Messages hold raw JSON, which serde can't read through its buffered paths: every enum here is externally
+//! A request of an unknown method gets a [`DaemonFailure`], and unknown fields are ignored. Another protocol
+//! version is refused with advice, and bytes that are no message end the connection with a reason.
+//!
+//! Messages hold raw JSON, which serde can't read through its buffered paths. So every enum here is externally
 //! tagged, and nothing is flattened.
 
 mod act;

@@ -1,20 +1,20 @@
-//! Which process is at the other end, in words for people.
+//! The process at the other end of a connection, in words for people.
 
 use std::fmt;
 
-/// The process at the other end of a connection, as far as the system tells.
+/// The process at the other end of a connection, as far as the system reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerProcess {
     /// Its id.
     pub pid: Option<u32>,
-    /// The process that started it, or that took it in.
+    /// The process that started it or adopted it.
     pub parent: Option<u32>,
-    /// Its program, followed by those that started it, the nearest first.
+    /// Its program, then those that started it, the nearest first.
     pub programs: Vec<String>,
 }
 
 impl PeerProcess {
-    /// What is known of a process id. Read it when the connection is new: ids are used again.
+    /// Reads what is known of a process id. Call it while the connection is new, because ids are reused.
     #[must_use]
     pub fn from_pid(pid: Option<u32>) -> Self {
         let (parent, programs) = pid.map(lineage).unwrap_or_default();
@@ -57,13 +57,13 @@ fn lineage(mut pid: u32) -> (Option<u32>, Vec<String>) {
     (first, programs)
 }
 
-/// Elsewhere only the id is known.
+/// Other systems report only the id.
 #[cfg(not(target_os = "linux"))]
 fn lineage(_: u32) -> (Option<u32>, Vec<String>) {
     (None, Vec::new())
 }
 
-/// A program names itself: nothing in it may look like something else on a terminal.
+/// Makes a program's name safe to print, because programs choose their own names.
 #[cfg(target_os = "linux")]
 fn printable(name: &str) -> String {
     name.chars().take(64).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()

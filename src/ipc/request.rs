@@ -1,4 +1,4 @@
-//! What a request to the daemon is: a type with its method and the type of its response.
+//! Requests to the daemon: each is a type with its method and the type of its response.
 
 use std::fmt::Debug;
 
@@ -12,28 +12,29 @@ use super::failure::FailureKind;
 use crate::json::RawJson;
 use crate::store_identity::Transcript;
 
-/// A request to the daemon. One struct a request; its response is what `Response` says, and nothing else compiles.
+/// A request to the daemon. Each is one struct, and only its own `Response` compiles as an answer.
 pub trait Request: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static {
     /// Its name on the socket, unique among all requests.
     const METHOD: &'static str;
 
-    /// What the daemon answers.
+    /// The daemon's answer.
     type Response: Response;
 
-    /// What a person confirms it with, where it is such a request.
+    /// The challenge of the request, if a person must confirm it.
     fn challenge_mut(&mut self) -> Option<&mut Challenge> {
         None
     }
 
-    /// The passphrase that it sets, where it sets one.
+    /// The passphrase that it sets, if it sets one.
     fn new_passphrase_mut(&mut self) -> Option<&mut Challenge> {
         None
     }
 }
 
-/// What the daemon answers to a [`Request`].
+/// The daemon's answer to a [`Request`].
 pub trait Response: Serialize + DeserializeOwned + Debug + Send + Sync + 'static {
-    /// What is told in place of a response that can't be sent, as for its length: it must say that the act was done.
+    /// The failure that replaces a response that can't be sent, for example because it is too long. It must
+    /// say that the act was done.
     fn describe_lost(&self) -> (FailureKind, String) {
         (FailureKind::Internal, "it was done, but the answer could not be sent".to_owned())
     }
@@ -52,16 +53,16 @@ impl<T: Response> Response for Box<T> {
     }
 }
 
-/// Whether what is sealed under the passphrase must be opened for this request.
+/// Whether this request needs the key of what is encrypted under the passphrase.
 pub(super) fn opens_authenticator<R: Request>(request: &mut R) -> bool {
     request.new_passphrase_mut().is_some()
         || request.challenge_mut().is_some_and(|challenge| challenge.code.is_some())
 }
 
-/// What the proof of a passphrase is made over: the method and the params without the proof, on this connection.
+/// The input of a passphrase's proof: the method and the params without the proof, on this connection.
 ///
 /// # Errors
-/// When the params can't be said in JSON.
+/// If the params can't be expressed in JSON.
 pub(super) fn proof_input<R: Request>(
     request: &R,
     transcript: &Transcript,
@@ -73,7 +74,7 @@ pub(super) fn proof_input<R: Request>(
     Ok(transcript.digest_with_act(&serde_json::to_vec(&(R::METHOD, &plain))?))
 }
 
-/// A request as it came from a peer.
+/// A request as received from a peer.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RawRequest {
     /// [`Request::METHOD`].
@@ -83,10 +84,10 @@ pub struct RawRequest {
 }
 
 impl RawRequest {
-    /// The request as its type, bound to this connection: its proof counts for this very act and no other.
+    /// Parses the request and binds it to this connection, so that its proof counts for this very act only.
     ///
     /// # Errors
-    /// When the params are not what the method takes.
+    /// If the params don't fit the method.
     pub fn parse<R: Request>(&self, transcript: &Transcript) -> Result<R, serde_json::Error> {
         let mut request: R = serde_json::from_str(self.params.get())?;
         let act = proof_input(&request, transcript)?;
@@ -97,16 +98,16 @@ impl RawRequest {
     }
 }
 
-/// JSON that may hold a secret: it doesn't print itself, and is wiped when dropped.
+/// JSON that may hold a secret. It doesn't print itself, and is wiped when dropped.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WipedJson(RawJson);
 
 impl WipedJson {
-    /// A value as JSON.
+    /// Serializes a value.
     ///
     /// # Errors
-    /// When it can't be said in JSON, such as a path that is not UTF-8.
+    /// If it can't be expressed in JSON, such as a path that isn't UTF-8.
     pub fn new<T: Serialize>(value: &T) -> Result<Self, serde_json::Error> {
         serde_json::value::to_raw_value(value).map(Self)
     }

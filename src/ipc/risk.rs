@@ -1,43 +1,43 @@
-//! How much an act widens, and so what a person confirms it with (guarantee A7).
+//! How much an act widens, which decides how a person confirms it (guarantee A7).
 //!
-//! The terminal asks by it and the daemon, which decides, goes by it: one definition, so that they agree.
+//! The terminal asks by it, and the daemon, which decides, uses the same definition, so they always agree.
 
 use std::time::Duration;
 
 use crate::pattern::Pattern;
 
-/// The longest grant on one tool that is not wide.
+/// The longest grant on one tool that isn't high risk.
 pub const MAX_NARROW_GRANT: Duration = Duration::from_secs(3600);
 
 /// How much an act widens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Risk {
-    /// One call, or one tool for a while: the passphrase is enough.
+    /// One call, or one tool for a while. The passphrase is enough.
     Low,
-    /// Many tools, or for long: where an authenticator is enrolled, its code is needed too.
+    /// Many tools, or a long time. If an authenticator is enrolled, its code is needed too.
     High,
 }
 
 impl Risk {
-    /// Of a persistent rule that allows.
+    /// A persistent rule that allows.
     pub const ALLOW: Self = Self::High;
 
-    /// Of a changed configuration: it may change everything.
+    /// A changed configuration, which may change everything.
     pub const CONFIG: Self = Self::High;
 
-    /// Of ending a pause: it is as lifting a deny of everything.
+    /// The end of a pause, which is like lifting a deny of everything.
     pub const RESUME: Self = Self::High;
 
-    /// Of letting a person decide on Telegram, and of ending that: another could be let in then.
+    /// Letting a person decide on Telegram, or ending that, after which another could be paired.
     pub const PAIR: Self = Self::High;
 
-    /// Of lifting a rule that denies, with this pattern: wide unless it names one tool.
+    /// Lifting a denying rule with this pattern: high unless it names one tool.
     #[must_use]
     pub fn of_pattern(pattern: &Pattern) -> Self {
         if pattern.is_exact() { Self::Low } else { Self::High }
     }
 
-    /// Of a grant: wide unless it names one tool and lasts [`MAX_NARROW_GRANT`] at most.
+    /// A grant: high unless it names one tool and lasts at most [`MAX_NARROW_GRANT`].
     #[must_use]
     pub fn of_grant(pattern: &Pattern, lasts: Duration) -> Self {
         if lasts > MAX_NARROW_GRANT { Self::High } else { Self::of_pattern(pattern) }

@@ -1,4 +1,4 @@
-//! How things stand, as the daemon tells it.
+//! The daemon's status.
 
 use std::path::PathBuf;
 
@@ -10,113 +10,114 @@ use crate::names::{AgentSessionId, Principal, ServerName, SessionId, TaskId, Too
 use crate::policy::Overrides;
 use crate::server::ServerHealth;
 
-/// How things stand.
+/// The status of the daemon and of everything that it runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DaemonStatus {
     /// The daemon's version.
     pub build: String,
     /// Its process id.
     pub pid: u32,
-    /// Since when it runs.
+    /// When it started.
     pub started: Timestamp,
     /// The configuration directory.
     pub config: PathBuf,
-    /// What is wrong with the configuration as it stands in the files now; the last valid one is in force.
+    /// Problems of the present configuration files. The last valid configuration applies.
     pub config_problems: Vec<String>,
-    /// Whether the files as they stand now can be put in force; else the last valid ones stay.
+    /// Whether the present files are valid. If not, the last valid ones apply.
     pub config_valid: bool,
-    /// How many changes of the configuration wait for a person to confirm them.
+    /// How many edits of the configuration wait for confirmation.
     #[serde(default)]
     pub config_waits: usize,
-    /// Servers that were skipped, and why.
+    /// The skipped servers, with reasons.
     pub skipped: Vec<(ServerName, String)>,
-    /// What the agents' lists lack of what servers list: how many, why, and what to do.
+    /// Listed entries that agents don't get: how many, why, and the next step.
     #[serde(default)]
     pub left_out: Vec<(ServerName, String)>,
-    /// The daemon's own and shared servers, and those that only sessions run, as idle.
+    /// The daemon's own and shared servers, and as idle those that only sessions run.
     pub servers: Vec<ServerHealth>,
-    /// Sessions that are connected: id and project.
+    /// The connected sessions, by id and project.
     pub sessions: Vec<(SessionId, Principal)>,
-    /// The session of its agent's program, for each connected session that says one.
+    /// The session id of the agent's program, for each connected session that has one.
     pub agent_sessions: Vec<(SessionId, AgentSessionId)>,
-    /// The longest that a grant may last, in milliseconds.
+    /// The longest possible grant, in milliseconds.
     pub grant_most: u64,
-    /// Tasks that wait for a person.
+    /// How many tasks wait for a person.
     pub pending: u64,
-    /// Those of them that take several people: which, and how far each has come, in words.
+    /// Those that need several people, with the progress of each in words.
     #[serde(default)]
     pub gathering: Vec<(TaskId, ToolId, String)>,
-    /// Rules and grants in force.
+    /// The rules and grants.
     pub standing: Overrides,
-    /// When the approval passphrase was first set, and by which process; none until then.
+    /// When the approval passphrase was first set, and by which process; none before.
     pub passphrase: Option<(Timestamp, String)>,
-    /// The authenticator that is enrolled.
+    /// The enrolled authenticator.
     pub totp: Option<EnrolledAuthenticator>,
-    /// How the bot on Telegram fares.
+    /// The status of the Telegram bot.
     #[serde(default)]
     pub telegram: TelegramStatus,
-    /// Counters of the audit since the daemon started: calls allowed, asked, refused, failed.
+    /// How many calls were allowed, asked, refused or failed since the daemon started.
     pub counts: CallCounts,
-    /// Why there may be more of them than `counts` says; none where all are counted.
+    /// Why `counts` may be too low; none if all calls are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts_lack: Option<String>,
-    /// How the audit stands; none from an older daemon.
+    /// The status of the audit; none from an older daemon.
     #[serde(default)]
     pub audit: Option<AuditStatus>,
-    /// The latest alarms of the last days, the newest first: when, and what happened.
+    /// The alarms of the last days, the newest first, with their times.
     #[serde(default)]
     pub alarms: Vec<(Timestamp, String)>,
-    /// What is in force and not saved yet.
+    /// The changes that apply and aren't saved yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsaved: Option<UnsavedChanges>,
 }
 
-/// What is in force and not saved yet. It is saved by itself once that is possible, and lost if the daemon ends
-/// before.
+/// Changes that apply and aren't saved yet. They are saved automatically once that is possible, and lost if
+/// the daemon ends before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnsavedChanges {
-    /// Why it is not saved.
+    /// Why they aren't saved.
     pub problem: String,
-    /// Rules that were made.
+    /// New rules.
     pub rules: Vec<u64>,
-    /// Rules and grants that ended.
+    /// Ended rules and grants.
     pub ended: Vec<u64>,
-    /// Whether everything was paused.
+    /// Whether calls were paused.
     pub paused: bool,
-    /// Tasks that were rejected.
+    /// Rejected tasks.
     pub tasks: Vec<TaskId>,
 }
 
-/// How the audit stands.
+/// The status of the audit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditStatus {
-    /// Why its files cannot be counted now: then `segments`, `bytes` and `oldest` say nothing.
+    /// Why its files can't be counted now. `segments`, `bytes` and `oldest` mean nothing then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
-    /// How many files it has.
+    /// The number of its files.
     pub segments: u64,
-    /// How many bytes are in them.
+    /// Their bytes together.
     pub bytes: u64,
     /// The time of the oldest record.
     pub oldest: Option<Timestamp>,
-    /// When the daemon last followed every chain from its first line; none when it has not since it started.
+    /// When the daemon last followed every chain from its first line; none if it hasn't since its start.
     pub verified: Option<Timestamp>,
     /// How many segments were found changed, cut or missing.
     pub problems: u64,
-    /// How many were removed because they were old.
+    /// How many were removed for their age.
     pub removed: u64,
 }
 
-/// An authenticator that is enrolled: what is wide needs its codes.
+/// An enrolled authenticator. Acts of high risk need its codes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrolledAuthenticator {
-    /// Since when it is enrolled.
+    /// When it was enrolled.
     pub since: Timestamp,
-    /// By which process it was.
+    /// The process that enrolled it.
     pub by: String,
     /// How many recovery codes are left.
     pub recovery: u32,
-    /// Whether an earlier build sealed it in a way that this one cannot open, so that it can only be removed.
+    /// Whether an earlier build encrypted its secret in a way that this one can't decrypt, so that it can only
+    /// be removed.
     #[serde(default)]
     pub is_outdated: bool,
 }
@@ -130,6 +131,6 @@ pub struct CallCounts {
     pub failed: u64,
     /// Calls that were refused.
     pub refused: u64,
-    /// Calls that a person was asked about.
+    /// Calls that asked a person.
     pub asked: u64,
 }

@@ -1,8 +1,8 @@
-//! The bytes of a connection, and which process wrote them.
+//! The bytes of a connection, and the process that wrote them.
 //!
-//! The system tells of a socket which process listened or connected (`SO_PEERCRED`), and that process may have left the
-//! socket to another one: to a child that it forked before it executed something else. So on Linux each chunk of bytes
-//! comes with the credentials of its writer (`SCM_CREDENTIALS`), which must be the process that the connection is with.
+//! The system reports which process listened or connected (`SO_PEERCRED`). That process may have passed the
+//! socket on, for example to a child that it forked before executing another program. So on Linux each chunk
+//! of bytes carries the credentials of its writer (`SCM_CREDENTIALS`), which must be the connection's peer.
 
 use std::io;
 
@@ -13,12 +13,12 @@ pub(super) use system::{PeerReader, PeerWriter, split_stream};
 
 use super::address;
 
-/// A message came from another process than the one that the connection is with.
+/// A message from another process than the connection's peer.
 #[derive(Debug, thiserror::Error)]
 #[error("a message came from process {0}, with which there is no connection")]
 pub(super) struct ForeignWriter(pub(super) u32);
 
-/// The process at the other end, if it is of this user.
+/// The process at the other end, if it belongs to this user.
 pub(super) fn same_user_peer(stream: &Stream) -> io::Result<Option<SameUserPeer>> {
     let peer = stream.peer_creds()?;
     let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
@@ -28,7 +28,7 @@ pub(super) fn same_user_peer(stream: &Stream) -> io::Result<Option<SameUserPeer>
 /// A process of this user.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SameUserPeer {
-    /// Its id, where it can be seen from here.
+    /// Its id, if it is visible from here.
     pub(super) pid: Option<u32>,
 }
 
@@ -59,8 +59,8 @@ mod system {
         control: Vec<u8>,
     }
 
-    /// Both directions of a connection with `peer`. Both ends ask for credentials before anything is written: then
-    /// the system attaches them, whichever end was quicker.
+    /// Splits a connection with `peer`. Both ends request credentials before they write anything, so the
+    /// system attaches them whichever end is first.
     pub(in crate::ipc) fn split_stream(
         stream: Stream,
         peer: SameUserPeer,
@@ -87,6 +87,7 @@ mod system {
                 match stream.try_io(Interest::READABLE, || receive_chunk(stream, into, control)) {
                     Ok((0, _)) => return Poll::Ready(Ok(())),
                     Ok((read, writer)) => {
+                        // Checked for each chunk, because the socket may be passed on at any time.
                         if writer != (peer.pid.unwrap_or(0), rustix::process::geteuid().as_raw()) {
                             return Poll::Ready(Err(io::Error::other(ForeignWriter(writer.0))));
                         }
@@ -100,7 +101,8 @@ mod system {
         }
     }
 
-    /// How many bytes one process wrote, and which process of which user: a read never joins what two wrote.
+    /// Receives one chunk: its length, and its writer's process and user. A read never joins bytes of two
+    /// writers.
     fn receive_chunk(
         stream: &UnixStream,
         into: &mut [u8],
@@ -113,12 +115,12 @@ mod system {
             ControlMessageOwned::ScmCredentials(of) => Some((of.pid().cast_unsigned(), of.uid())),
             _ => None,
         });
-        // Without credentials it has no sender: no process has this id.
+        // Without credentials there is no sender: no process has this id.
         Ok((received.bytes, credentials.unwrap_or((u32::MAX, u32::MAX))))
     }
 }
 
-/// Elsewhere only the connection's own peer is known.
+/// Other systems report only the connection's own peer.
 #[cfg(not(target_os = "linux"))]
 mod system {
     use std::io;

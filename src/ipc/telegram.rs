@@ -1,87 +1,88 @@
-//! How the bot on Telegram fares, and how a person is paired with it.
+//! The status of the Telegram bot, and the pairing with it.
 
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How the bot fares.
+/// The status of the bot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelegramStatus {
-    /// How it is.
+    /// Its state.
     pub state: TelegramState,
-    /// The bot's name, without `@`, once it told it.
+    /// The bot's name without `@`, once it is known.
     pub bot: Option<String>,
-    /// The user that the bot listens to.
+    /// The user that the bot obeys.
     pub person: Option<TelegramPerson>,
-    /// The group that it listens to in place of one person.
+    /// The group that it obeys instead of one person.
     pub group: Option<TelegramGroup>,
-    /// When the last poll went well.
+    /// When the last poll succeeded.
     pub last_poll: Option<Timestamp>,
-    /// What last went wrong.
+    /// The last problem.
     pub last_trouble: Option<TelegramTrouble>,
     /// How many messages wait to be sent.
     pub waiting: u64,
-    /// What goes wrong with sending, until something arrives.
+    /// The problem with sending, until a message arrives.
     pub sending_trouble: Option<String>,
-    /// Whether what a terminal widens can be confirmed there now.
+    /// Whether a terminal's widening act can be confirmed there now.
     #[serde(default)]
     pub confirms: TelegramConfirmation,
-    /// What Telegram refused since the bot was connected; it is not shown there.
+    /// The messages that Telegram refused since the bot connected. They aren't shown there.
     #[serde(default)]
     pub refused: Option<TelegramRefused>,
-    /// How many messages and taps could not be done, however often they were tried, since the daemon began.
+    /// How many messages and taps were given up after repeated tries, since the daemon started.
     #[serde(default)]
     pub given_up: u64,
 }
 
-/// Whether what a terminal widens can be confirmed on Telegram, in place of the passphrase.
+/// Whether a terminal's widening acts can be confirmed on Telegram instead of by passphrase.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TelegramConfirmation {
-    /// Its messages are ignored.
+    /// Never, because its messages are ignored.
     #[default]
     Never,
     /// Now.
     Now,
-    /// Not now: why, in words.
+    /// Not now, for this reason.
     NotNow(String),
 }
 
-/// How the bot is.
+/// The state of the bot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TelegramState {
     /// No token is configured.
     #[default]
     Off,
-    /// The configuration names no bot that could be: what is wrong is told as the trouble.
+    /// The configured bot can't be valid. The reason is in the trouble.
     Invalid,
-    /// It was not reached yet.
+    /// It hasn't been reached yet.
     Connecting,
-    /// It listens.
+    /// It is listening.
     Serving,
-    /// Telegram or the network fails; it goes on trying.
+    /// Telegram or the network fails. It keeps trying.
     Troubled,
-    /// Another program takes the bot's messages; it goes on trying, slowly.
+    /// Another program takes the bot's messages. It keeps trying, slowly.
     Conflict,
-    /// Telegram knows no bot with this token; it goes on trying, ever more rarely, up to every ten minutes.
+    /// Telegram knows no bot with this token. It keeps trying, more and more rarely, down to every ten
+    /// minutes.
     Unauthorized,
 }
 
-/// Whom the bot listens to.
+/// The person that the bot obeys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelegramPerson {
-    /// Their user's number.
+    /// Their Telegram user id.
     pub user: i64,
-    /// Whether the configuration names them; else they were paired with a code.
+    /// Whether the configuration names them. Otherwise they were paired with a code.
     pub configured: bool,
 }
 
 /// The group in which several people decide.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelegramGroup {
-    /// Its chat's number.
+    /// Its chat id.
     pub chat: i64,
     /// The users who may decide there.
     pub deciders: Vec<i64>,
@@ -90,23 +91,23 @@ pub struct TelegramGroup {
     pub trouble: Option<String>,
 }
 
-/// Something that went wrong.
+/// A problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelegramTrouble {
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// Its kind, in a word that stays the same.
+    /// Its kind, as a stable word.
     pub kind: String,
-    /// What, in words; never a token, an address or anybody's text.
+    /// The problem in words, without any token, address or foreign text.
     pub what: String,
 }
 
 /// Messages that Telegram refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelegramRefused {
-    /// How many.
+    /// Their number.
     pub count: u64,
-    /// The last of them; its kind is what kind of message it was.
+    /// The last of them. Its kind is the kind of message.
     pub last: TelegramTrouble,
 }
 
@@ -115,9 +116,9 @@ pub struct TelegramRefused {
 pub struct PairingCode {
     /// The code.
     pub code: String,
-    /// An address that says it to the bot.
+    /// A link that sends the code to the bot.
     pub link: String,
-    /// Until when it holds.
+    /// When it expires.
     pub expires: Timestamp,
 }
 

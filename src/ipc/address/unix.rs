@@ -1,4 +1,4 @@
-//! A path socket in a directory of the user's own.
+//! A socket by path, in a directory of the user's own.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -16,18 +16,18 @@ pub(in crate::ipc) fn socket_name(socket: &Path) -> io::Result<Name<'_>> {
     socket.to_fs_name::<GenericFilePath>()
 }
 
-/// Binds; an address in use is an error, never taken over.
+/// Binds. An address in use is an error and is never taken over.
 pub(in crate::ipc) fn bind_socket(socket: &Path) -> io::Result<Listener> {
     let options =
         || Ok::<_, io::Error>(ListenerOptions::new().name(socket_name(socket)?).reclaim_name(false));
     match options()?.mode(OWNER_ONLY.into()).create_tokio() {
-        // macOS can't set the mode before it binds; there the directory alone protects.
+        // macOS can't set the mode before binding. There only the directory protects the socket.
         Err(error) if error.kind() == io::ErrorKind::Unsupported => options()?.create_tokio(),
         bound => bound,
     }
 }
 
-/// Refuses a directory that somebody else could reach into.
+/// Refuses a directory that other users can reach into.
 pub(in crate::ipc) fn check_directory(directory: &Path) -> io::Result<()> {
     let found = std::fs::symlink_metadata(directory)?;
     let refuse = |why: &str| {
@@ -51,7 +51,7 @@ pub(in crate::ipc) fn is_own_user(peer: &PeerCreds) -> bool {
     peer.euid() == Some(geteuid().as_raw())
 }
 
-/// Whether a socket lies there itself, and not a link to one; also where nothing does.
+/// Whether the thing at `path` is a socket, and not a link to one. True if nothing is there.
 pub(in crate::ipc) fn is_socket(path: &Path) -> io::Result<bool> {
     match std::fs::symlink_metadata(path) {
         Ok(found) => Ok(found.file_type().is_socket()),
@@ -68,8 +68,8 @@ pub(in crate::ipc) fn remove_socket(socket: &Path) -> io::Result<()> {
     }
 }
 
-/// The file of a socket that was just bound; it goes when this is dropped. What came into its place meanwhile
-/// stays. Drop it before the socket, which keeps its inode from being used again.
+/// The file of a socket that was just bound. Dropping this removes the file, unless another one has replaced
+/// it. Drop it before the socket, because the open socket keeps its inode number from being reused.
 #[derive(Debug)]
 pub(in crate::ipc) struct SocketFile {
     path: PathBuf,
@@ -77,7 +77,7 @@ pub(in crate::ipc) struct SocketFile {
 }
 
 impl SocketFile {
-    /// The file that lies at `path` now.
+    /// Remembers the file that is at `path` now.
     pub(in crate::ipc) fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), identity: file_identity(path) }
     }

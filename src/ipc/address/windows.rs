@@ -14,34 +14,34 @@ pub(in crate::ipc) fn socket_name(socket: &Path) -> io::Result<Name<'_>> {
     socket.to_fs_name::<GenericFilePath>()
 }
 
-/// Binds; an address in use is an error, never taken over.
+/// Binds. An address in use is an error and is never taken over.
 pub(in crate::ipc) fn bind_socket(socket: &Path) -> io::Result<Listener> {
-    // A protected list with one entry: everything to the owner, nothing to anybody else.
+    // A protected list with one entry: the owner may do everything, all others nothing.
     let owner_only = SecurityDescriptor::deserialize(u16cstr!("D:P(A;;GA;;;OW)"))?;
     ListenerOptions::new().name(socket_name(socket)?).security_descriptor(owner_only).create_tokio()
 }
 
-/// The descriptor of the pipe protects; no directory does.
+/// Accepts any directory, because the pipe's descriptor protects it.
 pub(in crate::ipc) fn check_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The pipe's descriptor has let only its owner in.
+/// Always true, because the pipe's descriptor admits only its owner.
 pub(in crate::ipc) fn is_own_user(_: &PeerCreds) -> bool {
     true
 }
 
-/// A pipe goes with its process.
+/// Does nothing: a pipe ends with its process.
 pub(in crate::ipc) fn remove_socket(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Nothing but a pipe has such a name.
+/// Always true: only a pipe can have such a name.
 pub(in crate::ipc) fn is_socket(_: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// A pipe has no file.
+/// Nothing, because a pipe has no file.
 #[derive(Debug)]
 pub(in crate::ipc) struct SocketFile;
 

@@ -1,4 +1,4 @@
-//! Tasks as a person sees them, and what a person decides about them.
+//! Tasks as people see them, and people's decisions about them.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,16 +17,16 @@ impl Response for Task {
 
 impl Response for TaskId {}
 
-/// All tasks, the newest first. The response holds fewer than are asked for where their calls are so long that more
-/// would not fit into one: only an empty one says that none follow.
+/// List all tasks, the newest first. The response may hold fewer than requested, because long calls would not
+/// fit. Only an empty response means that no more follow.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListTasks {
     /// Only those in this state.
     pub state: Option<TaskState>,
-    /// Only those that come after this place.
+    /// Only those after this position.
     #[serde(default)]
     pub after: Option<TaskCursor>,
-    /// At most so many.
+    /// The most tasks to return.
     pub limit: u32,
 }
 
@@ -35,7 +35,7 @@ impl Request for ListTasks {
     type Response = Vec<Task>;
 }
 
-/// Which tasks have an id that begins or ends so.
+/// Find the tasks whose id begins or ends like this.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FindTasks {
     /// The beginning or end.
@@ -49,7 +49,7 @@ impl Request for FindTasks {
     type Response = Vec<TaskId>;
 }
 
-/// One task, whole.
+/// Get one task as a whole.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetTask {
     /// The task.
@@ -61,7 +61,7 @@ impl Request for GetTask {
     type Response = Box<Task>;
 }
 
-/// The real values of a task, for the terminal device and nothing else.
+/// Reveal the real values of a task, only for the terminal device.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RevealTask {
     /// The task.
@@ -79,22 +79,23 @@ impl Request for RevealTask {
     }
 }
 
-/// What a task's server gets and what it answered, as JSON texts with the values that this server may see.
+/// What a task's server gets and what it answered, as JSON texts with the real values that this server may
+/// see.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RealTask {
     /// The call's `params`.
     pub params: DisclosedSecret,
-    /// Its `_meta`, where it has one.
+    /// Its `_meta`, if it has one.
     pub meta: Option<DisclosedSecret>,
-    /// The result, where there is one.
+    /// The result, if there is one.
     pub result: Option<DisclosedSecret>,
-    /// The error, where there is one.
+    /// The error, if there is one.
     pub error: Option<DisclosedSecret>,
 }
 
 impl Response for RealTask {}
 
-/// One task as a person decides on it.
+/// Get one task as a person decides on it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct InspectTask {
     /// The task.
@@ -109,19 +110,19 @@ impl Request for InspectTask {
 /// A task as a person decides on it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Look {
-    /// The task, whole.
+    /// The whole task.
     pub task: Task,
-    /// The server's word on its tool; none where the daemon has not seen the tool.
+    /// The server's own annotations of its tool; none if the daemon hasn't seen the tool.
     pub hints: Option<ToolHints>,
 }
 
 impl Response for Look {}
 
-/// What changed after a place, once something did; without one, what waits now. Asked again and again it tells every
-/// change. Nothing is queued for a client that asks seldom: it is told to begin anew.
+/// Wait for changes after a place and return them. Without a place, return what waits now. Repeated calls see
+/// every change. Nothing is queued for a client that rarely asks; it has to start over.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WatchTasks {
-    /// [`Watched::place`] of the last response.
+    /// The [`Watched::place`] of the last response.
     pub after: Option<u64>,
 }
 
@@ -130,21 +131,21 @@ impl Request for WatchTasks {
     type Response = Watched;
 }
 
-/// What changed, or what waits.
+/// Changes, or the waiting tasks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Watched {
-    /// Where to ask on from.
+    /// The place for the next request.
     pub place: u64,
-    /// Where this is a beginning, or changes in between are gone: the tasks that wait now, and no others.
+    /// The tasks that wait now, if this is the first response or if changes in between are gone.
     pub anew: Option<Vec<TaskId>>,
-    /// What changed, in order.
+    /// The changes in order.
     pub entries: Vec<NoticeEntry>,
 }
 
 impl Response for Watched {}
 
-/// Whether a yes would make this task's call run, asked before a person types anything. A refusal of the kind
-/// [`FailureKind::Void`] says the cause where it would not.
+/// Check whether an approval would make this task's call run, before the person types anything. If it
+/// wouldn't, a refusal of the kind [`FailureKind::Void`] gives the reason.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckApproval {
     /// The task.
@@ -156,7 +157,7 @@ impl Request for CheckApproval {
     type Response = Box<Task>;
 }
 
-/// Yes, run it. Widens.
+/// Approve a task. Widens.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ApproveTask {
     /// The task.
@@ -174,12 +175,12 @@ impl Request for ApproveTask {
     }
 }
 
-/// No.
+/// Reject a task.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RejectTask {
     /// The task.
     pub task: TaskId,
-    /// What the agent is told.
+    /// The reason for the agent.
     pub reason: Option<String>,
     /// Whether the same call may ask again at once.
     #[serde(default)]
@@ -191,14 +192,13 @@ impl Request for RejectTask {
     type Response = Box<Task>;
 }
 
-/// Ask anew what this task asked, which has ended: a new task that waits as any other. A refusal of the kind
-/// [`FailureKind::Challenge`] where a person said no to the same call a moment ago and nothing shows that they want
-/// this.
+/// Ask again for an ended task's call, as a new task that waits like any other. If a person denied the same
+/// call recently and no factor is given, the request is refused with [`FailureKind::Challenge`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AskAgain {
-    /// The task that has ended.
+    /// The ended task.
     pub task: TaskId,
-    /// The second factor, where that is so.
+    /// The second factor, if it is needed.
     #[serde(default)]
     pub challenge: Option<Challenge>,
 }

@@ -1,11 +1,11 @@
-//! The audit, as far as the daemon keeps track of it.
+//! The audit's checkpoints, which the daemon keeps.
 
 use serde::{Deserialize, Serialize};
 
 use crate::audit::SegmentCheckpoint;
 use crate::ipc::{Request, Response};
 
-/// How far every segment of the audit is known to have come.
+/// Get the checkpoint of every segment of the audit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListHeads;
 

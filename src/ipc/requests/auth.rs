@@ -1,4 +1,4 @@
-//! The second factors: passphrase, authenticator, and who decides on Telegram.
+//! The second factors: passphrase, authenticator, and the people on Telegram.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ impl Response for PairingCode {}
 /// Set the approval passphrase, or change it with the old one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SetPassphrase {
-    /// The present one, when there is one.
+    /// The present one, if one is set.
     pub old: Option<Challenge>,
     /// The new one.
     pub new: Challenge,
@@ -31,7 +31,7 @@ impl Request for SetPassphrase {
     }
 }
 
-/// How the passphrase is to be derived; none where none is set.
+/// Get the parameters for deriving the passphrase; none if none is set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetPassphraseSalt;
 
@@ -40,8 +40,7 @@ impl Request for GetPassphraseSalt {
     type Response = Option<KdfParams>;
 }
 
-/// Offer a new secret for an authenticator, to the one who knows the passphrase. The response is the secret in base
-/// 32.
+/// Offer a new secret for an authenticator. Needs the passphrase. The response is the secret in base 32.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OfferTotp {
     /// The passphrase.
@@ -57,7 +56,8 @@ impl Request for OfferTotp {
     }
 }
 
-/// Enrol the authenticator that has the secret which was offered. The response is the recovery codes, told this once.
+/// Enrol the authenticator with the offered secret. The response is the recovery codes, which are shown only
+/// once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EnrollTotp {
     /// The passphrase, and a first code.
@@ -89,8 +89,8 @@ impl Request for RemoveTotp {
     }
 }
 
-/// A code with which a person is paired on Telegram. It makes a door that widens: where a passphrase is set it needs
-/// the challenge.
+/// Get a code that pairs a person on Telegram. That person can then widen, so the challenge is needed if a
+/// passphrase is set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PairTelegram {
     /// The second factor, where one is set.
@@ -106,8 +106,8 @@ impl Request for PairTelegram {
     }
 }
 
-/// End the pairing on Telegram. Another person can be paired then, so it widens. The response is whether a person was
-/// paired.
+/// End the pairing on Telegram. Another person can be paired then, so it widens. The response says whether a
+/// person was paired.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UnpairTelegram {
     /// The second factor.

@@ -1,4 +1,4 @@
-//! The configuration: how the files differ from what a person confirmed, and the confirmation.
+//! The configuration: its differences from the confirmed one, and the confirmation.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::ipc::{Challenge, Request, Response};
 use crate::names::ToolId;
 use crate::policy::Action;
 
-/// How the configuration differs from what a person confirmed.
+/// Get the differences between the configuration and the confirmed one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetConfigChanges;
 
@@ -16,25 +16,25 @@ impl Request for GetConfigChanges {
     type Response = Box<Waiting>;
 }
 
-/// How the configuration differs from what a person confirmed.
+/// The differences between the configuration and the confirmed one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Waiting {
-    /// What stands in the way of knowing what was confirmed: no passphrase is set, or the copy is lost.
+    /// Why the confirmed configuration is unknown: no passphrase is set, or the copy is lost.
     pub note: Option<String>,
-    /// What waits, and what is in force at once.
+    /// The edits that wait, and those that apply at once.
     pub changes: ConfigChanges,
-    /// Known tools that would become looser, denied ones first: as they are decided now, and as they would be.
+    /// Known tools that would become looser, denied ones first, with the present and the new action.
     pub tools: Vec<(ToolId, Action, Action)>,
-    /// Tells this difference from any other.
+    /// Identifies this difference.
     pub shown: String,
 }
 
 impl Response for Waiting {}
 
-/// Yes, put the files in force as they are. Widens. The response is how many changes that were.
+/// Confirm the files as they are. Widens. The response is the number of changes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConfirmConfig {
-    /// [`Waiting::shown`] of what the person was shown; anything else is refused.
+    /// The [`Waiting::shown`] that the person saw. Anything else is refused.
     pub shown: String,
     /// The second factor.
     pub challenge: Challenge,

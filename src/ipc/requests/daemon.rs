@@ -1,10 +1,10 @@
-//! The daemon itself.
+//! Requests about the daemon itself.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ipc::{DaemonStatus, Request, Response};
 
-/// How everything is.
+/// Get the daemon's status.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetStatus;
 
@@ -15,7 +15,7 @@ impl Request for GetStatus {
 
 impl Response for DaemonStatus {}
 
-/// End the daemon. The response comes first, then the connection closes.
+/// Stop the daemon. The response comes before the connection closes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StopDaemon;
 

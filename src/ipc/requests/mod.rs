@@ -1,5 +1,5 @@
-//! Every request to the daemon, a file a subject. [`sessions`] holds what an agent's session asks; the others hold
-//! what a person's terminal asks.
+//! All requests to the daemon, one file for each subject. [`sessions`] has the requests of agents' sessions,
+//! the others those of a person's terminal.
 
 pub mod approvals;
 pub mod audit;

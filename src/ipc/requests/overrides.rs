@@ -1,4 +1,4 @@
-//! Rules, grants and the pause: what people said since the files were written.
+//! Rules, grants and the pause: what people set at run time.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,14 +15,14 @@ impl Response for UnsavedChanges {}
 impl Response for Explanation {}
 impl Response for (ToolId, Action) {}
 
-/// Permit for a while. Widens.
+/// Make a grant. Widens.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CreateGrant {
-    /// What.
+    /// The tools.
     pub pattern: Pattern,
-    /// How long, in milliseconds.
+    /// The duration in milliseconds.
     pub millis: u64,
-    /// For whom, and how often.
+    /// Who may use it, and how often.
     #[serde(default)]
     pub limits: GrantLimits,
     /// The second factor.
@@ -41,7 +41,7 @@ impl Request for CreateGrant {
 /// End grants. The response is how many ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RevokeGrants {
-    /// Which ones.
+    /// The grants.
     pub which: Acting,
 }
 
@@ -50,22 +50,22 @@ impl Request for RevokeGrants {
     type Response = u64;
 }
 
-/// Which grants an act is about.
+/// The grants of an act.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Acting {
-    /// These ids.
+    /// The grants with these ids.
     On(Vec<u64>),
-    /// All.
+    /// All grants.
     All,
 }
 
-/// A persistent rule. An allow widens and needs the challenge; a deny, and one that asks, do not.
+/// Make a persistent rule. An allow widens and needs the challenge. Denying and asking rules don't.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CreateRule {
-    /// What.
+    /// The tools.
     pub pattern: Pattern,
-    /// What it says.
+    /// The action.
     pub action: Action,
     /// The second factor, for an allow.
     pub challenge: Option<Challenge>,
@@ -98,7 +98,7 @@ impl Request for RemoveRule {
     }
 }
 
-/// Stop everything: every decision is a deny until [`Resume`].
+/// Pause everything. Every decision is a deny until [`Resume`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pause;
 
@@ -107,7 +107,7 @@ impl Request for Pause {
     type Response = Overrides;
 }
 
-/// End a pause. Widens. The response is whether calls were paused.
+/// End a pause. Widens. The response says whether calls were paused.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Resume {
     /// The second factor.
@@ -123,7 +123,7 @@ impl Request for Resume {
     }
 }
 
-/// Rules and grants in force.
+/// Get the rules and grants.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetOverrides;
 
@@ -132,7 +132,7 @@ impl Request for GetOverrides {
     type Response = Overrides;
 }
 
-/// What is in force and not saved yet.
+/// Get the changes that apply and aren't saved yet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetUnsaved;
 
@@ -141,12 +141,12 @@ impl Request for GetUnsaved {
     type Response = Option<UnsavedChanges>;
 }
 
-/// Why a tool is decided as it is.
+/// Explain the decision about a tool.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExplainDecision {
     /// The tool.
     pub tool: ToolId,
-    /// A call's arguments, for rules that look at them. The daemon conceals them first, as it would a call's.
+    /// A call's arguments, for entries that look at them. The daemon conceals them first, as it does a call's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<RawJson>,
 }
@@ -156,10 +156,10 @@ impl Request for ExplainDecision {
     type Response = Box<Explanation>;
 }
 
-/// What an act would change for the tools that its pattern covers, denied ones first: how each is decided at present.
+/// Preview an act: the tools that it would loosen, denied ones first, with their present action.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PreviewChange {
-    /// By what: a grant, a rule that allows, or the end of one that does not.
+    /// The act: a grant, an allowing rule, or the end of a rule that doesn't allow.
     pub act: Act,
 }
 

@@ -1,4 +1,4 @@
-//! What an agent's session asks: its calls and its own tasks.
+//! The requests of an agent's session: its calls and its own tasks.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::policy::{Grant, Overrides};
 use crate::server::LogLevel;
 use crate::task::{Task, TaskState, UnseenTasks};
 
-/// Tell me rules and grants, now and whenever they change.
+/// Get rules and grants, now and after each change.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SubscribeOverrides;
 
@@ -21,8 +21,8 @@ impl Request for SubscribeOverrides {
     type Response = Overrides;
 }
 
-/// This call needs a person. The response is the task once it is on disk; a refusal where the daemon's own decision
-/// is to deny.
+/// Submit a call that needs a person. The response is the task, once it is on disk. Refused if the daemon's
+/// own decision is a deny.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SubmitCall {
     /// The concealed call.
@@ -36,7 +36,7 @@ impl Request for SubmitCall {
     type Response = Box<Task>;
 }
 
-/// Make this call on a shared server, through the daemon's own pipeline.
+/// Run this call on a shared server, through the daemon's own pipeline.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ForwardCall {
     /// The concealed call.
@@ -45,7 +45,7 @@ pub struct ForwardCall {
     pub client: Fake<String>,
     /// Whether progress is wanted.
     pub progress: bool,
-    /// From which level on the client wants log messages while the call runs.
+    /// The lowest level of log messages that the client wants during the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_level: Option<LogLevel>,
 }
@@ -55,10 +55,10 @@ impl Request for ForwardCall {
     type Response = ForwardedCall;
 }
 
-/// The client wants log messages of the shared servers from this level on, also where it calls none.
+/// Set the lowest level of log messages of shared servers that the client wants, also if it calls none.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SetLogLevel {
-    /// The least grave level that is wanted.
+    /// The lowest level.
     pub level: LogLevel,
 }
 
@@ -67,7 +67,7 @@ impl Request for SetLogLevel {
     type Response = ();
 }
 
-/// What came of a forwarded call.
+/// The outcome of a forwarded call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ForwardedCall {
@@ -75,12 +75,12 @@ pub enum ForwardedCall {
     Result(Fake<RawJson>),
     /// The server's `error` object.
     Error(Fake<RawJson>),
-    /// A person must be asked first: the task on disk.
+    /// A person must be asked first; with the task on disk.
     Waiting(Box<Task>),
 }
 
 impl Response for ForwardedCall {
-    // The one that asked for the call must learn that it ran.
+    // The session must learn that the call ran, even if the answer is lost.
     fn describe_lost(&self) -> (FailureKind, String) {
         match self {
             Self::Result(_) | Self::Error(_) => (
@@ -92,8 +92,8 @@ impl Response for ForwardedCall {
     }
 }
 
-/// Consume one use of a grant for this call, which is about to be made. The response is the grant once that is on
-/// disk; a refusal where the daemon's own decision is not that the call runs by a use of this grant.
+/// Consume one use of a grant for this call, which is about to run. The response is the grant, once that is on
+/// disk. Refused unless the daemon's own decision is that the call runs by a use of this grant.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConsumeGrant {
     /// The grant's id.
@@ -107,7 +107,7 @@ impl Request for ConsumeGrant {
     type Response = Grant;
 }
 
-/// What a shared server lists: the server's own words, still real.
+/// Get a shared server's listing, in its own words and unconcealed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetServerListing {
     /// The server.
@@ -119,7 +119,7 @@ impl Request for GetServerListing {
     type Response = RawJson;
 }
 
-/// One task of this session's principal; waits for a final state.
+/// Get one task of this session's principal, waiting for a final state.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckTask {
     /// The task.
@@ -133,12 +133,12 @@ impl Request for CheckTask {
     type Response = Box<Task>;
 }
 
-/// This principal's tasks, the newest first.
+/// List this principal's tasks, the newest first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListOwnTasks {
     /// Only those in this state.
     pub state: Option<TaskState>,
-    /// At most so many.
+    /// The most tasks to return.
     pub limit: u32,
 }
 
@@ -147,7 +147,7 @@ impl Request for ListOwnTasks {
     type Response = Vec<Task>;
 }
 
-/// Which tasks of this principal are final and were not fetched by an agent yet.
+/// Get the final tasks of this principal that no agent has fetched.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetNews;
 
@@ -158,7 +158,7 @@ impl Request for GetNews {
 
 impl Response for UnseenTasks {}
 
-/// The agent takes a task back.
+/// Cancel a task for the agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CancelTask {
     /// The task.
@@ -170,7 +170,7 @@ impl Request for CancelTask {
     type Response = Box<Task>;
 }
 
-/// How far this session's segment of the audit has come.
+/// Report the checkpoint of this session's audit segment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReportHead(pub SegmentCheckpoint);
 
