@@ -1,4 +1,4 @@
-//! What a program does at its start against other processes of the same user. These are hurdles;
+//! Protects a program at its start against other processes of the same user. These are hurdles;
 //! `docs/security.md` says what remains possible.
 
 use std::ffi::{OsStr, OsString};

@@ -277,8 +277,8 @@ impl Task {
         if self.expires <= now.wall {
             return Err(ClaimError::Expired);
         }
-        // Only a deny counts here. The approval stands in for the question, and a decision to ask would be
-        // asked for ever.
+        // Only a deny counts here. The approval has answered the question, and asking again would go on for
+        // ever.
         let decision = policy.decide(&self.call.tool, self.call.arguments(), Some(self.origin.asker()), now);
         if decision.action == Action::Deny {
             return Err(ClaimError::Denied(decision));

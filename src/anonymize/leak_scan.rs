@@ -324,9 +324,9 @@ impl SkipSearch {
             search.shifts =
                 vec![u8::try_from(shortest - BLOCK_BYTES + 1).unwrap_or(u8::MAX); SHIFT_TABLE_SIZE];
             for (number, text) in search.long.iter().enumerate() {
-                // As in Horspool's search, all texts count by their first `shortest` bytes: the block at the end of
-                // the window tells how far the window can move before that block could be part of a text. 0 means
-                // compare.
+                // As in Horspool's search, all texts count by their first `shortest` bytes. The block at the
+                // end of the window tells how far the window can move before that block could be part of a
+                // text. 0 means compare.
                 for (start, block) in text[..shortest].windows(BLOCK_BYTES).enumerate() {
                     let slot = block_slot(block);
                     let shift = u8::try_from(shortest - BLOCK_BYTES - start).unwrap_or(u8::MAX);

@@ -25,7 +25,7 @@ pub(super) struct SegmentLines<R> {
     ended: bool,
 }
 
-/// What the next line is.
+/// The next line, or the reason why there is none.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SegmentLine<'a> {
     /// A line, without its `\n`.

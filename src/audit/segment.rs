@@ -23,9 +23,9 @@ const MAX_RETIRED_FILES: usize = 8;
 
 /// The segment that one process appends its records to.
 ///
-/// A failed write is an error to the caller, who must not go on (guarantee D2). What a failed write left in
-/// the file is cut off. If it can't be, or if a sync failed, nothing more is appended to that file. The next
-/// record then begins another file, or fails too.
+/// A failed write is an error to the caller, who must not go on (guarantee D2). The rest of a failed write is
+/// cut off. If it can't be, or if a sync failed, nothing more is appended to that file. The next record then
+/// begins another file, or fails too.
 ///
 /// A full file is continued in another. The new file's first record names the former and its last record
 /// ([`AuditEvent::Continued`]), so the files of one process form one chain. If no new file can be made, the

@@ -46,8 +46,8 @@ pub struct EndedProcesses {
 /// Finds what ended processes left in the segments that aren't `settled`. `own` is the caller's segment, in
 /// which it may already have closed intents without knowing it.
 ///
-/// A daemon that closes intents settles their segments in the same change. If it is killed in between, its own
-/// segment stays unsettled. What it had closed is then found here, so nothing is closed twice.
+/// A daemon that closes intents settles their segments in the same change. If it is killed in between, its
+/// own segment stays unsettled. The calls that it had closed are then found here, so none is closed twice.
 ///
 /// # Errors
 /// If the directory or a segment can't be read.
@@ -160,8 +160,8 @@ fn scan_chain(
     let mut open = BTreeMap::new();
     for name in chain {
         let mut lines = SegmentLines::new(open_segment(&directory.join(name)).map_err(io::Error::other)?);
-        // A torn line is no record, and reading ends at a line that is too long. What follows in a file that
-        // Portero didn't write says nothing about its calls.
+        // A torn line is no record, and reading ends at a line that is too long. Later bytes in a file that
+        // Portero didn't write say nothing about its calls.
         while let Some(line) = lines.next()? {
             let SegmentLine::Whole(line) = line else { continue };
             if let Some(entry) = parse_record(name, line) {

@@ -1,4 +1,4 @@
-//! What the servers offer: checked, named, cached and searchable.
+//! The servers' lists: checked, named, cached and searchable.
 //!
 //! A [`Catalog`] holds each server's last known lists. They come from a cache on disk until the server has
 //! answered. Lists for the agent are sanitized, so that no server can make a client drop a whole list. Entries
@@ -283,7 +283,7 @@ impl OmittedEntries {
     }
 }
 
-/// What was done about a harmful entry.
+/// The remedy for a harmful entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
     /// It is listed, with the harmful part removed or replaced.

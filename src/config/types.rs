@@ -119,7 +119,7 @@ pub struct TelegramSettings {
     pub group: Option<DeciderGroup>,
     /// Another address of the Bot API.
     pub api_url: Option<String>,
-    /// What people hear of calls that didn't ask them.
+    /// The notices about calls that didn't ask a person.
     pub notices: NoticeSettings,
 }
 
@@ -134,7 +134,7 @@ pub struct DeciderGroup {
     pub deciders: Vec<u64>,
 }
 
-/// What people hear of calls that didn't ask them.
+/// The notices about calls that didn't ask a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoticeSettings {
     /// How long notices are gathered. Default 3 s.

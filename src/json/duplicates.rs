@@ -52,7 +52,7 @@ pub fn refuse_duplicate_keys(value: &RawValue) -> Result<(), serde_json::Error> 
                 open.pop();
                 key_follows = false;
             }
-            // After a comma an object goes on with a key, and a list with a value.
+            // After a comma, an object continues with a key and a list with a value.
             b',' => key_follows = matches!(open.last(), Some(Some(_))),
             _ => {}
         }

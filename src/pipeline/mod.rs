@@ -213,7 +213,7 @@ pub struct Pipeline {
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
     /// The current policy.
     pub policy: Arc<ArcSwap<Policy>>,
-    /// What the servers offer.
+    /// The servers' lists.
     pub catalog: Arc<Catalog>,
     /// Access to the servers.
     pub servers: Arc<dyn ServerAccess>,

@@ -1,4 +1,4 @@
-//! A stage for tests: servers, a desk and a clock that do as they are told, around a real pipeline.
+//! A fixture for tests: a real pipeline with scripted servers, approvals and clock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ pub(crate) struct FakeServers {
     pub(crate) listing_fetches: AtomicUsize,
 }
 
-/// The desk.
+/// The scripted approvals.
 #[derive(Default)]
 pub(crate) struct FakeApprovals {
     pub(crate) submitted: Mutex<Vec<Call>>,
@@ -86,7 +86,7 @@ pub(crate) struct Fixture {
     directory: tempfile::TempDir,
 }
 
-/// What a stage is set up with.
+/// The settings of a fixture.
 #[derive(Default)]
 pub(crate) struct FixtureSetup {
     pub(crate) servers: Vec<(&'static str, FakeServer)>,
@@ -265,7 +265,7 @@ impl GrantUses for FakeApprovals {
     }
 }
 
-/// A task as the desk would make it.
+/// A task as the approvals would make it.
 pub(crate) fn make_task(call: Call, origin: CallOrigin, state: TaskState) -> Task {
     let asked = "2026-01-02T03:04:05Z".parse().unwrap();
     Task {

@@ -45,7 +45,7 @@ pub use grant::{CallerIdentity, Grant, GrantLimits, SessionMatchError};
 pub use overrides::{Overrides, PolicyRule};
 pub use quorum::{Quorum, Vote};
 
-/// What happens to a call. `Ord` puts the looser first.
+/// The action of a decision. `Ord` puts the looser first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {

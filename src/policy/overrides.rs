@@ -20,7 +20,7 @@ pub struct PolicyRule {
     pub made: jiff::Timestamp,
 }
 
-/// What people changed at run time: rules, grants and a pause, with their epoch.
+/// The rules, grants and pause that people set at run time, with their epoch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overrides {
     /// Raised by one with every change.

@@ -76,7 +76,7 @@ impl ServerLog {
         let mut interval = LogInterval::start();
         loop {
             let next = tokio::select! {
-                // The report comes first, so that it stands before the lines of the next second.
+                // The report comes first, so that it precedes the lines of the next second.
                 biased;
                 () = tokio::time::sleep_until(interval.end()), if interval.left_out > 0 => None,
                 line = lines.next_line() => Some(line),

@@ -108,7 +108,7 @@ pub type ProgressSink = Arc<dyn Fn(Real<RawJson>) + Send + Sync>;
 pub struct CallOptions {
     /// Receives progress; none if it isn't wanted.
     pub progress: Option<ProgressSink>,
-    /// Cancelled when the client cancels the call. The server is told.
+    /// Cancelled when the client cancels the call. The cancellation is passed on to the server.
     pub cancel: CancellationToken,
     /// The lowest level of log messages that the client wants during the call; none if it wants none.
     pub log_level: Option<LogLevel>,

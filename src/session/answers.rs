@@ -163,7 +163,7 @@ pub(super) struct TaskStatus {
     pub(super) task_id: String,
     /// The tool's canonical name.
     pub(super) tool_name: String,
-    /// What to do next.
+    /// The next step.
     pub(super) message: String,
 }
 

@@ -67,8 +67,9 @@ impl SessionState {
         reply
     }
 
-    /// The tool that a name means. If no known listing has it, servers without a listing are waited for: those
-    /// that the name may begin with, as long as they take to start, and the others as long as a list waits.
+    /// The tool that a name means. If no known listing has it, servers without a listing are waited for.
+    /// Those that the name may begin with have as long as they need to start, the others as long as a list
+    /// waits.
     pub(super) async fn resolve_tool(self: &Arc<Self>, name: &str) -> Result<ToolId, Refusal> {
         let catalog = &self.pipeline.catalog;
         if let Some(tool) = catalog.resolve_tool(name) {

@@ -25,7 +25,7 @@ const OPEN_CALLS_GRACE: Duration = Duration::from_millis(1500);
 /// The time limit for the last write.
 const FINAL_WRITE_TIMEOUT: Duration = Duration::from_millis(25);
 
-/// Runs until the reader ends or the session is told to stop.
+/// Runs until the reader ends or the session is stopped.
 pub(super) async fn run_session<R, W>(shared: &Arc<SessionState>, reader: R, writer: W) -> io::Result<()>
 where
     R: AsyncRead + Unpin + Send,

@@ -14,7 +14,7 @@ use crate::task::TaskState;
 use crate::wire::Revision;
 use crate::wire::modern::SubscriptionFilter;
 
-/// What a client said and was answered before its session began.
+/// The handshake that a client made before its session began.
 #[derive(Debug, Default)]
 pub struct PriorHandshake {
     /// The revision that its `initialize` agreed on.

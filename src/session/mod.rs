@@ -65,7 +65,7 @@ pub struct SessionDeps {
     pub tasks: Arc<dyn AgentTasks>,
     /// Who acts. `client` is replaced once the client introduces itself.
     pub origin: CallOrigin,
-    /// Servers that the configuration left out, with reasons; the agent is told.
+    /// Servers that the configuration left out, with reasons. The instructions name them.
     pub skipped: Vec<SkippedServer>,
     /// How long lists wait, and how long a message may be.
     pub limits: ServerLimits,

@@ -1,4 +1,5 @@
-//! What client and session agreed on: revision, introduction, log levels, and whether instructions are due.
+//! The agreement between client and session: revision, introduction, log levels, and whether instructions are
+//! due.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Whatever stands in a segment's place, the others are read and verified.
+//! Whatever is in a segment's place, the others are read and verified.
 
 use std::fs::{self, File};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A disk that fails when it is told to. The daemon's tests include this file too.
+//! A disk that fails on demand. The daemon's tests include this file too.
 
 use std::io;
 use std::ops::Range;

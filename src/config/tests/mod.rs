@@ -32,7 +32,7 @@ fn read_valid(texts: &[(&str, &str)], env: &[(&str, &str)]) -> Config {
     config.unwrap_or_else(|| panic!("{problems}"))
 }
 
-/// What is told about a configuration.
+/// The problems of a configuration.
 fn problem_text(texts: &[(&str, &str)], env: &[(&str, &str)]) -> String {
     read_with(texts, env).1.to_string()
 }

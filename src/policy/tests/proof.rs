@@ -137,7 +137,7 @@ fn reference_specificity(text: &str) -> ReferenceSpecificity {
 struct ReferenceEntry {
     cases: Vec<(Vec<usize>, Action)>,
     otherwise: Action,
-    /// Where it stands.
+    /// Its position.
     place: u32,
 }
 

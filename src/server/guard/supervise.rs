@@ -113,8 +113,8 @@ impl ProcessTree {
 
     /// Reaps every process that has ended, orphans included.
     fn reap_children(&mut self) -> Reaped {
-        // The command's status is returned at once. What else has ended is reaped by the next call, which is
-        // always made before the guard exits.
+        // The command's status is returned at once. Other ended children are reaped by the next call, which
+        // is always made before the guard exits.
         loop {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.main => {

@@ -1,4 +1,4 @@
-//! A session over an in-memory connection, before a stage of servers.
+//! A session over an in-memory connection, with scripted servers.
 
 mod builtin_tools;
 mod concealment;
