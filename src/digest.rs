@@ -77,6 +77,7 @@ impl FieldDigest {
     #[must_use]
     pub fn set<T: AsRef<[u8]>>(mut self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
         let mut values: Vec<T> = values.into_iter().collect();
+        // Sorted by bytes, so that the digest doesn't depend on the order in which a set is iterated.
         values.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
         values.dedup_by(|one, other| one.as_ref() == other.as_ref());
         self.put_field_header(FieldKind::Set, name);

@@ -57,6 +57,8 @@ pub fn read(path: &Path, purpose: &str) -> Result<Zeroizing<Vec<u8>>, EncryptedF
 /// # Errors
 /// See [`EncryptedFileError`].
 pub fn decrypt(path: &Path, purpose: &str, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, EncryptedFileError> {
+    // Everything before the decryption only takes the file apart. Whether it is genuine is decided by the
+    // cipher's tag.
     let rest = bytes.strip_prefix(FILE_MAGIC).ok_or(EncryptedFileError::Damaged)?;
     let (nonce, text) = rest.split_at_checked(NONCE_BYTES).ok_or(EncryptedFileError::Damaged)?;
     let nonce: [u8; NONCE_BYTES] = nonce.try_into().map_err(|_| EncryptedFileError::Damaged)?;

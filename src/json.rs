@@ -113,6 +113,7 @@ impl<'a> RawObject<'a> {
     /// Replaces a member in place, or appends it.
     #[must_use]
     pub fn with_member(mut self, key: &'a str, value: &'a RawValue) -> Self {
+        // The last of equal keys, as in `get`: replacing the first would leave the one that parsers use.
         match self.members.iter_mut().rev().find(|member| member.key == key) {
             Some(member) => member.value = value,
             None => self.members.push(ObjectMember { key: Cow::Borrowed(key), raw_key: None, value }),
@@ -142,6 +143,7 @@ impl<'a> RawObject<'a> {
         for member in &self.members {
             text.push(if text.is_empty() { '{' } else { ',' });
             match member.raw_key {
+                // The key's own spelling, so that a member that wasn't touched keeps its bytes.
                 Some(spelled) => text.push_str(spelled),
                 None => text.push_str(serialize_raw(member.key.as_ref()).get()),
             }

@@ -318,6 +318,7 @@ impl FromStr for ToolId {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let (server, tool) = text.split_once('/').ok_or(NameError::NoSlash)?;
+        // A tool's id may have the reserved name, but no server of the configuration may.
         let server = if server == BUILTIN_SERVER { ServerName::builtin() } else { server.parse()? };
         Ok(Self { server, tool: tool.parse()? })
     }

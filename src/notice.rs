@@ -91,6 +91,7 @@ pub enum Notice {
     },
 }
 
+// Notices that were stored before edits were gathered are about one edit.
 const fn one() -> u64 {
     1
 }

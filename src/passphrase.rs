@@ -91,6 +91,7 @@ impl PassphraseVerifier {
         let mut number = || next()?.parse().ok();
         let (memory, rounds, lanes) = (number()?, number()?, number()?);
         let (salt, key) = (next()?.to_owned(), next()?.to_owned());
+        // More parts than expected mean another format, which must not be read as this one.
         next().is_none().then_some(Self { salted: KdfParams { salt, memory, rounds, lanes }, key })
     }
 }
@@ -115,6 +116,8 @@ impl PassphraseKey {
     }
 
     fn from_hash(hash: &[u8; 32]) -> Self {
+        // Two contexts give two independent keys, so that the one that leaves the terminal to decrypt shows
+        // nothing about the one that signs.
         let seed = Zeroizing::new(blake3::derive_key("portero 2026-11-29 passphrase proof", hash));
         let opens = blake3::derive_key("portero 2026-11-29 authenticator seal", hash);
         Self { key: SigningKey::from_bytes(&seed), sealing_key: Zeroizing::new(opens) }

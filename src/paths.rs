@@ -191,6 +191,8 @@ impl Paths {
 fn platform_runtime_dir(state: &Path, own_state: bool) -> PathBuf {
     let platform = directories::ProjectDirs::from("", "", "portero");
     match platform.as_ref().and_then(directories::ProjectDirs::runtime_dir) {
+        // `XDG_RUNTIME_DIR` may be set and missing, as in a container or after `su`. Then a socket there
+        // would fail.
         Some(runtime) if runtime.parent().is_some_and(Path::is_dir) => {
             if own_state {
                 runtime.join(short_digest(state))

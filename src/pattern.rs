@@ -190,6 +190,8 @@ fn check_characters(text: &str) -> Result<(), PatternError> {
     if text.len() > MAX_PATTERN_LENGTH {
         return Err(PatternError::TooLong);
     }
+    // The characters of names, plus those of globs. Any other would make a pattern that silently never
+    // matches.
     let known = |c: char| c.is_ascii_alphanumeric() || "_-.:%~/*?[]{},!^".contains(c);
     match text.chars().find(|c| !known(*c)) {
         Some(bad) => Err(PatternError::Character(bad)),

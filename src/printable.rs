@@ -41,6 +41,7 @@ const fn steers_terminal(letter: char) -> bool {
 /// the plain space, and unassigned characters.
 #[must_use]
 pub fn is_invisible(character: char) -> bool {
+    // Nearly all characters end here, before the table look-up.
     if matches!(character, ' '..='~') {
         return false;
     }

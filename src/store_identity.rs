@@ -43,6 +43,7 @@ impl StoreKey {
     #[must_use]
     pub fn from_store_key(key: &[u8; 32]) -> Self {
         let name = blake3::keyed_hash(key, b"the store's name").to_hex()[..STORE_NAME_LENGTH].to_owned();
+        // Derived, not stored: the store keeps one random key, and each use of it has a context of its own.
         let seed = zeroize::Zeroizing::new(blake3::derive_key("portero 2026-11-29 store identity", key));
         let key = SigningKey::from_bytes(&seed);
         let id = StoreId { name, key: HEXLOWER.encode(key.verifying_key().as_bytes()) };

@@ -37,6 +37,7 @@ pub fn read_approved(paths: &Paths) -> ApprovedConfig {
     if let ApprovedConfig::Unknown(_) = confirmed {
         return confirmed;
     }
+    // The seal comes last: an intact copy proves nothing if another store sealed the configuration.
     match seal::accepts_store(&paths.seal(), &store) {
         Ok(true) => confirmed,
         Ok(false) => ApprovedConfig::Unknown(

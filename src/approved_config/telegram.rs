@@ -52,6 +52,7 @@ pub(super) fn effective_telegram(
 ) -> Option<TelegramSettings> {
     let (known, edited) = confirmed.zip(changed)?;
     let group = known.group.as_ref().map(|known| match &edited.group {
+        // A removed group waits for confirmation, so the confirmed one stays.
         None => known.clone(),
         Some(edited) => {
             DeciderGroup { deciders: intersect_users(&known.deciders, &edited.deciders), ..known.clone() }

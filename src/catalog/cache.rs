@@ -140,6 +140,7 @@ fn read_verified(folder: &Path, name: &str, server: &ServerName, key: &CacheKey)
     let text = read.ok()?.ok()?;
     let (header, offer) = std::str::from_utf8(&text).ok()?.split_once('\n')?;
     let header: CacheHeader = serde_json::from_str(header).ok()?;
+    // The name holds only part of the digests, so the full ones are compared here.
     let whole = header.format == FORMAT_VERSION
         && header.config == key.launch_digest
         && header.check == *blake3::hash(offer.as_bytes()).to_hex();
@@ -204,6 +205,7 @@ fn newest_first(folder: &Path) -> Vec<CacheFile> {
 fn remove_oldest(folder: &Path, (max_files, max_bytes): (usize, u64)) {
     let mut bytes = 0;
     for (at, file) in newest_first(folder).into_iter().enumerate() {
+        // Removed files count too: what follows is older still, and goes as well.
         bytes += file.length;
         if at > 0 && (at >= max_files || bytes > max_bytes) {
             // A file that can't be removed is only one too many.

@@ -75,6 +75,8 @@ impl CheckedListing {
     /// Checks a listing. If `prefix` is false, names that need no prefix get none.
     pub(super) fn new(server: &ServerName, prefix: bool, offer: &ServerListing) -> Self {
         let mut complaints = ProblemCollector { server, all: Vec::new() };
+        // Over the raw lists, not the sanitized ones, so that a change in a part that was repaired is noticed
+        // too.
         let fingerprints = [
             fingerprint_lists(&[&offer.tools]),
             fingerprint_lists(&[&offer.resources, &offer.templates]),

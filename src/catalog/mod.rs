@@ -358,6 +358,7 @@ impl Catalog {
             force_prefix_after_unknown(&mut known, |server| !inherited.contains(server));
             self.snapshot.store(None);
         }
+        // Compared as clients would see them, because a change of servers can change the names of others.
         let after = self.snapshot().list_all_unfiltered();
         [ListKind::Tools, ListKind::Resources, ListKind::Prompts]
             .into_iter()
@@ -448,6 +449,7 @@ impl Catalog {
     pub fn resolve_tool(&self, spelled: &str) -> Option<ToolId> {
         let snapshot = self.snapshot();
         let resolved = snapshot.resolve_tool(spelled);
+        // Last, so that a tool whose real name begins like this is still found by it.
         resolved.or_else(|| snapshot.resolve_tool(spelled.strip_prefix(CLIENT_TOOL_PREFIX)?)).cloned()
     }
 

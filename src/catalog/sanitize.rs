@@ -371,6 +371,7 @@ impl<'a> EditedObject<'a> {
         let mut members: Vec<(Cow<'a, str>, Cow<'a, RawValue>)> = Vec::new();
         for (key, value) in object.into_members() {
             match members.iter_mut().find(|(name, _)| *name == key) {
+                // Keeps the first place and the last value, as most parsers do.
                 Some(member) => member.1 = Cow::Borrowed(value),
                 None => members.push((key, Cow::Borrowed(value))),
             }

@@ -137,6 +137,7 @@ impl SearchIndex {
                 (tool, score.mul_add(UNCOVERED_FACTOR + (1.0 - UNCOVERED_FACTOR) * share * share, bonus))
             })
             .collect();
+        // Equal scores keep the catalog's order, so that a query always gives the same list.
         found.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
         found
     }

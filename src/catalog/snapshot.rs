@@ -96,6 +96,7 @@ impl Snapshot {
             // in case disappears.
             self.tool_names
                 .insert_alias(&alias::wire_name_with_digest(shelf.server.as_str(), name), position);
+            // Pins are the server's own names, since people copy them from the server's documentation.
             let pinned = shelf.pinned.as_ref().is_none_or(|pinned| pinned.iter().any(|pin| pin == name));
             let shown = if shown.item.alias == alias { shown } else { shown.renamed(&alias) };
             self.by_id.insert(shown.item.id.clone(), position);
@@ -285,6 +286,7 @@ impl Snapshot {
     fn find_server(&self, name: &str) -> Option<&ServerName> {
         let servers = || self.servers.iter().map(|shelf| &shelf.server);
         servers().find(|server| server.as_str() == name).or_else(|| {
+            // Two servers that differ only in case make such a name ambiguous, and no server is guessed.
             let mut alike = servers().filter(|server| server.as_str().to_ascii_lowercase() == name);
             alike.next().filter(|_| alike.next().is_none())
         })

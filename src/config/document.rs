@@ -56,6 +56,7 @@ impl<'a> ConfigDocument<'a> {
     pub(super) fn open(file: &'static str, text: Option<&'a str>) -> (Self, Option<Value<'a>>) {
         let missing = text.is_none();
         let text = text.unwrap_or_default();
+        // Some editors on Windows write a byte-order mark, which is no part of JSON.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = [0].into_iter().chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         let mut document = Self { file, text, lines, keys: None, problems: Vec::new() };
@@ -393,6 +394,7 @@ pub fn nearest_word<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) ->
     known
         .into_iter()
         .map(|known| (strsim::damerau_levenshtein(&word, &plain(known)), known))
+        // A third of the word may differ. Further away, a suggestion would only mislead.
         .filter(|(distance, known)| *distance <= (known.len() / 3).max(1))
         .min()
         .map(|(_, known)| known)

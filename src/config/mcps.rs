@@ -122,6 +122,7 @@ impl<'a> ServersReader<'_, 'a, '_> {
             return;
         }
         let mut given = ServerVariables::default();
+        // Also read if it is disabled, so that its errors show before it is switched on.
         let server = self.read_local_server(at, name.clone(), members, &mut given);
         if disabled {
             return;
@@ -181,6 +182,8 @@ impl<'a> ServersReader<'_, 'a, '_> {
                 );
                 false
             }
+            // Without a `type`, a `command` decides: such a server is started here, and a stray `url` is
+            // reported as an error.
             None => members.get("url").is_some() && members.get("command").is_none(),
         }
     }
@@ -319,6 +322,7 @@ impl<'a> ServersReader<'_, 'a, '_> {
         let mut checked = Vec::with_capacity(names.len());
         for (at, name) in names {
             if is_variable_name(name) {
+                // Only the environment, because `.env` is never passed on to a child by name.
                 let value = (self.variables.env)(name).filter(|_| is_secret_name(name));
                 given.secrets.extend(value.map(|value| (Secret::new(value), at)));
                 checked.push(name.to_owned());

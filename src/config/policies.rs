@@ -173,6 +173,7 @@ fn read_cases<'a>(
     if values.is_empty() {
         document.add_error(cases.start(), format!("`cases` of {what} must not be empty"), None);
     }
+    // Collected before the first failure ends it, so that the problems of all cases are reported together.
     let read: Vec<_> = (1..)
         .zip(values)
         .map(|(number, value)| read_case(document, value, number, &format!("case {number} of {what}"), known))
@@ -328,6 +329,8 @@ fn read_test_text<'a>(
 ) -> Option<String> {
     let expanded = document.read_expanded_complete(value, what, known.variables)?;
     let text = expanded.text.expose().to_owned();
+    // Case is ignored whatever the rule says: a false alarm here is harmless, a condition that never matches
+    // isn't.
     let small = text.to_lowercase();
     let is_real = |rule: &&ReplacementRule| small.contains(&rule.real.expose().to_lowercase());
     if let Some(rule) = known.replacements.iter().find(is_real) {

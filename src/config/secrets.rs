@@ -37,6 +37,7 @@ pub(super) fn secrets_in_variable(key: &str, text: &ExpandedText) -> Vec<Secret>
                 || name.starts_with("XDG_")
                 || Path::new(value.expose()).is_absolute())
     };
+    // A literal text in the file. Without a variable only the name, or its shape, can tell that it is secret.
     if text.sources.is_empty() {
         let whole = is_secret_name(key).then(|| text.text.clone());
         return whole.or_else(|| secret_in_argument(text.text.expose())).into_iter().collect();
@@ -60,6 +61,7 @@ pub(super) fn secret_in_argument(text: &str) -> Option<Secret> {
     let flagged = text.split_once('=').filter(|(flag, _)| is_secret_flag(flag)).map(|(_, value)| value);
     let password = || {
         let (_, after) = text.split_once("://")?;
+        // From the right, because a password may contain an unescaped `@`.
         let (user, _) = after.split(['/', '?', '#']).next()?.rsplit_once('@')?;
         Some(user.split_once(':')?.1)
     };

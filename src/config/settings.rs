@@ -79,6 +79,7 @@ fn read_approvals<'a>(
     let pending_most_in_all = most("pendingMostInAll", default.max_pending_total);
     let result = document.read_number(members.get("resultBytes"), "`approvals.resultBytes`", 1 << 10);
     let cool_down = match members.get("coolDown") {
+        // The one duration that may be zero: it turns the cool-down off.
         Some(Value::StringLit(text)) if text.value == "0" => Duration::ZERO,
         value => document.read_duration(value, "`approvals.coolDown`", default.deny_cooldown),
     };

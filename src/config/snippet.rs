@@ -15,6 +15,7 @@ pub(super) fn blank_values(line: &str, at: usize, is_key: impl Fn(usize, &str) -
     let mut rest = line;
     while let Some(first) = rest.chars().next() {
         let start = line.len() - rest.len();
+        // The column must be counted in the shown text, in which values are shorter than in the file.
         if start <= at {
             place = shown.chars().count();
         }

@@ -164,6 +164,7 @@ impl NoticeSettings {
     /// Whether this reports less than `before`, or later.
     #[must_use]
     pub fn is_quieter_than(&self, before: &Self) -> bool {
+        // Of both: a server that is no longer named falls back to the general level, which may be quieter.
         let named = self.servers.keys().chain(before.servers.keys());
         self.level < before.level
             || self.interval > before.interval

@@ -58,6 +58,7 @@ impl Variables<'_> {
         let (mut from, mut unset, mut empty) = (Vec::new(), Vec::new(), Vec::new());
         let mut rest = text;
         while let Some(at) = rest.find("${") {
+            // `$${` is an escaped `${`. The second `$` is kept and the first is dropped.
             if rest[..at].ends_with('$') {
                 put.push_str(&rest[..at - 1]);
                 put.push_str("${");

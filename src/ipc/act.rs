@@ -129,6 +129,7 @@ impl Act {
     pub fn covers(&self, done: &Self) -> bool {
         match (self, done) {
             (Self::Grant(pattern, longest, limits), Self::Grant(granted, millis, within)) => {
+                // Equal limits, not narrower ones: whether one limit is within another isn't always plain.
                 pattern == granted && millis <= longest && limits == within
             }
             _ => self == done,

@@ -114,6 +114,7 @@ impl Challenge {
 
 impl Drop for Challenge {
     fn drop(&mut self) {
+        // The other secrets wipe themselves.
         self.code.zeroize();
     }
 }

@@ -145,6 +145,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     fn take_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         let Some(prefix) = self.buffer.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = usize::try_from(u32::from_be_bytes(*prefix)).unwrap_or(usize::MAX);
+        // Checked against the announced length, before any room is made for it.
         if length > self.max_length {
             return Err(FrameError::TooLong(self.max_length));
         }

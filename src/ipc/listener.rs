@@ -52,6 +52,7 @@ impl DaemonListener {
                 if !address::is_socket(path).map_err(system(listen()))? {
                     return Err(BindError::Occupied(path.to_owned()));
                 }
+                // The lock says that no daemon of this directory lives, but another program may listen here.
                 if is_socket_alive(path).await {
                     return Err(BindError::Running);
                 }

@@ -85,6 +85,8 @@ impl DaemonLock {
 /// The locked file; `None` if another process holds the lock.
 fn try_lock_file(path: &Path) -> Result<Option<File>, BindError> {
     let failed = |error: io::Error| BindError::System(format!("lock {}", path.display()), error);
+    // The file stays after the lock is released: removing it would let two daemons lock two files of one
+    // name.
     let file = files::open_lock_file(path).map_err(|error| failed(error.into()))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

@@ -28,6 +28,7 @@ pub struct ConnectionEnd {
 impl ConnectionEnd {
     /// Ends the connection. The first reason is kept.
     pub fn close(&self, reason: impl Into<String>) {
+        // Before the token is cancelled, because those who wake by the token read the reason.
         let _ = self.reason.set(reason.into());
         self.token.cancel();
     }

@@ -92,6 +92,7 @@ impl Welcome {
             nonce,
             signature: String::new(),
         };
+        // Signed last, over all other fields. The transcript leaves the signature itself out.
         welcome.signature = store.sign(&welcome.transcript(hello));
         welcome
     }

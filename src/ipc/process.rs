@@ -45,6 +45,7 @@ fn lineage(mut pid: u32) -> (Option<u32>, Vec<String>) {
         let name = std::fs::read_link(format!("/proc/{pid}/exe"))
             .ok()
             .and_then(|program| Some(program.file_name()?.to_string_lossy().into_owned()))
+            // The program's file isn't readable for other users' processes. The short name will do then.
             .or_else(|| Some(head.split_once('(')?.1.to_owned()))
             .unwrap_or_default();
         programs.push(printable(&name));

@@ -90,6 +90,8 @@ impl RawRequest {
     /// If the params don't fit the method.
     pub fn parse<R: Request>(&self, transcript: &Transcript) -> Result<R, serde_json::Error> {
         let mut request: R = serde_json::from_str(self.params.get())?;
+        // From the parsed request, not from the received bytes: both sides then serialize the same type, so
+        // spelling can't matter.
         let act = proof_input(&request, transcript)?;
         if let Some(challenge) = request.challenge_mut() {
             challenge.bind_act(act);
@@ -121,6 +123,7 @@ impl WipedJson {
 
 impl Drop for WipedJson {
     fn drop(&mut self) {
+        // A `RawValue` can't be wiped in place, so its text is taken out first.
         let json = std::mem::replace(&mut self.0, RawValue::NULL.to_owned());
         Box::<str>::from(json).zeroize();
     }

@@ -82,6 +82,7 @@ mod system {
             let Self { half, peer, control } = self.get_mut();
             let stream: &UnixStream = half.as_ref();
             loop {
+                // Readiness may be stale. `try_io` then clears it, and the next round waits for the real one.
                 ready!(stream.poll_read_ready(cx))?;
                 let into = buf.initialize_unfilled();
                 match stream.try_io(Interest::READABLE, || receive_chunk(stream, into, control)) {
@@ -109,6 +110,7 @@ mod system {
         control: &mut [u8],
     ) -> io::Result<(usize, (u32, u32))> {
         let mut into = [IoSliceMut::new(into)];
+        // A peer may attach file descriptors unasked. Close-on-exec keeps them from reaching a child.
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
         let received = recvmsg::<()>(stream.as_raw_fd(), &mut into, Some(control), flags)?;
         let credentials = received.cmsgs()?.find_map(|message| match message {

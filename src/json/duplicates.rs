@@ -79,6 +79,8 @@ impl<'a> SeenKeys<'a> {
         if self.many.is_empty() && self.few.len() < MAX_LINEAR_KEYS {
             self.few.push(key);
         } else {
+            // A list is faster for the few keys of most objects. A set keeps an object with thousands of keys
+            // from costing quadratic time.
             self.many.extend(self.few.drain(..));
             self.many.insert(key);
         }

@@ -43,6 +43,7 @@ pub fn pretty_print_with(text: &str, mut string: impl FnMut(StringToken<'_>, &mu
             '"' => {
                 string(StringToken { spelled: token, depth, is_key: rest.starts_with(':') }, &mut shown);
             }
+            // An empty object or list stays on one line.
             '{' | '[' if rest.starts_with(['}', ']']) => {
                 shown.push_str(token);
                 shown.push_str(&rest[..1]);
@@ -110,6 +111,7 @@ pub fn escape_invisible(json: &str) -> Cow<'_, str> {
         if tame(character) {
             shown.push(character);
         } else {
+            // As JSON escapes, so that the shown text is still the same JSON.
             for unit in character.encode_utf16(&mut [0; 2]) {
                 let _ = write!(shown, "\\u{unit:04x}");
             }

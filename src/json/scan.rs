@@ -23,6 +23,7 @@ pub(super) fn skip_string(json: &[u8], at: usize) -> usize {
         if json[at] == b'"' {
             return at + 1;
         }
+        // Skips the backslash and the character that it escapes, which may be a quote.
         at += 2;
     }
     json.len()

@@ -58,6 +58,8 @@ impl Actor {
     #[must_use]
     pub fn from_voters(voters: Vec<u64>) -> Self {
         match voters[..] {
+            // One voter reads like a single user, so that a quorum of one and a plain approval are recorded
+            // alike.
             [user] => i64::try_from(user).map_or(Self::TelegramUsers(voters), Self::TelegramUser),
             _ => Self::TelegramUsers(voters),
         }
@@ -82,6 +84,7 @@ impl Actor {
             let principal = Principal::from_project(principal.as_ref());
             return session.parse().ok().map(|session| Self::Session { session, principal });
         }
+        // From the right: a process's name may contain anything, even these words.
         let (process, user) = text.rsplit_once(CONFIRMED_BY)?;
         Some(Self::Terminal { process: process.to_owned(), confirmed_by: Some(user.parse().ok()?) })
     }

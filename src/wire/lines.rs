@@ -66,6 +66,7 @@ impl OverlongLine {
 
     fn append_bytes(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(EXCERPT_BYTES)..]);
+        // A sliding window over the line's end: each piece pushes older bytes out.
         self.tail.drain(..self.tail.len().saturating_sub(EXCERPT_BYTES));
     }
 
@@ -133,6 +134,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     fn take_buffered_line(&mut self) -> Result<Option<(usize, usize)>, LineError> {
         while let Some((from, to)) = self.take_whole_line() {
             let line = &self.buffer[from..to];
+            // This is the end of a line whose beginning was dropped.
             if let Some(mut skipped) = self.overlong.take() {
                 skipped.append_bytes(line);
                 return Err(skipped.into_error(self.limit));
@@ -183,6 +185,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 
     fn take_last_line(&mut self) -> Option<&[u8]> {
+        // The stream ended without a final line break.
         let rest = self.line_start..self.buffer.len();
         self.line_start = rest.end;
         let (from, to) = self.text_range(rest.start, rest.end)?;

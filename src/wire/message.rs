@@ -130,6 +130,7 @@ impl<'a> Message<'a> {
     fn parse_text(text: &'a str) -> Result<Self, MalformedMessage> {
         let envelope = serde_json::from_str::<RawEnvelope<'a>>(text)
             .map_err(|error| MalformedMessage { fault: classify_parse_error(text, &error), id: None })?;
+        // Taken before the envelope is checked, so that a malformed request is still answered under its id.
         let id = envelope.id.filter(|id| is_id(id));
         match envelope.into_kind() {
             Ok(kind) => Ok(Self { kind }),

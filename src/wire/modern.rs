@@ -236,6 +236,8 @@ pub fn acknowledged_params(id: &RawValue, granted: &SubscriptionFilter) -> RawJs
 pub fn mark_subscription(id: &RawValue, params: Option<&RawValue>) -> RawJson {
     let object = params.and_then(|params| RawObject::read(params).ok()).unwrap_or_default();
     let meta = object.get("_meta").and_then(|meta| RawObject::read(meta).ok()).unwrap_or_default();
+    // A server's own `_meta` stays, except for a subscription id, which names its connection and not this
+    // one.
     let meta = meta.with_member(SUBSCRIPTION_ID, id).to_raw();
     object.with_member("_meta", &meta).to_raw()
 }

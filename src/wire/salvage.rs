@@ -152,6 +152,8 @@ impl<'a> LenientScanner<'a> {
                     let id = self.bytes[start..self.at].trim_ascii();
                     // A number at the end of the line may be incomplete.
                     let id = Some(id).filter(|id| is_whole && !id.is_empty() && id.len() <= MAX_ID_BYTES);
+                    // Two ids mean two messages that ran into each other. Either could be meant, so neither
+                    // is used.
                     members.has_two_ids |= members.id.is_some() && members.id != id;
                     members.id = members.id.or(id);
                 }

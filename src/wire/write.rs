@@ -84,6 +84,7 @@ pub fn write_too_long_error(out: &mut Vec<u8>, limit: usize, id: Option<RawJson>
 
 /// Appends the answers to a batch, each a line of `answers`, as one line. Without answers it appends nothing.
 pub fn write_batch(out: &mut Vec<u8>, answers: &[u8]) {
+    // The separator before each answer also tells at the end whether there was any.
     let mut before = b'[';
     for answer in answers.split(|byte| *byte == b'\n').filter(|answer| !answer.is_empty()) {
         out.push(before);

@@ -109,6 +109,7 @@ fn read_quiet_hours<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>) ->
             return None;
         };
         let text = document.read_string(value, &what)?;
+        // `strptime` also accepts `7:5`, which may be a typing error.
         let time = (text.len() == 5).then(|| Time::strptime("%H:%M", text).ok()).flatten();
         if time.is_none() {
             document.add_error(value.start(), format!("{what} is written like 07:30"), None);
