@@ -1,8 +1,9 @@
-//! Whether a call's arguments fit the `inputSchema` of its tool.
+//! Checks a call's arguments against the `inputSchema` of its tool.
 //!
-//! A check that can't be made is no refusal: a schema that is too large, refers to another document or has a pattern
-//! that only a backtracking engine knows is left to the server. The result follows from what the agent wrote and from
-//! where fakes stand in it, never from a real value behind one: else an agent could ask for its length or its letters.
+//! A check that can't be made refuses nothing. A schema that is too large, refers to another document, or
+//! needs a backtracking pattern engine is left to the server. The result depends on what the agent wrote and
+//! on where fakes are in it, never on a real value behind one. Otherwise an agent could probe a value's length
+//! or letters.
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::paths::{Location, LocationSegment};
@@ -18,12 +19,12 @@ const MAX_ARGUMENTS_BYTES: usize = 128 << 10;
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 /// The most steps of one check; see [`StepBudget`].
 const MAX_STEPS: usize = 500_000;
-/// How deep schemas may refer to each other on the way to one value.
+/// How deep schemas may refer to each other for one value.
 const MAX_SCHEMA_DEPTH: usize = 256;
-/// How many faults are told.
+/// The most faults that are reported.
 const MAX_FAULTS: usize = 5;
 
-/// The `inputSchema` of a tool, ready to check arguments.
+/// The `inputSchema` of a tool, compiled.
 #[derive(Debug)]
 pub(super) struct InputSchema {
     schema: Value,
@@ -31,8 +32,8 @@ pub(super) struct InputSchema {
 }
 
 impl InputSchema {
-    /// Compiles a schema; none where arguments can't be checked against it. The dialect is that of its `$schema`, and
-    /// 2020-12 without one (MCP 2025-11-25, "JSON Schema Usage").
+    /// Compiles a schema. `None` if arguments can't be checked against it. The dialect is its `$schema`, or
+    /// else 2020-12 (MCP 2025-11-25, "JSON Schema Usage").
     pub(super) fn compile(schema: &RawValue) -> Option<Self> {
         if schema.get().len() > MAX_SCHEMA_BYTES {
             return None;
@@ -40,9 +41,9 @@ impl InputSchema {
         let schema: Value = serde_json::from_str(schema.get()).ok()?;
         let validator = jsonschema::options()
             .offline()
-            // Servers differ in what they take for a date or an address, and most don't look.
+            // Servers differ in what they accept as a date or an address, and most don't check.
             .should_validate_formats(false)
-            // Linear in the text, whatever the pattern.
+            // Takes linear time, whatever the pattern.
             .with_pattern_options(
                 PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES),
             )
@@ -51,13 +52,14 @@ impl InputSchema {
         Some(Self { schema, validator })
     }
 
-    /// What doesn't fit, in the schema's own words and without any value of the arguments: the first few faults, each
-    /// with its place. None at all where the arguments fit or can't be checked. `sent` are the arguments as the agent
-    /// wrote them, `seen` as the server would see them.
+    /// The first few faults, in the schema's own words and without any value of the arguments, each with its
+    /// place. Empty if the arguments fit or can't be checked. `sent` are the arguments as the agent wrote
+    /// them, `seen` as the server would see them.
     pub(super) fn faults(&self, sent: Option<&RawValue>, seen: Option<&RawValue>) -> Vec<String> {
         let (Some(sent), Some(seen)) = (read_arguments(sent), read_arguments(seen)) else {
             return Vec::new();
         };
+        // The budget first: a validator must not even start on a schema that could keep it busy for ever.
         let mut budget = StepBudget { root: &self.schema, left: MAX_STEPS };
         if budget.spend_check(&self.schema, &sent, 0).is_none() || self.validator.is_valid(&sent) {
             return Vec::new();
@@ -73,7 +75,8 @@ impl InputSchema {
     }
 }
 
-/// The arguments as a value; none where they are too large. No arguments are an empty object, as for most servers.
+/// The arguments as a value; `None` if they are too large. Absent arguments count as an empty object, as for
+/// most servers.
 fn read_arguments(arguments: Option<&RawValue>) -> Option<Value> {
     match arguments.map(RawValue::get) {
         None | Some("null") => Some(Value::Object(Map::new())),
@@ -89,8 +92,8 @@ fn describe_place(place: &Location) -> String {
     }
 }
 
-/// The places at which what the agent wrote isn't what the server would see: a value that is revealed, or an object
-/// in which a key is.
+/// Collects the places where the server would see something else than the agent wrote: a revealed value, or an
+/// object with a revealed key.
 fn find_revealed(sent: &Value, seen: &Value, place: &Location, revealed: &mut Vec<Location>) {
     match (sent, seen) {
         (Value::Object(sent), Value::Object(seen)) if sent.keys().eq(seen.keys()) => {
@@ -108,10 +111,10 @@ fn find_revealed(sent: &Value, seen: &Value, place: &Location, revealed: &mut Ve
     }
 }
 
-/// Keywords whose schemas apply to a value only where other schemas do or don't.
+/// Keywords whose schemas apply only if other schemas match, or don't.
 const CONDITIONAL_KEYWORDS: [&str; 4] = ["then", "else", "unevaluatedProperties", "unevaluatedItems"];
 
-/// Whether a fault is there whatever stands behind the fakes.
+/// Whether a fault exists whatever value is behind the fakes.
 fn is_certain(error: &ValidationError<'_>, revealed: &[Location]) -> bool {
     if is_uncertain_anywhere(error.kind()) {
         return false;
@@ -127,7 +130,8 @@ fn is_certain(error: &ValidationError<'_>, revealed: &[Location]) -> bool {
         LocationSegment::Property(keyword) => CONDITIONAL_KEYWORDS.contains(&&*keyword),
         LocationSegment::Index(_) => false,
     });
-    // Whether these apply may depend on a value that is revealed.
+    // Conditional keywords may depend on a revealed value. A fault at or inside a revealed value does, and one
+    // around it may, unless it is about the shape alone.
     !is_conditional
         && revealed.iter().all(|changed| {
             let changed = changed.as_str();
@@ -135,7 +139,7 @@ fn is_certain(error: &ValidationError<'_>, revealed: &[Location]) -> bool {
         })
 }
 
-/// Whether servers may differ in what they take: about rounding, and about encodings that few look at.
+/// Whether servers may disagree about this kind of fault, as in rounding, or in encodings that few check.
 fn is_uncertain_anywhere(kind: &ValidationErrorKind) -> bool {
     matches!(
         kind,
@@ -151,7 +155,7 @@ fn is_uncertain_anywhere(kind: &ValidationErrorKind) -> bool {
     )
 }
 
-/// Whether a fault of an object or array is about its keys, its length or its type, and not about what is in it.
+/// Whether a fault of an object or array is about its keys, length or type, and not about its contents.
 fn is_about_shape(kind: &ValidationErrorKind) -> bool {
     matches!(
         kind,
@@ -167,25 +171,26 @@ fn is_about_shape(kind: &ValidationErrorKind) -> bool {
     )
 }
 
-/// Counts the steps of a check before it is made. A few schemas that refer to each other can make any validator try
-/// more combinations than there are atoms, and a server's schema is not to be trusted with that.
+/// Counts the steps of a check in advance. A few schemas that refer to each other can make any validator try
+/// more combinations than there are atoms, and a server's schema can't be trusted not to.
 ///
-/// Each step is one schema at one value, and costs as much as the value is large, since a validator may copy it into
-/// what it reports. Every branch is taken as if it had to be tried.
+/// A step is one schema at one value, and costs as much as the value is large, because a validator may copy it
+/// into its report. Every branch counts as if it had to be tried.
 struct StepBudget<'s> {
     root: &'s Value,
     left: usize,
 }
 
 impl<'s> StepBudget<'s> {
-    /// Takes the steps of checking a value; none where they are too many or can't be counted.
+    /// Spends the steps of checking a value. `None` if they are too many or can't be counted.
     fn spend_check(&mut self, schema: &'s Value, value: &Value, depth: usize) -> Option<()> {
         self.spend(1 + weigh(value))?;
         let Value::Object(keywords) = schema else { return Some(()) };
+        // Below its own base address a reference can't be followed in this document.
         if depth > MAX_SCHEMA_DEPTH || depth > 0 && has_own_base(keywords) {
             return None;
         }
-        // What was evaluated is found by evaluating the other keywords once more.
+        // To know what was evaluated, a validator evaluates the other keywords once more.
         let rounds = 1 + ["unevaluatedProperties", "unevaluatedItems"]
             .iter()
             .filter(|keyword| keywords.contains_key(**keyword))
@@ -211,7 +216,7 @@ impl<'s> StepBudget<'s> {
                 let target = self.resolve_reference(operand)?;
                 self.spend_check(target, value, depth)
             }
-            // Where these lead depends on the way here.
+            // The target of these depends on the way to them.
             "$dynamicRef" | "$recursiveRef" => None,
             "allOf" | "anyOf" | "oneOf" => operand
                 .as_array()
@@ -236,7 +241,7 @@ impl<'s> StepBudget<'s> {
         }
     }
 
-    /// A keyword that applies schemas to the members of an object.
+    /// Spends the steps of a keyword for the members of an object.
     fn spend_members(
         &mut self,
         keyword: &str,
@@ -253,7 +258,7 @@ impl<'s> StepBudget<'s> {
                     .filter_map(|(key, value)| Some((named?.get(key)?, value)))
                     .try_for_each(|(schema, value)| self.spend_check(schema, value, depth))
             }
-            // As if every pattern fitted every key.
+            // Counts as if every pattern matched every key.
             "patternProperties" => operand.as_object().into_iter().flatten().try_for_each(|(_, schema)| {
                 members.values().try_for_each(|value| self.spend_check(schema, value, depth))
             }),
@@ -271,7 +276,7 @@ impl<'s> StepBudget<'s> {
         }
     }
 
-    /// A keyword that applies schemas to the items of an array.
+    /// Spends the steps of a keyword for the items of an array.
     fn spend_items(
         &mut self,
         keyword: &str,
@@ -290,7 +295,7 @@ impl<'s> StepBudget<'s> {
         }
     }
 
-    /// The schema in the same document that a `$ref` names; none for another document, or an anchor.
+    /// The schema in the same document that a `$ref` names. `None` for another document, or an anchor.
     fn resolve_reference(&self, reference: &Value) -> Option<&'s Value> {
         let pointer = reference.as_str()?.strip_prefix('#')?;
         if !pointer.is_empty() && !pointer.starts_with('/') {
@@ -305,12 +310,12 @@ impl<'s> StepBudget<'s> {
     }
 }
 
-/// Whether references below this schema are resolved against an address of its own.
+/// Whether references below this schema are relative to an address of its own.
 fn has_own_base(keywords: &Map<String, Value>) -> bool {
     ["$id", "id"].iter().any(|key| keywords.get(*key).is_some_and(Value::is_string))
 }
 
-/// How large a value is: its parts, and its text by the line.
+/// The size of a value: the number of its parts, and 64 bytes of text as one more.
 fn weigh(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 1,

@@ -155,15 +155,15 @@ pub struct Tool {
     /// Whether it has an `outputSchema`.
     pub(crate) has_output_schema: bool,
     definition: OnceLock<String>,
-    /// Its `inputSchema` compiled, when a call was first checked against it; none where that can't be done. It is kept
-    /// here because a tool is one definition: another one is another `Tool`.
+    /// Its compiled `inputSchema`, made for the first check of a call; none if it can't be compiled. It can
+    /// be kept here, because another definition is another `Tool`.
     compiled_schema: OnceLock<Option<Box<InputSchema>>>,
 }
 
 impl Tool {
-    /// What of a call's arguments doesn't fit the `inputSchema`, in the schema's own words, which are real until
-    /// concealed. None where they fit, or can't be checked. `revealed` is the call's `params` as the server would see
-    /// them; no word follows from a value in it that the agent doesn't see.
+    /// The faults of a call's arguments by the `inputSchema`, in the schema's own words, which are real until
+    /// concealed. `None` if they fit, or can't be checked. `revealed` is the call's `params` as the server
+    /// would see them. No fault depends on a value that the agent doesn't see.
     #[must_use]
     pub fn argument_faults(&self, call: &Call, revealed: &Real<RawJson>) -> Option<Real<String>> {
         let compile = || InputSchema::compile(self.input_schema.expose()).map(Box::new);
@@ -173,8 +173,8 @@ impl Tool {
         (!faults.is_empty()).then(|| Real::from_server(faults.join("; ")))
     }
 
-    /// A digest of its definition, as its server gave it; approvals bind to it. In which order a server writes the
-    /// members of an object, and with which blanks, does not count.
+    /// The digest of its definition as its server gave it, to which approvals bind. The order of members and
+    /// white space don't count.
     #[must_use]
     pub fn definition_digest(&self) -> &str {
         self.definition.get_or_init(|| {

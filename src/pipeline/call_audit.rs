@@ -89,7 +89,8 @@ impl Pipeline {
     /// Refuses a call and records that. The refusal holds even if it can't be recorded.
     pub(super) fn refuse_call(&self, tool: &ToolId, context: &CallContext, refusal: Refusal) -> CallReply {
         let reason = self.anonymizer.load().conceal_text(&refusal.to_string()).into_inner();
-        // It may name what an agent wrote; a record is no place for all of that.
+        // It may quote what the agent wrote, so the record keeps only the beginning. The cut comes after
+        // concealing.
         let reason = cut_words(reason, MAX_REASON_CHARS);
         let refused = AuditEvent::Refused { tool: self.recordable_name(tool), reason };
         let record = audit_record(context, self.clock.now(), refused);

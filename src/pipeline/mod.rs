@@ -473,11 +473,11 @@ impl Pipeline {
         }
     }
 
-    /// Refuses a call that could not run after a yes, so that no person is asked for nothing: its server doesn't start,
-    /// or its arguments don't fit. What is allowed isn't checked here, because its server checks it anyway, at once, and
-    /// every call would pay for it.
+    /// Refuses a call that couldn't run after an approval, because its server doesn't start or its arguments
+    /// don't fit. So no person is asked in vain. Allowed calls aren't checked here: their server checks them
+    /// at once anyway, and every call would pay for it.
     async fn check_answerable(&self, call: &Call, follow: &CallOptions) -> Result<(), Refusal> {
-        // A listing of the cache doesn't show that the server still starts, nor that its schema is still this one.
+        // A cached listing doesn't show that the server still starts, nor that its schema is still the same.
         self.require_fresh_listing(&call.tool.server, follow).await?;
         match self.argument_faults(call).await {
             Some(faults) => Err(Refusal::Invalid(format!(
@@ -488,7 +488,7 @@ impl Pipeline {
         }
     }
 
-    /// What of the arguments of a tool's call doesn't fit, concealed, if anything.
+    /// The faults of a tool call's arguments, concealed, if there are any.
     async fn argument_faults(&self, call: &Call) -> Option<String> {
         if call.method != Method::CallTool {
             return None;
@@ -496,13 +496,13 @@ impl Pipeline {
         let tool = self.catalog.tool(&call.tool)?;
         let anonymizer = self.anonymizer.load_full();
         let (call, rules) = (call.clone(), Arc::clone(&anonymizer));
-        // A large schema takes a while, during which other calls go on.
+        // A large schema takes a while, so it is checked off the session's thread.
         let check = move || tool.argument_faults(&call, &rules.reveal(&call.tool.server, &call.params));
         let faults = tokio::task::spawn_blocking(check).await.ok().flatten()?;
         Some(cut_words(anonymizer.conceal_text(faults.expose()).into_inner(), MAX_FAULT_CHARS))
     }
 
-    /// Asks the server what it offers, unless it said so in this process.
+    /// Fetches the server's listing, unless it has answered in this process.
     async fn require_fresh_listing(&self, server: &ServerName, follow: &CallOptions) -> Result<(), Refusal> {
         if self.listing_fetches.is_fresh(server) {
             return Ok(());
@@ -514,8 +514,8 @@ impl Pipeline {
         fetched.map_err(|error| self.refusal_from_error(&error))
     }
 
-    /// Lets the daemon make the call on a server that it runs for all sessions. It decides and records by
-    /// itself; what it answers is concealed once more, by this session's rules.
+    /// Forwards a call on a shared server to the daemon, which decides and records it. The answer is
+    /// concealed once more, by this session's rules.
     async fn forward_to_daemon(&self, call: Call, context: &CallContext, follow: CallOptions) -> CallReply {
         let conceal = |answer: Fake<RawJson>| self.anonymizer.load().conceal_local(answer.into_inner());
         match self.shared_servers.forward_call(call, context, follow).await {
@@ -574,10 +574,11 @@ impl Pipeline {
     }
 }
 
-/// The most characters of what a schema says about a call's arguments.
+/// The most characters of a report about a call's arguments.
 const MAX_FAULT_CHARS: usize = 2_000;
 
-/// The first characters of words, marked where there were more. Conceal before: half a value is not found.
+/// The first characters of a text, with a mark if it was longer. Conceal it first, because half a value isn't
+/// found.
 fn cut_words(mut words: String, max_chars: usize) -> String {
     if let Some((end, _)) = words.char_indices().nth(max_chars) {
         words.truncate(end);
@@ -586,7 +587,7 @@ fn cut_words(mut words: String, max_chars: usize) -> String {
     words
 }
 
-/// What the agent is told of a tool whose name it must not know.
+/// The refusal of a tool whose name the agent must not learn.
 const PRIVATE_NAME_REFUSAL: &str = "a tool whose name holds a private value cannot be called through Portero";
 
 fn names_builtin(decision: &Decision) -> bool {

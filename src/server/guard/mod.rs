@@ -12,12 +12,10 @@
 //!
 //! Not covered:
 //! - If the guard itself is killed with SIGKILL, its direct child ends too, but grandchildren only see their
-//!   pipes
-//!   close.
+//!   pipes close.
 //! - A set-user-ID command loses the second stage's request.
 //! - Outside Linux, a descendant that left both its process group and its parent before the guard looked isn't
 //!   found.
-//! not found.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
