@@ -225,7 +225,7 @@ pub struct MessageReceiver {
 
 impl MessageReceiver {
     /// The peer's next message; `None` once the connection ended, with the reason in the outbox's
-    /// [`ConnectionEnd`]. A peer that sends nonsense is told so and dropped. Dropping the future loses
+    /// [`ConnectionEnd`]. A peer that sends nonsense gets a reason and is dropped. Dropping the future loses
     /// nothing.
     pub async fn next_message(&mut self) -> Option<ToDaemon> {
         let read = tokio::select! {

@@ -114,7 +114,7 @@ fn list_or_empty(list: Result<Vec<RawJson>, ListFailure>) -> Result<Vec<RawJson>
 /// Asks one server for its lists.
 pub(super) struct ListFetcher<'a> {
     pub(super) rpc: &'a RpcClient,
-    /// What the handshake brought; lists that it doesn't declare are empty.
+    /// The result of the handshake. Lists that it doesn't declare are empty.
     pub(super) handshake: Option<&'a HandshakeResult>,
     pub(super) events: &'a ServerEvents,
     pub(super) limits: ListLimits,

@@ -108,8 +108,8 @@ impl RpcClient {
         self.stdin_queue.push_if_room(|out| wire::write_notification(out, method, params));
     }
 
-    /// Sends a request whose answer no caller waits for, and returns its id; it is left out where the child has long
-    /// stopped reading.
+    /// Sends a request whose answer no caller waits for, and returns its id; it is dropped if the child has
+    /// long stopped reading.
     pub(super) fn send_unanswered(&self, method: &str, params: &RawValue, meta: MetaMembers<'_>) -> u64 {
         let id = self.next_request_id();
         self.stdin_queue
@@ -117,14 +117,14 @@ impl RpcClient {
         id
     }
 
-    /// Takes no more requests, and fails those that are open.
+    /// Accepts no more requests, and fails the open ones.
     pub(super) fn close(&self) {
         self.stdin_queue.close();
         self.pending.close();
     }
 }
 
-/// An open request. If its caller leaves before the answer, the server is told.
+/// An open request. If its caller leaves before the answer, the request is cancelled at the server.
 struct OpenRequest<'a> {
     rpc: &'a RpcClient,
     id: u64,
