@@ -246,7 +246,7 @@ fn leading_word(text: &str) -> String {
 }
 
 /// Circles that are still there, by room, with the modules that take part. A room without one loses its line.
-const KNOWN_CIRCLES: [(&str, &[&str]); 6] = [
+const KNOWN_CIRCLES: [(&str, &[&str]); 5] = [
     // The session's state is split by role, and its verbs still reach each other through `SessionState`.
     (
         "src/session",
@@ -269,8 +269,6 @@ const KNOWN_CIRCLES: [(&str, &[&str]); 6] = [
     ("porterod/src/api", &["approvals", "challenge", "config", "consent"]),
     // The queue's methods are spread over the files of its steps.
     ("porterod/src/approvals", &["open", "queue", "settle", "unsaved_rejections"]),
-    // A topic that is gone has its cards drawn again. The menu lists the commands, whose handler keeps the menu.
-    ("porterod/src/telegram", &["card_sync", "topics", "commands", "menu"]),
     // The start of a session and the running one hand each other the same parts.
     ("portero-cli/src/mcp", &["running_session", "startup"]),
     // What is selected depends on what fits, and the other way round.

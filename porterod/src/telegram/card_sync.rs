@@ -18,14 +18,14 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::card_view::{self, CardView};
-use super::client::{ChatId, InlineKeyboard, MessageId, Refusal};
+use super::chat_link::ChatLink;
+use super::client::{InlineKeyboard, MessageId, Refusal};
 use super::inline_buttons;
-use super::sender::{DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendPriority, TelegramSender};
+use super::sender::{DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendPriority};
 use super::text::FormattedText;
 use super::topics::TopicRouter;
 use crate::api;
-use crate::auth::buttons::{ButtonAction, Buttons, MessageRef, TaskDecision};
-use crate::auth::pairing::AuthorizedChat;
+use crate::auth::buttons::{ButtonAction, Buttons, TaskDecision};
 use crate::daemon::Daemon;
 use crate::presentation::buttons::{card_buttons, list_buttons};
 use crate::store::cards::{self as kept, BotChat};
@@ -33,37 +33,6 @@ use crate::store::{Durability, StoreError, telegram};
 
 /// How long to wait before drawing again after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
-
-/// The chat, and the sender to it.
-#[derive(Debug, Clone)]
-pub(super) struct ChatLink {
-    pub(super) sender: TelegramSender,
-    pub(super) bot_chat: BotChat,
-    /// The owner of a private chat; none in a group.
-    pub(super) owner: Option<i64>,
-}
-
-impl ChatLink {
-    pub(super) fn new(sender: &TelegramSender, chat: &AuthorizedChat) -> Self {
-        let bot_chat = BotChat { bot: sender.bot_id().0, chat: chat.chat() };
-        Self { sender: sender.clone(), bot_chat, owner: chat.owner() }
-    }
-
-    pub(super) const fn chat(&self) -> ChatId {
-        ChatId(self.bot_chat.chat)
-    }
-
-    /// The place of a message's buttons, usable by everyone authorized there.
-    pub(super) fn message_ref(&self, key: &MessageKey) -> MessageRef {
-        let BotChat { bot, chat } = self.bot_chat;
-        MessageRef { bot, chat, user: self.owner, cause: key.as_str().to_owned() }
-    }
-
-    /// Whether this is the same connection.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.sender.is_same(&other.sender) && (self.bot_chat, self.owner) == (other.bot_chat, other.owner)
-    }
-}
 
 /// A message of the chat.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

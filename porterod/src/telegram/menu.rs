@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::client::{Bot, BotError, ChatId, MenuCommand};
-use super::commands::command_parser;
+use super::command_parser;
 use super::sender::TelegramSender;
 use crate::daemon::Daemon;
 use crate::store::{Durability, StoreError, telegram as kept};

@@ -25,6 +25,8 @@ mod inline_buttons;
 
 mod card_view;
 
+mod chat_link;
+
 mod topics;
 
 mod card_sync;
@@ -32,6 +34,8 @@ mod card_sync;
 mod notice_consumer;
 
 pub mod notices;
+
+pub mod command_parser;
 
 pub mod menu;
 

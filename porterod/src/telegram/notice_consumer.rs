@@ -12,7 +12,8 @@ use portero::notice::{Notice, NoticeEntry};
 use portero::task::TaskState;
 use rusqlite::Connection;
 
-use super::card_sync::{CardSync, ChatLink};
+use super::card_sync::CardSync;
+use super::chat_link::ChatLink;
 use crate::daemon::Daemon;
 use crate::presentation::burst::{BURST_WINDOW, CardPlacement, place_card};
 use crate::store::StoreError;

@@ -13,7 +13,7 @@ use portero::names::Principal;
 use portero::sync::lock;
 use tokio::time::Instant;
 
-use super::card_sync::ChatLink;
+use super::chat_link::ChatLink;
 use super::client::{BotError, ChatId, Destination, MessageId, Refusal, TopicId};
 use super::sender::{DeliveryError, MessageKey, OutgoingMessage, SendPriority};
 use super::text::{EscapedText, utf16_len};

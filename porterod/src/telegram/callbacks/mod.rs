@@ -15,7 +15,8 @@ use portero::names::TaskId;
 use portero::pipeline::BoxFuture;
 
 use super::access::{UserInput, split_command};
-use super::card_sync::{CardItem, CardSync, ChatLink};
+use super::card_sync::{CardItem, CardSync};
+use super::chat_link::ChatLink;
 use super::client::{Destination, MAX_CALLBACK_ANSWER_CHARS, MessageId, TopicId};
 use super::commands;
 use super::notice_consumer;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portero::names::{Actor, TaskId};
 
-use super::super::card_sync::ChatLink;
+use super::super::chat_link::ChatLink;
 use super::super::sender::{MessageKey, OutgoingMessage, SendPriority};
 use super::super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText, ToMessages as _};
 use super::{CallbackHandler, await_press_meaning};

@@ -10,7 +10,7 @@ use portero::names::{Principal, ToolId};
 use portero::policy::{Action, GrantLimits};
 
 use super::super::client::MessageId;
-use super::command_parser::TypedLimits;
+use super::super::command_parser::TypedLimits;
 use super::paged_reply::PagedReply;
 use super::{CommandHandler, ReplyContext};
 use crate::api;

@@ -3,7 +3,6 @@
 //! A command becomes the same request that a terminal makes. A narrowing command is executed at once. A
 //! widening one is first shown with a button that confirms exactly the shown effect.
 
-pub mod command_parser;
 mod elevate;
 mod paged_reply;
 mod pagination;
@@ -20,12 +19,12 @@ use portero::pipeline::BoxFuture;
 use portero::policy::Action;
 use tokio::sync::watch;
 
-use self::command_parser::{ChatCommand, CommandError, ElevatingCommand, RestrictingCommand};
 use self::paged_reply::PagedReply;
 use self::pagination::PageTrail;
 use super::access::UserInput;
-use super::card_sync::ChatLink;
+use super::chat_link::ChatLink;
 use super::client::{CallbackQuery, ChatId, Destination, TopicId};
+use super::command_parser::{self, ChatCommand, CommandError, ElevatingCommand, RestrictingCommand};
 use super::menu::MenuSync;
 use super::notices::NoticeSender;
 use super::sender::TelegramSender;

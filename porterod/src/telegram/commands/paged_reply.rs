@@ -4,13 +4,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::client::{ChatId, Destination, InlineKeyboard, MessageId};
+use super::super::command_parser::ChatCommand;
 use super::super::inline_buttons;
 use super::super::notices::send_undeliverable_note;
 use super::super::sender::{
     DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendHandle, SendPriority,
 };
 use super::super::text::{FormattedText, StyledText, ToMessages as _};
-use super::command_parser::ChatCommand;
 use super::pagination::{PageEnd, PageTrail};
 use super::view_commands::ViewPage;
 use super::{CommandHandler, ReplyContext, named_actor};

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::super::card_sync::ChatLink;
+use super::super::chat_link::ChatLink;
 use super::super::client::{ChatId, MessageId};
 use super::super::inline_buttons;
 use super::super::sender::{DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendPriority};

@@ -12,9 +12,9 @@ use portero::ipc::requests::overrides::{ExplainDecision, GetOverrides};
 use portero::ipc::{DaemonFailure, FailureKind};
 use portero::task::{Task, TaskState};
 
+use super::super::command_parser::{COMMANDS, LogQuery, ViewCommand};
 use super::super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText, ToMessages as _, utf16_len};
 use super::CommandHandler;
-use super::command_parser::{COMMANDS, LogQuery, ViewCommand};
 use super::pagination::{PageEnd, PageTrail};
 use crate::api;
 use crate::auth::pairing::ChatUser;

@@ -5,7 +5,7 @@
 
 use portero::pipeline::BoxFuture;
 
-use super::super::card_sync::ChatLink;
+use super::super::chat_link::ChatLink;
 use super::super::client::{ChatId, Destination, InlineKeyboard, MessageId, Refusal, TopicId};
 use super::super::inline_buttons;
 use super::super::sender::{

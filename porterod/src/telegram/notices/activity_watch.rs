@@ -12,7 +12,7 @@ use portero::config::NoticeSettings;
 use portero::names::Principal;
 use portero::pipeline::BoxFuture;
 
-use super::super::card_sync::ChatLink;
+use super::super::chat_link::ChatLink;
 use super::super::client::TopicId;
 use super::NoticeSender;
 use crate::presentation::notices::activity::ActivitySummary;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use tokio::sync::watch;
 
-use super::card_sync::ChatLink;
+use super::chat_link::ChatLink;
 use super::client::Destination;
 use super::sender::{MessageKey, OutgoingMessage, SendPriority, TelegramSender};
 use super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText, ToMessages as _};

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::super::card_sync::ChatLink;
+use super::super::chat_link::ChatLink;
 use super::super::notice_consumer::has_no_recipient;
 use super::super::sender::{DeliveryError, MessageKey, OutgoingMessage, SendPriority};
 use super::super::text::{MAX_MESSAGE_UNITS, ToMessages as _};

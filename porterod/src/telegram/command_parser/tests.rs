@@ -1,7 +1,7 @@
 //! Every command, right and wrong.
 
-use super::super::super::text::ToMessages as _;
-use super::super::super::text::tests::text_outside_entities;
+use super::super::text::ToMessages as _;
+use super::super::text::tests::text_outside_entities;
 use super::*;
 
 fn parse_typed(text: &str) -> Result<ChatCommand, CommandError> {
@@ -176,11 +176,7 @@ fn every_example_is_right_and_every_command_can_stand_in_the_menu() {
         assert!(
             parse_typed(known.example).is_ok_and(|_| known.example.starts_with(&format!("/{}", known.name)))
         );
-        assert!(
-            super::super::super::client::MenuCommand::new(known.name, known.summary).is_ok(),
-            "{}",
-            known.name
-        );
+        assert!(super::super::client::MenuCommand::new(known.name, known.summary).is_ok(), "{}", known.name);
     }
 }
 

@@ -11,8 +11,8 @@ use portero::names::{ServerName, ToolId};
 use portero::pattern::Pattern;
 use portero::task::TaskState;
 
-use super::super::access;
-use super::super::text::{EscapedText, StyledText};
+use super::access;
+use super::text::{EscapedText, StyledText};
 
 /// The configuration's word for `ask`, which is accepted too.
 const ASK_ALIAS: &str = "require_approval";
