@@ -134,7 +134,7 @@ impl App {
             .spawn(Arc::clone(&daemon.approval_queue).run_expiry(daemon.lifecycle.stop_signal().clone()));
         background.spawn(Arc::clone(&daemon.overrides).run_saver(daemon.lifecycle.stop_signal().clone()));
         background.spawn(
-            Arc::clone(&daemon.approval_queue).run_rejection_saver(daemon.lifecycle.stop_signal().clone()),
+            Arc::clone(daemon.approval_queue.rejections()).run_saver(daemon.lifecycle.stop_signal().clone()),
         );
         background.spawn(Arc::clone(&daemon).run_grant_expiry());
         background

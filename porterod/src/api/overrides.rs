@@ -234,7 +234,7 @@ impl PersonRequest for GetUnsaved {
 /// The changes that apply and are not saved yet; `None` if all are saved.
 pub(super) fn unsaved(daemon: &Daemon) -> Option<UnsavedChanges> {
     let rules = daemon.overrides.unsaved_changes();
-    let rejected = daemon.approval_queue.unsaved_rejections();
+    let rejected = daemon.approval_queue.rejections().list_unsaved();
     if rules.is_none() && rejected.is_none() {
         return None;
     }

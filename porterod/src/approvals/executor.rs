@@ -108,7 +108,7 @@ impl Executor {
         let note = "Portero stopped while this ran; whether it took effect is unknown";
         // First of all: a rejection that a crash kept out of the store must apply before an approved task can
         // start.
-        self.deps.approval_queue.restore_rejections().await?;
+        self.deps.approval_queue.rejections.restore().await?;
         let executing = self.task_ids(TaskState::Executing)?;
         for id in &executing {
             let ending = self.outcome_with_note(TaskState::Interrupted, note);
@@ -256,7 +256,7 @@ impl Executor {
         }
         // A rejection that couldn't be saved blocks the start too. The guard lasts until the store holds the
         // new state, so a rejection in between is either seen here or comes too late.
-        let Some(_starting) = self.deps.approval_queue.announce_start(id) else { return Ok(None) };
+        let Some(_starting) = self.deps.approval_queue.rejections.announce_start(id) else { return Ok(None) };
         // Only a deny matters here: an approval replaces the question, never a deny. A denial needs no record
         // to apply, a start does.
         let now = self.deps.clock.now();

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use portero::names::Actor;
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{ApprovalQueue, transition_record};
+use super::queue::ApprovalQueue;
+use super::transition::transition_record;
 use crate::journal::AuditMode;
 use crate::store::{Durability, StoreError, denials, tasks};
 

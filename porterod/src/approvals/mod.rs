@@ -6,11 +6,13 @@
 pub mod executor;
 
 mod binding;
+mod error;
 mod expiry;
 mod open;
 mod queue;
 mod runnable_check;
 mod settle;
+mod transition;
 mod unsaved_rejections;
 mod vote;
 
@@ -22,6 +24,7 @@ pub use binding::{
     BindingInputs, BindingSource, ConfiguredInputs, compute_binding, describe_changes,
     describe_config_change, environment_digest, fingerprint, server_digest, values_digest,
 };
-pub use queue::{ApprovalError, ApprovalQueue, ApprovalQueueDeps};
+pub use error::{ApprovalError, QuorumProgress, VoteError};
+pub use queue::{ApprovalQueue, ApprovalQueueDeps};
 pub use settle::ListRejection;
-pub use vote::VoteError;
+pub use unsaved_rejections::UnsavedRejections;

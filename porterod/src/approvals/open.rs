@@ -14,8 +14,9 @@ use portero::policy::{Action, Decision};
 use portero::task::{CallOrigin, Task, TaskState};
 use rusqlite::Connection;
 
-use super::fingerprint;
-use super::queue::{ApprovalQueue, deadline_after, store_refusal, transition_record};
+use super::binding::fingerprint;
+use super::queue::{ApprovalQueue, store_refusal};
+use super::transition::{deadline_after, transition_record};
 use crate::auth::passphrase::Authorization;
 use crate::journal::{AuditMode, task_record};
 use crate::store::denials::{self, Denial};
@@ -243,17 +244,6 @@ fn limit_refusal(whose: &str, most: u64) -> Result<(), StoreError> {
         "{most} calls {whose} wait for a person already, and no more may. This one did not run and does not wait. \
          Go on with other work until some are decided, or take some back with portero/cancel_task"
     )))
-}
-
-/// Stores the denial of this task's call, which starts its cool-down.
-pub(super) fn record_denial(store: &Connection, task: &Task) -> Result<(), StoreError> {
-    let key = overrides::binding_key(store)?;
-    match fingerprint(&key, &task.call) {
-        Ok(fingerprint) => denials::record_denial(store, task, &fingerprint),
-        // The call was valid when the task was opened. If it can't be read now, the denial still applies,
-        // without a cool-down.
-        Err(_) => Ok(()),
-    }
 }
 
 /// The end of a denial's cool-down; none if it is over.

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use portero::anonymize::Fake;
-use portero::audit::AuditRecord;
 use portero::call::Call;
 use portero::clock::Clock;
 use portero::config::ApprovalSettings;
@@ -18,52 +16,13 @@ use portero::task::{Task, TaskState, UnseenTasks};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::binding::{BindingSource, compute_binding};
+use super::error::ApprovalError;
+use super::transition::store_transition;
 use super::unsaved_rejections::UnsavedRejections;
-use super::{BindingSource, VoteError, compute_binding, open};
-use crate::journal::{AuditMode, Journal, task_record};
+use crate::journal::{AuditMode, Journal};
 use crate::store::tasks::{self, TaskFilter, Transition, TransitionRequest};
 use crate::store::{Durability, StoreError, overrides};
-
-/// Why a task was not changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ApprovalError {
-    /// There is no such task, or it is another principal's.
-    #[error("there is no task {0}")]
-    NotFound(TaskId),
-    /// The task is not in a state from which this change is possible.
-    #[error("task {0} is {1}")]
-    WrongState(TaskId, TaskState),
-    /// The authorization covers another act.
-    #[error("nobody confirmed that task {0} runs")]
-    Unauthorized(TaskId),
-    /// An approval would not make the task run; the text says why.
-    #[error("task {0} would not run any more: {1}")]
-    Void(TaskId, String),
-    /// The call needs several people, and this vote adds nothing.
-    #[error(transparent)]
-    Vote(#[from] VoteError),
-    /// The task is rejected and will not run, but the store doesn't hold that yet.
-    #[error("task {0} is rejected and does not run, but that could not be saved in the store yet: {1}")]
-    Unsaved(TaskId, String),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl ApprovalError {
-    /// The store's error; none if the task's state is the reason, so that a retry is useless.
-    pub(super) fn store_failure(self) -> Option<StoreError> {
-        match self {
-            Self::Store(error) => Some(error),
-            Self::NotFound(_)
-            | Self::WrongState(..)
-            | Self::Unauthorized(_)
-            | Self::Void(..)
-            | Self::Vote(_)
-            | Self::Unsaved(..) => None,
-        }
-    }
-}
 
 /// The parts of an approval queue.
 pub struct ApprovalQueueDeps {
@@ -91,21 +50,33 @@ pub struct ApprovalQueue {
     /// Signals the timer that a task may expire sooner than it expects.
     pub(super) task_opened: Notify,
     /// Rejections that could not be saved yet.
-    pub(super) rejections: UnsavedRejections,
+    pub(super) rejections: Arc<UnsavedRejections>,
 }
 
 impl ApprovalQueue {
     /// A queue over the tasks of this store. People learn of changes through the outbox.
     #[must_use]
     pub fn new(parts: ApprovalQueueDeps) -> Arc<Self> {
-        let rejections = UnsavedRejections::new(parts.rejections.clone());
+        let changes = watch::Sender::new(0);
+        let rejections = UnsavedRejections::new(
+            Arc::clone(&parts.journal),
+            Arc::clone(&parts.clock),
+            changes.clone(),
+            parts.rejections.clone(),
+        );
         Arc::new(Self {
             deps: parts,
-            changes: watch::channel(0).0,
+            changes,
             task_approved: Notify::new(),
             task_opened: Notify::new(),
             rejections,
         })
+    }
+
+    /// The rejections that apply and aren't in the store yet.
+    #[must_use]
+    pub const fn rejections(&self) -> &Arc<UnsavedRejections> {
+        &self.rejections
     }
 
     /// One task with all fields. With a principal, only that principal's tasks are found.
@@ -293,37 +264,6 @@ impl ApprovalQueue {
     }
 }
 
-/// Stores a transition with its record.
-pub(super) async fn store_transition(
-    journal: Arc<Journal>,
-    step: TransitionRequest,
-    by: Actor,
-    weight: AuditMode,
-) -> Result<Transition, StoreError> {
-    let change = move |store: &rusqlite::Connection| {
-        let stepped = tasks::transition(store, &step)?;
-        if let (Transition::Done(task), true) = (&stepped, step.deny_cooldown) {
-            open::record_denial(store, task)?;
-        }
-        let record = transition_record(&stepped, &by, step.note.as_ref());
-        Ok((stepped, record.into_iter().collect()))
-    };
-    journal.change(weight, change).await
-}
-
-/// The record of a transition by `by`, or of the expiry that was found instead; none if nothing changed.
-pub(super) fn transition_record(
-    stepped: &Transition,
-    by: &Actor,
-    note: Option<&Fake<String>>,
-) -> Option<AuditRecord> {
-    match stepped {
-        Transition::Done(task) => Some(task_record(task, by, note)),
-        Transition::Expired(task) => Some(task_record(task, &Actor::Expiry, None)),
-        Transition::WrongState(_) | Transition::NotFound => None,
-    }
-}
-
 impl pipeline::Approvals for ApprovalQueue {
     fn submit_call<'a>(
         &'a self,
@@ -346,11 +286,6 @@ impl pipeline::Approvals for ApprovalQueue {
             }
         })
     }
-}
-
-/// The time `by` after `from`, or the latest possible time on overflow.
-pub(super) fn deadline_after(from: Timestamp, by: Duration) -> Timestamp {
-    from.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 pub(super) fn store_refusal(error: StoreError) -> Refusal {

@@ -9,7 +9,8 @@ use portero::pipeline::Refusal;
 use portero::policy::{Action, DecisionSource};
 use portero::task::{Task, TaskState};
 
-use super::queue::{ApprovalError, ApprovalQueue};
+use super::error::ApprovalError;
+use super::queue::ApprovalQueue;
 use super::{describe_changes, describe_config_change};
 use crate::store::{overrides, tasks};
 

@@ -7,8 +7,9 @@ use portero::ipc::Act;
 use portero::names::{Actor, Principal, TaskId};
 use portero::task::{Task, TaskState};
 
-use super::open;
-use super::queue::{ApprovalError, ApprovalQueue, deadline_after, transition_record};
+use super::error::ApprovalError;
+use super::queue::ApprovalQueue;
+use super::transition::{deadline_after, record_denial, store_transition, transition_record};
 use crate::auth::buttons::{ButtonPress, ButtonUse, ListAction};
 use crate::auth::passphrase::Authorization;
 use crate::journal::AuditMode;
@@ -139,7 +140,7 @@ impl ApprovalQueue {
                     records.extend(transition_record(&stepped, &rejecter, None));
                     match stepped {
                         Transition::Done(task) => {
-                            open::record_denial(store, &task)?;
+                            record_denial(store, &task)?;
                             rejection.denied += 1;
                         }
                         Transition::Expired(_) | Transition::WrongState(TaskState::Expired) => {
@@ -152,7 +153,7 @@ impl ApprovalQueue {
             };
             journal.change(AuditMode::BestEffort, rejecting).await
         };
-        match self.wait_for_save(saving).await {
+        match self.rejections.wait_for_save(saving).await {
             Ok(rejection) => {
                 self.notify_waiters();
                 Ok(rejection)
@@ -162,6 +163,55 @@ impl ApprovalQueue {
             Err(error @ StoreError::Refused(_)) => Err(error),
             Err(error) => Ok(self.reject_list_unsaved(tasks, &by, &error).await),
         }
+    }
+
+    /// Rejects a task. If the change can't be saved, the task is rejected all the same.
+    ///
+    /// # Errors
+    /// [`ApprovalError::Unsaved`] in that case, and as [`ApprovalQueue::reject`].
+    async fn save_rejection(&self, step: TransitionRequest, by: &Actor) -> Result<Task, ApprovalError> {
+        let journal = Arc::clone(&self.deps.journal);
+        let saving = store_transition(journal, step.clone(), by.clone(), AuditMode::BestEffort);
+        match self.rejections.wait_for_save(saving).await {
+            Ok(stepped) => self.finish_transition(step.id, stepped),
+            Err(error @ StoreError::Refused(_)) => Err(error.into()),
+            Err(error) => {
+                let id = step.id;
+                self.rejections.put_in_force(step, by, &error)?;
+                Err(ApprovalError::Unsaved(id, self.rejections.keep_beside_store(&error).await))
+            }
+        }
+    }
+
+    /// Rejects these tasks without the store. Tasks that no longer wait are left alone.
+    pub(super) async fn reject_list_unsaved(
+        &self,
+        listed: Vec<TaskId>,
+        by: &Actor,
+        error: &StoreError,
+    ) -> ListRejection {
+        let mut rejection = ListRejection::default();
+        let now = self.now();
+        for id in listed {
+            let task =
+                self.deps.journal.store().read(move |store| tasks::get_task(store, id, None)).ok().flatten();
+            if self.rejections.is_rejected(id) {
+                continue;
+            }
+            if task
+                .is_some_and(|task| task.state == TaskState::PendingApproval && tasks::is_expired(&task, now))
+            {
+                rejection.expired += 1;
+                continue;
+            }
+            let denial = TransitionRequest::new(id, &[TaskState::PendingApproval], TaskState::Denied, now);
+            let denial = TransitionRequest { must_be_alive: true, deny_cooldown: true, ..denial };
+            rejection.denied += usize::from(self.rejections.put_in_force(denial, by, error).is_ok());
+        }
+        if rejection.denied > 0 {
+            rejection.unsaved = Some(self.rejections.keep_beside_store(error).await);
+        }
+        rejection
     }
 
     fn denial_transition(&self, task: TaskId, reason: Option<Fake<String>>) -> TransitionRequest {

@@ -14,18 +14,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use portero::anonymize::Fake;
+use portero::clock::Clock;
 use portero::files;
 use portero::names::{Actor, TaskId};
 use portero::sync::lock;
 use portero::task::{Task, TaskState};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::queue::{ApprovalError, ApprovalQueue, store_transition};
-use super::settle::ListRejection;
-use crate::journal::AuditMode;
+use super::error::ApprovalError;
+use super::transition::store_transition;
+use crate::journal::{AuditMode, Journal};
 use crate::reserved::Reserved;
 use crate::store::StoreError;
 use crate::store::tasks::{self, TransitionRequest};
@@ -38,8 +39,11 @@ const MAX_RESERVED_BYTES: usize = 64 << 10;
 const RESERVED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Rejections that the store does not hold yet.
-#[derive(Debug)]
-pub(super) struct UnsavedRejections {
+pub struct UnsavedRejections {
+    journal: Arc<Journal>,
+    clock: Arc<dyn Clock>,
+    /// Counts changes of tasks, to wake those who wait for a final state.
+    changes: watch::Sender<u64>,
     inner: Mutex<RejectionState>,
     added: Notify,
     /// Saves that are still running; a slow one isn't waited for.
@@ -78,7 +82,7 @@ struct UnsavedRejection {
 }
 
 /// An announced start; dropping it means that the store holds the task's new state.
-pub(crate) struct StartGuard<'a> {
+pub(super) struct StartGuard<'a> {
     rejections: &'a UnsavedRejections,
     task: TaskId,
 }
@@ -91,14 +95,22 @@ impl Drop for StartGuard<'_> {
 
 impl UnsavedRejections {
     /// An empty set; `file` is the reserved file beside the store.
-    pub(super) fn new(file: PathBuf) -> Self {
-        Self {
+    pub(super) fn new(
+        journal: Arc<Journal>,
+        clock: Arc<dyn Clock>,
+        changes: watch::Sender<u64>,
+        file: PathBuf,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            journal,
+            clock,
+            changes,
             inner: Mutex::default(),
             added: Notify::new(),
             saving: TaskTracker::new(),
             reserved: Arc::new(Reserved::new(file, MAX_RESERVED_BYTES)),
             reserving: tokio::sync::Mutex::default(),
-        }
+        })
     }
 
     /// Writes all rejections to the reserved file, where they survive this daemon.
@@ -119,6 +131,10 @@ impl UnsavedRejections {
             Some(text) => Ok(serde_json::from_slice(&text)?),
             None => Ok(Vec::new()),
         }
+    }
+
+    fn notify_changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
     }
 
     fn lock_state(&self) -> MutexGuard<'_, RejectionState> {
@@ -150,84 +166,22 @@ impl UnsavedRejections {
         }
         task
     }
-}
-
-impl ApprovalQueue {
-    /// Rejects a task. If the change can't be saved, the task is rejected all the same.
-    ///
-    /// # Errors
-    /// [`ApprovalError::Unsaved`] in that case, and as [`ApprovalQueue::reject`].
-    pub(super) async fn save_rejection(
-        &self,
-        step: TransitionRequest,
-        by: &Actor,
-    ) -> Result<Task, ApprovalError> {
-        let journal = Arc::clone(&self.deps.journal);
-        let saving = store_transition(journal, step.clone(), by.clone(), AuditMode::BestEffort);
-        match self.wait_for_save(saving).await {
-            Ok(stepped) => self.finish_transition(step.id, stepped),
-            Err(error @ StoreError::Refused(_)) => Err(error.into()),
-            Err(error) => self.hold_rejection(step, by, error).await,
-        }
-    }
 
     /// Waits for a rejection to be saved, until the store counts as stuck.
     pub(super) async fn wait_for_save<T: Send + 'static>(
         &self,
         saving: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let saving = self.rejections.saving.spawn(saving);
+        let saving = self.saving.spawn(saving);
         tokio::select! {
             saved = saving => saved.map_err(|error| StoreError::Failed(error.to_string())).flatten(),
             // The save continues in the background; the retry later finds its result.
-            stuck = self.deps.journal.store().wait_until_stuck() => Err(stuck),
+            stuck = self.journal.store().wait_until_stuck() => Err(stuck),
         }
-    }
-
-    async fn hold_rejection(
-        &self,
-        step: TransitionRequest,
-        by: &Actor,
-        error: StoreError,
-    ) -> Result<Task, ApprovalError> {
-        let id = step.id;
-        self.put_in_force(step, by, &error)?;
-        Err(ApprovalError::Unsaved(id, self.reserve_rejections(&error).await))
-    }
-
-    /// Rejects these tasks without the store. Tasks that no longer wait are left alone.
-    pub(super) async fn reject_list_unsaved(
-        &self,
-        listed: Vec<TaskId>,
-        by: &Actor,
-        error: &StoreError,
-    ) -> ListRejection {
-        let mut rejection = ListRejection::default();
-        let now = self.now();
-        for id in listed {
-            let task =
-                self.deps.journal.store().read(move |store| tasks::get_task(store, id, None)).ok().flatten();
-            if self.rejections.is_rejected(id) {
-                continue;
-            }
-            if task
-                .is_some_and(|task| task.state == TaskState::PendingApproval && tasks::is_expired(&task, now))
-            {
-                rejection.expired += 1;
-                continue;
-            }
-            let denial = TransitionRequest::new(id, &[TaskState::PendingApproval], TaskState::Denied, now);
-            let denial = TransitionRequest { must_be_alive: true, deny_cooldown: true, ..denial };
-            rejection.denied += usize::from(self.put_in_force(denial, by, error).is_ok());
-        }
-        if rejection.denied > 0 {
-            rejection.unsaved = Some(self.reserve_rejections(error).await);
-        }
-        rejection
     }
 
     /// Rejects a task without the store, unless it has been announced as starting.
-    fn put_in_force(
+    pub(super) fn put_in_force(
         &self,
         step: TransitionRequest,
         by: &Actor,
@@ -243,7 +197,7 @@ impl ApprovalQueue {
         {
             // Check and insertion share one lock with `announce_start`, so exactly one of the two sees the
             // other.
-            let mut inner = self.rejections.lock_state();
+            let mut inner = self.lock_state();
             if inner.starting.contains(&id) {
                 return Err(error.clone().into());
             }
@@ -251,9 +205,9 @@ impl ApprovalQueue {
         }
         // The state is read only now: a start that ended before the insertion is visible here, and no start
         // can begin after it.
-        let settled = match self.deps.journal.store().read(move |store| tasks::task_state(store, id, None)) {
+        let settled = match self.journal.store().read(move |store| tasks::task_state(store, id, None)) {
             Ok(Some(state)) if from.contains(&state) => {
-                if let Some(rejection) = self.rejections.lock_state().rejected.get_mut(&id) {
+                if let Some(rejection) = self.lock_state().rejected.get_mut(&id) {
                     rejection.was_pending = state == TaskState::PendingApproval;
                 }
                 None
@@ -264,7 +218,7 @@ impl ApprovalQueue {
             Err(_) => None,
         };
         if let Some(settled) = settled {
-            self.rejections.lock_state().rejected.remove(&id);
+            self.lock_state().rejected.remove(&id);
             return Err(settled);
         }
         tracing::error!(task = %id, %error, "a rejection is in force but could not be saved");
@@ -273,10 +227,10 @@ impl ApprovalQueue {
 
     /// Writes the rejections to the reserved file and wakes the saver. Returns the reason that they aren't in
     /// the store.
-    async fn reserve_rejections(&self, error: &StoreError) -> String {
-        self.rejections.added.notify_one();
-        self.notify_waiters();
-        match self.rejections.reserve().await {
+    pub(super) async fn keep_beside_store(&self, error: &StoreError) -> String {
+        self.added.notify_one();
+        self.notify_changed();
+        match self.reserve().await {
             Ok(()) => error.to_string(),
             Err(failed) => {
                 tracing::error!(error = %failed, "a rejection could not be kept beside the store either");
@@ -290,8 +244,8 @@ impl ApprovalQueue {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(crate) async fn restore_rejections(&self) -> Result<(), StoreError> {
-        let reserves = match self.rejections.reserves().await {
+    pub(super) async fn restore(&self) -> Result<(), StoreError> {
+        let reserves = match self.reserves().await {
             Ok(reserves) => reserves,
             Err(error) => self.reject_approved(&error)?,
         };
@@ -299,7 +253,7 @@ impl ApprovalQueue {
             return Ok(());
         }
         {
-            let mut inner = self.rejections.lock_state();
+            let mut inner = self.lock_state();
             for Reserve { task, at, by, note, cools } in reserves {
                 let step = TransitionRequest::new(
                     task,
@@ -315,8 +269,8 @@ impl ApprovalQueue {
             }
         }
         // One attempt at once, so that the store usually holds them before the executor runs.
-        if !self.retry_unsaved_rejections().await {
-            self.rejections.added.notify_one();
+        if !self.retry_saves().await {
+            self.added.notify_one();
         }
         Ok(())
     }
@@ -325,70 +279,69 @@ impl ApprovalQueue {
     fn reject_approved(&self, error: &io::Error) -> Result<Vec<Reserve>, StoreError> {
         tracing::error!(%error, "which tasks were rejected cannot be read; what was approved does not start");
         let approved =
-            self.deps.journal.store().read(move |store| tasks::ids_in_state(store, TaskState::Approved))?;
+            self.journal.store().read(move |store| tasks::ids_in_state(store, TaskState::Approved))?;
         let words = format!(
             "it did not run: Portero cannot read whether it was rejected before the daemon began again ({error}). \
              A person may have it asked anew with `portero again`"
         );
-        let (at, note) = (self.now(), self.deps.journal.conceal_text(&words));
+        let (at, note) = (self.clock.now().wall, self.journal.conceal_text(&words));
         let reject = |task| Reserve { task, at, by: Actor::Daemon, note: Some(note.clone()), cools: false };
         Ok(approved.into_iter().map(reject).collect())
     }
 
     /// Announces that a task is about to start; none if it was rejected.
-    pub(crate) fn announce_start(&self, task: TaskId) -> Option<StartGuard<'_>> {
-        let mut inner = self.rejections.lock_state();
+    pub(super) fn announce_start(&self, task: TaskId) -> Option<StartGuard<'_>> {
+        let mut inner = self.lock_state();
         if inner.rejected.contains_key(&task) {
             return None;
         }
         inner.starting.insert(task);
-        Some(StartGuard { rejections: &self.rejections, task })
+        Some(StartGuard { rejections: self, task })
     }
 
     /// The unsaved rejections and the reason; none if all are saved.
     #[must_use]
-    pub fn unsaved_rejections(&self) -> Option<(String, Vec<TaskId>)> {
-        let inner = self.rejections.lock_state();
+    pub fn list_unsaved(&self) -> Option<(String, Vec<TaskId>)> {
+        let inner = self.lock_state();
         let problem = inner.rejected.values().next()?.problem.clone();
         Some((problem, inner.rejected.keys().copied().collect()))
     }
 
     /// Saves rejections until `stop`. The composition root spawns and joins it.
-    pub async fn run_rejection_saver(self: Arc<Self>, stop: CancellationToken) {
+    pub async fn run_saver(self: Arc<Self>, stop: CancellationToken) {
         let saving = async {
             loop {
-                self.rejections.added.notified().await;
-                while !self.retry_unsaved_rejections().await {
+                self.added.notified().await;
+                while !self.retry_saves().await {
                     tokio::time::sleep(RETRY_INTERVAL).await;
                 }
             }
         };
         stop.run_until_cancelled(saving).await;
         // Saves in progress finish before the store closes.
-        self.rejections.saving.close();
-        self.rejections.saving.wait().await;
+        self.saving.close();
+        self.saving.wait().await;
     }
 
     /// Saves the rejections that can be saved, and returns whether all are. One failure doesn't block the
     /// others.
-    pub async fn retry_unsaved_rejections(&self) -> bool {
+    pub async fn retry_saves(&self) -> bool {
         // A copy: the lock isn't held while the store writes, and a rejection that comes meanwhile has its
         // own wake-up.
-        let all = self.rejections.lock_state().rejected.clone();
+        let all = self.lock_state().rejected.clone();
         let (mut are_saved, mut some_are_saved) = (true, false);
         for (id, UnsavedRejection { transition: step, by, .. }) in all {
-            let stored =
-                store_transition(Arc::clone(&self.deps.journal), step, by, AuditMode::BestEffort).await;
+            let stored = store_transition(Arc::clone(&self.journal), step, by, AuditMode::BestEffort).await;
             match stored {
                 // Saved, or the store refuses because the task is already final.
                 Ok(_) | Err(StoreError::Refused(_)) => {
-                    self.rejections.lock_state().rejected.remove(&id);
-                    self.notify_waiters();
+                    self.lock_state().rejected.remove(&id);
+                    self.notify_changed();
                     some_are_saved = true;
                 }
                 Err(error) => {
                     tracing::warn!(task = %id, %error, "a rejection is not saved yet");
-                    if let Some(rejection) = self.rejections.lock_state().rejected.get_mut(&id) {
+                    if let Some(rejection) = self.lock_state().rejected.get_mut(&id) {
                         rejection.problem = error.to_string();
                     }
                     are_saved = false;
@@ -397,10 +350,16 @@ impl ApprovalQueue {
         }
         // An entry that stays in the file although it is saved does no harm: the next start finds the task
         // final.
-        if some_are_saved && let Err(error) = self.rejections.reserve().await {
+        if some_are_saved && let Err(error) = self.reserve().await {
             tracing::warn!(%error, "saved rejections stay beside the store");
         }
         are_saved
+    }
+}
+
+impl std::fmt::Debug for UnsavedRejections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UnsavedRejections").finish_non_exhaustive()
     }
 }
 

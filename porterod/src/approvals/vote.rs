@@ -5,56 +5,22 @@
 //! time, and once more when the call starts ([`Task::claim`]). A voter whom the policy no longer names
 //! doesn't count.
 
-use std::fmt;
-
 use portero::audit::{AuditEvent, AuditRecord};
 use portero::names::{Actor, TaskId, ToolId};
 use portero::notice::Notice;
 use portero::policy::Quorum;
-use portero::policy::quorum::{counting_votes, describe_progress};
+use portero::policy::quorum::counting_votes;
 use portero::task::{Task, TaskState};
 use rusqlite::Connection;
 
-use super::queue::{ApprovalError, ApprovalQueue, transition_record};
+use super::error::{ApprovalError, QuorumProgress, VoteError};
+use super::queue::ApprovalQueue;
+use super::transition::transition_record;
 use crate::auth::buttons::ButtonUse;
 use crate::auth::passphrase::Authorization;
 use crate::journal::{AuditMode, ChangeReport};
 use crate::store::StoreError;
 use crate::store::tasks::{self, Transition, TransitionRequest};
-
-/// Why an approval of a call that needs several people changed nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum VoteError {
-    /// It came from a terminal, which has no Telegram user whose vote could count.
-    #[error(
-        "task {0} takes {1}. A terminal is none of these people: they approve on Telegram, each for themselves"
-    )]
-    NotOnTelegram(TaskId, QuorumProgress),
-    /// The user is not among those whose vote counts.
-    #[error("task {0} takes {1}; telegram user {2} is none of these people")]
-    NotEligible(TaskId, QuorumProgress, u64),
-    /// The same person voted before.
-    #[error("telegram user {2} approved task {0} already; it takes {1}")]
-    AlreadyVoted(TaskId, QuorumProgress, u64),
-}
-
-/// The required votes and the progress, in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuorumProgress(String);
-
-impl QuorumProgress {
-    fn from_votes(quorums: &[Quorum], task: &Task) -> Self {
-        let wanted: Vec<String> = quorums.iter().map(ToString::to_string).collect();
-        let far = describe_progress(quorums, &task.votes).unwrap_or_default();
-        Self(format!("{}, and has {far}", wanted.join(" and ")))
-    }
-}
-
-impl fmt::Display for QuorumProgress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 impl ApprovalQueue {
     /// The quorums of a tool; empty if one approval is enough.
