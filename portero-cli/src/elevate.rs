@@ -312,7 +312,7 @@ fn suggest_authenticator(person: &mut ConfirmationPrompt, act: &ConfirmedAct<'_>
     if is_wide && person.outdated {
         let what = "this is wide, and an earlier version of Portero enrolled the authenticator, which this one cannot open";
         return Err(CommandFailure::refused(what).with_hint(
-            "`portero totp remove` removes it with the passphrase alone; then enrol it anew with `portero totp enroll`",
+            "`portero totp remove` removes it with the passphrase alone; then enrol a new one with `portero totp enroll`",
         ));
     }
     if is_wide && !person.totp_enrolled {

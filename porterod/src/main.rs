@@ -154,7 +154,7 @@ async fn serve_until_stopped(paths: Paths, args: &Args) -> Result<(), DaemonFail
     tokio::select! {
         () = app.wait_for_stop() => {}
         () = signals.next() => tracing::info!("ending, as a signal says"),
-        () = wait_for_stdin_end(), if args.tied => tracing::info!("ending, since whoever started this is gone"),
+        () = wait_for_stdin_end(), if args.tied => tracing::info!("ending, because the process that started this daemon is gone"),
     }
     app.shutdown().await;
     Ok(())

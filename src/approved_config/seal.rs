@@ -42,7 +42,7 @@ impl SealError {
             Self::Unreadable(error) => error.hint(),
             Self::Damaged(_) => {
                 "put back a copy of it, or remove it: the daemon that has the former state directory writes it again, \
-                 and one without begins anew"
+                 and one without it starts over"
             }
         }
     }

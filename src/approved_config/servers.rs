@@ -58,7 +58,7 @@ pub(super) fn effective_servers(
             }),
             None => skipped.push(SkippedServer {
                 server: server.name.clone(),
-                reason: "it is new in mcps.json and nobody confirmed it".to_owned(),
+                reason: "it is new in mcps.json and not confirmed yet".to_owned(),
                 hint: "look at it with `portero config diff`, then run `portero config confirm`".to_owned(),
             }),
         }

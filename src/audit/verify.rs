@@ -194,7 +194,7 @@ fn verify_segment(
         // and only this shows it.
         let followed = verify_line(whole, &link).and_then(|next| match head {
             Some(head) if head.seq == next.seq && head.hash != next.hash.to_hex().as_str() => {
-                Err("another record stood here: the chain was written anew")
+                Err("another record was here before: the chain was rewritten")
             }
             _ => Ok(next),
         });
@@ -264,7 +264,7 @@ fn verify_continuation(reports: &mut BTreeMap<String, SegmentReport>, next: &str
         }
         std::cmp::Ordering::Equal if report.head == former.hash => {}
         std::cmp::Ordering::Equal => {
-            let problem = "another record stood here: the chain was written anew";
+            let problem = "another record was here before: the chain was rewritten";
             report.mark_broken(SegmentState::Broken, good, problem.to_owned());
         }
         std::cmp::Ordering::Greater => {

@@ -273,11 +273,11 @@ impl OmittedEntries {
     pub const fn hint(&self) -> &'static str {
         match self.remedy {
             Remedy::Unlisted => {
-                "agents find it with portero/search_tools and call it with portero/call; its server must mend its \
+                "agents find it with portero/search_tools and call it with portero/call; its server must fix its \
                  definition to have it listed"
             }
             Remedy::Dropped | Remedy::Sanitized => {
-                "its server must mend it; agents cannot use it through Portero"
+                "its server must fix it; agents cannot use it through Portero"
             }
         }
     }

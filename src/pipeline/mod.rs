@@ -143,7 +143,7 @@ pub struct InDaemon;
 
 impl SharedServers for InDaemon {
     fn forward_call<'a>(&'a self, _: Call, _: &'a CallContext, _: CallOptions) -> BoxFuture<'a, CallReply> {
-        let words = "this is the daemon: there is nobody to forward a call to";
+        let words = "this is the daemon: it forwards no call";
         Box::pin(std::future::ready(CallReply::Refused(Refusal::DaemonUnavailable(words.to_owned()))))
     }
 

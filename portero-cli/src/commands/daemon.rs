@@ -164,7 +164,7 @@ fn describe_authenticator(status: &DaemonStatus) -> String {
     match &status.totp {
         Some(totp) if totp.is_outdated => format!(
             "CANNOT BE USED: an earlier version of Portero enrolled it {}, and this one cannot open it; \
-             `portero totp remove` removes it with the passphrase alone, then enrol it anew",
+             `portero totp remove` removes it with the passphrase alone; then enrol a new one",
             format_age(totp.since)
         ),
         Some(totp) => format!(

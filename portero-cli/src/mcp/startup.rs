@@ -283,8 +283,8 @@ fn describe_problems(problems: &ConfigProblems) -> String {
 
 fn refusal_text(what: &str) -> String {
     format!(
-        "{what}. Tell the person to mend that; `portero check` in a terminal tells more. This session goes on by \
-         itself then. Do not look for another way to do it."
+        "{what}. Ask the person to fix that; `portero check` in a terminal lists the problems. This session then \
+         continues by itself. Do not look for another way to do it."
     )
 }
 

@@ -97,7 +97,7 @@ pub(super) async fn ask(
     }
     let place = place(daemon)?.map_err(|why| match why {
         TelegramConfirmation::NotNow(why) => unable(why),
-        TelegramConfirmation::Never | TelegramConfirmation::Now => unable("nobody is paired on Telegram"),
+        TelegramConfirmation::Never | TelegramConfirmation::Now => unable("Telegram is not paired yet"),
     })?;
     let sight = sight(daemon, act).await?;
     let seen = sight.digest();
@@ -224,10 +224,10 @@ fn ended(end: ConfirmationEnd) -> DaemonFailure {
         ConfirmationEnd::Wrong => {
             failure("another number was tapped on Telegram, so nothing changed").with_hint(passphrase)
         }
-        ConfirmationEnd::Expired => failure("nobody answered on Telegram in time, so nothing changed")
+        ConfirmationEnd::Expired => failure("no answer came on Telegram in time, so nothing changed")
             .with_hint("ask again, or confirm it with the passphrase"),
         ConfirmationEnd::Changed => failure("something changed since it was shown, so nothing was done")
-            .with_hint("ask again, and look at it anew"),
+            .with_hint("ask again, and read the new preview"),
         ConfirmationEnd::Gone => failure("it was withdrawn, so nothing changed"),
         ConfirmationEnd::Restarted => {
             failure("the daemon ended before this was answered on Telegram, so nothing changed")

@@ -27,7 +27,7 @@ pub(super) fn of_desk(error: &ApprovalError) -> DaemonFailure {
             .with_hint("see the tasks with `portero tasks`"),
         ApprovalError::WrongState(..) => DaemonFailure::new(FailureKind::Refused, error.to_string()),
         ApprovalError::Void(..) => DaemonFailure::new(FailureKind::Void, error.to_string()).with_hint(
-            "`portero reject ID --no-cool-down` ends it; you are asked anew when the agent makes the same call again",
+            "`portero reject ID --no-cool-down` ends it; you are asked again when the agent makes the same call again",
         ),
         ApprovalError::Unauthorized(_) => DaemonFailure::new(FailureKind::Challenge, error.to_string()),
         ApprovalError::Vote(_) => DaemonFailure::new(FailureKind::Refused, error.to_string())
@@ -73,7 +73,7 @@ pub(super) fn of_passphrase(error: &PassphraseError) -> DaemonFailure {
         PassphraseError::CannotUnseal => DaemonFailure::new(FailureKind::Challenge, error.to_string())
             .with_hint("put back the store from a copy; until then nothing wide is confirmed"),
         PassphraseError::Outdated => DaemonFailure::new(FailureKind::Challenge, error.to_string()).with_hint(
-            "`portero totp remove` removes it with the passphrase alone; then enrol it anew with `portero totp enroll`",
+            "`portero totp remove` removes it with the passphrase alone; then enrol a new one with `portero totp enroll`",
         ),
         PassphraseError::Enrolled(_) => DaemonFailure::new(FailureKind::Refused, error.to_string())
             .with_hint("remove it first with `portero totp remove`"),

@@ -239,7 +239,7 @@ pub(super) fn store_failure(paths: &Paths, error: &StoreError) -> DaemonFailure 
     let failure = DaemonFailure::new(kind, error.to_string());
     if let StoreError::Refused(_) = error {
         return failure.with_hint(format!(
-            "put the state directory back, or set PORTERO_STATE_DIR to it. To begin anew, without the former \
+            "put the state directory back, or set PORTERO_STATE_DIR to it. To start over without the former \
              passphrase, rules, tasks and audit, remove `{}`",
             paths.seal().display()
         ));

@@ -19,7 +19,7 @@ pub enum ApprovalError {
     #[error("task {0} is {1}")]
     WrongState(TaskId, TaskState),
     /// The authorization covers another act.
-    #[error("nobody confirmed that task {0} runs")]
+    #[error("task {0} runs only after a confirmation, and there was none")]
     Unauthorized(TaskId),
     /// An approval would not make the task run; the text says why.
     #[error("task {0} would not run any more: {1}")]

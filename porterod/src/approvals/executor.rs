@@ -293,7 +293,7 @@ impl Executor {
         if binding != task.binding {
             return Err(format!(
                 "it did not run: since a person was asked, {} changed. Make the same call again: it is decided \
-                 by what is in force now, and if a person must approve it they see it anew",
+                 by what is in force now, and a person is asked again if it needs approval",
                 describe_changes(&task.binding, &binding)
             ));
         }
@@ -360,9 +360,7 @@ impl Executor {
 
     fn outcome_with_note(&self, state: TaskState, words: &str) -> ExecutionOutcome {
         let words = match state {
-            TaskState::Interrupted => {
-                &format!("{words}. A person may have it asked anew with `portero again`")
-            }
+            TaskState::Interrupted => &format!("{words}. A person can ask for it again with `portero again`"),
             TaskState::PendingApproval
             | TaskState::Approved
             | TaskState::Executing

@@ -282,7 +282,7 @@ impl UnsavedRejections {
             self.journal.store().read(move |store| tasks::ids_in_state(store, TaskState::Approved))?;
         let words = format!(
             "it did not run: Portero cannot read whether it was rejected before the daemon began again ({error}). \
-             A person may have it asked anew with `portero again`"
+             A person can ask for it again with `portero again`"
         );
         let (at, note) = (self.clock.now().wall, self.journal.conceal_text(&words));
         let reject = |task| Reserve { task, at, by: Actor::Daemon, note: Some(note.clone()), cools: false };

@@ -126,7 +126,7 @@ fn a_second_channel_draws_a_card_and_lists_what_can_be_pressed() {
 
     ASKS: 'claude-code 2.1.328'
     PROJECT: '/home/ada/shop', session '456789ab'
-    THE SERVER SAYS: nothing that is known at present
+    SERVER'S HINTS: not known now
     WHY: 'needs approval by `gmail/*` (policies.json:4:5)'
     UNTIL: '14:15 +01', in 14 min
     TASK: '1b0a9e8f'

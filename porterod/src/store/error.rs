@@ -63,7 +63,7 @@ impl StoreError {
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Corrupt { .. } => Some(
-                "put back a copy of it; to begin anew, without the rules that people made, move it, what is beside \
+                "put back a copy of it; to start over without the rules that people made, move it, what is beside \
                  it and the file of denies away",
             ),
             Self::Newer { .. } => Some("run the newer Portero that wrote it"),

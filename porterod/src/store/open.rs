@@ -101,7 +101,7 @@ fn check_no_remains(path: &Path, witness: Option<&Path>) -> Result<(), StoreErro
     for remain in remains.into_iter().flatten() {
         if remain.try_exists().map_err(|error| io_error(&error))? {
             return Err(StoreError::corrupt(format!(
-                "it is gone, but {} is still there; put the store back, or remove that file too to begin anew \
+                "it is gone, but {} is still there; put the store back, or remove that file too to start over \
                  without the rules that people made",
                 remain.display()
             )));

@@ -381,7 +381,7 @@ pub(super) fn error_text(mistake: &CommandError) -> StyledText {
             append_example(code(text, more), known)
         }
         CommandError::InvalidArgument(known, word, why) => {
-            let text = code(text, word).literal(" does not do: ");
+            let text = code(text, word).literal(" is not valid: ");
             append_example(code(text, why), known)
         }
     }

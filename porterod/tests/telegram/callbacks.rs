@@ -79,7 +79,7 @@ async fn a_tap_that_would_not_make_the_call_run_approves_nothing_and_says_why() 
     for button in ["✅ Approve", "✅ Approve + 10 min"] {
         let told = hands.press_button(&task, button).await;
         assert!(told.contains("the variables that the server is given changed"), "{told}");
-        assert!(told.ends_with("Nothing was approved. Deny it; the agent may ask anew."), "{told}");
+        assert!(told.ends_with("Nothing was approved. Deny it; the agent may ask again."), "{told}");
     }
     assert_eq!(hands.fetch_task(task.id).await.state, TaskState::PendingApproval);
     assert!(hands.fetch_overrides().await.grants.is_empty() && hands.received_texts().is_empty());

@@ -116,7 +116,7 @@ async fn what_is_decided_elsewhere_is_shown_with_its_door() {
     hands.fixture.clock.advance(Duration::from_secs(7 * 24 * 3600));
     // Another call lets the daemon look at the clock.
     hands.submit_call("4").await;
-    let card = hands.wait_for_outcome(&three, "Expired because nobody decided in time").await;
+    let card = hands.wait_for_outcome(&three, "Expired because no decision came in time").await;
     assert_eq!(button_labels(&card), [""; 0]);
 }
 

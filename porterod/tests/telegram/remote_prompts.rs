@@ -233,10 +233,10 @@ async fn a_tap_that_comes_too_late_is_void_and_says_why() {
     let card = world.wait_for_prompt().await;
     let right = callback_data(&card, &terminal.number);
     world.clock.advance(Duration::from_secs(121));
-    terminal.expect_refusal("nobody answered on Telegram in time").await;
-    world.wait_until_shows(&card, "Nobody answered in time. Nothing changed.").await;
+    terminal.expect_refusal("no answer came on Telegram in time").await;
+    world.wait_until_shows(&card, "No answer came in time. Nothing changed.").await;
     let late = world.telegram.press_with(JANE, card.id, &right);
-    assert!(world.wait_for_press_answer(&late).await.starts_with("Nobody answered in time."));
+    assert!(world.wait_for_press_answer(&late).await.starts_with("No answer came in time."));
     assert!(world.active_overrides().await.grants.is_empty());
 }
 
@@ -396,7 +396,7 @@ async fn a_bot_that_cannot_be_reached_is_told_at_once() {
     let world = TelegramFixture::new().await;
     world.wait_until_serving().await;
     assert_eq!(world.remote_confirmation_status().await, TelegramConfirmation::Never);
-    world.expect_no_prompt(grant_request("a/*"), "nobody is paired on Telegram").await;
+    world.expect_no_prompt(grant_request("a/*"), "Telegram is not paired yet").await;
 
     let world = TelegramFixture::with_jane().await;
     world.clock.advance(Duration::from_secs(600));

@@ -110,7 +110,7 @@ fn a_chain_written_anew_is_found_and_never_adopted() {
         assert!(verify(directory.path()).unwrap().is_intact(), "the chain alone does not tell");
         let (line, problem) = verify_problem(directory.path(), std::slice::from_ref(&head)).unwrap();
         assert_eq!(line, 3);
-        assert!(problem.contains("anew"), "{problem}");
+        assert!(problem.contains("rewritten"), "{problem}");
     }
     let adopted = head.advance(directory.path(), None);
     assert!(matches!(adopted, Err(CheckpointError::Changed(_))), "{adopted:?}");

@@ -157,7 +157,7 @@ fn a_full_file_that_is_cut_or_goes_on_or_is_another_is_found_without_any_head() 
         link = super::super::chain::write_chained_line(&mut other, &link, &call_record(99)).unwrap();
     }
     fs::write(&path, &other).unwrap();
-    assert!(verify_problems(directory.path())[0].contains("written anew"));
+    assert!(verify_problems(directory.path())[0].contains("rewritten"));
 }
 
 #[test]

@@ -147,8 +147,7 @@ pub(super) fn telegram_from_variables(
 fn admin_from_variables(document: &mut ConfigDocument<'_>, variables: &Variables<'_>) -> Option<u64> {
     let Some(text) = variables.without_environment().non_empty(ADMIN_VARIABLE) else {
         if variables.non_empty(ADMIN_VARIABLE).is_some() {
-            let hint =
-                "put it into .env: whoever starts Portero chooses the environment, and may be the agent";
+            let hint = "put it into .env: the process that starts Portero chooses the environment, and may be the agent's";
             document.add_warning(
                 0,
                 format!("{ADMIN_VARIABLE} does not count in the environment"),

@@ -62,7 +62,7 @@ impl ChildProcess {
     pub(in crate::server) async fn wait_for_exit(&mut self) -> String {
         match self.child.wait().await {
             Ok(status) => describe_exit(status),
-            Err(error) => format!("ended, nobody knows how: {error}"),
+            Err(error) => format!("ended, with an unknown status: {error}"),
         }
     }
 

@@ -88,7 +88,7 @@ impl Card {
             return StyledText::new()
                 .literal("The call has ")
                 .number(self.call_bytes)
-                .literal(" bytes and stands in the document only.");
+                .literal(" bytes and is only in the document.");
         };
         let text = StyledText::new().bold(kind);
         let text = match &self.method {
@@ -113,7 +113,7 @@ pub fn json_text(task: &Task) -> StyledText {
     if is_renderable(&task.call) {
         title.pre(&EscapedText::json(&whole_call(&task.call)))
     } else {
-        title.literal("It is too long to be shown here; it stands in the document.")
+        title.literal("It is too long to be shown here; it is in the document.")
     }
 }
 
@@ -144,7 +144,7 @@ fn detail_fields(task: &Task, hints: Option<ToolHints>, view: &ViewContext<'_>) 
     let code = |text: &str| StyledText::new().code(&EscapedText::line(text));
     let mut fields = origin_fields(task);
     let mut add = |label, value| fields.push(CallField { label: FieldLabel::Own(label), value });
-    add("The server says", hints_text(hints));
+    add("Server's hints", hints_text(hints));
     add("Why", code(&task.decision.to_string()));
     for quorum in &task.quorums {
         add("Needs", code(&quorum.to_string()));
@@ -192,20 +192,20 @@ fn origin_fields(task: &Task) -> Vec<CallField> {
 /// The annotations of the tool, which are only the server's claim (MCP, "`ToolAnnotations`").
 fn hints_text(hints: Option<ToolHints>) -> StyledText {
     let Some(ToolHints { read_only, destructive, idempotent, open_world }) = hints else {
-        return StyledText::new().literal("nothing that is known at present");
+        return StyledText::new().literal("not known now");
     };
     let said = [
-        read_only.map(|yes| if yes { "only reads" } else { "changes things" }),
-        destructive.map(|yes| if yes { "may destroy" } else { "destroys nothing" }),
-        idempotent.map(|yes| if yes { "twice is like once" } else { "twice is not like once" }),
-        open_world.map(|yes| if yes { "reaches others" } else { "reaches nobody else" }),
+        read_only.map(|yes| if yes { "only reads" } else { "writes" }),
+        destructive.map(|yes| if yes { "may delete" } else { "deletes nothing" }),
+        idempotent.map(|yes| if yes { "safe to repeat" } else { "not safe to repeat" }),
+        open_world.map(|yes| if yes { "reaches outside" } else { "local only" }),
     ];
     let mut text = StyledText::new();
     for words in said.into_iter().flatten() {
         text = if text.is_empty() { text } else { text.literal(", ") };
         text = text.literal(words);
     }
-    if text.is_empty() { text.literal("nothing of what it does") } else { text }
+    if text.is_empty() { text.literal("none") } else { text }
 }
 
 /// Adds a line for each field.

@@ -66,7 +66,7 @@ impl DecidedBy {
             Self::People => " by several people",
             Self::Terminal => " at the terminal",
             Self::Rule => " by a rule",
-            Self::Expiry => " because nobody decided in time",
+            Self::Expiry => " because no decision came in time",
             Self::Agent => " by the agent",
             Self::Daemon => " by Portero",
         }

@@ -129,7 +129,7 @@ pub(crate) const fn partial_reply(deed: TaskDecision, why: FailureKind) -> Press
 
 /// The reply if an approval would not make the call run.
 fn void_reply(why: &str, max_chars: usize) -> PressReply {
-    const END: &str = ". Nothing was approved. Deny it; the agent may ask anew.";
+    const END: &str = ". Nothing was approved. Deny it; the agent may ask again.";
     let room = max_chars.saturating_sub(END.chars().count());
     let why = match why.char_indices().nth(room) {
         Some((end, _)) => &why[..end],

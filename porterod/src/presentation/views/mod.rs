@@ -103,7 +103,7 @@ pub fn log_text(stretch: &LogPage, number: usize, view: &ViewContext<'_>) -> Sty
             .on_new_line()
             .literal("Lines that are no records: ")
             .number(lines)
-            .literal(". What is wrong is told by ")
+            .literal(". See what is wrong with ")
             .code(&EscapedText::line("portero logs verify")),
     }
 }

@@ -86,7 +86,7 @@ pub const fn prompt_end_text(end: ConfirmationEnd) -> &'static str {
         ConfirmationEnd::Wrong => {
             "That was not the number. Nothing changed, and for 10 min no terminal can ask here."
         }
-        ConfirmationEnd::Expired => "Nobody answered in time. Nothing changed.",
+        ConfirmationEnd::Expired => "No answer came in time. Nothing changed.",
         ConfirmationEnd::Gone => "The terminal has gone. Nothing changed.",
         ConfirmationEnd::Restarted => "Portero was restarted before this was answered. Nothing changed.",
         ConfirmationEnd::Unsent => "This could not be delivered in time. Nothing changed.",
@@ -137,8 +137,8 @@ fn config_change_text(waiting: &Waiting, line: &impl Fn(&str) -> EscapedText) ->
         }
         text.on_new_line().literal(title).pre(&rows)
     };
-    let text = section(text, "Waits for you, since it widens:", &changes.widens);
-    let text = section(text, "In force already, since it narrows or changes nothing:", &changes.narrows);
+    let text = section(text, "Waits for you, because it permits more:", &changes.widens);
+    let text = section(text, "In force already, because it restricts or changes nothing:", &changes.narrows);
     if tools.is_empty() {
         return text;
     }

@@ -247,7 +247,7 @@ fn the_log_is_one_line_a_record() {
     Log, times in +01, page 3 from the newest
     11-20 13:59:59  refused   a/b  denied⏎11-20 person approve
     11-20 13:59:59  person    deny gmail/*
-    Lines that are no records: 2. What is wrong is told by portero logs verify
+    Lines that are no records: 2. See what is wrong with portero logs verify
     ");
     let none = |number| plain(with_context(|view| log_text(&LogPage::default(), number, view)));
     assert_eq!(none(1), "There are no such records.");
@@ -351,9 +351,9 @@ fn a_terminals_question_shows_all_of_a_changed_configuration() {
     by portero (pid 4711)
 
     Put the changed configuration in force?
-    Waits for you, since it widens:
+    Waits for you, because it permits more:
     policies.json: `notes/*`: deny → allow
-    In force already, since it narrows or changes nothing:
+    In force already, because it restricts or changes nothing:
     mcps.json: server `old` is not started any more
     Known tools that would become looser:
     notes/erase  DENIED now → would run unasked

@@ -46,7 +46,7 @@ fn a_short_call_stands_in_one_message() {
 
     Asks: claude-code 2.1.328
     Project: /home/ada/shop, session 456789ab
-    The server says: changes things, reaches others
+    Server's hints: writes, reaches outside
     Why: needs approval by `gmail/*` (policies.json:4:5)
     Until: 14:15 +01, in 14 min
     Task: 1b0a9e8f
@@ -80,7 +80,7 @@ fn a_long_call_stands_whole_in_a_document_and_takes_a_second_tap() {
 fn a_huge_call_is_bounded_on_cards_and_whole_in_its_document() {
     let many = card_of(&task_of("a/b", &json!({ "text": "word ".repeat(60_000) })));
     assert_eq!(many.pages.len(), MAX_CARD_PAGES);
-    assert!(many.pages[MAX_CARD_PAGES - 1].text.ends_with("(what follows stands in the document only)"));
+    assert!(many.pages[MAX_CARD_PAGES - 1].text.ends_with("(the rest is only in the document)"));
     let deep = format!("{}{}", "[".repeat(300_000), "]".repeat(300_000));
     let mut task = task_of("a/b", &json!({}));
     let params = format!(r#"{{"name":"b","arguments":{{"x":{deep}}}}}"#);
@@ -142,7 +142,7 @@ fn an_outcome_says_what_became_of_it() {
         (TaskState::Approved, DecidedBy::AnotherPhone, "Approved on another phone, 14:00 +01"),
         (TaskState::Executing, DecidedBy::Terminal, "It runs."),
         (TaskState::Interrupted, DecidedBy::Terminal, "Interrupted: whether it took effect is not known."),
-        (TaskState::Expired, DecidedBy::Expiry, "Expired because nobody decided in time"),
+        (TaskState::Expired, DecidedBy::Expiry, "Expired because no decision came in time"),
         (TaskState::Cancelled, DecidedBy::Agent, "Taken back by the agent"),
         (TaskState::Denied, DecidedBy::Rule, "Denied by a rule"),
     ] {

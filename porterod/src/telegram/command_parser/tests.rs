@@ -205,7 +205,7 @@ fn what_is_wrong_comes_with_an_example() {
     assert_eq!(told("/grant a/*"), "Something is missing: for how long.\nFor example: /grant github/* 30m");
     assert_eq!(
         told("/deny github"),
-        "github does not do: a pattern needs a `/` between server and tool; did you mean `github/*` or `*/github`?\n\
+        "github is not valid: a pattern needs a `/` between server and tool; did you mean `github/*` or `*/github`?\n\
          For example: /deny shell/*"
     );
 }

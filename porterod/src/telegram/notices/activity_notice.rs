@@ -37,7 +37,7 @@ impl NoticeSender {
         let keyboard = match self.store_notice(spot, told, &stands).await {
             Ok(keyboard) => keyboard,
             Err(error) => {
-                tracing::warn!(%error, "what ran is told without buttons");
+                tracing::warn!(%error, "the notice of a call that ran has no buttons");
                 None
             }
         };
@@ -80,7 +80,7 @@ impl NoticeSender {
         crate::crash::crash_at("tool restricted");
         // The restriction applies even if the redraw can't be stored.
         if let Err(error) = self.redraw_notice(restricting.message_ref(), message, sender).await {
-            tracing::warn!(%error, "a notice on Telegram stands as it was before");
+            tracing::warn!(%error, "a notice on Telegram could not be updated");
         }
         #[cfg(test)]
         crate::crash::crash_at("notice drawn");
@@ -130,7 +130,7 @@ impl NoticeSender {
             Ok::<(), StoreError>(())
         };
         if let Err(error) = drawn.await {
-            tracing::warn!(%error, "what ran stands on Telegram as it was before");
+            tracing::warn!(%error, "the notice of a call that ran could not be updated on Telegram");
         }
     }
 

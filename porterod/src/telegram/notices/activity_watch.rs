@@ -124,7 +124,7 @@ impl NoticeSender {
         match self.daemon.journal.store().read(move |store| topics::list_topics(store, at)) {
             Ok(all) => all.into_iter().map(|(project, topic)| (project, TopicId(topic))).collect(),
             Err(error) => {
-                tracing::warn!(%error, "what ran is told in General");
+                tracing::warn!(%error, "the notice of a call that ran goes to General");
                 ProjectTopics::new()
             }
         }

@@ -40,8 +40,7 @@ pub(super) fn split_pages(parts: &[StyledPart], most: usize) -> Vec<FormattedTex
         let mut parts = vec![own(format!("Page {} of {of}\n", index + 1))];
         parts.extend(page.iter().cloned());
         if index + 1 < of {
-            let more =
-                if index + 1 == most { "(what follows stands in the document only)" } else { "(it goes on)" };
+            let more = if index + 1 == most { "(the rest is only in the document)" } else { "(it goes on)" };
             parts.push(own(format!("\n{more}")));
         }
         message_of_parts(&parts)

@@ -68,7 +68,7 @@ fn with_list_hint(failure: CommandFailure) -> CommandFailure {
 }
 
 fn screen_failure(error: &io::Error) -> CommandFailure {
-    CommandFailure::refused("the terminal does not do what a view needs").caused_by(error)
+    CommandFailure::refused("the terminal lacks a feature that a view needs").caused_by(error)
 }
 
 impl TerminalScreen {
