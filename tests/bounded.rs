@@ -87,7 +87,7 @@ const MAY_SLEEP: [(&str, &str, &str); 29] = [
         "wait_for_deadline",
         "until a question is over; looks twice a second, since a boot clock goes on in suspend",
     ),
-    ("porterod/src/daemon.rs", "run_grant_expiry", "until the first grant is over"),
+    ("porterod/src/overrides/grant.rs", "run_expiry", "until the first grant is over"),
     (
         "porterod/src/journal/checkpoints.rs",
         "run",

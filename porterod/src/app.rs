@@ -136,7 +136,7 @@ impl App {
         background.spawn(
             Arc::clone(daemon.approval_queue.rejections()).run_saver(daemon.lifecycle.stop_signal().clone()),
         );
-        background.spawn(Arc::clone(&daemon).run_grant_expiry());
+        background.spawn(Arc::clone(&daemon.overrides).run_expiry(daemon.lifecycle.stop_signal().clone()));
         background
             .spawn(Arc::clone(&daemon.config).follow_files(files, daemon.lifecycle.stop_signal().clone()));
         background.spawn(Arc::clone(&daemon.config).run_edit_reports(daemon.lifecycle.stop_signal().clone()));

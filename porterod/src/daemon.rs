@@ -1,20 +1,15 @@
 //! The services that a request may need, each the owner of its state, and the lifecycle of the process.
 //!
-//! [`Daemon`] only holds them together: a handler takes the services of its subject. A change of rules or
-//! grants calls [`Daemon::enforce_overrides`] before its answer, so it applies in every session before its
-//! command returns.
+//! [`Daemon`] only holds them together: a handler takes the services of its subject.
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use portero::anonymize::Anonymizer;
-use portero::catalog::Catalog;
 use portero::clock::Clock;
 use portero::paths::Paths;
 use portero::policy::Policy;
-use portero::sync::lock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,11 +26,6 @@ use crate::overrides::OverrideStore;
 use crate::sessions::Sessions;
 use crate::upstreams::DaemonUpstreams;
 
-/// The longest sleep between two checks for expired grants, because the clock may be set meanwhile.
-const MAX_GRANT_SLEEP: Duration = Duration::from_secs(30);
-/// The shortest sleep, so that a grant close to its end causes no busy loop.
-const MIN_GRANT_SLEEP: Duration = Duration::from_millis(50);
-
 /// The running daemon, as requests see it.
 pub struct Daemon {
     /// The build, the start, the stop signal, and the work to finish before the end.
@@ -50,8 +40,6 @@ pub struct Daemon {
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
     /// The policy that applies: the configuration's, with the overrides.
     pub policy: Arc<ArcSwap<Policy>>,
-    /// The lists of the servers.
-    pub catalog: Arc<Catalog>,
     /// Store and audit, written together.
     pub journal: Arc<Journal>,
     /// The segments of all processes: checkpoints, retention, counts.
@@ -74,47 +62,6 @@ pub struct Daemon {
     pub upstreams: Arc<DaemonUpstreams>,
     /// The connected sessions.
     pub sessions: Arc<Sessions>,
-    /// Held while overrides are sent out, so that changes arrive in order.
-    pub enforce_order: Mutex<()>,
-}
-
-impl Daemon {
-    /// Sends the present rules and grants to every session. Returns once each confirmed them or lost its
-    /// connection.
-    pub async fn enforce_overrides(&self) {
-        // Only the sending is under the lock: a slow session must not hold up the next change.
-        let spreading = {
-            let _in_order = lock(&self.enforce_order);
-            self.sessions.spread_overrides(self.policy.load().overrides())
-        };
-        spreading.wait_for_sessions().await;
-    }
-
-    /// Ends expired grants in every session, until the daemon stops.
-    pub async fn run_grant_expiry(self: Arc<Self>) {
-        let mut changes = self.overrides.subscribe_epoch();
-        loop {
-            let nap = self
-                .overrides
-                .next_expiry()
-                .map_or(MAX_GRANT_SLEEP, |left| left.clamp(MIN_GRANT_SLEEP, MAX_GRANT_SLEEP));
-            tokio::select! {
-                () = self.lifecycle.stop_signal().cancelled() => return,
-                () = tokio::time::sleep(nap) => {}
-                // The sender lives as long as the daemon, so this can't fail.
-                _ = changes.changed() => continue,
-            }
-            match self.overrides.expire_grants().await {
-                Ok(false) => {}
-                Ok(true) => self.enforce_overrides().await,
-                // The grant is over in memory even if the store failed, so sessions learn it.
-                Err(error) => {
-                    tracing::warn!(%error, "a grant ended");
-                    self.enforce_overrides().await;
-                }
-            }
-        }
-    }
 }
 
 /// The lifecycle of the daemon's process.

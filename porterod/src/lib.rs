@@ -21,11 +21,11 @@ pub mod auth;
 
 pub mod bot_health;
 
+pub mod sessions;
+
 pub mod overrides;
 
 pub mod approvals;
-
-pub mod sessions;
 
 pub mod upstreams;
 

@@ -31,6 +31,7 @@ pub use self::grant::GrantRequest;
 pub use self::rule::RestrictionOutcome;
 use crate::auth::passphrase::Authorization;
 use crate::journal::Journal;
+use crate::sessions::Sessions;
 use crate::store::StoreError;
 use crate::store::overrides::{self, OverridesRecord};
 
@@ -81,6 +82,8 @@ pub struct OverrideStoreDeps {
     pub boot_id: String,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// The sessions, which follow each change before its method returns.
+    pub sessions: Arc<Sessions>,
 }
 
 /// The current rules, grants and pause.
@@ -209,6 +212,7 @@ impl OverrideStore {
         // A resume that is being saved would end the pause, so the pause is then set again with a later
         // epoch.
         if let (Some(since), true) = (before, self.is_saved(&state) && !self.is_elevating()) {
+            self.spread_unchanged(state).await;
             return Ok(since);
         }
         let mut next = self.begin_change(&state);
@@ -227,7 +231,11 @@ impl OverrideStore {
         check_covers(&confirmed, &Act::Resume)?;
         let widening = self.elevating.lock().await;
         let state = self.state.lock().await;
-        let Some(since) = state.kept.overrides.paused else { return Ok(None) };
+        let Some(since) = state.kept.overrides.paused else {
+            drop(widening);
+            self.spread_unchanged(state).await;
+            return Ok(None);
+        };
         let mut next = self.begin_change(&state);
         next.overrides.paused = None;
         let about = format!("everything, paused since {since}");

@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
 use portero::audit::AuditWriter;
 use portero::call::{Call, Method};
-use portero::catalog::{Catalog, Tool};
+use portero::catalog::{Catalog, OmittedEntries, Tool};
 use portero::clock::Clock;
 use portero::config::{self, Config};
 use portero::names::{ServerName, ToolId};
@@ -298,16 +298,37 @@ impl DaemonUpstreams {
         matches!(condition, Some(ServerCondition::Starting | ServerCondition::Ready))
     }
 
-    /// The health of all servers, the shared ones first.
+    /// The health of all servers: the daemon's own, the shared ones first, then every other server of the
+    /// configuration as idle, since those run in sessions.
     #[must_use]
     pub fn health(&self) -> Vec<ServerHealth> {
-        let inner = self.lock_projects();
-        inner
-            .shared
-            .iter()
-            .chain(inner.projects.values())
-            .flat_map(|project| project.upstreams.health())
-            .collect()
+        let mut servers: Vec<ServerHealth> = {
+            let inner = self.lock_projects();
+            let all = inner.shared.iter().chain(inner.projects.values());
+            all.flat_map(|project| project.upstreams.health()).collect()
+        };
+        let known = self.known_tools();
+        for server in &self.deps.config.load().servers {
+            if !servers.iter().any(|health| health.server == server.name) {
+                let tools = known.iter().filter(|tool| tool.server == server.name).count();
+                servers.push(ServerHealth {
+                    server: server.name.clone(),
+                    condition: ServerCondition::Idle,
+                    pid: None,
+                    tools: (tools > 0).then_some(tools),
+                });
+            }
+        }
+        servers
+    }
+
+    /// The entries that servers offer and that can't be listed, in one line for each server.
+    #[must_use]
+    pub fn describe_omitted_entries(&self) -> Vec<(ServerName, String)> {
+        let anonymizer = self.deps.anonymizer.load();
+        let all = self.deps.catalog.omitted_entries(&|name| anonymizer.is_private(name));
+        let describe = |one: &OmittedEntries| format!("{}; {}", one.describe(&anonymizer), one.hint());
+        all.iter().map(|one| (one.server.clone(), describe(one))).collect()
     }
 
     /// A tool as its server lists it in `directory`, or as it was last known anywhere.

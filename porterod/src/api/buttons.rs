@@ -192,8 +192,6 @@ pub async fn restricted(
     tapped: &RestrictionPress,
 ) -> Result<RestrictionOutcome, OverridesError> {
     let done = daemon.overrides.restrict_by_button(tapped).await;
-    // Also after an error: a rule that could not be saved applies from memory.
-    daemon.enforce_overrides().await;
     if let Err(error) = &done {
         let Restriction { tool, to } = tapped.restriction();
         let attempt = Attempt::from(&Act::make_rule(Pattern::from(tool), to.action()));

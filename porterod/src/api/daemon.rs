@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use portero::catalog::OmittedEntries;
 use portero::ipc::requests::daemon::{GetStatus, StopDaemon};
 use portero::ipc::{
     Act, DaemonFailure, DaemonStatus, EnrolledAuthenticator, TelegramGroup, TelegramPerson, TelegramStatus,
 };
-use portero::names::{ServerName, TaskId, ToolId};
-use portero::server::{ServerCondition, ServerHealth};
+use portero::names::{TaskId, ToolId};
 use portero::task::TaskState;
 
 use super::attempt::Attempt;
@@ -64,8 +62,8 @@ async fn status(daemon: &Arc<Daemon>) -> Result<DaemonStatus, DaemonFailure> {
             .iter()
             .map(|skipped| (skipped.server.clone(), skipped.reason.clone()))
             .collect(),
-        left_out: left_out(daemon),
-        servers: servers(daemon),
+        left_out: daemon.upstreams.describe_omitted_entries(),
+        servers: daemon.upstreams.health(),
         sessions: daemon.sessions.list_sessions(),
         agent_sessions: daemon.sessions.agent_sessions(),
         grant_most: u64::try_from(config.settings.approvals.max_grant_duration.as_millis())
@@ -85,13 +83,6 @@ async fn status(daemon: &Arc<Daemon>) -> Result<DaemonStatus, DaemonFailure> {
         alarms: alarms(daemon)?,
         unsaved: overrides::unsaved(daemon),
     })
-}
-
-fn left_out(daemon: &Daemon) -> Vec<(ServerName, String)> {
-    let anonymizer = daemon.anonymizer.load();
-    let all = daemon.catalog.omitted_entries(&|name| anonymizer.is_private(name));
-    let words = |one: &OmittedEntries| format!("{}; {}", one.describe(&anonymizer), one.hint());
-    all.iter().map(|one| (one.server.clone(), words(one))).collect()
 }
 
 fn alarms(daemon: &Daemon) -> Result<Vec<(Timestamp, String)>, DaemonFailure> {
@@ -148,22 +139,4 @@ async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, DaemonFailure> {
         refused,
         given_up: seen.given_up,
     })
-}
-
-/// The daemon's own servers, then the other servers of the configuration, which run in sessions.
-fn servers(daemon: &Daemon) -> Vec<ServerHealth> {
-    let mut servers = daemon.upstreams.health();
-    let known = daemon.upstreams.known_tools();
-    for server in &daemon.config.current().servers {
-        if !servers.iter().any(|health| health.server == server.name) {
-            let tools = known.iter().filter(|tool| tool.server == server.name).count();
-            servers.push(ServerHealth {
-                server: server.name.clone(),
-                condition: ServerCondition::Idle,
-                pid: None,
-                tools: (tools > 0).then_some(tools),
-            });
-        }
-    }
-    servers
 }

@@ -49,8 +49,6 @@ pub(super) async fn grant(
     let longest = check_grant_duration(daemon, lasts)?;
     let confirmed = confirm(daemon, by, confirming, &wanted.act()).await?;
     let granted = daemon.overrides.make_grant(wanted, longest, confirmed).await;
-    // Also after an error, so no session differs from the daemon's own policy.
-    daemon.enforce_overrides().await;
     granted.map_err(|error| failure::of_rules(&error))
 }
 
@@ -84,7 +82,6 @@ impl PersonRequest for RevokeGrants {
             Acting::All => None,
         };
         let ended = daemon.overrides.revoke_grants(ids, caller.by).await;
-        daemon.enforce_overrides().await;
         ended.map_err(|error| failure::of_rules(&error))
     }
 }
@@ -108,7 +105,6 @@ impl PersonRequest for CreateRule {
             Action::Deny => deny(daemon, caller.by, pattern).await,
             Action::RequireApproval => {
                 let made = daemon.overrides.add_ask_rule(pattern, caller.by).await;
-                daemon.enforce_overrides().await;
                 made.map_err(|error| failure::of_rules(&error))
             }
             Action::Allow => {
@@ -122,7 +118,6 @@ impl PersonRequest for CreateRule {
 /// Makes a rule that denies; it needs no proof, because it narrows.
 pub(super) async fn deny(daemon: &Daemon, by: &Actor, pattern: Pattern) -> Result<PolicyRule, DaemonFailure> {
     let made = daemon.overrides.add_deny_rule(pattern, by).await;
-    daemon.enforce_overrides().await;
     made.map_err(|error| failure::of_rules(&error))
 }
 
@@ -135,7 +130,6 @@ pub(super) async fn allow(
 ) -> Result<PolicyRule, DaemonFailure> {
     let confirmed = confirm(daemon, by, confirming, &Act::Allow(pattern.clone())).await?;
     let made = daemon.overrides.add_allow_rule(pattern, confirmed).await;
-    daemon.enforce_overrides().await;
     made.map_err(|error| failure::of_rules(&error))
 }
 
@@ -170,7 +164,6 @@ pub(super) async fn remove_rule(
         None => None,
     };
     let removed = daemon.overrides.remove_rule(id, confirmed, by).await;
-    daemon.enforce_overrides().await;
     removed.map(drop).map_err(|error| failure::of_rules(&error))
 }
 
@@ -185,7 +178,6 @@ impl PersonRequest for Pause {
         caller: &PersonCaller<'_>,
     ) -> Result<Overrides, DaemonFailure> {
         let paused = daemon.overrides.pause_all(caller.by).await;
-        daemon.enforce_overrides().await;
         paused.map(|_| daemon.overrides.overrides()).map_err(|error| failure::of_rules(&error))
     }
 }
@@ -208,7 +200,6 @@ pub(super) async fn resume(
 ) -> Result<bool, DaemonFailure> {
     let confirmed = confirm(daemon, by, confirming, &Act::Resume).await?;
     let resumed = daemon.overrides.resume_all(confirmed).await;
-    daemon.enforce_overrides().await;
     let since = resumed.map_err(|error| failure::of_rules(&error))?;
     // Every session resumes before the first approved call starts.
     daemon.approval_queue.wake_executor();

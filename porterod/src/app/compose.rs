@@ -1,6 +1,6 @@
 //! Builds all parts, in the order of their dependencies.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
@@ -48,6 +48,7 @@ pub(super) async fn compose_daemon(
         checkpoints: heads,
         policy,
         overrides: rules,
+        sessions,
         approved_config: confirmed,
         anonymizer,
     } = kept;
@@ -71,7 +72,6 @@ pub(super) async fn compose_daemon(
         home,
         build: build.clone(),
     });
-    let sessions = Arc::<Sessions>::default();
     let live_deps = LiveConfigDeps {
         directory: paths.config.clone(),
         environment,
@@ -103,12 +103,10 @@ pub(super) async fn compose_daemon(
         config: LiveConfig::new(live_deps, confirmed, files.clone(), (changes, warnings)),
         anonymizer,
         policy,
-        catalog,
         journal,
         overrides: rules,
         upstreams: servers,
         sessions,
-        enforce_order: Mutex::new(()),
     });
     Ok((Arc::clone(&daemon), build_executor(&daemon, approvals)))
 }
@@ -127,6 +125,7 @@ struct OpenedState {
     checkpoints: Arc<AuditCheckpoints>,
     policy: Arc<ArcSwap<Policy>>,
     overrides: Arc<OverrideStore>,
+    sessions: Arc<Sessions>,
     approved_config: ApprovedConfigStore,
     anonymizer: Arc<ArcSwap<Anonymizer>>,
 }
@@ -167,12 +166,14 @@ impl OpenedState {
         audit.set_max_segment_bytes(valid.config.settings.audit.max_segment_bytes);
         let policy = Policy::new(valid.config.policy.clone(), Overrides::default());
         let policy = Arc::new(ArcSwap::from_pointee(policy));
+        let sessions = Arc::<Sessions>::default();
         let rules = OverrideStore::open(OverrideStoreDeps {
             journal: Arc::clone(&journal),
             policy: Arc::clone(&policy),
             offline_denies: paths.offline_denies(),
             boot_id: parts.boot_id.clone(),
             clock: Arc::clone(clock),
+            sessions: Arc::clone(&sessions),
         });
         let rules = rules.await.map_err(|error| internal(&error))?;
         let heads = AuditCheckpoints::new(Arc::clone(&journal), paths.audit());
@@ -184,6 +185,7 @@ impl OpenedState {
                 checkpoints: heads,
                 policy,
                 overrides: rules,
+                sessions,
                 approved_config: confirmed,
                 anonymizer,
             },

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{OverrideState, OverrideStore, OverridesError, SavedOverrides, next_id};
 use crate::auth::buttons::ButtonUse;
 use crate::journal::{AuditMode, ChangeReport, Journal};
+use crate::sessions::OverridesSpread;
 use crate::store::overrides::{self, OverridesRecord};
 use crate::store::{SAVE_TIMEOUT, StoreError};
 
@@ -87,11 +88,26 @@ impl OverrideStore {
             // so it stays the later of the two in whichever order they reach the store.
             next.overrides.epoch += 1;
         }
-        let epoch = next.overrides.epoch;
         self.put_in_force(&next);
         state.kept = next.clone();
+        // Sent before saving, so that sessions don't wait for the disk either.
+        let spread = self.begin_spread(&state);
         // Released before saving: the next deny must apply at once, however long this save takes.
         drop(state);
+        let saved = self.save_narrowing(next, record, consumes, former).await;
+        spread.wait_for_sessions().await;
+        saved
+    }
+
+    /// Saves a narrowing change that applies already. Saving is retried later where it fails.
+    async fn save_narrowing(
+        &self,
+        next: OverridesRecord,
+        record: AuditRecord,
+        consumes: Option<ButtonUse>,
+        former: FormerFile,
+    ) -> Result<(), OverridesError> {
+        let epoch = next.overrides.epoch;
         let saving = self.saving.spawn(self.make_saver().save_change(
             AuditMode::BestEffort,
             next,
@@ -158,13 +174,28 @@ impl OverrideStore {
         }
         self.put_in_force(&next);
         state.kept = next;
+        let spread = self.begin_spread(&state);
         drop((state, widening));
         if let Err(problem) = self.write_offline_denies(FormerFile::Keep).await {
             // The former file denies as much or more, so sessions without a daemon stay safe meanwhile.
             tracing::error!(problem, "the file of denies could not be written");
             self.save_needed.notify_one();
         }
+        spread.wait_for_sessions().await;
         Ok(())
+    }
+
+    /// Sends the present rules and grants to every session. The lock of `state` keeps changes in their order: it is
+    /// held from a change's application to its sending.
+    fn begin_spread(&self, state: &OverrideState) -> OverridesSpread {
+        self.deps.sessions.spread_overrides(&state.kept.overrides)
+    }
+
+    /// Returns once every session follows what applies already: another request may have changed it a moment ago.
+    pub(super) async fn spread_unchanged(&self, state: MutexGuard<'_, OverrideState>) {
+        let spread = self.begin_spread(&state);
+        drop(state);
+        spread.wait_for_sessions().await;
     }
 
     fn lock_saved(&self) -> std::sync::MutexGuard<'_, SavedOverrides> {
@@ -189,7 +220,7 @@ impl OverrideStore {
         next
     }
 
-    /// Applies rules and grants in this process, and wakes the tasks that tell the sessions.
+    /// Applies rules and grants in this process, and wakes the task that ends grants.
     pub(super) fn put_in_force(&self, kept: &OverridesRecord) {
         let Overrides { rules, grants, .. } = &kept.overrides;
         let ids = rules.iter().map(|rule| rule.id).chain(grants.iter().map(|grant| grant.id));

@@ -1,14 +1,21 @@
 //! Grants: made for a while, and ended.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use portero::ipc::{Act, describe_grant_ids};
 use portero::names::Actor;
 use portero::pattern::Pattern;
 use portero::policy::{Grant, GrantLimits};
+use tokio_util::sync::CancellationToken;
 
 use super::{OverrideStore, OverridesError, check_covers, next_id};
 use crate::auth::passphrase::Authorization;
+
+/// The longest sleep before expired grants are looked for, since a clock may be set meanwhile.
+const MAX_GRANT_SLEEP: Duration = Duration::from_secs(30);
+/// The shortest.
+const MIN_GRANT_SLEEP: Duration = Duration::from_millis(50);
 
 /// A person's request for a grant.
 #[derive(Debug, Clone)]
@@ -114,6 +121,25 @@ impl OverrideStore {
         let record = self.deps.journal.act_record("expire", &describe_grant_ids(&ids), true, None);
         self.apply_narrowing(state, next, record).await?;
         Ok(true)
+    }
+
+    /// Removes grants as they expire, until `stop`. The composition root spawns and joins it.
+    pub async fn run_expiry(self: Arc<Self>, stop: CancellationToken) {
+        let mut changes = self.subscribe_epoch();
+        loop {
+            let sleep = self
+                .next_expiry()
+                .map_or(MAX_GRANT_SLEEP, |left| left.clamp(MIN_GRANT_SLEEP, MAX_GRANT_SLEEP));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(sleep) => {}
+                // The sender lives as long as this store.
+                _ = changes.changed() => continue,
+            }
+            if let Err(error) = self.expire_grants().await {
+                tracing::warn!(%error, "a grant expired");
+            }
+        }
     }
 
     /// The longest time until the next grant expires; none if there is no grant.

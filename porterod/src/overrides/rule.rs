@@ -83,7 +83,9 @@ impl OverrideStore {
         let restricts = next.overrides.restricting_rule(tool, to.action(), now);
         // A widening change in progress might remove that rule, so then a new one is made with a later epoch.
         if let Some(rule) = restricts.filter(|_| !self.is_elevating()) {
-            return Ok(RestrictionOutcome::AlreadyThere(rule.clone()));
+            let there = RestrictionOutcome::AlreadyThere(rule.clone());
+            self.spread_unchanged(state).await;
+            return Ok(there);
         }
         let rule = push_rule(&mut next, Pattern::from(tool), to.action(), now);
         let about = rule.pattern.to_string();

@@ -19,6 +19,7 @@ fn store_deps(bench: &Fixture, boot_id: &str) -> OverrideStoreDeps {
         offline_denies: bench.directory.path().join("denies.json"),
         boot_id: boot_id.to_owned(),
         clock: bench.clock.clone(),
+        sessions: Arc::default(),
     }
 }
 

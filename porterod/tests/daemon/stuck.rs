@@ -77,6 +77,9 @@ async fn what_narrows_is_answered_at_once_while_another_program_holds_the_store_
 
     drop(holder);
     wait_until("it is saved by itself", async || get_unsaved(&person).await.is_none()).await;
+    // A session that lacked the last epoch would decide by the file of denies alone.
+    let saved = person.request(GetStatus).await.unwrap().standing.epoch;
+    session.wait_for_overrides(|overrides| overrides.epoch == saved).await;
     app.shutdown().await;
     let app = home.start().await;
     let person = home.terminal().await;
@@ -204,6 +207,7 @@ async fn a_disk_that_takes_its_time_delays_only_those_who_wait_for_it() {
     }
     home.connect(PeerRole::Terminal).await;
     assert_eq!(person.why("notes/erase").await.decision.action, Action::Deny, "in force before it is saved");
+    session.wait_for_overrides(|overrides| !overrides.rules.is_empty()).await;
     assert_eq!(get_unsaved(&person).await, None, "it is being saved, and nothing failed");
     let pausing = home.terminal().await;
     let pausing = tokio::spawn(async move { pausing.request(Pause).await });

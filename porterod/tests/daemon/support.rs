@@ -242,6 +242,13 @@ impl Session {
         task
     }
 
+    /// Waits until the rules and grants that were pushed fit.
+    pub(crate) async fn wait_for_overrides(&self, fits: impl FnMut(&Overrides) -> bool) {
+        let mut pushed = self.standing.subscribe();
+        let waiting = tokio::time::timeout(TEST_TIMEOUT, pushed.wait_for(fits));
+        drop(waiting.await.expect("in time").expect("the session keeps the sender"));
+    }
+
     /// Waits for a push that fits.
     pub(crate) async fn wait_for_push(&mut self, fits: impl Fn(&PushMessage) -> bool) -> PushMessage {
         let heard = async {

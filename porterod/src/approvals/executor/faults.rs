@@ -62,6 +62,7 @@ impl FaultRun {
             offline_denies: bench.directory.path().join("denies.json"),
             boot_id: "boot".to_owned(),
             clock: bench.clock.clone(),
+            sessions: Arc::default(),
         });
         let rules = rules.await.unwrap();
         let ran = Arc::new(RecordingRunner::default());
@@ -237,6 +238,7 @@ async fn a_daemon_that_ends_while_the_disk_fails_begins_again_with_what_was_said
             offline_denies: again.directory.path().join("denies.json"),
             boot_id: "boot".to_owned(),
             clock: again.clock.clone(),
+            sessions: Arc::default(),
         });
         let kept = rules.await.unwrap().overrides();
         assert!(kept.rules.iter().any(|rule| rule.action == Action::Deny), "{fault:?}");
