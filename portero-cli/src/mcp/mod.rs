@@ -3,6 +3,7 @@
 //! stdout carries only the protocol. This process has no state that must survive it, because the agent's
 //! program may end it at any moment and start another.
 
+mod config_files;
 mod daemon_approvals;
 mod daemon_connection;
 mod fallback_session;
@@ -37,10 +38,11 @@ use tracing_subscriber::EnvFilter;
 use crate::failure::{CommandFailure, CommandResult};
 use crate::output::Output;
 use crate::{daemon, launch, signals};
+use config_files::{ConfigInputs, ConfigPoller};
 use daemon_approvals::{CallLimits, DaemonApprovals};
 use daemon_connection::DaemonConnection;
-use running_session::{ConfigInputs, RunningSession};
-use startup::{ConfigPoller, SessionSetup, SessionStarter};
+use running_session::RunningSession;
+use startup::{SessionSetup, SessionStarter};
 
 /// The name of this program in the audit.
 const AUDIT_PROGRAM: &str = concat!("portero ", env!("CARGO_PKG_VERSION"));
@@ -81,7 +83,7 @@ pub(crate) async fn run(paths: &Paths, no_start: bool, output: &Output) -> Comma
     let SessionSetup { inputs, in_force, audit, poller } = ready.map_err(CommandFailure::refused)?;
     let EffectiveConfig { config, anonymizer, changes, problems: _ } = in_force;
     init_logging(paths, config.settings.log_level.as_deref());
-    running_session::log_unconfirmed(&changes);
+    config_files::log_unconfirmed(&changes);
 
     let (running, session, handle, changes) =
         assemble_session(paths, no_start, config, anonymizer, &inputs, audit)?;

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use portero::anonymize::Anonymizer;
-use portero::approved_config::{self, ApprovedConfig, ConfigChanges, EffectiveConfig};
-use portero::config::{Config, ConfigFiles, ConfigProblems};
-use portero::files::{self, FileError};
+use portero::approved_config::EffectiveConfig;
+use portero::config::{Config, ConfigProblems};
+use portero::files;
 use portero::ipc::{NotificationSink, PushMessage};
 use portero::paths::Paths;
 use portero::pipeline::{BoxFuture, Pipeline};
@@ -15,9 +15,11 @@ use portero::server::{ListKind, Upstreams};
 use portero::session::SessionHandle;
 use portero::sync::lock;
 
+use super::config_files::{
+    ATTEMPT_TIMEOUT, CONFIG_POLL_INTERVAL, ConfigDigests, ConfigInputs, ConfigPoller, log_unconfirmed,
+};
 use super::daemon_approvals::CallLimits;
 use super::daemon_connection::{DaemonConnection, PushHandler};
-use super::startup::{ATTEMPT_TIMEOUT, CONFIG_POLL_INTERVAL, ConfigPoller};
 use super::{own_servers, shared_servers};
 
 /// A running session.
@@ -32,71 +34,11 @@ pub(super) struct RunningSession {
     pub(super) config_digests: Mutex<ConfigDigests>,
 }
 
-/// Identifies the content of the inputs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ConfigDigests {
-    files: String,
-    confirmed: String,
-}
-
-/// The files, and the approved configuration.
-pub(super) struct ConfigInputs {
-    files: ConfigFiles,
-    confirmed: ApprovedConfig,
-}
-
-impl ConfigInputs {
-    /// Loads both, the latter from the copy that the daemon wrote.
-    ///
-    /// # Errors
-    /// A problem for each file that cannot be read.
-    pub(super) fn load(paths: &Paths) -> Result<Self, ConfigProblems> {
-        let files = ConfigFiles::load(&paths.config)?;
-        Ok(Self { files, confirmed: approved_config::read_approved(paths) })
-    }
-
-    /// As [`ConfigInputs::load`], without blocking the runtime.
-    ///
-    /// # Errors
-    /// If a drive doesn't answer in time.
-    async fn off_thread(paths: &Paths) -> Result<Result<Self, ConfigProblems>, FileError> {
-        let there = paths.clone();
-        // Reading a file has a shorter time limit of its own, so this one is rarely reached.
-        files::read_off_thread(&paths.state, 2 * files::READ_TIMEOUT, move || Self::load(&there)).await
-    }
-
-    /// Compares the copy with the daemon's digest. If they differ, nothing counts as confirmed.
-    fn checked_against(self, by_the_daemon: &str) -> Self {
-        if self.confirmed.digest() == by_the_daemon {
-            return self;
-        }
-        let reason = "the copy of the confirmed configuration is not what the daemon goes by";
-        Self { confirmed: ApprovedConfig::Unknown(reason.to_owned()), ..self }
-    }
-
-    /// The effective configuration.
-    pub(super) fn in_force(&self) -> Result<EffectiveConfig, ConfigProblems> {
-        approved_config::effective_config(&self.confirmed, &self.files, &|name| std::env::var(name).ok())
-    }
-
-    pub(super) fn digests(&self) -> ConfigDigests {
-        ConfigDigests { files: self.files.digest(), confirmed: self.confirmed.digest() }
-    }
-}
-
-/// Logs the changes that wait for a confirmation.
-pub(super) fn log_unconfirmed(changes: &ConfigChanges) {
-    if changes.has_pending() {
-        let waiting = changes.widens.len();
-        tracing::warn!(waiting, "changes of the configuration wait for `portero config confirm`");
-    }
-}
-
 impl PushHandler for RunningSession {
     /// Applies the files as far as they are confirmed. An invalid configuration changes nothing.
     fn reload<'a>(&'a self, confirmed: &'a str) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            match ConfigInputs::off_thread(&self.paths).await {
+            match ConfigInputs::load_off_thread(&self.paths).await {
                 Ok(read) => {
                     self.apply_config(read.map(|read| read.checked_against(confirmed)));
                     true
@@ -215,53 +157,5 @@ fn changed_list(method: &str) -> Option<ListKind> {
         "notifications/resources/list_changed" => Some(ListKind::Resources),
         "notifications/prompts/list_changed" => Some(ListKind::Prompts),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::sync::Condvar;
-    use std::time::Duration;
-
-    use portero::files::faults::{FileFault, inject_fault};
-    use tokio::sync::Notify;
-
-    use super::*;
-
-    /// A drive that hangs until it is let go, or for longer than a test may take.
-    #[derive(Default)]
-    struct Hangs {
-        asked: Notify,
-        gone: Mutex<bool>,
-        let_go: Condvar,
-    }
-
-    impl FileFault for Hangs {
-        fn before_open(&self, _: &Path) -> std::io::Result<()> {
-            self.asked.notify_one();
-            let gone = self.gone.lock().unwrap();
-            drop(self.let_go.wait_timeout_while(gone, Duration::from_secs(20), |gone| !*gone).unwrap());
-            Ok(())
-        }
-    }
-
-    #[tokio::test]
-    async fn the_runtime_goes_on_while_what_was_confirmed_is_on_a_drive_that_hangs() {
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        let paths = Paths { config: at("config"), state: at("state"), runtime: at("run") };
-        let hangs = Arc::new(Hangs::default());
-        let _fault = inject_fault(&paths.state, Arc::clone(&hangs) as _);
-        let reading = ConfigInputs::off_thread(&paths);
-        tokio::pin!(reading);
-        tokio::select! {
-            biased;
-            _ = &mut reading => panic!("it held up the thread of the runtime"),
-            () = hangs.asked.notified() => {}
-        }
-        *hangs.gone.lock().unwrap() = true;
-        hangs.let_go.notify_all();
-        assert!(reading.await.unwrap().is_ok());
     }
 }

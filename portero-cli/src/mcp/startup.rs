@@ -1,12 +1,12 @@
 //! The prerequisites of a session: a valid configuration and a writable audit.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use portero::approved_config::EffectiveConfig;
 use portero::audit::AuditWriter;
 use portero::clock::{Clock as _, SystemClock};
-use portero::config::{CONFIG_FILES, ConfigProblems, Severity};
+use portero::config::{ConfigProblems, Severity};
 use portero::files::{self, FileError};
 use portero::paths::Paths;
 use portero::printable::escape_controls;
@@ -14,14 +14,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::AUDIT_PROGRAM;
-use super::running_session::ConfigInputs;
+use super::config_files::{ATTEMPT_TIMEOUT, CONFIG_POLL_INTERVAL, ConfigInputs, ConfigPoller};
 
-/// How often the files are checked while they have a problem.
-pub(super) const CONFIG_POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The longest pause before an unreadable file is read again although it looks unchanged.
-const MAX_REREAD_INTERVAL: Duration = Duration::from_secs(30);
-/// The time limit of one attempt. Reading the configuration has a shorter one and a better error.
-pub(super) const ATTEMPT_TIMEOUT: Duration = files::READ_TIMEOUT.saturating_add(Duration::from_secs(1));
 /// How long the client's handshake waits for the first attempt. That usually takes milliseconds, but with a
 /// hanging folder the client must not wait.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(500);
@@ -54,103 +48,6 @@ struct EarlierAttempts {
     poller: ConfigPoller,
     /// None before the first read.
     inputs: Option<Result<(ConfigInputs, EffectiveConfig), String>>,
-}
-
-/// Decides when the files are read again. Unchanged files aren't read, because a password manager may serve
-/// one and ask its person each time.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ConfigPoller {
-    stamp: Option<ConfigStamp>,
-    /// The next read of unchanged files, with the pause before it. None if the stamp shows every change.
-    next_read: Option<(Instant, Duration)>,
-}
-
-impl ConfigPoller {
-    /// Reads the files if that is due. It may block, so it must run outside of the runtime's threads.
-    pub(super) fn read_if_due(
-        &mut self,
-        paths: &Paths,
-        now: Instant,
-    ) -> Option<Result<ConfigInputs, ConfigProblems>> {
-        let stamp = ConfigStamp::current(paths);
-        let is_as_before = self.stamp.as_ref() == Some(&stamp);
-        if is_as_before && self.next_read.is_none_or(|(at, _)| now < at) {
-            return None;
-        }
-        let former = self.next_read.filter(|_| is_as_before);
-        let pause = former
-            .map_or(CONFIG_POLL_INTERVAL, |(_, pause)| pause.saturating_mul(2).min(MAX_REREAD_INTERVAL));
-        let read = ConfigInputs::load(paths);
-        // A drive that returns, or a password manager that is unlocked, doesn't change the file's stamp. So
-        // failed reads and pipes are retried with a growing pause.
-        self.next_read = (read.is_err() || stamp.has_pipe()).then(|| (now + pause, pause));
-        self.stamp = Some(stamp);
-        Some(read)
-    }
-}
-
-/// The state of the files as far as it is visible without reading them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct ConfigStamp(Vec<Option<ConfigFileStamp>>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum ConfigFileStamp {
-    /// A pipe, whose times change with each read.
-    Pipe,
-    Other {
-        modified: Option<SystemTime>,
-        length: u64,
-        identity: (u64, i64, i64),
-    },
-}
-
-impl ConfigStamp {
-    /// The stamp of the configuration's files and of the directory with the approved configuration.
-    fn current(paths: &Paths) -> Self {
-        let files = CONFIG_FILES.iter().map(|name| paths.config.join(name)).chain([paths.state.clone()]);
-        Self(files.map(|path| Some(ConfigFileStamp::from_metadata(&std::fs::metadata(path).ok()?))).collect())
-    }
-
-    fn has_pipe(&self) -> bool {
-        self.0.contains(&Some(ConfigFileStamp::Pipe))
-    }
-}
-
-impl ConfigFileStamp {
-    fn from_metadata(metadata: &std::fs::Metadata) -> Self {
-        if is_pipe(metadata) {
-            return Self::Pipe;
-        }
-        Self::Other {
-            modified: metadata.modified().ok(),
-            length: metadata.len(),
-            identity: file_identity(metadata),
-        }
-    }
-}
-
-#[cfg(unix)]
-fn is_pipe(metadata: &std::fs::Metadata) -> bool {
-    std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type())
-}
-
-/// Other systems have no such pipes.
-#[cfg(not(unix))]
-const fn is_pipe(_: &std::fs::Metadata) -> bool {
-    false
-}
-
-/// The file's inode, and the time of the last change of its content or permissions.
-#[cfg(unix)]
-fn file_identity(metadata: &std::fs::Metadata) -> (u64, i64, i64) {
-    use std::os::unix::fs::MetadataExt as _;
-    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
-}
-
-/// Other systems don't have this.
-#[cfg(not(unix))]
-const fn file_identity(_: &std::fs::Metadata) -> (u64, i64, i64) {
-    (0, 0, 0)
 }
 
 impl SessionStarter {
@@ -309,48 +206,6 @@ mod tests {
         fs::create_dir(&paths.state).unwrap();
         fs::write(paths.config.join("mcps.json"), r#"{"mcps": []}"#).unwrap();
         paths
-    }
-
-    /// A drive that fails.
-    struct FailingDrive;
-
-    impl FileFault for FailingDrive {
-        fn before_open(&self, _: &Path) -> io::Result<()> {
-            Err(io::Error::other("input/output error"))
-        }
-    }
-
-    #[test]
-    fn files_that_could_not_be_read_are_read_again_though_they_look_as_before() {
-        let directory = tempfile::tempdir().unwrap();
-        let paths = sample_paths(directory.path());
-        let (mut look, mut now) = (ConfigPoller::default(), Instant::now());
-        let fault = inject_fault(&paths.config, Arc::new(FailingDrive));
-        assert!(look.read_if_due(&paths, now).is_some_and(|read| read.is_err()));
-        for pause in [1, 2, 4, 8, 16, 30, 30].map(Duration::from_secs) {
-            assert!(look.read_if_due(&paths, now + pause - Duration::from_millis(1)).is_none(), "{pause:?}");
-            now += pause;
-            assert!(look.read_if_due(&paths, now).is_some_and(|read| read.is_err()), "{pause:?}");
-        }
-        drop(fault);
-        now += MAX_REREAD_INTERVAL;
-        assert!(look.read_if_due(&paths, now).is_some_and(|read| read.is_ok()));
-        assert!(look.read_if_due(&paths, now + MAX_REREAD_INTERVAL).is_none(), "what was read is left alone");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn another_file_with_the_same_time_and_length_is_read() {
-        let directory = tempfile::tempdir().unwrap();
-        let paths = sample_paths(directory.path());
-        let (mut look, now) = (ConfigPoller::default(), Instant::now());
-        let (file, other) = (paths.config.join("mcps.json"), directory.path().join("other"));
-        assert!(look.read_if_due(&paths, now).is_some());
-        let modified = fs::metadata(&file).unwrap().modified().unwrap();
-        fs::copy(&file, &other).unwrap();
-        fs::File::options().write(true).open(&other).unwrap().set_modified(modified).unwrap();
-        fs::rename(&other, &file).unwrap();
-        assert!(look.read_if_due(&paths, now).is_some());
     }
 
     /// A drive that hangs until the test lets it go.
