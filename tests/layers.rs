@@ -246,7 +246,7 @@ fn leading_word(text: &str) -> String {
 }
 
 /// Circles that are still there, by room, with the modules that take part. A room without one loses its line.
-const KNOWN_CIRCLES: [(&str, &[&str]); 3] = [
+const KNOWN_CIRCLES: [(&str, &[&str]); 2] = [
     // The session's state is split by role, and its verbs still reach each other through `SessionState`.
     (
         "src/session",
@@ -267,8 +267,6 @@ const KNOWN_CIRCLES: [(&str, &[&str]); 3] = [
     ),
     // A confirmation on Telegram previews the request that waits for it: ends with one type for what an act needs.
     ("porterod/src/api", &["approvals", "challenge", "config", "consent"]),
-    // What is selected depends on what fits, and the other way round.
-    ("portero-cli/src/commands/pending/view", &["layout", "state"]),
 ];
 
 /// Two modules of one room that need each other are one module, or hide a third.

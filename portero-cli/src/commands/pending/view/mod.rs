@@ -1,7 +1,7 @@
 //! The full-screen view of the waiting calls, to read, approve and reject them.
 //!
-//! [`state`] holds the state, [`keys`] changes it, and [`layout`] and [`draw`] make a frame of it; none of
-//! them knows a terminal. [`screen`] is the terminal, and this module connects them with the daemon.
+//! [`state`] holds the state, [`keys`] and [`updates`] change it, and [`layout`] and [`draw`] make a frame of
+//! it; none of them knows a terminal. [`screen`] is the terminal, and this module connects them with the daemon.
 //! The view uses the terminal device, whatever stdin and stdout are.
 
 mod draw;
@@ -11,6 +11,7 @@ mod screen;
 mod state;
 #[cfg(test)]
 mod test_support;
+mod updates;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -30,7 +31,8 @@ use crate::failure::{CommandFailure, CommandResult};
 use crate::signals::TerminationSignals;
 use keys::ViewEffect;
 use screen::{TerminalScreen, ViewInput};
-use state::{EffectResult, PendingView};
+use state::PendingView;
+use updates::EffectResult;
 
 /// How often ages and remaining times are redrawn.
 const REDRAW_INTERVAL: Duration = Duration::from_secs(1);

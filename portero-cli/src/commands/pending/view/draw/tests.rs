@@ -4,8 +4,8 @@ use ratatui::backend::TestBackend;
 use serde_json::json;
 
 use super::super::keys::ViewKey;
-use super::super::state::EffectResult;
 use super::super::test_support::{TEST_NOW, sample_view, state_notice, task_id, waiting_task};
+use super::super::updates::EffectResult;
 use super::*;
 
 /// The screen as text, a line for each row.

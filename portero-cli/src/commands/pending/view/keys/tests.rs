@@ -1,8 +1,8 @@
 use portero::notice::{AlarmKind, ConfigAdoption, Notice, NoticeEntry};
 use portero::task::TaskState;
 
-use super::super::state::EffectResult;
 use super::super::test_support::{TEST_NOW, sample_view, state_notice, task_id};
+use super::super::updates::EffectResult;
 use super::*;
 
 const SIZE: (u16, u16) = (80, 24);
