@@ -30,35 +30,35 @@ use crate::upstreams::DaemonUpstreams;
 pub struct Daemon {
     /// The build, the start, the stop signal, and the work to finish before the end.
     pub lifecycle: Lifecycle,
-    /// The paths of the daemon's files.
+    /// The places of the files and the socket.
     pub paths: Paths,
-    /// The clock.
+    /// The wall clock and the boot clock.
     pub clock: Arc<dyn Clock>,
-    /// The applied configuration, and the way of an edit into it.
+    /// The configuration in force, and the road of an edit to it.
     pub config: Arc<LiveConfig>,
-    /// The anonymizer that applies.
+    /// The replacements in force; `config` swaps them.
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
-    /// The policy that applies: the configuration's, with the overrides.
+    /// The policy in force: `config` swaps the configured part, `overrides` the rest.
     pub policy: Arc<ArcSwap<Policy>>,
-    /// Store and audit, written together.
+    /// The only writer of the store, the daemon's own audit and the outbox.
     pub journal: Arc<Journal>,
     /// The segments of all processes: checkpoints, retention, counts.
     pub audit: Arc<AuditTrail>,
-    /// The notices for people.
+    /// The notices that channels and observers have yet to take.
     pub outbox: Arc<Outbox>,
-    /// The questions that terminals ask on Telegram.
+    /// The questions of terminals that a person answers on Telegram.
     pub remote_confirmations: RemoteConfirmations,
-    /// The second factor.
+    /// The passphrase, and the authenticator beside it.
     pub passphrase: PassphraseChecker,
-    /// The pairing with the person on Telegram.
+    /// The people who decide on Telegram.
     pub pairing: Arc<Pairing>,
-    /// The state of the bot.
+    /// The state of the bot, for `status` and for confirmations.
     pub bot_health: Arc<BotHealth>,
-    /// Rules and grants.
+    /// Rules, grants and the pause. A change applies in every session before its method returns.
     pub overrides: Arc<OverrideStore>,
     /// The calls that wait for a person.
     pub approval_queue: Arc<ApprovalQueue>,
-    /// The daemon's own servers.
+    /// The daemon's own child servers.
     pub upstreams: Arc<DaemonUpstreams>,
     /// The connected sessions.
     pub sessions: Arc<Sessions>,
