@@ -4,7 +4,7 @@ mod compose;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use portero::anonymize::Leak;
@@ -17,7 +17,6 @@ use portero::names::ServerName;
 use portero::notice::{AlarmKind, Notice};
 use portero::paths::Paths;
 use portero::server::{GuardCommand, ListKind, RESTARTED_METHOD, ServerChange, ServerEvent};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,10 +30,11 @@ use crate::journal::outbox::NoticesAfter;
 #[cfg(test)]
 use crate::journal::outbox::Outbox;
 use crate::listen;
-use crate::sessions::ServerNotification;
+use crate::sessions::{InstanceScope, ServerNotification};
 use crate::telegram::callbacks::CallbackHandler;
 use crate::telegram::commands::CommandHandler;
 use crate::telegram::supervisor::{self, TelegramTiming};
+use crate::upstreams::ServerListener;
 
 /// How long running calls may take after the daemon is asked to end.
 const EXECUTION_GRACE: Duration = Duration::from_secs(5);
@@ -115,13 +115,7 @@ impl App {
             .map_err(|error| internal("could not take up where it ended", &error))?;
         let background = TaskTracker::new();
         // Weak, because the upstreams belong to the daemon and would otherwise keep it alive for ever.
-        let hearing = Arc::downgrade(&daemon);
-        let changes = daemon.upstreams.start_shared(Arc::new(move |event| {
-            if let Some(daemon) = hearing.upgrade() {
-                forward_server_event(&daemon, event);
-            }
-        }));
-        background.spawn(follow_server_changes(Arc::clone(&daemon), changes));
+        daemon.upstreams.start_listening(Arc::new(SessionNotifier(Arc::downgrade(&daemon))));
         // The position is read before the first task can settle, so no push is missed.
         let place =
             daemon.outbox.last_seq().map_err(|error| internal("could not read the outbox", &error))?;
@@ -280,13 +274,13 @@ fn push_settled_task(daemon: &Daemon, notice: &Notice) {
 /// The first and the longest interval between attempts to list a shared server that doesn't answer.
 const RELIST_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5 * 60));
 
-/// Lists a shared server again until it answers, and tells sessions which lists differ. Each server has a
+/// Lists a shared server again until it answers, and tells its sessions which lists differ. Each server has a
 /// task of its own, so one that hangs doesn't block the others.
-async fn relist_until_current(daemon: &Daemon, server: &ServerName) {
+async fn relist_until_current(daemon: &Daemon, scope: &InstanceScope, server: &ServerName) {
     let mut interval = RELIST_INTERVAL.0;
     loop {
         let relisted = tokio::select! {
-            relisted = daemon.upstreams.relist_server(server) => relisted,
+            relisted = daemon.upstreams.relist_server(scope, server) => relisted,
             () = daemon.lifecycle.stop_signal().cancelled() => return,
         };
         match relisted {
@@ -295,7 +289,8 @@ async fn relist_until_current(daemon: &Daemon, server: &ServerName) {
                 interval = RELIST_INTERVAL.0;
                 for list in lists {
                     let (server, method) = (server.clone(), list_changed_method(list));
-                    daemon.sessions.notify_all(&ServerNotification { server, method, params: None });
+                    let notification = ServerNotification { server, method, params: None };
+                    daemon.sessions.notify_scope(scope, &notification);
                 }
             }
             Err(_) => {
@@ -309,23 +304,28 @@ async fn relist_until_current(daemon: &Daemon, server: &ServerName) {
     }
 }
 
-/// Tells sessions about changes of shared servers, until the upstreams are closed. Nothing here waits for a
-/// server.
-async fn follow_server_changes(daemon: Arc<Daemon>, mut changes: mpsc::Receiver<ServerChange>) {
-    while let Some(change) = changes.recv().await {
+/// Tells sessions about notifications and changes of shared servers. Nothing here waits for a server.
+struct SessionNotifier(Weak<Daemon>);
+
+impl ServerListener for SessionNotifier {
+    fn take_event(&self, scope: &InstanceScope, event: ServerEvent) {
+        if let Some(daemon) = self.0.upgrade() {
+            forward_server_event(&daemon, scope, event);
+        }
+    }
+
+    fn take_change(&self, scope: &InstanceScope, change: ServerChange) {
+        let Some(daemon) = self.0.upgrade() else { return };
         match change {
             ServerChange::List(server, _) | ServerChange::Ended(server) => {
-                if daemon.upstreams.mark_outdated(&server) {
-                    let of = Arc::clone(&daemon);
-                    daemon.lifecycle.spawn(async move { relist_until_current(&of, &server).await });
+                if daemon.upstreams.mark_outdated(scope, &server) {
+                    let (of, scope) = (Arc::clone(&daemon), scope.clone());
+                    daemon.lifecycle.spawn(async move { relist_until_current(&of, &scope, &server).await });
                 }
             }
             ServerChange::Restarted(server) => {
-                daemon.sessions.notify_all(&ServerNotification {
-                    server,
-                    method: RESTARTED_METHOD,
-                    params: None,
-                });
+                let notification = ServerNotification { server, method: RESTARTED_METHOD, params: None };
+                daemon.sessions.notify_scope(scope, &notification);
             }
         }
     }
@@ -333,18 +333,20 @@ async fn follow_server_changes(daemon: Arc<Daemon>, mut changes: mpsc::Receiver<
 
 /// Forwards a shared server's notification, concealed. Answers reach a session by the same queue, so a
 /// notification that came before an answer also arrives before it.
-fn forward_server_event(daemon: &Arc<Daemon>, event: ServerEvent) {
+fn forward_server_event(daemon: &Arc<Daemon>, scope: &InstanceScope, event: ServerEvent) {
     let (server, method, params) = match event {
         ServerEvent::ResourceUpdated(server, params) => (server, "notifications/resources/updated", params),
         ServerEvent::Log(server, params) => (server, "notifications/message", params),
         ServerEvent::LogsLeftOut(server, count) => {
             let why = "it sent more than are passed on in a second";
-            return daemon.sessions.notify_all(&ServerNotification::logs_left_out(server, count, why));
+            let notification = ServerNotification::logs_left_out(server, count, why);
+            return daemon.sessions.notify_scope(scope, &notification);
         }
     };
     match daemon.anonymizer.load().conceal(params) {
         Ok(params) => {
-            daemon.sessions.notify_all(&ServerNotification { server, method, params: Some(params) })
+            let notification = ServerNotification { server, method, params: Some(params) };
+            daemon.sessions.notify_scope(scope, &notification);
         }
         Err(Leak) => {
             tracing::error!(%server, "a notification was withheld: a private value stood in it");
@@ -367,7 +369,8 @@ async fn run_idle_closing(daemon: Arc<Daemon>) {
     loop {
         tokio::select! {
             () = daemon.lifecycle.stop_signal().cancelled() => return,
-            () = tokio::time::sleep(IDLE_CHECK_INTERVAL) => daemon.upstreams.close_idle_projects().await,
+            () = tokio::time::sleep(IDLE_CHECK_INTERVAL) => {}
         }
+        daemon.upstreams.close_idle_projects(|directory| daemon.sessions.has_session_in(directory)).await;
     }
 }

@@ -9,10 +9,12 @@ pub mod subscriptions;
 mod notifications;
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use portero::config::ServerInstance;
 use portero::ipc::{FromDaemon, MessageSender, PushMessage, SendError};
 use portero::names::{AgentSessionId, Principal, SessionId};
 use portero::policy::Overrides;
@@ -27,6 +29,34 @@ use crate::sessions::subscriptions::ResourceSubscriptions;
 
 /// How long a session has to confirm a change.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Which sessions use the same process of a server that the daemon runs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum InstanceScope {
+    /// All of the user's.
+    User,
+    /// Those in this project directory.
+    Project(PathBuf),
+}
+
+impl InstanceScope {
+    /// Whether servers with this instance are reached in it.
+    #[must_use]
+    pub const fn is_of(&self, instance: ServerInstance) -> bool {
+        matches!(
+            (self, instance),
+            (Self::User, ServerInstance::User) | (Self::Project(_), ServerInstance::Project)
+        )
+    }
+
+    /// Whether a session in this directory is among them.
+    fn has_directory(&self, directory: &Path) -> bool {
+        match self {
+            Self::User => true,
+            Self::Project(project) => project == directory,
+        }
+    }
+}
 
 /// All connected sessions.
 #[derive(Debug, Default)]
@@ -47,6 +77,7 @@ struct ConnectedSession {
     session: SessionId,
     agent_session: Option<AgentSessionId>,
     principal: Principal,
+    directory: PathBuf,
     outbox: MessageSender,
     notifications: NotificationQueue,
     subscribed: bool,
@@ -72,6 +103,7 @@ impl Sessions {
             session: origin.session,
             agent_session: origin.agent_session.clone(),
             principal: origin.principal.clone(),
+            directory: origin.directory.clone(),
             notifications: NotificationQueue::new(outbox.clone()),
             outbox,
             subscribed: false,
@@ -104,12 +136,18 @@ impl Sessions {
         self.push_where(push, |_| true);
     }
 
-    /// Forwards a shared server's notification to every session.
-    pub fn notify_all(&self, notification: &ServerNotification) {
+    /// Forwards a shared server's notification to the sessions of its scope.
+    pub fn notify_scope(&self, scope: &InstanceScope, notification: &ServerNotification) {
         let message = notification.to_message();
-        for entry in self.lock_seats().seats.values() {
+        for entry in self.lock_seats().seats.values().filter(|seat| scope.has_directory(&seat.directory)) {
             entry.notifications.send_or_hold(notification, &message);
         }
+    }
+
+    /// Whether a session in this directory is connected.
+    #[must_use]
+    pub fn has_session_in(&self, directory: &Path) -> bool {
+        self.lock_seats().seats.values().any(|seat| seat.directory == directory)
     }
 
     /// Pushes a message to the sessions of one principal.

@@ -1,9 +1,8 @@
-//! The daemon's own child servers: one set for the shared servers, and one for each project directory with an
-//! approved call.
+//! The daemon's own child servers: one set for the user, and one for each project directory.
 //!
-//! All of them use the same policy, anonymizer and audit. Each project has its own catalog, because two
-//! checkouts may run two versions of a server. A project's servers are created when needed and closed when
-//! idle.
+//! All of them use the same policy, anonymizer and audit. A project's set holds the servers with the instance
+//! `project`, and makes the approved calls of `session` servers that may run outside their session. It has its own
+//! catalog, because two checkouts may run two versions of a server. It is created when needed and closed when idle.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -18,7 +17,7 @@ use portero::audit::AuditWriter;
 use portero::call::{Call, Method};
 use portero::catalog::{Catalog, OmittedEntries, Tool};
 use portero::clock::Clock;
-use portero::config::{self, Config};
+use portero::config::{self, Config, ServerInstance};
 use portero::names::{ServerName, ToolId};
 use portero::permit::Permitted;
 use portero::pipeline::{
@@ -27,7 +26,7 @@ use portero::pipeline::{
 use portero::policy::Policy;
 use portero::server::{
     CallOptions, GuardCommand, LaunchOptions, ListKind, LogLevel, ServerChange, ServerCondition, ServerError,
-    ServerEventSink, ServerHealth, ServerListing, Upstreams,
+    ServerEvent, ServerHealth, ServerListing, Upstreams,
 };
 use portero::sync::lock;
 use tokio::sync::mpsc;
@@ -36,12 +35,21 @@ use crate::approvals::executor::CallRunner;
 use crate::approvals::{
     BindingInputs, BindingSource, ConfiguredInputs, environment_digest, server_digest, values_digest,
 };
+use crate::sessions::InstanceScope;
 
 /// How long a project's servers outlive their last use.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// How long a listing is reused without an announced change; many servers never announce one.
 const LISTING_LIFETIME: Duration = Duration::from_secs(60);
+
+/// Receives the notifications of the shared servers. It must not block.
+pub trait ServerListener: Send + Sync {
+    /// Receives a notification of a server of this scope.
+    fn take_event(&self, scope: &InstanceScope, event: ServerEvent);
+    /// Receives a change of a list or of a process of this scope.
+    fn take_change(&self, scope: &InstanceScope, change: ServerChange);
+}
 
 /// The parts that all upstreams share.
 pub struct DaemonUpstreamsDeps {
@@ -51,7 +59,7 @@ pub struct DaemonUpstreamsDeps {
     pub anonymizer: Arc<ArcSwap<Anonymizer>>,
     /// The current policy.
     pub policy: Arc<ArcSwap<Policy>>,
-    /// The listings of the shared servers, and the last known ones of the others in any directory.
+    /// The listings of the user's servers, and the last known ones of the others in any directory.
     pub catalog: Arc<Catalog>,
     /// Counts the uses of grants.
     pub uses: Arc<dyn GrantUses>,
@@ -65,7 +73,7 @@ pub struct DaemonUpstreamsDeps {
     pub environment: Vec<(OsString, OsString)>,
     /// The directory of the servers' logs.
     pub logs: PathBuf,
-    /// The directory that shared servers run in.
+    /// The directory that the user's servers run in.
     pub home: PathBuf,
     /// The version that servers get as the client's.
     pub build: String,
@@ -75,11 +83,12 @@ pub struct DaemonUpstreamsDeps {
 pub struct DaemonUpstreams {
     deps: DaemonUpstreamsDeps,
     approval_queue: OnceLock<Arc<dyn Approvals>>,
+    listener: OnceLock<Arc<dyn ServerListener>>,
     inner: Mutex<ProjectTable>,
-    listings: Mutex<HashMap<ServerName, Arc<SharedListing>>>,
+    listings: Mutex<HashMap<(InstanceScope, ServerName), Arc<SharedListing>>>,
 }
 
-/// The last listing of a shared server, fetched once for all sessions.
+/// The last listing of a shared server, fetched once for all sessions of its scope.
 #[derive(Default)]
 struct SharedListing {
     /// Held while the server is asked. Each server has its own lock, so one that hangs doesn't delay others.
@@ -100,7 +109,7 @@ struct CachedListing {
 
 #[derive(Default)]
 struct ProjectTable {
-    shared: Option<Arc<ProjectUpstreams>>,
+    user: Option<Arc<ProjectUpstreams>>,
     projects: HashMap<PathBuf, Arc<ProjectUpstreams>>,
     closed: bool,
 }
@@ -136,6 +145,7 @@ impl DaemonUpstreams {
         Arc::new(Self {
             deps: parts,
             approval_queue: OnceLock::new(),
+            listener: OnceLock::new(),
             inner: Mutex::new(ProjectTable::default()),
             listings: Mutex::default(),
         })
@@ -147,20 +157,30 @@ impl DaemonUpstreams {
         let _ = self.approval_queue.set(desk);
     }
 
-    /// Creates the shared servers, and returns the changes of their lists. All other notifications go to the
-    /// sink.
-    pub fn start_shared(&self, sink: ServerEventSink) -> mpsc::Receiver<ServerChange> {
-        let (project, changes) = self.build_project(&self.deps.home, true);
-        project.upstreams.set_event_sink(sink);
-        self.lock_projects().shared = Some(Arc::new(project));
-        changes
+    /// Creates the user's servers. From now on the listener receives the notifications of all shared servers.
+    pub fn start_listening(&self, listener: Arc<dyn ServerListener>) {
+        let _ = self.listener.set(listener);
+        let (project, changes) = self.build_project(&self.deps.home, &InstanceScope::User);
+        self.follow_servers(&project, changes, InstanceScope::User);
+        self.lock_projects().user = Some(Arc::new(project));
     }
 
-    /// Sets the log level that a session wants of the shared servers: at once for running servers, and at
-    /// their start for the others.
-    pub fn want_logs(&self, level: LogLevel) {
-        if let Some(project) = self.lock_projects().shared.clone() {
+    /// Sets the log level that a session in `directory` wants of the shared servers: at once for running servers, and
+    /// at their start for the others.
+    pub fn want_logs(&self, level: LogLevel, directory: &Path) {
+        let inner = self.lock_projects();
+        for project in inner.user.iter().chain(inner.projects.get(directory)) {
             project.raise_log_level(level);
+        }
+    }
+
+    /// The scope in which a session in `directory` reaches this server; none where each session runs its own.
+    #[must_use]
+    pub fn scope_of(&self, server: &ServerName, directory: &Path) -> Option<InstanceScope> {
+        match find_server(&self.deps.config.load(), server)?.instance {
+            ServerInstance::Session => None,
+            ServerInstance::Project => Some(InstanceScope::Project(directory.to_owned())),
+            ServerInstance::User => Some(InstanceScope::User),
         }
     }
 
@@ -182,31 +202,71 @@ impl DaemonUpstreams {
         if inner.closed {
             return Err(ending());
         }
-        if found.shared {
-            return inner.shared.clone().ok_or_else(ending);
+        if found.instance == ServerInstance::User {
+            return inner.user.clone().ok_or_else(ending);
         }
         let project = inner.projects.entry(directory.to_owned()).or_insert_with(|| {
-            let (project, mut changes) = self.build_project(directory, false);
-            // A project's listing is fetched again before each approved call, so its announcements aren't
-            // needed. They are read only to keep the channel empty.
-            tokio::spawn(async move { while changes.recv().await.is_some() {} });
+            let scope = InstanceScope::Project(directory.to_owned());
+            let (project, changes) = self.build_project(directory, &scope);
+            self.follow_servers(&project, changes, scope);
             Arc::new(project)
         });
         *lock(&project.last_used) = Instant::now();
         Ok(Arc::clone(project))
     }
 
+    /// Connects the listener with the shared servers of this set. The notifications of the other servers are dropped:
+    /// a session would take them for those of its own process.
+    fn follow_servers(
+        &self,
+        project: &ProjectUpstreams,
+        mut changes: mpsc::Receiver<ServerChange>,
+        scope: InstanceScope,
+    ) {
+        let Some(listener) = self.listener.get().cloned() else { return };
+        let (config, of) = (Arc::clone(&self.deps.config), scope.clone());
+        let is_reached = move |server: &ServerName| {
+            find_server(&config.load(), server).is_some_and(|server| of.is_of(server.instance))
+        };
+        let (hears, is_heard, of) = (Arc::clone(&listener), is_reached.clone(), scope.clone());
+        project.upstreams.set_event_sink(Arc::new(move |event| {
+            if is_heard(event.server()) {
+                hears.take_event(&of, event);
+            }
+        }));
+        tokio::spawn(async move {
+            while let Some(change) = changes.recv().await {
+                if is_reached(change.server()) {
+                    listener.take_change(&scope, change);
+                }
+            }
+        });
+    }
+
+    /// The set with the shared servers of this scope.
+    fn find_scope(&self, scope: &InstanceScope, server: &ServerName) -> Option<Arc<ProjectUpstreams>> {
+        let instance = find_server(&self.deps.config.load(), server)?.instance;
+        let directory = match scope {
+            InstanceScope::User => &self.deps.home,
+            InstanceScope::Project(directory) => directory,
+        };
+        scope.is_of(instance).then(|| self.project_for(server, directory).ok()).flatten()
+    }
+
     /// The recent or freshly fetched listing of a shared server; the catalog is updated.
     ///
     /// # Errors
     /// If the server isn't shared or doesn't answer.
-    pub async fn shared_listing(&self, server: &ServerName) -> Result<Arc<ServerListing>, ServerError> {
-        let shared = self.lock_projects().shared.clone();
-        let is_shared = find_server(&self.deps.config.load(), server).is_some_and(|server| server.shared);
-        let Some(project) = shared.filter(|_| is_shared) else {
+    pub async fn scope_listing(
+        &self,
+        scope: &InstanceScope,
+        server: &ServerName,
+    ) -> Result<Arc<ServerListing>, ServerError> {
+        let Some(project) = self.find_scope(scope, server) else {
             return Err(ServerError::Unknown(server.clone()));
         };
-        let listing = self.listing_slot(server);
+        let catalog = &project.pipeline.catalog;
+        let listing = self.listing_slot(scope, server);
         let mut kept = listing.cached.lock().await;
         // Read before the server is asked: a change during the request then leaves the cached listing
         // outdated.
@@ -220,7 +280,7 @@ impl DaemonUpstreams {
         match project.upstreams.fetch_listing(server).await {
             Ok(offer) => {
                 let offer = Arc::new(offer);
-                let changes = self.deps.catalog.set_listing(server, ServerListing::clone(&offer));
+                let changes = catalog.set_listing(server, ServerListing::clone(&offer));
                 if kept.is_some() {
                     lock(&listing.unreported_changes).extend(changes);
                 }
@@ -229,7 +289,7 @@ impl DaemonUpstreams {
                 Ok(offer)
             }
             Err(error) => {
-                self.deps.catalog.record_listing_failure(server, self.conceal_error(&error));
+                catalog.record_listing_failure(server, self.conceal_error(&error));
                 Err(error)
             }
         }
@@ -238,8 +298,8 @@ impl DaemonUpstreams {
     /// Marks a shared server's listing as outdated. Returns true if no task is asking it again yet; then the
     /// caller must call [`Self::relist_server`].
     #[must_use]
-    pub fn mark_outdated(&self, server: &ServerName) -> bool {
-        let listing = self.listing_slot(server);
+    pub fn mark_outdated(&self, scope: &InstanceScope, server: &ServerName) -> bool {
+        let listing = self.listing_slot(scope, server);
         listing.generation.fetch_add(1, Ordering::AcqRel);
         !listing.is_followed.swap(true, Ordering::AcqRel)
     }
@@ -249,8 +309,12 @@ impl DaemonUpstreams {
     ///
     /// # Errors
     /// If it doesn't answer; then the caller must ask again.
-    pub async fn relist_server(&self, server: &ServerName) -> Result<Option<Vec<ListKind>>, ServerError> {
-        let listing = self.listing_slot(server);
+    pub async fn relist_server(
+        &self,
+        scope: &InstanceScope,
+        server: &ServerName,
+    ) -> Result<Option<Vec<ListKind>>, ServerError> {
+        let listing = self.listing_slot(scope, server);
         let is_current = |kept: &Option<CachedListing>| {
             let generation = listing.generation.load(Ordering::Acquire);
             kept.as_ref().is_some_and(|kept| kept.generation == generation)
@@ -269,7 +333,7 @@ impl DaemonUpstreams {
                 return Ok(None);
             }
         }
-        match self.shared_listing(server).await {
+        match self.scope_listing(scope, server).await {
             Ok(_) => {
                 let mut untold = untold();
                 untold.dedup();
@@ -283,28 +347,34 @@ impl DaemonUpstreams {
         }
     }
 
-    fn listing_slot(&self, server: &ServerName) -> Arc<SharedListing> {
+    fn listing_slot(&self, scope: &InstanceScope, server: &ServerName) -> Arc<SharedListing> {
         let mut listings = lock(&self.listings);
-        Arc::clone(listings.entry(server.clone()).or_default())
+        Arc::clone(listings.entry((scope.clone(), server.clone())).or_default())
     }
 
     /// Whether a shared server runs or is starting.
     #[must_use]
-    pub fn is_running(&self, server: &ServerName) -> bool {
-        let shared = self.lock_projects().shared.clone();
-        let health = shared.map(|project| project.upstreams.health()).unwrap_or_default();
+    pub fn is_running(&self, scope: &InstanceScope, server: &ServerName) -> bool {
+        let found = {
+            let inner = self.lock_projects();
+            match scope {
+                InstanceScope::User => inner.user.clone(),
+                InstanceScope::Project(directory) => inner.projects.get(directory).cloned(),
+            }
+        };
+        let health = found.map(|project| project.upstreams.health()).unwrap_or_default();
         let condition =
             health.into_iter().find(|health| health.server == *server).map(|health| health.condition);
         matches!(condition, Some(ServerCondition::Starting | ServerCondition::Ready))
     }
 
-    /// The health of all servers: the daemon's own, the shared ones first, then every other server of the
+    /// The health of all servers: the daemon's own, the user's first, then every other server of the
     /// configuration as idle, since those run in sessions.
     #[must_use]
     pub fn health(&self) -> Vec<ServerHealth> {
         let mut servers: Vec<ServerHealth> = {
             let inner = self.lock_projects();
-            let all = inner.shared.iter().chain(inner.projects.values());
+            let all = inner.user.iter().chain(inner.projects.values());
             all.flat_map(|project| project.upstreams.health()).collect()
         };
         let known = self.known_tools();
@@ -357,26 +427,29 @@ impl DaemonUpstreams {
         self.deps.catalog.replace_servers(&config.servers);
         lock(&self.listings).clear();
         let inner = self.lock_projects();
-        for (project, shared) in
-            inner.shared.iter().map(|p| (p, true)).chain(inner.projects.values().map(|p| (p, false)))
-        {
-            project.upstreams.replace_servers(servers_where(&config, shared));
-            if !shared {
-                project.pipeline.catalog.replace_servers(&config.servers);
-            }
+        if let Some(user) = &inner.user {
+            user.upstreams.replace_servers(servers_where(&config, true));
+        }
+        for project in inner.projects.values() {
+            project.upstreams.replace_servers(servers_where(&config, false));
+            project.pipeline.catalog.replace_servers(&config.servers);
         }
     }
 
-    /// Closes the servers of idle projects.
-    pub async fn close_idle_projects(&self) {
+    /// Closes the servers of idle projects. With a `project` server, a project isn't idle while a session in its
+    /// directory is connected, which `has_session` tells.
+    pub async fn close_idle_projects(&self, has_session: impl Fn(&Path) -> bool) {
         let idle: Vec<_> = {
             let mut inner = self.lock_projects();
-            let is_idle = |project: &Arc<ProjectUpstreams>| {
+            let config = self.deps.config.load();
+            let keeps = config.servers.iter().any(|server| server.instance == ServerInstance::Project);
+            let is_idle = |directory: &Path, project: &Arc<ProjectUpstreams>| {
                 let used = *lock(&project.last_used);
                 // A count of one means that only this table holds the project, so no call is running there.
-                Arc::strong_count(project) == 1 && used.elapsed() >= IDLE_TIMEOUT
+                let is_unused = Arc::strong_count(project) == 1 && used.elapsed() >= IDLE_TIMEOUT;
+                is_unused && !(keeps && has_session(directory))
             };
-            inner.projects.extract_if(|_, project| is_idle(project)).collect()
+            inner.projects.extract_if(|directory, project| is_idle(directory, project)).collect()
         };
         for (_, project) in idle {
             project.upstreams.close().await;
@@ -389,7 +462,7 @@ impl DaemonUpstreams {
             let mut inner = self.lock_projects();
             inner.closed = true;
             let projects = inner.projects.drain().map(|(_, project)| project).collect::<Vec<_>>();
-            inner.shared.take().into_iter().chain(projects).collect()
+            inner.user.take().into_iter().chain(projects).collect()
         };
         futures_util::future::join_all(all.iter().map(|project| project.upstreams.close())).await;
     }
@@ -401,7 +474,7 @@ impl DaemonUpstreams {
     fn build_project(
         &self,
         directory: &Path,
-        shared: bool,
+        scope: &InstanceScope,
     ) -> (ProjectUpstreams, mpsc::Receiver<ServerChange>) {
         let parts = &self.deps;
         let config = parts.config.load();
@@ -415,9 +488,12 @@ impl DaemonUpstreams {
             client: ("portero".to_owned(), parts.build.clone()),
             clock: Arc::clone(&parts.clock),
         };
-        let catalog =
-            if shared { Arc::clone(&parts.catalog) } else { Arc::new(Catalog::new(&config.servers, None)) };
-        let (fleet, changes) = Upstreams::new(servers_where(&config, shared), launch);
+        let is_users = *scope == InstanceScope::User;
+        let catalog = match is_users {
+            true => Arc::clone(&parts.catalog),
+            false => Arc::new(Catalog::new(&config.servers, None)),
+        };
+        let (fleet, changes) = Upstreams::new(servers_where(&config, is_users), launch);
         let pipeline = Pipeline {
             anonymizer: Arc::clone(&parts.anonymizer),
             policy: Arc::clone(&parts.policy),
@@ -450,8 +526,10 @@ fn find_server<'a>(config: &'a Config, server: &ServerName) -> Option<&'a config
     config.servers.iter().find(|found| found.name == *server)
 }
 
-fn servers_where(config: &Config, shared: bool) -> Vec<config::ServerConfig> {
-    config.servers.iter().filter(|server| server.shared == shared).cloned().collect()
+/// The user's servers, or those of a project.
+fn servers_where(config: &Config, is_users: bool) -> Vec<config::ServerConfig> {
+    let is_wanted = |server: &&config::ServerConfig| (server.instance == ServerInstance::User) == is_users;
+    config.servers.iter().filter(is_wanted).cloned().collect()
 }
 
 impl BindingSource for DaemonUpstreams {

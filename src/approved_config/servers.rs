@@ -54,6 +54,7 @@ pub(super) fn effective_servers(
                 timeout: effective_timeout(confirmed, changed, (known, server)),
                 pinned_tools: server.pinned_tools.clone(),
                 categories: server.categories.clone(),
+                stateless: known.stateless && server.stateless,
                 ..known.clone()
             }),
             None => skipped.push(SkippedServer {
@@ -87,7 +88,8 @@ fn effective_timeout(
     }
 }
 
-/// Compares the fields that don't change what a server is or may do. Only a longer timeout widens.
+/// Compares the fields that don't change what a server is or may do. Only a longer timeout, and
+/// that a call may run in another process, widen.
 fn compare_harmless_fields(
     confirmed: &Config,
     changed: &Config,
@@ -101,6 +103,10 @@ fn compare_harmless_fields(
             SERVERS_FILE,
             format!("server `{}`: timeout {} → {}", known.name, format_duration(was), format_duration(is)),
         );
+    }
+    if known.stateless != server.stateless {
+        let (was, is) = (known.stateless, server.stateless);
+        changes.push_change(is, SERVERS_FILE, format!("server `{}`: stateless {was} → {is}", known.name));
     }
     if known.pinned_tools != server.pinned_tools {
         changes.push_change(false, SERVERS_FILE, format!("server `{}`: other tools are pinned", known.name));
@@ -121,7 +127,8 @@ fn describe_differences(known: &ServerConfig, server: &ServerConfig) -> Vec<Stri
         cwd,
         timeout: _,
         prefix,
-        shared,
+        instance,
+        stateless: _,
         pinned_tools: _,
         categories: _,
         roots,
@@ -155,8 +162,8 @@ fn describe_differences(known: &ServerConfig, server: &ServerConfig) -> Vec<Stri
     if known.prefix != *prefix {
         found.push(format!("prefix {} → {prefix}", known.prefix));
     }
-    if known.shared != *shared {
-        found.push(format!("shared {} → {shared}", known.shared));
+    if known.instance != *instance {
+        found.push(format!("instance {} → {}", known.instance.as_str(), instance.as_str()));
     }
     if known.roots != *roots {
         found.push(format!(
@@ -183,7 +190,8 @@ fn describe_server(server: &ServerConfig) -> String {
     add(!server.env_passthrough.is_empty(), format!("envPassthrough {:?}", server.env_passthrough));
     add(server.cwd.is_some(), format!("cwd {}", format_directory(server.cwd.as_ref())));
     add(server.roots.is_some(), format!("roots {}", format_folders(server.roots.as_ref())));
-    add(server.shared, "shared".to_owned());
+    add(server.instance.is_in_daemon(), format!("instance {}", server.instance.as_str()));
+    add(server.stateless, "stateless".to_owned());
     add(!server.prefix, "its tools' names without a prefix".to_owned());
     words
 }

@@ -74,7 +74,7 @@ fn a_changed_server_goes_on_as_confirmed_a_new_one_waits_and_one_that_is_gone_is
     let edited = json!({"mcps": [
         {"name": "kept", "command": "evil", "args": ["bad"], "env": {"API_TOKEN": "of-the-second-kind", "NEW": "1"},
          "timeout": "30s", "pinnedTools": ["read"]},
-        {"name": "new", "command": "sh", "args": ["--token", "sesame-open-up"], "shared": true},
+        {"name": "new", "command": "sh", "args": ["--token", "sesame-open-up"], "instance": "user"},
     ]});
     let held = effective(
         &config_files(&[("mcps.json", confirmed.clone())]),
@@ -91,7 +91,7 @@ fn a_changed_server_goes_on_as_confirmed_a_new_one_waits_and_one_that_is_gone_is
     mcps.json: server `kept`: args ["good"] → ["bad"]
     mcps.json: server `kept`: env `API_TOKEN` has another value
     mcps.json: server `kept`: env `NEW` is new
-    mcps.json: new server `new`: command "sh", args ["--token", "***REDACTED***"], shared
+    mcps.json: new server `new`: command "sh", args ["--token", "***REDACTED***"], instance user
     mcps.json: a secret that `kept` was given would no longer be hidden
     "#);
     insta::assert_snapshot!(change_texts(&held.changes.narrows).join("\n"), @r"
@@ -101,6 +101,23 @@ fn a_changed_server_goes_on_as_confirmed_a_new_one_waits_and_one_that_is_gone_is
     ");
     let said = "of-the-first-kind of-the-second-kind sesame-open-up";
     assert_eq!(held.anonymizer.conceal_text(said).get(), "***REDACTED*** ***REDACTED*** ***REDACTED***");
+}
+
+#[test]
+fn a_server_is_stateless_once_both_the_file_and_a_person_say_so() {
+    let with = |stateless: bool| {
+        config_files(&[(
+            "mcps.json",
+            json!({"mcps": [{"name": "a", "command": "a", "stateless": stateless}]}),
+        )])
+    };
+    let held = effective(&with(false), &with(true));
+    assert!(!held.config.servers[0].stateless);
+    assert_eq!(change_texts(&held.changes.widens), ["mcps.json: server `a`: stateless false → true"]);
+    let held = effective(&with(true), &with(false));
+    assert!(!held.config.servers[0].stateless, "what narrows holds at once");
+    assert_eq!(change_texts(&held.changes.narrows), ["mcps.json: server `a`: stateless true → false"]);
+    assert!(effective(&with(true), &with(true)).config.servers[0].stateless);
 }
 
 #[test]
@@ -386,9 +403,12 @@ fn any_policies() -> impl Strategy<Value = Value> {
 
 fn any_servers() -> impl Strategy<Value = Value> {
     let server = |name: &'static str| {
-        (0..2_u8, prop::option::of(0..2_u8), prop::option::of(1..3_u8), any::<bool>()).prop_map(
-            move |(command, token, timeout, shared)| {
-                let mut server = json!({"name": name, "command": format!("run-{command}"), "shared": shared});
+        (0..2_u8, prop::option::of(0..2_u8), prop::option::of(1..3_u8), any::<bool>(), any::<bool>())
+            .prop_map(move |(command, token, timeout, shared, stateless)| {
+                let instance = if shared { "user" } else { "session" };
+                let mut server =
+                    json!({"name": name, "command": format!("run-{command}"), "instance": instance});
+                server["stateless"] = json!(stateless);
                 if let Some(token) = token {
                     server["env"] = json!({"TOKEN": format!("a-token-of-kind-{token}")});
                 }
@@ -396,8 +416,7 @@ fn any_servers() -> impl Strategy<Value = Value> {
                     server["timeout"] = json!(format!("{timeout}m"));
                 }
                 server
-            },
-        )
+            })
     };
     (prop::option::weighted(0.8, server("a")), prop::option::weighted(0.8, server("b")))
         .prop_map(|(a, b)| json!({"mcps": a.into_iter().chain(b).collect::<Vec<_>>()}))
@@ -481,8 +500,10 @@ proptest! {
             let (Some(known), Some(edited)) = (find_server(&running.name, &was), find_server(&running.name, &wanted)) else {
                 return Err(TestCaseError::fail(format!("{} is in one of them only", running.name)));
             };
-            let same = ServerConfig { timeout: known.timeout, ..running.clone() };
+            let same =
+                ServerConfig { timeout: known.timeout, stateless: known.stateless, ..running.clone() };
             prop_assert_eq!(&same, &known);
+            prop_assert_eq!(running.stateless, known.stateless && edited.stateless);
             let time = request_timeout(&held.config, running);
             prop_assert!(time <= request_timeout(&was, &known) && time <= request_timeout(&wanted, &edited));
         }

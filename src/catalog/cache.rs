@@ -72,8 +72,9 @@ impl CacheKey {
     pub(super) fn new(server: &config::ServerConfig, cache: Option<&ListingCache>) -> Self {
         let directory = cache.map(|cache| cache.directory.as_path());
         let own = server.cwd.as_deref().or(directory).map(|path| path.as_os_str().as_encoded_bytes());
-        // A shared server runs in the daemon, for every directory.
-        let directory = own.filter(|_| !server.shared || server.cwd.is_some());
+        // A server of the user's runs in the daemon, for every directory.
+        let directory =
+            own.filter(|_| server.instance != config::ServerInstance::User || server.cwd.is_some());
         let place = FieldDigest::new("portero catalog place v1").optional("directory", directory);
         Self { launch_digest: launch_digest(server), directory_digest: place.to_hex() }
     }
@@ -313,9 +314,9 @@ mod tests {
         assert!(reads("/third").expect("cached").contains("\"new\""), "the newest is a beginning");
         let (_, github, key) = at("/third");
         assert_eq!(read_listings(folder.path(), &github.name, &key).len(), 2);
-        let shared = config::ServerConfig { shared: true, ..github.clone() };
-        let keys = ["/old", "/new"].map(|directory| CacheKey::new(&shared, Some(&at(directory).0)));
-        assert_eq!(keys[0], keys[1], "what is shared runs in the daemon, for every directory");
+        let for_user = config::ServerConfig { instance: config::ServerInstance::User, ..github.clone() };
+        let keys = ["/old", "/new"].map(|directory| CacheKey::new(&for_user, Some(&at(directory).0)));
+        assert_eq!(keys[0], keys[1], "one of the user's runs in the daemon, for every directory");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::secrets::{
     MIN_SECRET_LENGTH, is_secret_flag, is_secret_name, secret_in_argument, secrets_in_variable,
 };
 use super::snippet::escape_for_display;
-use super::types::{ServerConfig, SkippedServer};
+use super::types::{ServerConfig, ServerInstance, SkippedServer};
 use super::variables::{ExpandedText, Variables, is_variable_name};
 use super::{duration, fields};
 use crate::anonymize::{Direction, ReplacementRule};
@@ -215,7 +215,8 @@ impl<'a> ServersReader<'_, 'a, '_> {
             cwd: members.get("cwd").and_then(|cwd| self.read_path(cwd, "`cwd`", given)),
             timeout: self.read_timeout(members.get("timeout")),
             prefix: self.document.read_bool(members.get("prefix"), "`prefix`", true),
-            shared: self.document.read_bool(members.get("shared"), "`shared`", false),
+            instance: self.read_instance(members.get("instance")),
+            stateless: self.document.read_bool(members.get("stateless"), "`stateless`", false),
             pinned_tools: self.read_pinned_tools(members.get("pinnedTools")),
             categories: categories.unwrap_or_default(),
             roots: members.get("roots").map(|roots| {
@@ -349,6 +350,21 @@ impl<'a> ServersReader<'_, 'a, '_> {
             self.document.add_error(value.start(), format!("`timeout`: {error}"), None);
         }
         read.ok()
+    }
+
+    fn read_instance(&mut self, value: Option<&Value<'a>>) -> ServerInstance {
+        let Some(value) = value else { return ServerInstance::default() };
+        let Some(word) = self.document.read_string(value, "`instance`") else {
+            return ServerInstance::default();
+        };
+        let found = ServerInstance::ALL.into_iter().find(|instance| instance.as_str() == word);
+        if found.is_none() {
+            let words = ServerInstance::ALL.map(ServerInstance::as_str);
+            let hint = nearest_word(word, words).map(|near| format!("did you mean `{near}`?"));
+            let message = "unknown `instance`; the instances are `session`, `project` and `user`";
+            self.document.add_error(value.start(), message.into(), hint);
+        }
+        found.unwrap_or_default()
     }
 
     fn read_pinned_tools(&mut self, value: Option<&Value<'a>>) -> Option<Vec<String>> {

@@ -26,7 +26,8 @@ pub use document::nearest_word;
 pub use problem::{ConfigProblem, ConfigProblems, Severity};
 pub use types::{
     ApprovalSettings, AuditSettings, Config, ConfigFiles, DeciderGroup, HttpsSettings, NoticeLevel,
-    NoticeSettings, QuietHours, ServerConfig, ServerLimits, Settings, SkippedServer, TelegramSettings,
+    NoticeSettings, QuietHours, ServerConfig, ServerInstance, ServerLimits, Settings, SkippedServer,
+    TelegramSettings,
 };
 
 use crate::anonymize::{Anonymizer, ReplacementRule, RuleConflict};

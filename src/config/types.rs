@@ -54,14 +54,52 @@ pub struct ServerConfig {
     pub timeout: Option<Duration>,
     /// Whether the names of its tools get a prefix toward the agent.
     pub prefix: bool,
-    /// Whether it runs in the daemon for all sessions.
-    pub shared: bool,
+    /// Whose calls one process of it serves.
+    pub instance: ServerInstance,
+    /// Whether it keeps nothing between calls, so that a call may be made in another process of it.
+    pub stateless: bool,
     /// The tools to list; none means all.
     pub pinned_tools: Option<Vec<String>>,
     /// Words for finding its tools.
     pub categories: Vec<String>,
     /// Its declared roots; none means that it isn't told of any.
     pub roots: Option<Vec<PathBuf>>,
+}
+
+/// Whose calls one process of a server serves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ServerInstance {
+    /// Those of one session, which starts it.
+    #[default]
+    Session,
+    /// Those of every session in one project directory; the daemon starts it.
+    Project,
+    /// Those of all sessions; the daemon starts it.
+    User,
+}
+
+impl ServerInstance {
+    /// Every instance.
+    pub const ALL: [Self; 3] = [Self::Session, Self::Project, Self::User];
+
+    /// As `mcps.json` spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Project => "project",
+            Self::User => "user",
+        }
+    }
+
+    /// Whether the daemon runs it, and sessions reach it there.
+    #[must_use]
+    pub const fn is_in_daemon(self) -> bool {
+        match self {
+            Self::Session => false,
+            Self::Project | Self::User => true,
+        }
+    }
 }
 
 /// A server that is not started.

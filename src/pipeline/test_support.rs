@@ -437,7 +437,11 @@ fn server_config(name: &str, set: &FixtureSetup) -> config::ServerConfig {
         cwd: None,
         timeout: None,
         prefix: !set.unprefixed.contains(&name),
-        shared: set.shared.contains(&name),
+        instance: match set.shared.contains(&name) {
+            true => config::ServerInstance::User,
+            false => config::ServerInstance::Session,
+        },
+        stateless: false,
         pinned_tools: pinned.map(|(_, tools)| tools.iter().map(|tool| (*tool).to_owned()).collect()),
         categories: Vec::new(),
         roots: None,

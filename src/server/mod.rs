@@ -169,6 +169,16 @@ pub enum ServerEvent {
     LogsLeftOut(ServerName, u64),
 }
 
+impl ServerEvent {
+    /// Its server.
+    #[must_use]
+    pub const fn server(&self) -> &ServerName {
+        match self {
+            Self::ResourceUpdated(server, _) | Self::Log(server, _) | Self::LogsLeftOut(server, _) => server,
+        }
+    }
+}
+
 /// Receives events. It is called where the server's output is read, so an event that precedes an answer is
 /// delivered before that answer. It must not block.
 pub type ServerEventSink = Arc<dyn Fn(ServerEvent) + Send + Sync>;
@@ -182,6 +192,16 @@ pub enum ServerChange {
     Ended(ServerName),
     /// It was restarted after it ended by itself, and knows no subscription any more.
     Restarted(ServerName),
+}
+
+impl ServerChange {
+    /// Its server.
+    #[must_use]
+    pub const fn server(&self) -> &ServerName {
+        match self {
+            Self::List(server, _) | Self::Ended(server) | Self::Restarted(server) => server,
+        }
+    }
 }
 
 /// The method by which the daemon reports [`ServerChange::Restarted`] to sessions.
@@ -231,7 +251,8 @@ mod tests {
             cwd: None,
             timeout: None,
             prefix: true,
-            shared: false,
+            instance: crate::config::ServerInstance::Session,
+            stateless: false,
             pinned_tools: None,
             categories: Vec::new(),
             roots: None,

@@ -156,7 +156,7 @@ fn write_config(home: &Path, portero: &Path) {
     };
     let server = |name: &str, shared: bool| {
         let record = home.join(format!("{name}.jsonl"));
-        json!({"name": name, "command": portero, "args": ["sample-server", "--record", record], "shared": shared})
+        json!({"name": name, "command": portero, "args": ["sample-server", "--record", record], "instance": if shared { "user" } else { "session" }})
     };
     write("mcps.json", json!({"mcps": [server("own", false), server("common", true)]}));
     write("policies.json", json!({"policies": {"*": "allow", "*/delete_*": "deny"}}));

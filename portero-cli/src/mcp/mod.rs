@@ -232,12 +232,17 @@ async fn run_session(
 
 /// The servers that run in this process.
 fn own_servers(config: &Config) -> Vec<ServerConfig> {
-    config.servers.iter().filter(|server| !server.shared).cloned().collect()
+    config.servers.iter().filter(|server| !server.instance.is_in_daemon()).cloned().collect()
 }
 
-/// The servers that run in the daemon for all sessions.
+/// The servers that the daemon runs, for this project or for all sessions.
 fn shared_servers(config: &Config) -> HashSet<ServerName> {
-    config.servers.iter().filter(|server| server.shared).map(|server| server.name.clone()).collect()
+    config
+        .servers
+        .iter()
+        .filter(|server| server.instance.is_in_daemon())
+        .map(|server| server.name.clone())
+        .collect()
 }
 
 /// Logs to `logs/portero.log`. A session works without a log if it can't be written.

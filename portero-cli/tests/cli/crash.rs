@@ -31,7 +31,7 @@ fn crash_home(shared: bool) -> TestHome {
     let (script, record) = (world.path("server.sh"), world.path("record"));
     std::fs::write(&script, SERVER_SCRIPT).unwrap();
     let server = json!({
-        "name": "slow", "command": "sh", "args": [script, record], "shared": shared,
+        "name": "slow", "command": "sh", "args": [script, record], "instance": if shared { "user" } else { "session" },
     });
     world.write("mcps.json", &json!({"mcps": [server]}));
     world.write(

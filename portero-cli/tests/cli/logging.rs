@@ -17,7 +17,7 @@ fn chatty_home() -> TestHome {
     let python = if cfg!(windows) { "python" } else { "python3" };
     let server = |era: &str, shared: bool| {
         let name = format!("{}-{era}", if shared { "shared" } else { "own" });
-        json!({"name": name, "command": python, "args": [script, era], "shared": shared})
+        json!({"name": name, "command": python, "args": [script, era], "instance": if shared { "user" } else { "session" }})
     };
     let servers: Vec<Value> =
         ERAS.into_iter().flat_map(|era| [server(era, false), server(era, true)]).collect();

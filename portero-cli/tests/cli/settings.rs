@@ -222,7 +222,7 @@ fn what_is_not_understood_goes_through_byte_for_byte() {
 #[test]
 fn what_cannot_be_listed_is_named_by_doctor_and_by_status() {
     let world = permissive_home(&[
-        test_server("liar", &["lying"], json!({"shared": true})),
+        test_server("liar", &["lying"], json!({"instance": "user"})),
         test_server("good", &[], json!({})),
     ]);
     let is_named = |text: &str| text.contains(" left out: ") && text.contains("`key`");

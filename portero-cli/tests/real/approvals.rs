@@ -133,7 +133,7 @@ fn a_shared_server_is_one_process_for_two_sessions() {
     home.write(
         "mcps.json",
         &json!({"mcps": [{"name": "memory", "command": "node", "args": [peers().npm_server("server-memory")],
-                          "env": {"MEMORY_FILE_PATH": memory}, "shared": true}]}),
+                          "env": {"MEMORY_FILE_PATH": memory}, "instance": "user"}]}),
     );
     let (mut one, mut two) = (home.start_agent(), home.start_agent());
     for agent in [&mut one, &mut two] {

@@ -16,7 +16,7 @@ use portero::json::RawJson;
 use portero::notice::AlarmKind;
 use portero::pipeline::{Approvals as _, CallContext, CallReply, Refusal};
 use portero::policy::{Action, Grant, Overrides};
-use portero::server::{CallOptions, ProgressSink};
+use portero::server::{CallOptions, ProgressSink, ServerError};
 use portero::sync::lock;
 use portero::task::{Task, TaskState, UnseenTasks};
 
@@ -99,10 +99,10 @@ impl SessionRequest for ForwardCall {
         let context = &session.context(daemon, &client);
         let call = conceal(daemon, call)?;
         let server = &call.tool.server;
-        if !daemon.config.current().servers.iter().any(|found| found.name == *server && found.shared) {
+        if daemon.upstreams.scope_of(server, &context.origin.directory).is_none() {
             return Err(DaemonFailure::new(
                 FailureKind::NotFound,
-                format!("there is no shared server `{server}`"),
+                format!("the daemon runs no server `{server}` for sessions"),
             ));
         }
         let project = daemon
@@ -167,8 +167,8 @@ fn progress_sink(daemon: &Daemon, number: u64, to: &MessageSender, late: Arc<Lat
 }
 
 impl SessionRequest for SetLogLevel {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &SessionCaller<'_>) -> Result<(), DaemonFailure> {
-        daemon.upstreams.want_logs(self.level);
+    async fn handle(self, daemon: &Arc<Daemon>, caller: &SessionCaller<'_>) -> Result<(), DaemonFailure> {
+        daemon.upstreams.want_logs(self.level, &caller.session.origin.directory);
         Ok(())
     }
 }
@@ -185,16 +185,20 @@ impl SessionRequest for ConsumeGrant {
 
 impl SessionRequest for GetServerListing {
     /// Lists a shared server. The session conceals the list, because it has the same rules.
-    async fn handle(self, daemon: &Arc<Daemon>, _: &SessionCaller<'_>) -> Result<RawJson, DaemonFailure> {
-        daemon
-            .upstreams
-            .shared_listing(&self.server)
-            .await
-            .map(|offer| portero::json::serialize_raw(&*offer))
-            .map_err(|error| {
-                let message = daemon.anonymizer.load().conceal_text(&error.to_string()).into_inner();
-                DaemonFailure::new(FailureKind::Server, message)
-            })
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &SessionCaller<'_>,
+    ) -> Result<RawJson, DaemonFailure> {
+        let directory = &caller.session.origin.directory;
+        let listing = match daemon.upstreams.scope_of(&self.server, directory) {
+            Some(scope) => daemon.upstreams.scope_listing(&scope, &self.server).await,
+            None => Err(ServerError::Unknown(self.server)),
+        };
+        listing.map(|offer| portero::json::serialize_raw(&*offer)).map_err(|error| {
+            let message = daemon.anonymizer.load().conceal_text(&error.to_string()).into_inner();
+            DaemonFailure::new(FailureKind::Server, message)
+        })
     }
 }
 

@@ -47,7 +47,7 @@ impl Subscriber {
         context: &CallContext,
         follow: CallOptions,
     ) -> CallReply {
-        let Some(resource) = resource_of(&call) else {
+        let Some(resource) = self.resource_of(&call) else {
             return project.pipeline().handle_call(call, context, follow).await;
         };
         let subscriptions = &self.daemon.sessions.subscriptions;
@@ -99,6 +99,18 @@ impl Subscriber {
         reply
     }
 
+    /// The resource that a call subscribes to or unsubscribes from.
+    fn resource_of(&self, call: &Call) -> Option<SharedResource> {
+        match call.method {
+            Method::SubscribeResource | Method::UnsubscribeResource => {
+                let uri = RawObject::read(call.params.get()).ok()?.get_text("uri")?.into_owned();
+                let scope = self.daemon.upstreams.scope_of(&call.tool.server, &self.origin.directory)?;
+                Some((scope, call.tool.server.clone(), uri))
+            }
+            Method::CallTool | Method::ReadResource | Method::GetPrompt | Method::Complete => None,
+        }
+    }
+
     /// Releases at the servers the resources that no session needs any more.
     fn release(&self, resources: Vec<SharedResource>) {
         if resources.is_empty() || self.daemon.lifecycle.stop_signal().is_cancelled() {
@@ -127,17 +139,18 @@ impl Drop for Subscriber {
 
 /// Unsubscribes, unless the server ended with its subscriptions, or a session needs the resource again.
 async fn release(daemon: &Daemon, origin: &CallOrigin, resource: SharedResource) {
-    let server = resource.0.clone();
+    let (scope, server, uri) = resource.clone();
     let released = tokio::time::timeout(RELEASE_TIMEOUT, async {
         let gate = daemon.sessions.subscriptions.resource_gate(&resource);
         let _turn = gate.lock().await;
-        if daemon.sessions.subscriptions.has_subscribers(&resource) || !daemon.upstreams.is_running(&server) {
+        if daemon.sessions.subscriptions.has_subscribers(&resource)
+            || !daemon.upstreams.is_running(&scope, &server)
+        {
             return true;
         }
-        let (server, uri) = &resource;
         let uri = json::serialize_raw(&serde_json::json!({ "uri": uri }));
         let Ok(params) = daemon.anonymizer.load().conceal_local(uri) else { return false };
-        let Ok(project) = daemon.upstreams.project_for(server, &origin.directory) else { return false };
+        let Ok(project) = daemon.upstreams.project_for(&server, &origin.directory) else { return false };
         let tool = ToolId::new(server.clone(), Operation::SubscribeResource);
         let call = Call { tool, method: Method::UnsubscribeResource, params, meta: None };
         let context = CallContext { origin: origin.clone(), task: None };
@@ -148,17 +161,6 @@ async fn release(daemon: &Daemon, origin: &CallOrigin, resource: SharedResource)
     });
     if !matches!(released.await, Ok(true)) {
         tracing::warn!(%server, "a subscription that no session wants any more could not be taken back");
-    }
-}
-
-/// The resource that a call subscribes to or unsubscribes from.
-fn resource_of(call: &Call) -> Option<SharedResource> {
-    match call.method {
-        Method::SubscribeResource | Method::UnsubscribeResource => {
-            let uri = RawObject::read(call.params.get()).ok()?.get_text("uri")?.into_owned();
-            Some((call.tool.server.clone(), uri))
-        }
-        Method::CallTool | Method::ReadResource | Method::GetPrompt | Method::Complete => None,
     }
 }
 

@@ -180,17 +180,19 @@ pub fn server_digest(server: &ServerConfig) -> String {
         // These change how long a call may take and how it is shown, not its effect.
         timeout: _,
         prefix: _,
-        shared,
+        instance,
+        // Where else a call may run. It may only if the person is told, or by what the file says when it runs.
+        stateless: _,
         pinned_tools: _,
         categories: _,
         roots,
     } = server;
-    let digest = FieldDigest::new("portero server v1")
+    let digest = FieldDigest::new("portero server v2")
         .bytes("name", name.as_str())
         .bytes("command", command)
         .list("args", args.iter().map(|argument| argument.expose()))
         .optional("cwd", cwd.as_ref().map(|cwd| cwd.as_os_str().as_encoded_bytes()))
-        .flag("shared", *shared)
+        .bytes("instance", instance.as_str())
         .flag("declares roots", roots.is_some())
         .list("roots", roots.iter().flatten().map(|root| root.as_os_str().as_encoded_bytes()));
     digest.to_hex()

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use portero::names::ServerName;
 use portero::sync::lock;
 
+use super::InstanceScope;
+
 /// The most resources that one session may be subscribed to.
 pub const MAX_RESOURCES_PER_SESSION: usize = 1024;
-/// A resource with its server and its concealed URI.
-pub type SharedResource = (ServerName, String);
+/// A resource with the scope of its server, the server, and its concealed URI.
+pub type SharedResource = (InstanceScope, ServerName, String);
 
 /// The subscriptions of all sessions.
 #[derive(Debug, Default)]

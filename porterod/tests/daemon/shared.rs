@@ -1,4 +1,4 @@
-//! Shared servers and the sessions that have them in common: one does not hold up another, nor take its things.
+//! Servers of the daemon and the sessions that have them in common: one does not hold up another, nor take its things.
 
 use std::sync::{Arc, Mutex};
 
@@ -22,7 +22,7 @@ fn home() -> Home {
             "command": std::env::current_exe().unwrap(),
             "args": ["--exact", "fake_server::fake_server", "--nocapture", "-q"],
             "env": {ROLE_VARIABLE: TALKATIVE, RECORD_VARIABLE: home.path_of(&format!("{name}.record"))},
-            "shared": true,
+            "instance": "user",
         })
     };
     home.write("mcps.json", &json!({"mcps": [server("one"), server("two")]}));
@@ -276,5 +276,46 @@ async fn a_running_server_is_told_a_more_talkative_level_without_a_call() {
     session.request(SetLogLevel { level: LogLevel::Error }).await.unwrap();
     send_text(&session, "one", "").await;
     assert_eq!(told(), ["info", "debug"]);
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn sessions_of_one_directory_share_a_project_server_and_hear_it_alone() {
+    let home = home();
+    let mut servers: Value =
+        serde_json::from_slice(&std::fs::read(home.path_of("config/mcps.json")).unwrap()).unwrap();
+    servers["mcps"][0]["instance"] = json!("project");
+    home.write("mcps.json", &servers);
+    let app = home.start().await;
+    let (first, second) = (session(&home).await, session(&home).await);
+    let elsewhere = home.silent_session("other").await.0;
+    let (told, told_elsewhere) = (PushedMethods::of(&second), PushedMethods::of(&elsewhere));
+    for client in [&first, &second, &elsewhere] {
+        client.request(GetServerListing { server: "one".parse().unwrap() }).await.unwrap();
+        send_text(client, "one", "").await;
+    }
+    let record = home.record("one");
+    let calls = record.iter().filter(|line| line["params"]["method"] == "tools/call");
+    let [a, b, c] = &calls.map(|line| line["pid"].as_u64().unwrap()).collect::<Vec<_>>()[..] else {
+        panic!("three calls: {record:?}");
+    };
+    assert_eq!(a, b, "one process for a directory");
+    assert_ne!(a, c, "and another for another");
+
+    subscribe(&first).await;
+    send_text(&first, "one", "update").await;
+    send_text(&first, "one", "change").await;
+    wait_until("both of the directory hear it", async || {
+        told.count("one notifications/resources/updated") == 1
+            && told.count("one notifications/tools/list_changed") == 1
+    })
+    .await;
+    send_text(&elsewhere, "two", "update").await;
+    wait_until("what is the user's reaches all", async || {
+        told_elsewhere.count("two notifications/resources/updated") == 1
+    })
+    .await;
+    assert_eq!(told_elsewhere.count("one notifications/resources/updated"), 0);
+    assert_eq!(told_elsewhere.count("one notifications/tools/list_changed"), 0);
     app.shutdown().await;
 }

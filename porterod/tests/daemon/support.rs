@@ -53,7 +53,8 @@ impl Home {
                 "command": std::env::current_exe().unwrap(),
                 "args": ["--exact", "fake_server::fake_server", "--nocapture", "-q"],
                 "env": {ROLE_VARIABLE: "1", RECORD_VARIABLE: home.path_of(&format!("{name}.record"))},
-                "shared": shared,
+                "instance": if shared { "user" } else { "session" },
+                "stateless": true,
             })
         };
         home.write("mcps.json", &json!({"mcps": [server("notes", false), server("common", true)]}));

