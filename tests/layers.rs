@@ -246,25 +246,7 @@ fn leading_word(text: &str) -> String {
 }
 
 /// Circles that are still there, by room, with the modules that take part. A room without one loses its line.
-const KNOWN_CIRCLES: [(&str, &[&str]); 2] = [
-    // The session's state is split by role, and its verbs still reach each other through `SessionState`.
-    (
-        "src/session",
-        &[
-            "answers",
-            "builtin_tools",
-            "event_loop",
-            "list_state",
-            "lists",
-            "listen",
-            "logs",
-            "protocol",
-            "request",
-            "resource_updates",
-            "state",
-            "subscriptions",
-        ],
-    ),
+const KNOWN_CIRCLES: [(&str, &[&str]); 1] = [
     // A confirmation on Telegram previews the request that waits for it: ends with one type for what an act needs.
     ("porterod/src/api", &["approvals", "challenge", "config", "consent"]),
 ];

@@ -6,9 +6,9 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::instructions::Instructions;
 use super::request::ClientRequest;
-use super::state::SessionState;
-use crate::anonymize::Fake;
+use crate::anonymize::{Fake, Leak};
 use crate::json::{self, RawJson, RawObject};
 use crate::pipeline::{CallReply, Refusal};
 use crate::policy::Action;
@@ -23,17 +23,22 @@ const REFUSED_CODE: i32 = -32003;
 /// Answers `tools/call`. With `is_checked`, the client may hold an `outputSchema` of the tool, and Portero's
 /// own answer must not have `structuredContent`. The SDKs would check it against that schema and throw away
 /// the whole answer, task id included. They don't check a result that is marked as an error.
-pub(super) fn answer_tool_call(request: ClientRequest, reply: CallReply, is_checked: bool) {
+pub(super) fn answer_tool_call(
+    request: ClientRequest,
+    reply: CallReply,
+    is_checked: bool,
+    instructions: &Instructions,
+) {
     match reply {
-        CallReply::Result(result) => request.answer_tool_result(&result),
+        CallReply::Result(result) => answer_tool_result(request, &result, instructions),
         CallReply::Error(error) => request.answer_error_object(&error),
         CallReply::PendingApproval(task) if is_checked => {
-            request.answer_own_tool_result(error_result(
-                json::serialize_raw(&TaskStatus::from_task(&task)).get(),
-            ));
+            let status = json::serialize_raw(&TaskStatus::from_task(&task));
+            answer_own_tool_result(request, error_result(status.get()), instructions);
         }
         CallReply::PendingApproval(task) => {
-            request.answer_own_tool_result(status_result(&TaskStatus::from_task(&task)))
+            let status = json::serialize_raw(&TaskStatus::from_task(&task));
+            answer_own_tool_result(request, structured_result(&status, false), instructions);
         }
         CallReply::Refused(Refusal::Cancelled) => drop(request),
         // The protocol failed, not the tool, so this is an error and not a result.
@@ -41,32 +46,47 @@ pub(super) fn answer_tool_call(request: ClientRequest, reply: CallReply, is_chec
             request.answer_error(codes::INTERNAL_ERROR, &refusal_message(&refusal), None);
         }
         CallReply::Refused(refusal) => {
-            request.answer_own_tool_result(error_result(&refusal_message(&refusal)))
+            answer_own_tool_result(request, error_result(&refusal_message(&refusal)), instructions);
         }
     }
 }
 
-impl SessionState {
-    /// The result with one more block of text: the instructions that a new client would get. `None` if they
-    /// aren't due.
-    pub(super) fn with_instructions(&self, result: &Fake<RawJson>) -> Option<Fake<RawJson>> {
-        if !self.protocol.owes_instructions() {
-            return None;
-        }
-        let text = format!(
-            "Portero's configuration changed while this session ran. This holds from now on:\n{}",
-            self.instructions(&UnseenTasks::default())
-        );
-        let object = RawObject::read(result.get()).ok()?;
-        let mut blocks: Vec<&RawValue> = serde_json::from_str(object.get("content")?.get()).ok()?;
-        let block = json::serialize_raw(&TextBlock::new(&text));
-        blocks.push(&block);
-        let longer =
-            self.conceal_own(object.with_member("content", &json::serialize_raw(&blocks)).to_raw()).ok()?;
-        // Only now, so that the instructions stay due if the result had no place for them.
-        self.protocol.set_owes_instructions(false);
-        Some(longer)
+/// Answers `tools/call` with a result that Portero made.
+fn answer_own_tool_result(request: ClientRequest, result: RawJson, instructions: &Instructions) {
+    match request.conceal_own(result) {
+        Ok(result) => answer_tool_result(request, &result, instructions),
+        Err(Leak) => request.answer_withheld(),
     }
+}
+
+/// Answers `tools/call`, and repeats the instructions if they are due.
+fn answer_tool_result(request: ClientRequest, result: &Fake<RawJson>, instructions: &Instructions) {
+    match instructions.is_due().then(|| with_instructions(&request, result, instructions)).flatten() {
+        Some(longer) => {
+            // Only now, so that the instructions stay due if the result had no place for them.
+            instructions.set_due(false);
+            request.answer_result(&longer);
+        }
+        None => request.answer_result(result),
+    }
+}
+
+/// The result with one more block of text: the instructions that a new client would get. `None` if it has no place
+/// for them.
+fn with_instructions(
+    request: &ClientRequest,
+    result: &Fake<RawJson>,
+    instructions: &Instructions,
+) -> Option<Fake<RawJson>> {
+    let text = format!(
+        "Portero's configuration changed while this session ran. This holds from now on:\n{}",
+        instructions.compose(&UnseenTasks::default())
+    );
+    let object = RawObject::read(result.get()).ok()?;
+    let mut blocks: Vec<&RawValue> = serde_json::from_str(object.get("content")?.get()).ok()?;
+    let block = json::serialize_raw(&TextBlock::new(&text));
+    blocks.push(&block);
+    request.conceal_own(object.with_member("content", &json::serialize_raw(&blocks)).to_raw()).ok()
 }
 
 /// Answers `resources/read`, whose results clients may cache.
@@ -222,11 +242,6 @@ fn as_sentence(words: &str) -> String {
     let words = words.trim_end();
     let end = if words.ends_with(['.', '!', '?', ':', ';']) { "" } else { "." };
     format!(" {words}{end}")
-}
-
-/// A tool's result that holds a status, as text and as structured content.
-pub(super) fn status_result(status: &TaskStatus) -> RawJson {
-    structured_result(&json::serialize_raw(status), false)
 }
 
 /// A tool's result with structured content, and the same as text for clients that read only that.

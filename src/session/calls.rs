@@ -1,68 +1,50 @@
-//! Requests that go to a server: tools, resources, prompts and completions, all through the pipeline.
+//! Calls that go to a server: tools, resources, prompts and completions, all through the pipeline.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
-use super::answers;
-use super::builtin_tools;
-use super::request::{ClientRequest, params_object};
-use super::state::SessionState;
+use super::agent::Agent;
+use super::client::Client;
+use super::instructions::Instructions;
+use super::listing_requests::{ListingRequests, folded_server_name};
+use super::lists::ClientLists;
+use super::request::params_object;
 use crate::call::{Call, Method};
 use crate::catalog::alias;
 use crate::json::{self, RawJson, RawObject};
 use crate::names::{Operation, ServerName, ToolId};
 use crate::pipeline::{CallReply, Refusal};
 use crate::server::CallOptions;
-use crate::sync::lock;
-use crate::wire::{IdKey, codes, modern};
+use crate::wire::modern;
 
-impl SessionState {
-    /// `tools/call`
-    pub(super) async fn call_tool(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
-        let object = params_object(params.as_deref());
-        let Some(name) = object.get_text("name") else {
-            request.answer_fixed_error(codes::INVALID_PARAMS, "`name` must be the name of a tool");
-            return;
-        };
-        let meta = modern::RequestMeta::read(params.as_deref()).without_connection_keys();
-        // Portero's own tools have no `outputSchema`, so their results are never checked against one.
-        let mut is_checked = false;
-        let reply = match builtin_tools::BuiltinTool::from_name(&name) {
-            Some(own) => self.run_builtin_tool(own, &object, meta, &request).await,
-            None => {
-                let tool = request.unless_cancelled(self.resolve_tool(&name)).await;
-                let call = tool.and_then(|tool| self.build_tool_call(tool, object, meta));
-                match call {
-                    Ok(call) => {
-                        let tool = call.tool.clone();
-                        let reply = self.run_tool_call(call, request.call_options()).await;
-                        is_checked = matches!(reply, CallReply::PendingApproval(_))
-                            && self.pipeline.catalog.may_have_output_schema(&tool);
-                        reply
-                    }
-                    Err(refusal) => CallReply::Refused(refusal),
-                }
-            }
-        };
-        answers::answer_tool_call(request, reply, is_checked);
+/// Finds the server that a request means, builds the call, and runs it.
+pub(super) struct ServerCalls {
+    client: Arc<Client>,
+    agent: Arc<Agent>,
+    listings: Arc<ListingRequests>,
+    lists: Arc<ClientLists>,
+    instructions: Arc<Instructions>,
+}
+
+impl ServerCalls {
+    pub(super) fn new(
+        client: Arc<Client>,
+        agent: Arc<Agent>,
+        listings: Arc<ListingRequests>,
+        lists: Arc<ClientLists>,
+        instructions: Arc<Instructions>,
+    ) -> Self {
+        Self { client, agent, listings, lists, instructions }
     }
 
     /// Runs a tool's call and records that the tool was used.
-    pub(super) async fn run_tool_call(self: &Arc<Self>, call: Call, follow: CallOptions) -> CallReply {
+    pub(super) async fn run_tool_call(&self, call: Call, options: CallOptions) -> CallReply {
         let tool = call.tool.clone();
-        let context = self.context.load_full();
-        let reply = self.pipeline.handle_call(call, &context, follow).await;
-        // A pinned tool is listed anyway, so it takes no place among the recent ones.
-        if matches!(reply, CallReply::Result(_) | CallReply::PendingApproval(_))
-            && !self.pipeline.catalog.is_pinned(&tool)
-            && self.recent_tools.record_use(&tool)
-        {
-            // In the background, because composing the lists must not delay this answer.
-            let shared = Arc::clone(self);
-            self.spawn_background(async move { shared.notify_list_changes() });
+        let reply = self.agent.run_call(call, options).await;
+        if matches!(reply, CallReply::Result(_) | CallReply::PendingApproval(_)) {
+            self.lists.record_use(&tool);
         }
         reply
     }
@@ -70,8 +52,8 @@ impl SessionState {
     /// The tool that a name means. If no known listing has it, servers without a listing are waited for.
     /// Those that the name may begin with have as long as they need to start, the others as long as a list
     /// waits.
-    pub(super) async fn resolve_tool(self: &Arc<Self>, name: &str) -> Result<ToolId, Refusal> {
-        let catalog = &self.pipeline.catalog;
+    pub(super) async fn resolve_tool(&self, name: &str) -> Result<ToolId, Refusal> {
+        let catalog = &self.agent.pipeline.catalog;
         if let Some(tool) = catalog.resolve_tool(name) {
             return Ok(tool);
         }
@@ -81,19 +63,12 @@ impl SessionState {
             // The pipeline fetches this one server's listing itself.
             return Ok(tool);
         }
-        self.fetch_likely_servers(name).await;
+        self.listings.fetch_likely_servers(name).await;
         if let Some(tool) = catalog.resolve_tool(name) {
             return Ok(tool);
         }
-        self.wait_for_listings().await;
+        self.listings.wait_for_listings().await;
         catalog.resolve_tool(name).ok_or_else(|| self.missing_tool_refusal(name))
-    }
-
-    /// Waits for the listings of servers that the name may begin with. Failed ones don't list the tool.
-    async fn fetch_likely_servers(&self, name: &str) {
-        let missing = self.pipeline.catalog.unanswered_servers().into_iter();
-        let meant = missing.filter(|server| may_begin_with_server(name, server));
-        join_all(meant.map(|server| async move { self.pipeline.fetch_listing(&server).await.is_ok() })).await;
     }
 
     /// Why no server offers a tool: its server is unavailable, or the name is unknown.
@@ -105,10 +80,7 @@ impl SessionState {
                     .split_once(alias::SEPARATOR)
                     .is_some_and(|(begin, _)| begin == folded_server_name(server))
         };
-        let skipped = lock(&self.skipped);
-        let skipped = skipped.iter().map(|skipped| (skipped.server.clone(), skipped.reason.clone()));
-        let mut absent = skipped.chain(self.pipeline.catalog.failures());
-        match absent.find(|(server, _)| begins(server)) {
+        match self.instructions.unavailable_servers().into_iter().find(|(server, _)| begins(server)) {
             Some((server, reason)) => {
                 Refusal::ServerUnavailable(format!("the server `{server}` is not available: {reason}"))
             }
@@ -119,7 +91,7 @@ impl SessionState {
     /// The server's own name for a tool. Without a listing it is the name as given, which the pipeline then
     /// refuses.
     pub(super) fn server_tool_name(&self, tool: &ToolId) -> String {
-        match self.pipeline.catalog.tool(tool) {
+        match self.agent.pipeline.catalog.tool(tool) {
             Some(known) => known.name.expose().clone(),
             None => tool.tool.original().map_or_else(|| tool.tool.to_string(), Cow::into_owned),
         }
@@ -136,44 +108,9 @@ impl SessionState {
         self.build_call(tool, Method::CallTool, params, ("name", &json::serialize_raw(&name)), meta)
     }
 
-    /// `resources/read`
-    pub(super) async fn read_resource(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
-        let call =
-            request.unless_cancelled(self.build_resource_call(Method::ReadResource, params.as_deref())).await;
-        let reply = match call {
-            Ok((call, _)) => self.run_call(call, request.call_options()).await,
-            Err(refusal) => CallReply::Refused(refusal),
-        };
-        answers::answer_read(request, reply);
-    }
-
-    /// `prompts/get`
-    pub(super) async fn get_prompt(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
-        let reply = match request.unless_cancelled(self.build_prompt_call(params.as_deref())).await {
-            Ok(call) => self.run_call(call, request.call_options()).await,
-            Err(refusal) => CallReply::Refused(refusal),
-        };
-        answers::answer_request(request, reply);
-    }
-
-    /// `completion/complete`
-    pub(super) async fn complete_argument(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
-        let reply = match request.unless_cancelled(self.build_completion_call(params.as_deref())).await {
-            Ok(call) => self.run_call(call, request.call_options()).await,
-            Err(refusal) => CallReply::Refused(refusal),
-        };
-        answers::answer_request(request, reply);
-    }
-
-    /// Runs a call that isn't a tool's.
-    pub(super) async fn run_call(&self, call: Call, follow: CallOptions) -> CallReply {
-        let context = self.context.load_full();
-        self.pipeline.handle_call(call, &context, follow).await
-    }
-
     /// The call of a method about one resource, and the URI as the client wrote it.
     pub(super) async fn build_resource_call(
-        self: &Arc<Self>,
+        &self,
         method: Method,
         params: Option<&RawValue>,
     ) -> Result<(Call, String), Refusal> {
@@ -193,12 +130,12 @@ impl SessionState {
         Ok((call, spelled.into_owned()))
     }
 
-    async fn resolve_resource(self: &Arc<Self>, uri: &str) -> Result<(ServerName, String), Refusal> {
-        let catalog = &self.pipeline.catalog;
+    async fn resolve_resource(&self, uri: &str) -> Result<(ServerName, String), Refusal> {
+        let catalog = &self.agent.pipeline.catalog;
         if let Some(found) = catalog.resolve_resource(uri, None) {
             return Ok(found);
         }
-        self.wait_for_listings().await;
+        self.listings.wait_for_listings().await;
         catalog.resolve_resource(uri, None).ok_or_else(|| match catalog.first_unknown_server() {
             // An unwrapped URI may belong to a server that hasn't answered yet. "Unknown" would be wrong then,
             // so the answer says how to address it.
@@ -210,20 +147,21 @@ impl SessionState {
         })
     }
 
-    async fn resolve_prompt(self: &Arc<Self>, name: &str) -> Result<(ServerName, String), Refusal> {
-        let catalog = &self.pipeline.catalog;
+    async fn resolve_prompt(&self, name: &str) -> Result<(ServerName, String), Refusal> {
+        let catalog = &self.agent.pipeline.catalog;
         if let Some(found) = catalog.resolve_prompt(name) {
             return Ok(found);
         }
-        self.fetch_likely_servers(name).await;
+        self.listings.fetch_likely_servers(name).await;
         if let Some(found) = catalog.resolve_prompt(name) {
             return Ok(found);
         }
-        self.wait_for_listings().await;
+        self.listings.wait_for_listings().await;
         catalog.resolve_prompt(name).ok_or_else(|| Refusal::Unknown(name.to_owned()))
     }
 
-    async fn build_prompt_call(self: &Arc<Self>, params: Option<&RawValue>) -> Result<Call, Refusal> {
+    /// The call of `prompts/get`.
+    pub(super) async fn build_prompt_call(&self, params: Option<&RawValue>) -> Result<Call, Refusal> {
         let object = params_object(params);
         let name =
             object.get_text("name").ok_or_else(|| Refusal::Invalid("`name` must be a text".to_owned()))?;
@@ -233,7 +171,8 @@ impl SessionState {
         self.build_call(tool, Method::GetPrompt, object, ("name", &name), meta)
     }
 
-    async fn build_completion_call(self: &Arc<Self>, params: Option<&RawValue>) -> Result<Call, Refusal> {
+    /// The call of `completion/complete`.
+    pub(super) async fn build_completion_call(&self, params: Option<&RawValue>) -> Result<Call, Refusal> {
         let wrong = || Refusal::Invalid("`ref` must be a ref/prompt or a ref/resource".to_owned());
         let whole = params_object(params);
         let about = whole.get("ref").and_then(|about| RawObject::read(about).ok()).ok_or_else(wrong)?;
@@ -263,30 +202,8 @@ impl SessionState {
         (key, own): (&str, &RawValue),
         meta: Option<RawJson>,
     ) -> Result<Call, Refusal> {
-        let conceal = |json| self.conceal_own(json).map_err(Refusal::Withheld);
+        let conceal = |json| self.client.conceal_own(json).map_err(Refusal::Withheld);
         let params = params.without_members(|key| key == "_meta").with_member(key, own).to_raw();
         Ok(Call { tool, method, params: conceal(params)?, meta: meta.map(conceal).transpose()? })
     }
-
-    /// `notifications/cancelled`
-    pub(super) fn handle_cancelled(self: &Arc<Self>, params: Option<&RawValue>) {
-        let object = params_object(params);
-        let Some(id) = object.get("requestId") else { return };
-        if let Some(key) = IdKey::from_raw(id) {
-            self.in_flight.cancel_request(&key);
-            self.subscriptions.end_listen(&key);
-        }
-    }
-}
-
-/// Whether a tool's name toward the agent may begin with this server's name. A long name may be cut within it.
-fn may_begin_with_server(name: &str, server: &ServerName) -> bool {
-    let begins = name.split(alias::SEPARATOR).next().unwrap_or_default();
-    let is_canonical = name.split_once('/').is_some_and(|(begins, _)| begins == server.as_str());
-    is_canonical || !begins.is_empty() && folded_server_name(server).starts_with(begins)
-}
-
-/// A server's name as it begins the names of its tools toward the agent.
-fn folded_server_name(server: &ServerName) -> String {
-    server.as_str().replace('.', "_")
 }

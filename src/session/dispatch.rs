@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::answers;
+use super::builtin_tools::BuiltinTool;
 use super::client_queue::{AnswerBatch, AnswerTarget};
-use super::event_loop::RequestFutures;
 use super::lists::ClientList;
-use super::request::ClientRequest;
+use super::protocol::UNKNOWN_LEVEL_MESSAGE;
+use super::request::{ClientRequest, RequestFutures, params_object};
 use super::state::SessionState;
+use crate::call::Method;
 use crate::json::{self, RawJson};
+use crate::pipeline::CallReply;
+use crate::server::LogLevel;
 use crate::wire::{self, MalformedMessage, Message, MessageFault, MessageKind, Revision, codes, modern};
 
 /// Adds the id of a damaged request if it can still be read, so that the client isn't left waiting.
@@ -26,17 +31,19 @@ impl SessionState {
     pub(super) fn receive_line(self: &Arc<Self>, line: &[u8], work: &mut RequestFutures) {
         match Message::parse(line) {
             Ok(message) => self.dispatch_message(message.into_kind(), &AnswerTarget::Line, work),
-            Err(MalformedMessage { fault: MessageFault::Batch, .. }) if self.protocol.accepts_batches() => {
+            Err(MalformedMessage { fault: MessageFault::Batch, .. })
+                if self.client.protocol.accepts_batches() =>
+            {
                 match wire::parse_batch(line) {
                     Some(messages) => self.receive_batch(&messages, work),
                     None => {
                         let malformed = MalformedMessage { fault: MessageFault::Shape, id: None };
-                        self.client_queue.queue_malformed(&AnswerTarget::Line, &malformed);
+                        self.client.queue.queue_malformed(&AnswerTarget::Line, &malformed);
                     }
                 }
             }
             Err(malformed) => {
-                self.client_queue.queue_malformed(&AnswerTarget::Line, &with_salvaged_id(malformed, line))
+                self.client.queue.queue_malformed(&AnswerTarget::Line, &with_salvaged_id(malformed, line))
             }
         }
     }
@@ -51,11 +58,11 @@ impl SessionState {
         for message in messages {
             match Message::from_value(message) {
                 Ok(message) => self.dispatch_message(message.into_kind(), &to, work),
-                Err(malformed) => self.client_queue.queue_malformed(&to, &malformed),
+                Err(malformed) => self.client.queue.queue_malformed(&to, &malformed),
             }
         }
         if batch.settle_answer() {
-            self.client_queue.queue_batch(&batch);
+            self.client.queue.queue_batch(&batch);
         }
     }
 
@@ -71,7 +78,7 @@ impl SessionState {
             }
             MessageKind::Notification { method, params } => {
                 if method == "notifications/cancelled" {
-                    self.handle_cancelled(params);
+                    self.client.handle_cancelled(params);
                 }
             }
             // Portero sends the client no requests, so there is nothing that it could answer.
@@ -95,18 +102,18 @@ impl SessionState {
         let revision = version.as_deref().map(str::parse::<Revision>);
         let is_modern = method == modern::DISCOVER_METHOD || matches!(revision, Some(Ok(Revision::LATEST)));
         // Opened before any check, so that each refusal below is an answer with this id, in its batch.
-        let Ok(request) = ClientRequest::open(self, id, is_modern, &meta, to.clone()) else { return };
+        let Ok(request) = ClientRequest::open(&self.client, id, is_modern, &meta, to.clone()) else { return };
         if let (Some(version), Some(Err(_))) = (version.as_deref(), revision)
             // `initialize` negotiates a version, so an unknown one is no error there.
             && method != "initialize"
         {
-            match self.conceal_own(modern::unsupported_version_error(version)) {
+            match self.client.conceal_own(modern::unsupported_version_error(version)) {
                 Ok(error) => request.answer_error_object(&error),
                 Err(_) => request.answer_withheld(),
             }
             return;
         }
-        if is_modern && !self.protocol.is_introduced() {
+        if is_modern && !self.client.protocol.is_introduced() {
             self.set_client_from(meta.client_info());
         }
         self.route_request(request, method, params, work);
@@ -132,14 +139,6 @@ impl SessionState {
         };
         match method {
             "tools/call" => work.push(Box::pin(shared.call_tool(request, owned))),
-            "tools/list" => work.push(Box::pin(shared.answer_list(request, ClientList::Tools, owned))),
-            "resources/list" => {
-                work.push(Box::pin(shared.answer_list(request, ClientList::Resources, owned)))
-            }
-            "resources/templates/list" => {
-                work.push(Box::pin(shared.answer_list(request, ClientList::Templates, owned)))
-            }
-            "prompts/list" => work.push(Box::pin(shared.answer_list(request, ClientList::Prompts, owned))),
             "resources/read" => work.push(Box::pin(shared.read_resource(request, owned))),
             "prompts/get" => work.push(Box::pin(shared.get_prompt(request, owned))),
             "completion/complete" => work.push(Box::pin(shared.complete_argument(request, owned))),
@@ -149,10 +148,87 @@ impl SessionState {
             "resources/unsubscribe" if !request.is_modern() => {
                 work.push(Box::pin(shared.unsubscribe(request, owned)));
             }
-            _ => {
-                let words = format!("there is no method `{method}`");
-                request.answer_error(codes::METHOD_NOT_FOUND, &words, None);
-            }
+            _ => match ClientList::from_method(method) {
+                Some(list) => {
+                    work.push(Box::pin(Arc::clone(&self.lists).answer_request(request, list, owned)));
+                }
+                None => {
+                    let words = format!("there is no method `{method}`");
+                    request.answer_error(codes::METHOD_NOT_FOUND, &words, None);
+                }
+            },
         }
+    }
+
+    /// `logging/setLevel`
+    fn set_log_level(&self, request: ClientRequest, params: Option<&RawValue>) {
+        let level = params_object(params).get_text("level").and_then(|level| level.parse::<LogLevel>().ok());
+        let Some(level) = level else {
+            request.answer_fixed_error(codes::INVALID_PARAMS, UNKNOWN_LEVEL_MESSAGE);
+            return;
+        };
+        self.client.set_log_threshold(level);
+        request.answer_own_result(json::serialize_raw(&serde_json::Map::new()));
+    }
+
+    /// `tools/call`
+    async fn call_tool(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
+        let object = params_object(params.as_deref());
+        let Some(name) = object.get_text("name") else {
+            request.answer_fixed_error(codes::INVALID_PARAMS, "`name` must be the name of a tool");
+            return;
+        };
+        let meta = modern::RequestMeta::read(params.as_deref()).without_connection_keys();
+        // Portero's own tools have no `outputSchema`, so their results are never checked against one.
+        let mut is_checked = false;
+        let reply = match BuiltinTool::from_name(&name) {
+            Some(own) => self.run_builtin_tool(own, &object, meta, &request).await,
+            None => {
+                let tool = request.unless_cancelled(self.calls.resolve_tool(&name)).await;
+                let call = tool.and_then(|tool| self.calls.build_tool_call(tool, object, meta));
+                match call {
+                    Ok(call) => {
+                        let tool = call.tool.clone();
+                        let reply = self.calls.run_tool_call(call, request.call_options()).await;
+                        is_checked = matches!(reply, CallReply::PendingApproval(_))
+                            && self.agent.pipeline.catalog.may_have_output_schema(&tool);
+                        reply
+                    }
+                    Err(refusal) => CallReply::Refused(refusal),
+                }
+            }
+        };
+        answers::answer_tool_call(request, reply, is_checked, &self.instructions);
+    }
+
+    /// `resources/read`
+    async fn read_resource(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
+        let call = request
+            .unless_cancelled(self.calls.build_resource_call(Method::ReadResource, params.as_deref()))
+            .await;
+        let reply = match call {
+            Ok((call, _)) => self.agent.run_call(call, request.call_options()).await,
+            Err(refusal) => CallReply::Refused(refusal),
+        };
+        answers::answer_read(request, reply);
+    }
+
+    /// `prompts/get`
+    async fn get_prompt(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
+        let reply = match request.unless_cancelled(self.calls.build_prompt_call(params.as_deref())).await {
+            Ok(call) => self.agent.run_call(call, request.call_options()).await,
+            Err(refusal) => CallReply::Refused(refusal),
+        };
+        answers::answer_request(request, reply);
+    }
+
+    /// `completion/complete`
+    async fn complete_argument(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
+        let reply = match request.unless_cancelled(self.calls.build_completion_call(params.as_deref())).await
+        {
+            Ok(call) => self.agent.run_call(call, request.call_options()).await,
+            Err(refusal) => CallReply::Refused(refusal),
+        };
+        answers::answer_request(request, reply);
     }
 }

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::stream::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
+use super::client_queue::ClientQueue;
+use super::request::RequestFutures;
 use super::state::SessionState;
-use crate::pipeline::BoxFuture;
 use crate::wire::{self, LineError, LineReader};
-
-/// The requests in progress.
-pub(super) type RequestFutures = FuturesUnordered<BoxFuture<'static, ()>>;
 
 /// With more queued bytes than this, writing comes before reading and working.
 const WRITE_FIRST_BYTES: usize = 1 << 20;
@@ -31,28 +29,28 @@ where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,
 {
-    let mut lines = LineReader::new(reader, shared.limits.max_message_bytes);
+    let mut lines = LineReader::new(reader, shared.max_message_bytes);
     let mut work = RequestFutures::new();
-    let mut pen = Writer::new(writer);
-    let mut revisions = shared.pipeline.listing_fetches.subscribe();
+    let mut writer = Writer::new(writer);
+    let mut revisions = shared.agent.pipeline.listing_fetches.subscribe();
     // A client that connected before the session began holds lists already, and they are out of date.
     revisions.mark_changed();
-    if shared.protocol.owes_instructions() {
-        shared.fetch_stale_listings();
+    if shared.instructions.is_due() {
+        shared.listings.fetch_stale_listings();
     }
     let mut steps = 0_u32;
     loop {
-        pen.refill(shared);
+        writer.refill(&shared.client.queue);
         // All that is ready goes out in one write, unless gathering it keeps the client waiting.
-        let urgent = steps > MAX_STEPS_BEFORE_WRITE || shared.client_queue.len() > WRITE_FIRST_BYTES;
-        let free = !(urgent && pen.has_unwritten());
+        let urgent = steps > MAX_STEPS_BEFORE_WRITE || shared.client.queue.len() > WRITE_FIRST_BYTES;
+        let free = !(urgent && writer.has_unwritten());
         steps += 1;
         tokio::select! {
             // In this order, so that a stop always wins, and finished work goes out before new work comes in.
             // No branch starves: `urgent` turns working and reading off until a write is done.
             biased;
-            () = shared.stop.cancelled() => break,
-            finished = work_until_finished(shared, &mut work), if free => steps += finished,
+            () = shared.background.stop.cancelled() => break,
+            finished = work_until_finished(&shared.client.queue, &mut work), if free => steps += finished,
             // `next_line` may be dropped at any await and loses nothing, as `select!` demands.
             line = lines.next_line(), if free => {
                 if !take_line(shared, line, &mut work)? {
@@ -60,7 +58,7 @@ where
                 }
                 // The same read often brought several lines. Taking them here saves a round through the
                 // branches for each.
-                while steps <= MAX_STEPS_BEFORE_WRITE && shared.client_queue.len() <= WRITE_FIRST_BYTES {
+                while steps <= MAX_STEPS_BEFORE_WRITE && shared.client.queue.len() <= WRITE_FIRST_BYTES {
                     steps += 1;
                     match lines.next_buffered_line() {
                         Ok(None) => break,
@@ -68,8 +66,8 @@ where
                     };
                 }
             },
-            changed = revisions.changed() => if changed.is_ok() { shared.notify_list_changes() },
-            written = pen.write(), if pen.has_unwritten() => {
+            changed = revisions.changed() => if changed.is_ok() { shared.lists.notify_changes() },
+            written = writer.write(), if writer.has_unwritten() => {
                 written?;
                 steps = 0;
                 // Signals the first answer once. The daemon is started only after it.
@@ -77,16 +75,17 @@ where
             }
             // Only wakes the loop, whose next round takes the new lines. With unwritten bytes the branch above
             // does that.
-            () = shared.client_queue.wait_until_filled(), if !pen.has_unwritten() => {}
+            () = shared.client.queue.wait_until_filled(), if !writer.has_unwritten() => {}
         }
     }
-    shared.end_listeners();
-    if !shared.stop.is_cancelled() {
-        finish_open_calls(shared, &mut work, &mut pen).await;
+    shared.client.end_listeners();
+    if !shared.background.stop.is_cancelled() {
+        finish_open_calls(shared, &mut work, &mut writer).await;
     }
     drop(work);
     // The client may already be gone, which is no failure of the session.
-    let _: Result<io::Result<()>, _> = tokio::time::timeout(FINAL_WRITE_TIMEOUT, pen.write_all(shared)).await;
+    let _: Result<io::Result<()>, _> =
+        tokio::time::timeout(FINAL_WRITE_TIMEOUT, writer.write_all(&shared.client.queue)).await;
     Ok(())
 }
 
@@ -95,21 +94,21 @@ where
 async fn finish_open_calls<W: AsyncWrite + Unpin>(
     shared: &SessionState,
     work: &mut RequestFutures,
-    pen: &mut Writer<W>,
+    writer: &mut Writer<W>,
 ) {
     let mut late = std::pin::pin!(tokio::time::sleep(OPEN_CALLS_GRACE));
     loop {
-        pen.refill(shared);
-        if work.is_empty() && !pen.has_unwritten() {
+        writer.refill(&shared.client.queue);
+        if work.is_empty() && !writer.has_unwritten() {
             return;
         }
         tokio::select! {
             biased;
-            () = shared.stop.cancelled() => return,
+            () = shared.background.stop.cancelled() => return,
             () = &mut late => return,
-            written = pen.write(), if pen.has_unwritten() => if written.is_err() { return },
-            _ = work_until_finished(shared, work), if !work.is_empty() => {}
-            () = shared.client_queue.wait_until_filled(), if !pen.has_unwritten() => {}
+            written = writer.write(), if writer.has_unwritten() => if written.is_err() { return },
+            _ = work_until_finished(&shared.client.queue, work), if !work.is_empty() => {}
+            () = shared.client.queue.wait_until_filled(), if !writer.has_unwritten() => {}
         }
     }
 }
@@ -126,7 +125,7 @@ fn take_line(
         // The line was skipped, not kept. Its head and tail usually show the id, so that the client gets an
         // answer.
         Err(LineError::TooLong { limit, head, tail }) => {
-            shared.client_queue.queue_too_long(limit, wire::salvage_overlong_id(&head, &tail));
+            shared.client.queue.queue_too_long(limit, wire::salvage_overlong_id(&head, &tail));
         }
         Err(LineError::Read(error)) => return Err(error),
     }
@@ -135,10 +134,10 @@ fn take_line(
 
 /// Polls requests until some have finished and no other can go on. Returns how many finished, at most as many
 /// as fit into one write.
-async fn work_until_finished(shared: &SessionState, work: &mut RequestFutures) -> u32 {
+async fn work_until_finished(queue: &ClientQueue, work: &mut RequestFutures) -> u32 {
     std::future::poll_fn(|context| {
         let mut finished = 0;
-        while finished < MAX_STEPS_BEFORE_WRITE && shared.client_queue.len() <= WRITE_FIRST_BYTES {
+        while finished < MAX_STEPS_BEFORE_WRITE && queue.len() <= WRITE_FIRST_BYTES {
             // `None` (no request left) is pending too. Otherwise the loop would spin on an empty set.
             let Poll::Ready(Some(())) = work.poll_next_unpin(context) else { break };
             finished += 1;
@@ -162,11 +161,11 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     }
 
     /// Takes the queued lines once all earlier ones are written.
-    fn refill(&mut self, shared: &SessionState) {
+    fn refill(&mut self, queue: &ClientQueue) {
         if self.written == self.buffer.len() {
             self.buffer.clear();
             self.written = 0;
-            shared.client_queue.swap_queued(&mut self.buffer);
+            queue.swap_queued(&mut self.buffer);
         }
     }
 
@@ -194,9 +193,9 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         Ok(())
     }
 
-    async fn write_all(&mut self, shared: &SessionState) -> io::Result<()> {
+    async fn write_all(&mut self, queue: &ClientQueue) -> io::Result<()> {
         loop {
-            self.refill(shared);
+            self.refill(queue);
             if !self.has_unwritten() {
                 return Ok(());
             }

@@ -1,18 +1,15 @@
 //! Pushes events into a session: notifications of servers, settled tasks, changed rules and configuration.
 
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
-use super::lists::ClientList;
-use super::logs::Level;
 use super::state::SessionState;
 use crate::anonymize::{Fake, Real};
 use crate::config::SkippedServer;
 use crate::json::RawJson;
 use crate::names::{ServerName, TaskId};
-use crate::server::{ListKind, RESTARTED_METHOD, ServerChange, ServerEvent};
+use crate::server::{ListKind, LogLevel, RESTARTED_METHOD, ServerChange, ServerEvent};
 use crate::task::TaskState;
 use crate::wire::Revision;
-use crate::wire::modern::SubscriptionFilter;
 
 /// The handshake that a client made before its session began.
 #[derive(Debug, Default)]
@@ -22,7 +19,7 @@ pub struct PriorHandshake {
     /// Its name and version.
     pub client: Option<(String, String)>,
     /// The lowest level of log messages that it wants, if it named one.
-    pub log_level: Option<Level>,
+    pub log_level: Option<LogLevel>,
 }
 
 /// Pushes events into a running session. Cheap to clone, and harmless after the session ended.
@@ -39,16 +36,20 @@ impl SessionHandle {
     pub fn push_event(&self, event: ServerEvent) {
         let Some(shared) = self.0.upgrade() else { return };
         match event {
-            ServerEvent::ResourceUpdated(server, params) => shared.resource_updated(&server, params),
-            ServerEvent::Log(server, params) => shared.forward_log(&server, params),
-            ServerEvent::LogsLeftOut(server, count) => shared.report_left_out_logs(&server, count),
+            ServerEvent::ResourceUpdated(server, params) => {
+                shared.notifications.resource_updated(&server, params)
+            }
+            ServerEvent::Log(server, params) => shared.notifications.forward_log(&server, params),
+            ServerEvent::LogsLeftOut(server, count) => {
+                shared.notifications.report_left_out_logs(&server, count)
+            }
         }
     }
 
     /// A server's list changed.
     pub fn list_changed(&self, server: &ServerName, _: ListKind) {
         if let Some(shared) = self.0.upgrade() {
-            shared.refresh_server_listing(server.clone());
+            shared.listings.refresh_server(server.clone());
         }
     }
 
@@ -57,7 +58,7 @@ impl SessionHandle {
         let Some(shared) = self.0.upgrade() else { return };
         match change {
             ServerChange::List(server, _) | ServerChange::Ended(server) => {
-                shared.refresh_server_listing(server)
+                shared.listings.refresh_server(server)
             }
             ServerChange::Restarted(server) => shared.resubscribe_server(&server),
         }
@@ -73,9 +74,11 @@ impl SessionHandle {
         let Some(params) = params else { return };
         match method {
             "notifications/resources/updated" => {
-                shared.resource_updated(server, Real::from_server(params.into_inner()));
+                shared.notifications.resource_updated(server, Real::from_server(params.into_inner()));
             }
-            "notifications/message" => shared.forward_log(server, Real::from_server(params.into_inner())),
+            "notifications/message" => {
+                shared.notifications.forward_log(server, Real::from_server(params.into_inner()))
+            }
             _ => tracing::debug!(%server, method, "an unknown notification of a shared server was left out"),
         }
     }
@@ -83,7 +86,7 @@ impl SessionHandle {
     /// The daemon is connected, perhaps a new one whose shared servers know no subscription.
     pub fn daemon_connected(&self) {
         let Some(shared) = self.0.upgrade() else { return };
-        for server in shared.pipeline.shared_names.load().iter() {
+        for server in shared.agent.pipeline.shared_names.load().iter() {
             shared.resubscribe_server(server);
         }
     }
@@ -92,25 +95,25 @@ impl SessionHandle {
     pub fn task_settled(&self, task: TaskId, state: TaskState) {
         if let Some(shared) = self.0.upgrade() {
             let words = format!("Task {task} is {state}. portero__check_task tells its result.");
-            shared.log_own_message(Level::Notice, &words);
+            shared.notifications.log_own_message(LogLevel::Notice, &words);
         }
     }
 
     /// Rules or grants changed, and `pipeline.policy` already has them.
     pub fn standing_changed(&self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.notify_list_changes();
+            shared.lists.notify_changes();
         }
     }
 
     /// The configuration was read again, and `pipeline` already works by it.
     pub fn config_changed(&self, skipped: Vec<SkippedServer>) {
         let Some(shared) = self.0.upgrade() else { return };
-        *shared.skipped.lock().unwrap_or_else(PoisonError::into_inner) = skipped;
-        shared.pipeline.listing_fetches.forget_outcomes();
-        shared.listing_requests.reset();
-        shared.fetch_stale_listings();
-        shared.notify_list_changes();
+        shared.instructions.set_skipped(skipped);
+        shared.agent.pipeline.listing_fetches.forget_outcomes();
+        shared.listings.reset();
+        shared.listings.fetch_stale_listings();
+        shared.lists.notify_changes();
     }
 
     /// Resumes a client that shook hands before, while nothing worked. Once the session runs, it notifies the
@@ -122,19 +125,19 @@ impl SessionHandle {
             shared.set_client(name, version);
         }
         if let Some(revision) = resumed.revision {
-            shared.protocol.initialize(revision);
+            shared.client.protocol.initialize(revision);
         }
         if let Some(level) = resumed.log_level {
-            shared.set_log_threshold(level);
+            shared.client.set_log_threshold(level);
         }
-        shared.reported_lists.invalidate_all();
+        shared.lists.reported.invalidate_all();
         self.repeat_instructions();
     }
 
     /// Makes the next result repeat the instructions of the handshake.
     pub fn repeat_instructions(&self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.protocol.set_owes_instructions(true);
+            shared.instructions.set_due(true);
         }
     }
 
@@ -152,41 +155,7 @@ impl SessionHandle {
     /// Ends the session. `run` returns promptly.
     pub fn shutdown(&self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.stop.cancel();
-        }
-    }
-}
-
-impl SessionState {
-    /// Fetches a server's listing again after it reported a change. The client is notified if a list differs.
-    fn refresh_server_listing(self: &Arc<Self>, server: ServerName) {
-        let shared = Arc::clone(self);
-        self.spawn_background(async move {
-            if shared.pipeline.refresh_listing(&server).await.is_err() {
-                shared.retry_fetch(&server).await;
-            }
-        });
-    }
-
-    /// Notifies the client that these lists differ from those it got.
-    pub(super) fn notify_changed_lists(&self, changed: &[ClientList]) {
-        // One notification covers both lists in MCP.
-        let resources = changed.contains(&ClientList::Resources) || changed.contains(&ClientList::Templates);
-        let has = |list| changed.contains(&list);
-        type Wants = fn(&SubscriptionFilter) -> bool;
-        let lists: [(bool, Wants, _); 3] = [
-            (has(ClientList::Tools), |filter| filter.tools_list_changed, "notifications/tools/list_changed"),
-            (resources, |filter| filter.resources_list_changed, "notifications/resources/list_changed"),
-            (
-                has(ClientList::Prompts),
-                |filter| filter.prompts_list_changed,
-                "notifications/prompts/list_changed",
-            ),
-        ];
-        for (_, wants, method) in lists.into_iter().filter(|(is_changed, ..)| *is_changed) {
-            for target in self.targets_wanting(wants) {
-                self.send_notification(target, method, None);
-            }
+            shared.background.stop.cancel();
         }
     }
 }

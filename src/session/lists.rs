@@ -1,22 +1,30 @@
 //! The lists of what all servers offer together, as this agent may see it.
 //!
-//! A server with a cached listing is listed at once and asked in the background. A server without one is
-//! waited for, but only by the first list and no longer than the limit. A later answer reaches the client as a
-//! changed list.
+//! A list is given with what is known once the wait for listings is over. A later answer of a server reaches the
+//! client as a changed list.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex};
 
 use serde_json::value::RawValue;
 
+use super::agent::Agent;
+use super::background::Background;
 use super::builtin_tools;
+use super::client::Client;
+use super::listing_requests::ListingRequests;
 use super::request::{ClientRequest, params_object};
-use super::state::SessionState;
 use crate::anonymize::{Fake, Leak, Real};
 use crate::catalog::CatalogView;
 use crate::json::{self, RawJson};
-use crate::names::ServerName;
+use crate::names::ToolId;
+use crate::sync::lock;
 use crate::wire::codes;
+use crate::wire::modern::SubscriptionFilter;
+
+/// How many tools count as recently used.
+const MAX_RECENT_TOOLS: usize = 20;
 
 /// One of the four lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,15 +35,37 @@ pub(super) enum ClientList {
     Prompts,
 }
 
-/// How long the start of a server with a cached listing is put off, so that it doesn't slow the first answers.
-const CACHED_FETCH_DELAY: Duration = Duration::from_millis(200);
-/// The first and the longest interval between automatic retries. A server whose program is missing must not
-/// cost much.
-const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
-const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(5 * 60);
+/// The lists that the client may ask for, and those that it has.
+pub(super) struct ClientLists {
+    client: Arc<Client>,
+    agent: Arc<Agent>,
+    listings: Arc<ListingRequests>,
+    background: Arc<Background>,
+    pub(super) recent: RecentTools,
+    pub(super) reported: ReportedLists,
+}
+
+/// Hashes of the lists that the client was last given.
+#[derive(Debug, Default)]
+pub(super) struct ReportedLists(Mutex<HashMap<ClientList, u64>>);
+
+/// The tools that were used recently. They are listed beside the pinned ones.
+#[derive(Debug, Default)]
+pub(super) struct RecentTools(Mutex<VecDeque<ToolId>>);
 
 impl ClientList {
-    pub(super) const ALL: [Self; 4] = [Self::Tools, Self::Resources, Self::Templates, Self::Prompts];
+    const ALL: [Self; 4] = [Self::Tools, Self::Resources, Self::Templates, Self::Prompts];
+
+    /// The list that a request asks for.
+    pub(super) fn from_method(method: &str) -> Option<Self> {
+        match method {
+            "tools/list" => Some(Self::Tools),
+            "resources/list" => Some(Self::Resources),
+            "resources/templates/list" => Some(Self::Templates),
+            "prompts/list" => Some(Self::Prompts),
+            _ => None,
+        }
+    }
 
     const fn member_name(self) -> &'static str {
         match self {
@@ -47,9 +77,25 @@ impl ClientList {
     }
 }
 
-impl SessionState {
-    /// `tools/list`, `resources/list`, `resources/templates/list`, `prompts/list`: one page.
-    pub(super) async fn answer_list(
+impl ClientLists {
+    pub(super) fn new(
+        client: Arc<Client>,
+        agent: Arc<Agent>,
+        listings: Arc<ListingRequests>,
+        background: Arc<Background>,
+    ) -> Self {
+        Self {
+            client,
+            agent,
+            listings,
+            background,
+            recent: RecentTools::default(),
+            reported: ReportedLists::default(),
+        }
+    }
+
+    /// Answers the request for a list, with one page.
+    pub(super) async fn answer_request(
         self: Arc<Self>,
         request: ClientRequest,
         which: ClientList,
@@ -62,100 +108,71 @@ impl SessionState {
             return;
         }
         tokio::select! {
-            () = self.wait_for_listings() => {}
+            () = self.listings.wait_for_listings() => {}
             () = request.cancel_token().cancelled() => return,
         }
         match self.compose_list(which) {
             Ok(list) => {
-                self.reported_lists.record_list(which, &list);
+                self.reported.record_list(which, &list);
                 request.answer_list_result(&list);
             }
             Err(Leak) => request.answer_withheld(),
         }
     }
 
-    /// Waits until the listings of all servers are known, up to the limit.
-    pub(super) async fn wait_for_listings(self: &Arc<Self>) {
-        // Subscribed before the check, so that a listing that arrives in between isn't missed.
-        let mut settled = self.pipeline.listing_fetches.subscribe();
-        self.fetch_stale_listings();
-        let until = self.listing_requests.wait_deadline(self.limits.list_timeout);
-        while self.listing_requests.is_any_running(&self.pipeline.catalog.unanswered_servers()) {
-            tokio::select! {
-                changed = settled.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep_until(until) => return,
-            }
+    /// Records that a tool was used, so that it is listed beside the pinned ones.
+    pub(super) fn record_use(self: &Arc<Self>, tool: &ToolId) {
+        // A pinned tool is listed anyway, so it takes no place among the recent ones.
+        if !self.agent.pipeline.catalog.is_pinned(tool) && self.recent.record_use(tool) {
+            // In the background, because composing the lists must not delay this answer.
+            let lists = Arc::clone(self);
+            self.background.spawn(async move { lists.notify_changes() });
         }
     }
 
-    /// Starts to ask every server without a listing. Those that failed recently are left out.
-    pub(super) fn fetch_unknown_listings(self: &Arc<Self>) {
-        let catalog = &self.pipeline.catalog;
-        for server in catalog.servers() {
-            if !catalog.is_known(&server) {
-                self.spawn_fetch(server);
-            }
-        }
+    /// Notifies the client of each list that differs from what it got. A list that it never asked for can't be
+    /// outdated.
+    pub(super) fn notify_changes(&self) {
+        let changed: Vec<ClientList> = ClientList::ALL
+            .into_iter()
+            .filter(|which| self.reported.contains(*which))
+            .filter(|which| {
+                // Recorded here already, so that the next change compares with what the client will fetch now.
+                self.compose_list(*which).is_ok_and(|list| self.reported.record_list(*which, &list))
+            })
+            .collect();
+        self.announce_changed(&changed);
     }
 
-    /// Starts to ask every server that hasn't answered in this process.
-    pub(super) fn fetch_stale_listings(self: &Arc<Self>) {
-        for server in self.pipeline.catalog.servers() {
-            if !self.pipeline.listing_fetches.is_fresh(&server) {
-                self.spawn_fetch(server);
-            }
+    /// Notifies the client that these lists differ from those it got.
+    fn announce_changed(&self, changed: &[ClientList]) {
+        // One notification covers both lists in MCP.
+        let resources = changed.contains(&ClientList::Resources) || changed.contains(&ClientList::Templates);
+        let has = |list| changed.contains(&list);
+        type Wants = fn(&SubscriptionFilter) -> bool;
+        let lists: [(bool, Wants, _); 3] = [
+            (has(ClientList::Tools), |filter| filter.tools_list_changed, "notifications/tools/list_changed"),
+            (resources, |filter| filter.resources_list_changed, "notifications/resources/list_changed"),
+            (
+                has(ClientList::Prompts),
+                |filter| filter.prompts_list_changed,
+                "notifications/prompts/list_changed",
+            ),
+        ];
+        for (_, wants, method) in lists.into_iter().filter(|(is_changed, ..)| *is_changed) {
+            self.client.announce(method, wants);
         }
-    }
-
-    fn spawn_fetch(self: &Arc<Self>, server: ServerName) {
-        if !self.listing_requests.try_start(&server) {
-            return;
-        }
-        let shared = Arc::clone(self);
-        let is_cached = shared.pipeline.catalog.is_known(&server);
-        self.spawn_background(async move {
-            if is_cached {
-                tokio::time::sleep(CACHED_FETCH_DELAY).await;
-            }
-            let fetched = shared.pipeline.fetch_listing(&server).await;
-            shared.listing_requests.finish(&server);
-            if fetched.is_err() {
-                shared.retry_fetch(&server).await;
-            }
-        });
-    }
-
-    /// Asks a failed server again, at growing intervals, until it answers or is no longer configured. The
-    /// client is notified of changes.
-    pub(super) async fn retry_fetch(&self, server: &ServerName) {
-        if !self.listing_requests.begin_retry(server) {
-            return;
-        }
-        let mut interval = MIN_RETRY_INTERVAL;
-        loop {
-            tokio::time::sleep(interval).await;
-            let is_configured = self.pipeline.catalog.servers().contains(server);
-            // A call may have asked it in the meantime.
-            if !is_configured || self.pipeline.listing_fetches.is_fresh(server) {
-                break;
-            }
-            if self.pipeline.fetch_listing(server).await.is_ok() {
-                break;
-            }
-            interval = (interval * 2).min(MAX_RETRY_INTERVAL);
-        }
-        self.listing_requests.end_retry(server);
     }
 
     /// One list as the client gets it, concealed.
-    pub(super) fn compose_list(&self, which: ClientList) -> Result<Fake<RawJson>, Leak> {
-        self.pipeline.policy_source.refresh_policy();
-        let action = |tool: &_| self.tool_action(tool);
-        let recent = self.recent_tools.tools();
-        let anonymizer = self.pipeline.anonymizer.load();
+    fn compose_list(&self, which: ClientList) -> Result<Fake<RawJson>, Leak> {
+        self.agent.pipeline.policy_source.refresh_policy();
+        let action = |tool: &_| self.agent.tool_action(tool);
+        let recent = self.recent.tools();
+        let anonymizer = self.agent.pipeline.anonymizer.load();
         let is_private = |name: &str| anonymizer.is_private(name);
         let view = CatalogView { action: &action, recent: &recent, is_private: &is_private };
-        let catalog = &self.pipeline.catalog;
+        let catalog = &self.agent.pipeline.catalog;
         let listed = match which {
             ClientList::Tools => catalog.list_tools(&view),
             ClientList::Resources => catalog.list_resources(&view),
@@ -164,7 +181,7 @@ impl SessionState {
         };
         let own = match which {
             ClientList::Tools => {
-                builtin_tools::definitions_json(|tool| self.pipeline.builtin_denial(tool).is_none())
+                builtin_tools::definitions_json(|tool| self.agent.pipeline.builtin_denial(tool).is_none())
             }
             ClientList::Resources | ClientList::Templates | ClientList::Prompts => String::new(),
         };
@@ -188,19 +205,51 @@ impl SessionState {
             conceal(&json::serialize_raw(&entries))
         })
     }
+}
 
-    /// Notifies the client of each list that differs from what it got. A list that it never asked for can't be
-    /// outdated.
-    pub(super) fn notify_list_changes(self: &Arc<Self>) {
-        let changed: Vec<ClientList> = ClientList::ALL
-            .into_iter()
-            .filter(|which| self.reported_lists.contains(*which))
-            .filter(|which| {
-                // Recorded here already, so that the next change compares with what the client will fetch now.
-                self.compose_list(*which).is_ok_and(|list| self.reported_lists.record_list(*which, &list))
-            })
-            .collect();
-        self.notify_changed_lists(&changed);
+impl ReportedLists {
+    /// Records a list that the client is given. Returns true if it differs from the last one.
+    fn record_list(&self, which: ClientList, list: &Fake<RawJson>) -> bool {
+        let mut hasher = DefaultHasher::new();
+        list.get().get().hash(&mut hasher);
+        let hash = hasher.finish();
+        lock(&self.0).insert(which, hash) != Some(hash)
+    }
+
+    /// Marks all lists as outdated: the client may hold lists that this session knows nothing of.
+    pub(super) fn invalidate_all(&self) {
+        // Hash 0 differs from that of any list, except for a chance of 2^−64 that costs one notification.
+        let mut told = lock(&self.0);
+        told.extend(ClientList::ALL.map(|which| (which, 0)));
+    }
+
+    /// Whether the client was given this list.
+    fn contains(&self, which: ClientList) -> bool {
+        lock(&self.0).contains_key(&which)
+    }
+}
+
+impl RecentTools {
+    /// Records a tool's use and forgets the least recently used one if there are too many. Returns true if the
+    /// tool wasn't among the recent ones.
+    fn record_use(&self, tool: &ToolId) -> bool {
+        let mut tools = lock(&self.0);
+        if let Some(at) = tools.iter().position(|recent| recent == tool) {
+            // It moves to the end, so that a tool in constant use never drops out.
+            tools.remove(at);
+            tools.push_back(tool.clone());
+            return false;
+        }
+        if tools.len() == MAX_RECENT_TOOLS {
+            tools.pop_front();
+        }
+        tools.push_back(tool.clone());
+        true
+    }
+
+    /// The recently used tools.
+    pub(super) fn tools(&self) -> HashSet<ToolId> {
+        lock(&self.0).iter().cloned().collect()
     }
 }
 

@@ -4,21 +4,26 @@
 //! One task reads, decides, calls and writes. So a call costs no hop to another task, and all that is ready is
 //! written at once.
 
+mod agent;
 mod answers;
+mod background;
+mod builtin_calls;
 mod builtin_tools;
 mod calls;
+mod client;
 mod client_queue;
 mod dispatch;
 mod event_loop;
 mod handle;
 mod handshake;
-mod list_state;
+mod in_flight;
+mod instructions;
 mod listen;
+mod listing_requests;
 mod lists;
-mod logs;
+mod notifications;
 mod protocol;
 mod request;
-mod resource_updates;
 mod state;
 mod stdio;
 mod subscriptions;
@@ -31,7 +36,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use self::builtin_tools::builtin_list_result;
 pub use self::handle::{PriorHandshake, SessionHandle};
 pub use self::handshake::capabilities;
-pub use self::logs::UNKNOWN_LEVEL_MESSAGE;
+pub use self::protocol::UNKNOWN_LEVEL_MESSAGE;
 use self::state::SessionState;
 pub use self::stdio::{Stdin, Stdout, stdio};
 use crate::config::{ServerLimits, SkippedServer};
@@ -94,7 +99,7 @@ impl Session {
         W: AsyncWrite + Unpin + Send,
     {
         let ended = event_loop::run_session(&self.0, reader, writer).await;
-        self.0.stop_background();
+        self.0.background.stop_all();
         ended
     }
 }

@@ -1,19 +1,20 @@
-//! The agreement between client and session: revision, introduction, log levels, and whether instructions are
-//! due.
+//! The agreement between client and session: revision, introduction and log levels.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::logs::Level;
+use crate::server::LogLevel;
 use crate::wire::Revision;
+
+/// The error for a client that names an unknown level.
+pub const UNKNOWN_LEVEL_MESSAGE: &str =
+    "`level` must be debug, info, notice, warning, error, critical, alert or emergency";
 
 /// The state of the protocol with one client.
 #[derive(Debug)]
 pub(super) struct ProtocolState {
     initialized: Mutex<Option<Revision>>,
     introduced: AtomicBool,
-    /// Whether the next result of a tool repeats the instructions of the handshake.
-    owes_instructions: AtomicBool,
     /// The lowest level of log messages that the client wants.
     client_level: AtomicU8,
     /// The lowest level at which the servers were told to log.
@@ -26,8 +27,7 @@ impl Default for ProtocolState {
         Self {
             initialized: Mutex::default(),
             introduced: AtomicBool::new(false),
-            owes_instructions: AtomicBool::new(false),
-            client_level: AtomicU8::new(Level::Info as u8),
+            client_level: AtomicU8::new(LogLevel::Info as u8),
             server_level: AtomicU8::new(u8::MAX),
         }
     }
@@ -64,40 +64,30 @@ impl ProtocolState {
         self.introduced.load(Ordering::Relaxed)
     }
 
-    /// Sets whether the next result of a tool repeats the instructions.
-    pub(super) fn set_owes_instructions(&self, owes: bool) {
-        self.owes_instructions.store(owes, Ordering::Relaxed);
-    }
-
-    /// Whether the next result of a tool repeats the instructions.
-    pub(super) fn owes_instructions(&self) -> bool {
-        self.owes_instructions.load(Ordering::Relaxed)
-    }
-
     /// Sets the level that the client wants, which is also the servers' level.
-    pub(super) fn set_level(&self, level: Level) {
+    pub(super) fn set_level(&self, level: LogLevel) {
         self.client_level.store(level as u8, Ordering::Relaxed);
         self.server_level.store(level as u8, Ordering::Relaxed);
     }
 
     /// Lowers the servers' level for a modern request. Returns true if they log less so far and must be told.
-    pub(super) fn lower_server_level(&self, level: Level) -> bool {
+    pub(super) fn lower_server_level(&self, level: LogLevel) -> bool {
         // `fetch_min` decides and stores in one step, so of two requests at once only the lower one tells the
         // servers.
         (level as u8) < self.server_level.fetch_min(level as u8, Ordering::Relaxed)
     }
 
     /// The lowest level that a request wants. A modern request names it itself.
-    pub(super) fn request_level(&self, own: Option<Level>, is_modern: bool) -> Option<Level> {
+    pub(super) fn request_level(&self, own: Option<LogLevel>, is_modern: bool) -> Option<LogLevel> {
         if is_modern || !self.is_initialized() {
             return own;
         }
         let wanted = self.client_level.load(Ordering::Relaxed);
-        Level::ALL.into_iter().find(|level| *level as u8 == wanted)
+        LogLevel::ALL.into_iter().find(|level| *level as u8 == wanted)
     }
 
     /// Whether `logging/setLevel`, or the default, admits messages of this level.
-    pub(super) fn wants_level(&self, level: Level) -> bool {
+    pub(super) fn wants_level(&self, level: LogLevel) -> bool {
         self.is_initialized() && level as u8 >= self.client_level.load(Ordering::Relaxed)
     }
 }

@@ -1,93 +1,38 @@
 //! One request of the client, from its arrival to its one answer.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
+use futures_util::stream::FuturesUnordered;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
+use super::client::Client;
 use super::client_queue::{AnswerTarget, RequestId, ResultShape};
-use super::logs::Level;
-use super::state::SessionState;
+use super::in_flight::{InFlightRequest, RequestRejection};
 use crate::anonymize::{Fake, Leak, Real};
 use crate::json::{RawJson, RawObject};
-use crate::pipeline::Refusal;
-use crate::server::{CallOptions, ProgressSink};
-use crate::sync::lock;
+use crate::pipeline::{BoxFuture, Refusal};
+use crate::server::{CallOptions, LogLevel, ProgressSink};
 use crate::wire::{self, IdKey, codes, modern};
+
+/// The requests in progress.
+pub(super) type RequestFutures = FuturesUnordered<BoxFuture<'static, ()>>;
 
 /// A request that waits for its answer. If it is dropped without one, as after a cancellation, it stays
 /// unanswered.
 pub(super) struct ClientRequest {
-    shared: Arc<SessionState>,
+    client: Arc<Client>,
     id: RequestId,
     key: IdKey,
     modern: bool,
     progress_token: Option<RequestId>,
     /// The level of log messages that it wants.
-    log_level: Option<Level>,
+    log_level: Option<LogLevel>,
     target: AnswerTarget,
     cancel: CancellationToken,
     /// Whether progress may still be reported.
     open: Arc<AtomicBool>,
-}
-
-/// The requests without an answer so far.
-#[derive(Default)]
-pub(super) struct InFlight(Mutex<HashMap<IdKey, InFlightRequest>>);
-
-struct InFlightRequest {
-    cancel: CancellationToken,
-    /// The level of log messages that a modern request wants.
-    log_level: Option<Level>,
-}
-
-/// The most requests that may be open at once.
-const MAX_OPEN_REQUESTS: usize = 4096;
-
-/// Why a request isn't accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RequestRejection {
-    /// An open request has the same id.
-    SameId,
-    /// Too many requests are open.
-    TooMany,
-}
-
-impl InFlight {
-    fn register(&self, key: IdKey, flight: InFlightRequest) -> Result<(), RequestRejection> {
-        let mut flights = self.lock_requests();
-        if flights.contains_key(&key) {
-            return Err(RequestRejection::SameId);
-        }
-        if flights.len() >= MAX_OPEN_REQUESTS {
-            return Err(RequestRejection::TooMany);
-        }
-        flights.insert(key, flight);
-        Ok(())
-    }
-
-    /// Removes a request that was answered or dropped.
-    fn close(&self, key: &IdKey) {
-        self.lock_requests().remove(key);
-    }
-
-    /// Cancels a request if it is still open.
-    pub(super) fn cancel_request(&self, key: &IdKey) {
-        if let Some(flight) = self.lock_requests().get(key) {
-            flight.cancel.cancel();
-        }
-    }
-
-    /// The lowest level that an open modern request wants.
-    pub(super) fn lowest_log_level(&self) -> Option<Level> {
-        self.lock_requests().values().filter_map(|flight| flight.log_level).min()
-    }
-
-    fn lock_requests(&self) -> std::sync::MutexGuard<'_, HashMap<IdKey, InFlightRequest>> {
-        lock(&self.0)
-    }
 }
 
 impl ClientRequest {
@@ -96,7 +41,7 @@ impl ClientRequest {
     /// # Errors
     /// If its id is in use, or too many are open. It is then already answered.
     pub(super) fn open(
-        shared: &Arc<SessionState>,
+        client: &Arc<Client>,
         id: &RawValue,
         is_modern: bool,
         meta: &modern::RequestMeta<'_>,
@@ -105,16 +50,16 @@ impl ClientRequest {
         let key = IdKey::from_raw(id).expect("an envelope's id is a string or a number");
         let log = meta.log_level().and_then(|level| level.parse().ok()).filter(|_| is_modern);
         let cancel = CancellationToken::new();
-        let opened = shared
+        let opened = client
             .in_flight
             .register(key.clone(), InFlightRequest { cancel: cancel.clone(), log_level: log });
         if opened.is_ok()
             && let Some(level) = log
         {
-            shared.lower_server_threshold(level);
+            client.lower_server_threshold(level);
         }
         let request = Self {
-            shared: Arc::clone(shared),
+            client: Arc::clone(client),
             id: RequestId::from_raw(id),
             key,
             modern: is_modern,
@@ -171,20 +116,20 @@ impl ClientRequest {
 
     /// What accompanies the call that this request becomes.
     pub(super) fn call_options(&self) -> CallOptions {
-        let log_level = self.shared.protocol.request_level(self.log_level, self.modern);
+        let log_level = self.client.protocol.request_level(self.log_level, self.modern);
         CallOptions { progress: self.progress_sink(), cancel: self.cancel.clone(), log_level }
     }
 
     /// Reports progress to the client under its own token, concealed, and only until the answer.
     pub(super) fn progress_sink(&self) -> Option<ProgressSink> {
         let token = self.progress_token.clone()?;
-        let (shared, open) = (Arc::clone(&self.shared), Arc::clone(&self.open));
+        let (client, open) = (Arc::clone(&self.client), Arc::clone(&self.open));
         Some(Arc::new(move |params: Real<RawJson>| {
             if !open.load(Ordering::Acquire) {
                 return;
             }
-            match shared.pipeline.anonymizer.load().conceal(params) {
-                Ok(params) => shared.client_queue.queue_progress(&token, &params),
+            match client.conceal(params) {
+                Ok(params) => client.queue.queue_progress(&token, &params),
                 Err(Leak) => tracing::error!("progress was withheld: a private value stood in it"),
             }
         }))
@@ -200,26 +145,15 @@ impl ClientRequest {
         self.send_shaped(if self.modern { ResultShape::ModernList } else { ResultShape::Legacy }, result);
     }
 
+    /// Conceals JSON that Portero made or the client sent.
+    pub(super) fn conceal_own(&self, json: RawJson) -> Result<Fake<RawJson>, Leak> {
+        self.client.conceal_own(json)
+    }
+
     /// Answers with a result that Portero made.
     pub(super) fn answer_own_result(self, result: RawJson) {
-        match self.shared.conceal_own(result) {
+        match self.client.conceal_own(result) {
             Ok(result) => self.answer_result(&result),
-            Err(Leak) => self.answer_withheld(),
-        }
-    }
-
-    /// Answers `tools/call`, and repeats the instructions if they are due.
-    pub(super) fn answer_tool_result(self, result: &Fake<RawJson>) {
-        match self.shared.with_instructions(result) {
-            Some(longer) => self.answer_result(&longer),
-            None => self.answer_result(result),
-        }
-    }
-
-    /// Answers `tools/call` with a result that Portero made.
-    pub(super) fn answer_own_tool_result(self, result: RawJson) {
-        match self.shared.conceal_own(result) {
-            Ok(result) => self.answer_tool_result(&result),
             Err(Leak) => self.answer_withheld(),
         }
     }
@@ -228,12 +162,12 @@ impl ClientRequest {
     pub(super) fn answer_error_object(self, error: &Fake<RawJson>) {
         let shape = if self.modern { ResultShape::Modern } else { ResultShape::Legacy };
         self.end_progress();
-        self.shared.client_queue.queue_error(&self.target, &self.id, shape, error);
+        self.client.queue.queue_error(&self.target, &self.id, shape, error);
     }
 
     /// Answers with an error in Portero's text, which may quote the client.
     pub(super) fn answer_error(self, code: i32, words: &str, data: Option<&RawValue>) {
-        match self.shared.conceal_own(wire::answer_error_object(code, words, data)) {
+        match self.client.conceal_own(wire::answer_error_object(code, words, data)) {
             Ok(error) => self.answer_error_object(&error),
             Err(Leak) => self.answer_withheld(),
         }
@@ -243,7 +177,7 @@ impl ClientRequest {
     pub(super) fn answer_fixed_error(self, code: i32, words: &'static str) {
         self.end_progress();
         let words = Fake::from_static(words);
-        self.shared.client_queue.queue_fixed_error(&self.target, &self.id, code, words);
+        self.client.queue.queue_fixed_error(&self.target, &self.id, code, words);
     }
 
     /// Answers that the answer is withheld (guarantee N5).
@@ -260,39 +194,30 @@ impl ClientRequest {
         if let Some(token) = &self.progress_token
             && self.open.load(Ordering::Acquire)
         {
-            self.shared.client_queue.let_progress_go(token);
+            self.client.queue.let_progress_go(token);
         }
     }
 
     fn send_shaped(&self, shape: ResultShape, result: &Fake<RawJson>) {
         self.end_progress();
-        self.shared.client_queue.queue_result(&self.target, &self.id, shape, result);
+        self.client.queue.queue_result(&self.target, &self.id, shape, result);
     }
 }
 
 impl Drop for ClientRequest {
     fn drop(&mut self) {
         if self.open.swap(false, Ordering::AcqRel) {
-            self.shared.in_flight.close(&self.key);
+            self.client.in_flight.close(&self.key);
             // No answer comes, as after a cancellation, so held progress is dropped.
             if let Some(token) = &self.progress_token {
-                self.shared.client_queue.forget_progress(token);
+                self.client.queue.forget_progress(token);
             }
         }
         // Dropped requests count too. A batch with a cancelled member must still end.
         if let AnswerTarget::Batch(batch) = &self.target
             && batch.settle_answer()
         {
-            self.shared.client_queue.queue_batch(batch);
-        }
-    }
-}
-
-impl RequestRejection {
-    const fn message(self) -> &'static str {
-        match self {
-            Self::SameId => "a request with this id is still open",
-            Self::TooMany => "too many requests are open; wait for answers first",
+            self.client.queue.queue_batch(batch);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::names::TaskId;
 use crate::pipeline::Refusal;
 
 /// Arguments whose names are all known.
-pub(super) struct BuiltinArguments<'a>(RawObject<'a>);
+pub(in crate::session) struct BuiltinArguments<'a>(RawObject<'a>);
 
 impl BuiltinTool {
     const fn argument_names(self) -> &'static [&'static str] {
@@ -26,7 +26,10 @@ impl BuiltinTool {
 
 impl<'a> BuiltinArguments<'a> {
     /// Reads the `arguments` of a call. A missing or null member means no arguments.
-    pub(super) fn read(own: BuiltinTool, arguments: Option<&'a RawValue>) -> Result<Self, String> {
+    pub(in crate::session) fn read(
+        own: BuiltinTool,
+        arguments: Option<&'a RawValue>,
+    ) -> Result<Self, String> {
         let Some(arguments) = arguments.filter(|value| value.get() != "null") else {
             return Ok(Self(RawObject::default()));
         };
@@ -42,7 +45,7 @@ impl<'a> BuiltinArguments<'a> {
     }
 
     /// An optional text.
-    pub(super) fn optional_text(&self, key: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+    pub(in crate::session) fn optional_text(&self, key: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
         self.non_null(key)
             .map(|value| {
                 json::as_text(value).ok_or_else(|| Refusal::Invalid(format!("`{key}` must be a text")))
@@ -51,18 +54,23 @@ impl<'a> BuiltinArguments<'a> {
     }
 
     /// A required text.
-    pub(super) fn required_text(&self, key: &str) -> Result<Cow<'a, str>, Refusal> {
+    pub(in crate::session) fn required_text(&self, key: &str) -> Result<Cow<'a, str>, Refusal> {
         self.optional_text(key)?.ok_or_else(|| Refusal::Invalid(format!("the argument `{key}` is missing")))
     }
 
     /// The required task id.
-    pub(super) fn task_id(&self) -> Result<TaskId, Refusal> {
+    pub(in crate::session) fn task_id(&self) -> Result<TaskId, Refusal> {
         let id = self.required_text("task_id")?;
         id.trim().parse().map_err(|wrong| Refusal::Invalid(format!("`task_id`: {wrong}")))
     }
 
     /// An optional whole number within bounds.
-    pub(super) fn optional_number(&self, key: &str, least: u64, most: u64) -> Result<Option<u64>, Refusal> {
+    pub(in crate::session) fn optional_number(
+        &self,
+        key: &str,
+        least: u64,
+        most: u64,
+    ) -> Result<Option<u64>, Refusal> {
         let wrong = || Refusal::Invalid(format!("`{key}` must be a whole number from {least} to {most}"));
         self.non_null(key)
             .map(|value| {
@@ -72,7 +80,7 @@ impl<'a> BuiltinArguments<'a> {
     }
 
     /// An optional object.
-    pub(super) fn optional_object(&self, key: &str) -> Result<Option<&'a RawValue>, Refusal> {
+    pub(in crate::session) fn optional_object(&self, key: &str) -> Result<Option<&'a RawValue>, Refusal> {
         match self.non_null(key) {
             Some(value) if !value.get().trim_start().starts_with('{') => {
                 Err(Refusal::Invalid(format!("`{key}` must be an object, not a text or a list")))

@@ -108,7 +108,7 @@ fn argument_schema(own: BuiltinTool) -> (Value, Value) {
             json!({
                 "task_id": { "type": "string", "description": "The taskId from the pending answer." },
                 "wait_seconds": { "type": "integer", "minimum": 0,
-                    "maximum": super::check::MAX_WAIT.as_secs(),
+                    "maximum": super::MAX_WAIT.as_secs(),
                     "description": "How long to wait for a final state; by default it does not wait." },
             }),
             json!(["task_id"]),

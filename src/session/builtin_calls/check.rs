@@ -1,15 +1,14 @@
 //! `portero/check_task`: the status of a call that waits for a person, or its result once it ran.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::super::answers::{self, TaskStatus};
+use super::super::builtin_tools::{BuiltinArguments, MAX_WAIT};
 use super::super::request::ClientRequest;
 use super::super::state::SessionState;
-use super::arguments::BuiltinArguments;
 use crate::anonymize::Real;
 use crate::call::Method;
 use crate::json::{self, RawJson, RawObject};
@@ -18,14 +17,12 @@ use crate::pipeline::{CallReply, Refusal};
 use crate::server::ProgressSink;
 use crate::task::{Task, TaskState};
 
-/// The longest wait.
-pub(super) const MAX_WAIT: Duration = Duration::from_secs(600);
 /// How long one request to the daemon waits if the client wants progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 impl SessionState {
     pub(super) async fn check_task(
-        self: &Arc<Self>,
+        &self,
         arguments: &BuiltinArguments<'_>,
         request: &ClientRequest,
     ) -> Result<CallReply, Refusal> {

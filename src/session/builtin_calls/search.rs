@@ -1,13 +1,11 @@
 //! `portero/search_tools`
 
-use std::sync::Arc;
-
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::super::answers;
+use super::super::builtin_tools::BuiltinArguments;
 use super::super::state::SessionState;
-use super::arguments::BuiltinArguments;
 use crate::anonymize::{Leak, Real};
 use crate::catalog::CatalogView;
 use crate::json;
@@ -30,27 +28,24 @@ struct FoundTool<'a> {
 
 impl SessionState {
     /// Searches the tools of all servers, except those that policy denies.
-    pub(super) async fn search_tools(
-        self: &Arc<Self>,
-        arguments: &BuiltinArguments<'_>,
-    ) -> Result<CallReply, Refusal> {
+    pub(super) async fn search_tools(&self, arguments: &BuiltinArguments<'_>) -> Result<CallReply, Refusal> {
         let query = arguments.optional_text("query")?.unwrap_or_default();
         let category = arguments.optional_text("category")?;
-        self.wait_for_listings().await;
-        self.pipeline.policy_source.refresh_policy();
-        let action = |tool: &_| self.tool_action(tool);
-        let recent = self.recent_tools.tools();
-        let paused = self.pipeline.policy.load().overrides().paused.is_some();
-        let anonymizer = self.pipeline.anonymizer.load();
+        self.listings.wait_for_listings().await;
+        self.agent.pipeline.policy_source.refresh_policy();
+        let action = |tool: &_| self.agent.tool_action(tool);
+        let recent = self.lists.recent.tools();
+        let paused = self.agent.pipeline.policy.load().overrides().paused.is_some();
+        let anonymizer = self.agent.pipeline.anonymizer.load();
         let is_private = |name: &str| anonymizer.is_private(name);
         let view = CatalogView { action: &action, recent: &recent, is_private: &is_private };
-        let hits = self.pipeline.catalog.search_tools(&query, category.as_deref(), MAX_HITS, &view);
+        let hits = self.agent.pipeline.catalog.search_tools(&query, category.as_deref(), MAX_HITS, &view);
         let mut tools: Vec<FoundTool<'_>> = hits
             .iter()
             .map(|hit| FoundTool {
                 name: hit.tool.id.to_string(),
                 description: hit.tool.description.as_ref().map(|text| text.expose().as_str()),
-                policy: match self.tool_action(&hit.tool.id) {
+                policy: match self.agent.tool_action(&hit.tool.id) {
                     Action::Allow | Action::RequireApproval if paused => "paused by a person, for now",
                     Action::Allow => "allowed",
                     Action::RequireApproval => "needs a person's approval",
@@ -59,7 +54,7 @@ impl SessionState {
                 input_schema: hit.tool.input_schema.expose(),
             })
             .collect();
-        let waiting = self.pipeline.catalog.unanswered_servers();
+        let waiting = self.agent.pipeline.catalog.unanswered_servers();
         let conceal = |tools: &[FoundTool<'_>]| {
             let text = if tools.is_empty() {
                 nothing_found_message(category.is_some(), &waiting)
