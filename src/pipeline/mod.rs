@@ -82,6 +82,20 @@ pub enum Refusal {
     Cancelled,
 }
 
+/// What would come of a call.
+#[derive(Debug)]
+pub enum CallForecast {
+    /// It would run, for this reason. What of its arguments doesn't fit the tool's `inputSchema`, concealed, is for its
+    /// server to refuse.
+    Runs(String, Option<String>),
+    /// A person would be asked, or is: the identical call that waits already.
+    Asks(Decision, Option<TaskId>),
+    /// Policy would deny it.
+    Denied(Decision),
+    /// It would be refused for another reason.
+    Refused(Refusal),
+}
+
 /// The caller of a call.
 #[derive(Debug, Clone)]
 pub struct CallContext {
@@ -100,6 +114,14 @@ pub trait Approvals: Send + Sync {
         call: Call,
         context: &'a CallContext,
     ) -> BoxFuture<'a, Result<Task, Refusal>>;
+
+    /// Whether [`Approvals::submit_call`] would open a task now, without opening one: the id of the identical one that
+    /// already waits, if there is one, and the refusal if it would be refused.
+    fn preview_call<'a>(
+        &'a self,
+        call: Call,
+        context: &'a CallContext,
+    ) -> BoxFuture<'a, Result<Option<TaskId>, Refusal>>;
 }
 
 /// A session's access to the servers that the daemon runs for all sessions.
@@ -284,6 +306,46 @@ impl Pipeline {
             }
             Admission::Counted(counted) => self.run_counted(counted, context, follow).await,
         }
+    }
+
+    /// What would come of a tool's call that is made now, as [`Pipeline::handle_call`] would go about it. Nothing is
+    /// sent, asked or consumed; its server may be started to say what it offers.
+    pub async fn forecast_call(
+        &self,
+        call: Call,
+        context: &CallContext,
+        follow: &CallOptions,
+    ) -> CallForecast {
+        self.try_forecast(call, context, follow).await.unwrap_or_else(CallForecast::Refused)
+    }
+
+    async fn try_forecast(
+        &self,
+        call: Call,
+        context: &CallContext,
+        follow: &CallOptions,
+    ) -> Result<CallForecast, Refusal> {
+        self.require_listed(&call, follow).await?;
+        refuse_duplicate_keys(&call)?;
+        let mut admission = self.decide_call(call, context, &[]);
+        if let Admission::Ask(call, _) = admission {
+            self.policy_source.wait_for_policy().await?;
+            admission = self.decide_call(call, context, &[]);
+        }
+        Ok(match admission {
+            Admission::Allowed(permitted) => {
+                CallForecast::Runs(permitted.reason(), self.argument_faults(permitted.call()).await)
+            }
+            Admission::Counted(counted) => {
+                let reason = format!("it consumes one use of grant {}", counted.grant_id());
+                CallForecast::Runs(reason, self.argument_faults(counted.call()).await)
+            }
+            Admission::Ask(call, decision) => {
+                self.check_answerable(&call, follow).await?;
+                CallForecast::Asks(decision, self.approvals.preview_call(call, context).await?)
+            }
+            Admission::Denied(_, decision) => CallForecast::Denied(decision),
+        })
     }
 
     /// Ends a subscription that the caller holds. Policy may deny the resource by now, but must not keep a

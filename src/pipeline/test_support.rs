@@ -212,6 +212,16 @@ impl Approvals for FakeApprovals {
             Ok(make_task(call, context.origin.clone(), TaskState::PendingApproval))
         })
     }
+
+    fn preview_call<'a>(
+        &'a self,
+        _: Call,
+        _: &'a CallContext,
+    ) -> BoxFuture<'a, Result<Option<TaskId>, Refusal>> {
+        let declined = self.is_unavailable.load(Ordering::SeqCst);
+        let words = || Refusal::Declined("a person said no to exactly this call".into());
+        Box::pin(std::future::ready(if declined { Err(words()) } else { Ok(None) }))
+    }
 }
 
 impl SharedServers for FakeApprovals {

@@ -9,7 +9,7 @@ use portero::anonymize::Real;
 use portero::call::Call;
 use portero::config::Config;
 use portero::ipc::requests::sessions::{
-    CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetServerListing, ListOwnTasks, SubmitCall,
+    CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetServerListing, ListOwnTasks, PreviewCall, SubmitCall,
 };
 use portero::ipc::{ForwardedCall, Request};
 use portero::names::{ServerName, TaskId};
@@ -121,6 +121,17 @@ impl Approvals for DaemonApprovals {
         context: &'a CallContext,
     ) -> BoxFuture<'a, Result<Task, Refusal>> {
         Box::pin(self.request_task(SubmitCall { call, client: context.origin.client.clone() }))
+    }
+
+    fn preview_call<'a>(
+        &'a self,
+        call: Call,
+        context: &'a CallContext,
+    ) -> BoxFuture<'a, Result<Option<TaskId>, Refusal>> {
+        Box::pin(async move {
+            let request = PreviewCall { call, client: context.origin.client.clone() };
+            Ok(self.request(request).await?.waiting)
+        })
     }
 }
 

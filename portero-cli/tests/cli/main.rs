@@ -5,6 +5,8 @@
 #[cfg(target_os = "linux")]
 mod adversary;
 mod agent;
+#[cfg(unix)]
+mod asking;
 mod audit;
 mod check;
 mod config;

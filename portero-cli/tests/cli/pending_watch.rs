@@ -19,7 +19,7 @@ use crate::test_support::{TEST_TIMEOUT, TestHome, eventually};
 fn ask_to_send(agent: &mut Agent, subject: &str) {
     agent.call_tool(
         "office__send_mail",
-        &json!({"to": "jane@example.com", "subject": subject, "text": "Hello"}),
+        &json!({"to": "jane@example.com", "subject": subject, "body": "Hello"}),
     );
 }
 

@@ -263,7 +263,8 @@ fn real_values_are_shown_on_the_terminal_to_who_knows_the_passphrase_and_nowhere
     let world = TestHome::with_office();
     set_passphrase(&world);
     let mut agent = Agent::connect(&world, &[]);
-    agent.call_tool("office/send_mail", &json!({"to": "jane@example.com", "body": "Jane Doe here"}));
+    let mail = json!({"to": "jane@example.com", "subject": "x", "body": "Jane Doe here"});
+    agent.call_tool("office/send_mail", &mail);
     let id = world.json(&["pending"])[0]["id"].as_str().unwrap().to_owned();
     let shown = confirm_with_passphrase(&world, &["task", &id, "--real"], "marta.lindqvist@northwind.test");
     assert!(
@@ -292,7 +293,7 @@ fn real_values_go_past_a_redirected_stdout() {
     let world = TestHome::with_office();
     set_passphrase(&world);
     let mut agent = Agent::connect(&world, &[]);
-    agent.call_tool("office/send_mail", &json!({"to": "jane@example.com"}));
+    agent.call_tool("office/send_mail", &json!({"to": "jane@example.com", "subject": "x", "body": "y"}));
     let id = world.json(&["pending"])[0]["id"].as_str().unwrap().to_owned();
     let out = world.path("out");
     let portero = world.command(&["task", &id, "--real", "--json"]);
@@ -318,7 +319,7 @@ fn what_was_denied_a_moment_ago_is_asked_again_with_the_passphrase() {
     let world = TestHome::with_office();
     set_passphrase(&world);
     let mut agent = Agent::connect(&world, &[]);
-    agent.call_tool("office/send_mail", &json!({"to": "jane@example.com"}));
+    agent.call_tool("office/send_mail", &json!({"to": "jane@example.com", "subject": "x", "body": "y"}));
     let task = world.json(&["pending"])[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(world.run(&["reject", &task]).code, 0);
     let mut terminal = spawn_on_terminal(&world, &["again", &task]);

@@ -18,8 +18,8 @@ use portero::ipc::requests::overrides::{
     Resume, RevokeGrants,
 };
 use portero::ipc::requests::sessions::{
-    CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks, ReportHead,
-    SetLogLevel, SubmitCall, SubscribeOverrides,
+    CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks, PreviewCall,
+    ReportHead, SetLogLevel, SubmitCall, SubscribeOverrides,
 };
 use portero::ipc::{DaemonFailure, FailureKind, RawRequest, Request, Response as _, WipedJson};
 use portero::names::Actor;
@@ -70,6 +70,7 @@ macro_rules! session_requests {
         dispatch!($method, $handle $arguments, [
             SubscribeOverrides,
             SubmitCall,
+            PreviewCall,
             ForwardCall,
             SetLogLevel,
             ConsumeGrant,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use portero::audit::{AuditEvent, AuditRecord};
 use portero::call::Call;
 use portero::ipc::requests::sessions::{
-    CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks, ReportHead,
-    SetLogLevel, SubmitCall, SubscribeOverrides,
+    CallPreview, CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks,
+    PreviewCall, ReportHead, SetLogLevel, SubmitCall, SubscribeOverrides,
 };
 use portero::ipc::{
     DaemonFailure, FailureKind, ForwardedCall, FromDaemon, MessageSender, PushMessage, SendError,
@@ -69,6 +69,19 @@ impl SessionRequest for SubmitCall {
                 submitted.map(Box::new).map_err(|refusal| failure::of_refusal(&refusal))
             }
         }
+    }
+}
+
+impl SessionRequest for PreviewCall {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &SessionCaller<'_>,
+    ) -> Result<CallPreview, DaemonFailure> {
+        let context = caller.session.context(daemon, &self.client);
+        let call = conceal(daemon, self.call)?;
+        let waiting = daemon.approval_queue.preview_call(call, &context).await;
+        waiting.map(|waiting| CallPreview { waiting }).map_err(|refusal| failure::of_refusal(&refusal))
     }
 }
 

@@ -108,6 +108,27 @@ impl ApprovalQueue {
         Ok(found.map_err(store_refusal)?.and_then(|denial| cooldown_end(&denial, now, lasts)))
     }
 
+    /// What [`ApprovalQueue::open_task`] would do, without doing it: returns the identical task that waits, or none where
+    /// a new one would be opened.
+    pub(super) async fn preview_task(
+        &self,
+        call: Call,
+        origin: CallOrigin,
+        decision: Decision,
+    ) -> Result<Option<TaskId>, Refusal> {
+        let (gate, task) = self.prepare_task(call, origin, decision).await?;
+        let waiting = self.deps.journal.store().read(move |store| {
+            let twin = tasks::find_duplicate(store, &task.origin.principal, &task.binding)?;
+            if let Some(twin) = twin.filter(|twin| !tasks::is_expired(twin, gate.now)) {
+                return Ok(Some(twin.id));
+            }
+            gate.check_deny_cooldown(store, &task)?;
+            gate.check_pending_limits(store, &task)?;
+            Ok(None)
+        });
+        waiting.map_err(store_refusal)
+    }
+
     /// Stores a task if `may` permits it, or returns the identical one that already waits.
     async fn insert_unless_duplicate(
         &self,

@@ -286,6 +286,23 @@ impl pipeline::Approvals for ApprovalQueue {
             }
         })
     }
+
+    fn preview_call<'a>(
+        &'a self,
+        call: Call,
+        context: &'a CallContext,
+    ) -> BoxFuture<'a, Result<Option<TaskId>, Refusal>> {
+        Box::pin(async move {
+            let (asker, now) = (Some(context.origin.asker()), self.deps.clock.now());
+            let decision = self.deps.policy.load().decide(&call.tool, call.arguments(), asker, now);
+            match decision.action {
+                Action::Deny => Err(Refusal::Denied(decision)),
+                Action::Allow | Action::RequireApproval => {
+                    self.preview_task(call, context.origin.clone(), decision).await
+                }
+            }
+        })
+    }
 }
 
 pub(super) fn store_refusal(error: StoreError) -> Refusal {

@@ -36,6 +36,29 @@ impl Request for SubmitCall {
     type Response = Box<Task>;
 }
 
+/// What would come of [`SubmitCall`] now; no task is opened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PreviewCall {
+    /// The concealed call.
+    pub call: Call,
+    /// The client's name and version.
+    pub client: Fake<String>,
+}
+
+impl Request for PreviewCall {
+    const METHOD: &'static str = "calls/preview";
+    type Response = CallPreview;
+}
+
+/// A person would be asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CallPreview {
+    /// The identical call that waits already.
+    pub waiting: Option<TaskId>,
+}
+
+impl Response for CallPreview {}
+
 /// Run this call on a shared server, through the daemon's own pipeline.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ForwardCall {

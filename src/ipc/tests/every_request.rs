@@ -17,8 +17,8 @@ use crate::ipc::requests::overrides::{
     Resume, RevokeGrants,
 };
 use crate::ipc::requests::sessions::{
-    CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks, ReportHead,
-    SetLogLevel, SubmitCall, SubscribeOverrides,
+    CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks, PreviewCall,
+    ReportHead, SetLogLevel, SubmitCall, SubscribeOverrides,
 };
 use crate::ipc::{Act, Acting, Challenge, RawRequest, Request, ToDaemon, WipedJson};
 use crate::names::TaskId;
@@ -95,6 +95,7 @@ fn sessions() -> Vec<&'static str> {
     vec![
         survives(&SubscribeOverrides),
         survives(&SubmitCall { call: call(), client: client() }),
+        survives(&PreviewCall { call: call(), client: client() }),
         survives(&ForwardCall { call: call(), client: client(), progress: true, log_level }),
         survives(&SetLogLevel { level: LogLevel::Info }),
         survives(&ConsumeGrant { grant: 3, call: call() }),

@@ -1,6 +1,7 @@
 //! Runs Portero's own tools.
 
 mod check;
+mod explain;
 mod search;
 
 use super::answers::{self, TaskStatus};
@@ -8,7 +9,9 @@ use super::builtin_tools::{BuiltinArguments, BuiltinTool};
 use super::request::ClientRequest;
 use super::state::SessionState;
 use crate::anonymize::Fake;
+use crate::call::Call;
 use crate::json::{self, RawJson, RawObject};
+use crate::names::ToolId;
 use crate::pipeline::{CallReply, Refusal};
 use crate::task::TaskState;
 
@@ -30,6 +33,7 @@ impl SessionState {
             let done = match own {
                 BuiltinTool::SearchTools => self.search_tools(&arguments).await,
                 BuiltinTool::Call => self.call_named(&arguments, meta, request).await,
+                BuiltinTool::Explain => self.explain_call(&arguments, request).await,
                 BuiltinTool::CheckTask => self.check_task(&arguments, request).await,
                 BuiltinTool::ListTasks => self.list_tasks(&arguments).await,
                 BuiltinTool::CancelTask => self.cancel_task(&arguments).await,
@@ -52,13 +56,23 @@ impl SessionState {
             return Err(Refusal::Invalid(format!("`{name}` is Portero's own tool; call it directly")));
         }
         let tool = request.unless_cancelled(self.calls.resolve_tool(&name)).await?;
+        let call = self.build_named_call(tool, arguments, meta)?;
+        Ok(self.calls.run_tool_call(call, request.call_options()).await)
+    }
+
+    /// The call of a tool with the arguments that stand in `args`.
+    fn build_named_call(
+        &self,
+        tool: ToolId,
+        arguments: &BuiltinArguments<'_>,
+        meta: Option<RawJson>,
+    ) -> Result<Call, Refusal> {
         let spelled = json::serialize_raw(&self.calls.server_tool_name(&tool));
         // A missing `args` becomes an empty object, because servers expect the member.
         let none = json::serialize_raw(&serde_json::Map::new());
         let args = arguments.optional_object("args")?.unwrap_or(&none);
         let params = RawObject::default().with_member("name", &spelled).with_member("arguments", args);
-        let call = self.calls.build_tool_call(tool, params, meta)?;
-        Ok(self.calls.run_tool_call(call, request.call_options()).await)
+        self.calls.build_tool_call(tool, params, meta)
     }
 
     /// `portero/list_tasks`

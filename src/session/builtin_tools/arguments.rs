@@ -16,10 +16,19 @@ impl BuiltinTool {
     const fn argument_names(self) -> &'static [&'static str] {
         match self {
             Self::SearchTools => &["query", "category"],
-            Self::Call => &["tool", "args"],
+            Self::Call | Self::Explain => &["tool", "args"],
             Self::CheckTask => &["task_id", "wait_seconds"],
             Self::ListTasks => &["status", "limit"],
             Self::CancelTask => &["task_id"],
+        }
+    }
+
+    /// Other words for an argument: MCP's own, and that of the pending answer.
+    const fn argument_synonyms(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Call | Self::Explain => &[("arguments", "args")],
+            Self::CheckTask | Self::CancelTask => &[("taskId", "task_id")],
+            Self::SearchTools | Self::ListTasks => &[],
         }
     }
 }
@@ -37,11 +46,12 @@ impl<'a> BuiltinArguments<'a> {
         json::refuse_duplicate_keys(arguments)
             .map_err(|error| format!("the arguments are not acceptable: {error}"))?;
         let object = RawObject::read(arguments).map_err(|_| "`arguments` must be an object".to_owned())?;
-        let known = own.argument_names();
-        if let Some((unknown, _)) = object.iter().find(|(key, _)| !known.contains(key)) {
+        let (known, synonyms) = (own.argument_names(), own.argument_synonyms());
+        let is_known = |key: &str| known.contains(&key) || synonyms.iter().any(|(other, _)| *other == key);
+        if let Some((unknown, _)) = object.iter().find(|(key, _)| !is_known(key)) {
             return Err(unknown_argument_message(own, unknown));
         }
-        Ok(Self(object))
+        synonyms.iter().try_fold(object, unify_synonym).map(Self)
     }
 
     /// An optional text.
@@ -94,6 +104,24 @@ impl<'a> BuiltinArguments<'a> {
     }
 }
 
+/// The arguments with the value of a synonym under the argument's own name. Two values that differ are an error, since
+/// either could be the one that was meant.
+fn unify_synonym<'a>(
+    arguments: RawObject<'a>,
+    (synonym, name): &(&'static str, &'static str),
+) -> Result<RawObject<'a>, String> {
+    let value = |key| arguments.get(key).filter(|value| value.get() != "null");
+    match (value(synonym), value(name)) {
+        (None, _) => Ok(arguments),
+        (Some(other), Some(own)) if json::canonicalize(other).ok() != json::canonicalize(own).ok() => {
+            Err(format!(
+                "`{name}` and `{synonym}` are the same argument, and their values differ; give one of them"
+            ))
+        }
+        (Some(other), _) => Ok(arguments.with_member(name, other)),
+    }
+}
+
 fn unknown_argument_message(own: BuiltinTool, unknown: &str) -> String {
     let known = own.argument_names();
     let nearest = known
@@ -129,6 +157,34 @@ mod tests {
         assert!(read(BuiltinTool::Call, r#"{"tool":"a","tool":"b"}"#).expect_err("twice").contains("twice"));
         assert!(read(BuiltinTool::Call, "[]").is_err());
         assert!(read(BuiltinTool::ListTasks, "null").is_ok());
+    }
+
+    #[test]
+    fn a_synonym_is_the_argument_unless_both_are_given_and_differ() {
+        let id = |own, text: &str| {
+            let text = json::parse_raw(text.to_owned()).expect("JSON");
+            let arguments = BuiltinArguments::read(own, Some(&text))?;
+            let name = if own == BuiltinTool::Call { "args" } else { "task_id" };
+            Ok::<_, String>(arguments.non_null(name).map(|value| value.get().to_owned()))
+        };
+        for (own, text, read) in [
+            (BuiltinTool::CheckTask, r#"{"taskId":"a"}"#, Some(r#""a""#)),
+            (BuiltinTool::CancelTask, r#"{"taskId":"a","task_id":"\u0061"}"#, Some(r#""a""#)),
+            (BuiltinTool::CheckTask, r#"{"taskId":"a","task_id":null}"#, Some(r#""a""#)),
+            (BuiltinTool::CheckTask, r#"{"taskId":null,"task_id":"a"}"#, Some(r#""a""#)),
+            (BuiltinTool::CheckTask, r#"{"taskId":null}"#, None),
+            (BuiltinTool::Call, r#"{"arguments":{"n":1}}"#, Some(r#"{"n":1}"#)),
+            (BuiltinTool::Call, r#"{"args":{"n":1},"arguments":{ "n": 1 }}"#, Some(r#"{ "n": 1 }"#)),
+        ] {
+            assert_eq!(id(own, text), Ok(read.map(str::to_owned)), "{text}");
+        }
+        for (own, text) in [
+            (BuiltinTool::CheckTask, r#"{"taskId":"a","task_id":"b"}"#),
+            (BuiltinTool::Call, r#"{"args":{"n":1},"arguments":{"n":2}}"#),
+        ] {
+            assert!(id(own, text).expect_err("they differ").contains("differ"), "{text}");
+        }
+        assert!(id(BuiltinTool::ListTasks, r#"{"taskId":"a"}"#).is_err());
     }
 
     #[test]

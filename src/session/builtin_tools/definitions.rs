@@ -28,7 +28,7 @@ fn definition(own: BuiltinTool) -> Value {
     let (properties, required) = argument_schema(own);
     let mut annotations = json!({ "title": title });
     match own {
-        BuiltinTool::SearchTools | BuiltinTool::CheckTask | BuiltinTool::ListTasks => {
+        BuiltinTool::SearchTools | BuiltinTool::Explain | BuiltinTool::CheckTask | BuiltinTool::ListTasks => {
             annotations["readOnlyHint"] = json!(true);
             annotations["openWorldHint"] = json!(false);
         }
@@ -67,6 +67,11 @@ const fn title_and_description(own: BuiltinTool) -> (&'static str, &'static str)
             "Calls any tool of any connected server by its full name, such as \"github/create_issue\". The \
              same policy holds as for a direct call: it may run, need a person's approval, or be refused.",
         ),
+        BuiltinTool::Explain => (
+            "Explain a call",
+            "Tells what would come of a call without making it: whether it runs, asks a person, is denied or is \
+             refused, and why; also what does not fit the tool's input schema.",
+        ),
         BuiltinTool::CheckTask => (
             "Check a waiting call",
             "Tells how a call stands that waits for a person's approval, by its taskId. Once the call ran, \
@@ -96,7 +101,7 @@ fn argument_schema(own: BuiltinTool) -> (Value, Value) {
             }),
             json!(["query"]),
         ),
-        BuiltinTool::Call => (
+        BuiltinTool::Call | BuiltinTool::Explain => (
             json!({
                 "tool": { "type": "string", "description": "The tool's full name, \"server/tool\"." },
                 "args": { "type": "object", "description": "The tool's own arguments.",

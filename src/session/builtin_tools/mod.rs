@@ -20,6 +20,8 @@ pub(super) enum BuiltinTool {
     SearchTools,
     /// Calls any tool by its full name.
     Call,
+    /// Returns what would come of a call.
+    Explain,
     /// Returns a task's status, or its result.
     CheckTask,
     /// Lists tasks.
@@ -29,14 +31,15 @@ pub(super) enum BuiltinTool {
 }
 
 impl BuiltinTool {
-    pub(super) const ALL: [Self; 5] =
-        [Self::SearchTools, Self::Call, Self::CheckTask, Self::ListTasks, Self::CancelTask];
+    pub(super) const ALL: [Self; 6] =
+        [Self::SearchTools, Self::Call, Self::Explain, Self::CheckTask, Self::ListTasks, Self::CancelTask];
 
     /// The name after `portero/`.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::SearchTools => "search_tools",
             Self::Call => "call",
+            Self::Explain => "explain",
             Self::CheckTask => "check_task",
             Self::ListTasks => "list_tasks",
             Self::CancelTask => "cancel_task",

@@ -7,6 +7,7 @@ use crate::call::Call;
 use crate::json;
 use crate::pipeline::test_support::{FakeServer, make_task};
 use crate::policy::Action;
+use crate::server::{ServerError, ServerListing};
 
 fn mail_setup() -> FixtureSetup {
     FixtureSetup {
@@ -57,6 +58,9 @@ async fn call_goes_through_the_whole_pipeline_as_the_named_tool() {
     assert_eq!(text, r#"{"name":"read","arguments":{"n":1}}"#);
     let (text, is_error) = rig.call_tool("portero__call", json!({ "tool": "mail/drop" })).await;
     assert!(is_error && text.contains("mail/drop"), "{text}");
+    let (text, _) =
+        rig.call_tool("portero__call", json!({ "tool": "mail/read", "arguments": { "n": 1 } })).await;
+    assert_eq!(text, r#"{"name":"read","arguments":{"n":1}}"#);
     let (text, _) = rig.call_tool("portero__call", json!({ "tool": "mail__send" })).await;
     assert!(text.contains("pending-approval"), "{text}");
     let (text, is_error) = rig.call_tool("portero__call", json!({ "tool": "portero/call" })).await;
@@ -217,13 +221,82 @@ async fn tasks_are_listed_by_state() {
 }
 
 #[tokio::test]
+async fn explain_tells_what_would_come_of_a_call_and_makes_none() {
+    let schema =
+        r#"{"type":"object","properties":{"to":{"type":"string","maxLength":12}},"required":["to"]}"#;
+    let listing = |names: &[&str]| {
+        let tool =
+            |name: &&str| json::parse_raw(format!(r#"{{"name":"{name}","inputSchema":{schema}}}"#)).unwrap();
+        ServerListing { tools: names.iter().map(tool).collect(), ..ServerListing::default() }
+    };
+    let broken = FakeServer {
+        listing: Err(ServerError::StartFailed("ill".parse().unwrap(), "no such program".into())),
+        ..FakeServer::with_tools(&[])
+    };
+    let mut rig = SessionFixture::new(FixtureSetup {
+        servers: vec![
+            ("mail", FakeServer::with_listing(listing(&["send", "read", "drop"]))),
+            ("ill", broken),
+        ],
+        policies: vec![("mail/drop", Action::Deny), ("mail/send", Action::RequireApproval)],
+        replacements: vec![("John Doe", "Ada Lovelace of Ockham")],
+        ..FixtureSetup::default()
+    });
+    for (tool, arguments, outcome, told) in [
+        ("mail/read", json!({ "to": "Bob" }), "runs", "default"),
+        ("mail/read", json!({}), "runs", "required"),
+        ("mail__send", json!({ "to": "Bob" }), "asks", "mail/send"),
+        // The real value is longer than the schema has it, which only the server may find.
+        ("mail/send", json!({ "to": "John Doe" }), "asks", "mail/send"),
+        ("mail/send", json!({ "to": "a long name of nobody" }), "refused", "longer than 12"),
+        ("mail/send", json!({ "to": 5 }), "refused", "not of type"),
+        ("mail/drop", json!({}), "denied", "mail/drop"),
+        ("mail/burn", json!({}), "refused", "no server offers"),
+        ("nobody/burn", json!({}), "refused", "no server offers"),
+        ("ill/work", json!({}), "refused", "no such program"),
+        ("absent/work", json!({}), "refused", "`TOKEN` is not set"),
+        ("portero/call", json!({}), "runs", "own tool"),
+    ] {
+        let asked = json!({ "tool": tool, "arguments": arguments });
+        let (text, is_error) = rig.call_tool("portero__explain", asked).await;
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert!(
+            !is_error && answer["outcome"] == outcome && text.contains(told),
+            "{tool} {arguments}: {text}"
+        );
+        assert!(!text.contains("Ockham"), "{text}");
+    }
+    rig.fixture.approvals.is_unavailable.store(true, std::sync::atomic::Ordering::SeqCst);
+    let (text, _) =
+        rig.call_tool("portero__explain", json!({ "tool": "mail/send", "args": { "to": "Bob" } })).await;
+    assert!(text.contains("refused") && text.contains("said no"), "{text}");
+    assert!(rig.fixture.received_calls().is_empty());
+    assert!(rig.fixture.approvals.submitted.lock().unwrap().is_empty());
+    let audited = rig.fixture.audit_events();
+    assert!(
+        !audited.is_empty() && audited.iter().all(|record| record.contains("portero/explain")),
+        "{audited:?}"
+    );
+
+    rig.fixture.set_policy(&[("portero/explain", Action::Deny)], None);
+    let (text, is_error) = rig.call_tool("portero__explain", json!({ "tool": "mail/read" })).await;
+    assert!(is_error && text.contains("portero/explain"), "{text}");
+}
+
+#[tokio::test]
 async fn an_own_tool_that_is_denied_by_name_is_neither_listed_nor_run() {
     let mut rig = SessionFixture::new(mail_setup());
     rig.fixture.set_policy(&[("portero/call", Action::Deny), ("*", Action::Deny)], Some(Action::Deny));
     let listed = listed_names(&rig.request_result("tools/list", json!({})).await, "tools");
     assert_eq!(
         listed,
-        ["portero__search_tools", "portero__check_task", "portero__list_tasks", "portero__cancel_task",]
+        [
+            "portero__search_tools",
+            "portero__explain",
+            "portero__check_task",
+            "portero__list_tasks",
+            "portero__cancel_task",
+        ]
     );
     let (text, is_error) = rig.call_tool("portero__call", json!({ "tool": "mail/read" })).await;
     assert!(is_error && text.contains("portero/call"), "{text}");

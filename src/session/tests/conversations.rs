@@ -154,10 +154,10 @@ async fn the_inspector_sets_the_log_level() {
 #[tokio::test]
 async fn requests_before_initialized_are_answered() {
     let mut rig = SessionFixture::new(one_server_setup());
-    assert_eq!(listed_names(&rig.request_result("tools/list", json!({})).await, "tools").len(), 6);
+    assert_eq!(listed_names(&rig.request_result("tools/list", json!({})).await, "tools").len(), 7);
     let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "x", "version": "1" } });
     rig.request_answer(1, "initialize", params).await;
-    assert_eq!(listed_names(&rig.request_result("tools/list", json!({})).await, "tools").len(), 6);
+    assert_eq!(listed_names(&rig.request_result("tools/list", json!({})).await, "tools").len(), 7);
 }
 
 #[tokio::test]

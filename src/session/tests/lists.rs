@@ -40,6 +40,7 @@ async fn the_lists_of_all_servers_stand_together_after_porteros_own_tools() {
         [
             "portero__search_tools",
             "portero__call",
+            "portero__explain",
             "portero__check_task",
             "portero__list_tasks",
             "portero__cancel_task",
