@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::condition::ConditionReadings;
 use super::{Action, Grant, Quorum};
 use crate::pattern::Pattern;
 
@@ -46,6 +47,9 @@ pub struct Explanation {
     /// The quorums that must be met before a call of the tool runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quorums: Vec<Quorum>,
+    /// What each condition of the case that decided says of the arguments, and by which readings of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<ConditionReadings>,
 }
 
 impl Explanation {

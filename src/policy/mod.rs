@@ -38,7 +38,7 @@ use crate::clock::Moment;
 use crate::names::ToolId;
 use crate::pattern::Pattern;
 use compiled_config::CompiledConfig;
-use condition::PolicyCase;
+use condition::{ConditionReadings, PolicyCase};
 pub use decision::{Decision, DecisionSource, Explanation, MatchedCase};
 use entry_index::{ArgumentsView, EntryIndex};
 pub use grant::{CallerIdentity, Grant, GrantLimits, SessionMatchError};
@@ -363,16 +363,36 @@ impl Policy {
         let others = quorums.iter().map(|quorum| quorum.to_decision(tool)).chain(grants).chain(matching);
         let others = others.chain([self.config.default_decision()]).filter(|other| place(other) != won);
         let elsewhere = elsewhere.into_iter().cloned().collect();
+        let readings = self.case_readings(tool, &unpaused, arguments);
         match self.pause_decision() {
             Some(paused) => {
                 let losing = std::iter::once(unpaused).chain(others).collect();
-                Explanation { decision: paused, losing, elsewhere, quorums }
+                Explanation { decision: paused, losing, elsewhere, quorums, readings }
             }
             None => {
                 let losing = others.collect();
-                Explanation { decision: unpaused, losing, elsewhere, quorums }
+                Explanation { decision: unpaused, losing, elsewhere, quorums, readings }
             }
         }
+    }
+
+    /// What the conditions of the case that decided say, and by which readings of the arguments.
+    fn case_readings(
+        &self,
+        tool: &ToolId,
+        decision: &Decision,
+        arguments: Option<&RawValue>,
+    ) -> Vec<ConditionReadings> {
+        let (Some(arguments), Some(MatchedCase { number, .. })) = (arguments, decision.case) else {
+            return Vec::new();
+        };
+        let configs = std::iter::once(&*self.config).chain(self.config.approved.as_deref());
+        let mut cases = configs
+            .flat_map(|config| config.entries.matching(tool))
+            .filter(|entry| Some(&entry.pattern) == decision.pattern.as_ref())
+            .flat_map(|entry| &entry.cases);
+        let case = cases.find(|case| case.number == number && case.source == decision.source);
+        case.map(|case| case.explain(arguments)).unwrap_or_default()
     }
 
     /// The rule that makes an otherwise permitted tool ask, with its id. Rules that the allowing rule

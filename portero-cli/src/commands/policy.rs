@@ -19,6 +19,7 @@ use portero::ipc::ProbeResult;
 use portero::ipc::requests::overrides::ExplainDecision;
 use portero::json::{self, RawJson};
 use portero::names::ToolId;
+use portero::policy::condition::{ConditionReadings, Truth};
 use portero::policy::{Action, Decision, Explanation, Overrides, Policy};
 use portero::task::TaskState;
 use serde::{Deserialize, Serialize};
@@ -62,7 +63,7 @@ pub(super) async fn explain(context: &CommandContext, args: args::WhyArgs) -> Co
     let elsewhere: Vec<_> = explanation.elsewhere.iter().map(GrantStatus::from_grant).collect();
     let value = serde_json::json!({
         "tool": tool, "live": live, "decision": explanation.decision, "losing": explanation.losing,
-        "elsewhere": elsewhere, "quorums": explanation.quorums,
+        "elsewhere": elsewhere, "quorums": explanation.quorums, "readings": explanation.readings,
     });
     // The hint uses the files as they are now, which the daemon may not have applied yet. Both the typed name
     // and the files are the person's.
@@ -74,6 +75,9 @@ pub(super) async fn explain(context: &CommandContext, args: args::WhyArgs) -> Co
     context.output.print_value_or_text(&value, |out| {
         out.print_line(format_args!("{tool}: {}", explanation.decision.action))?;
         out.print_line(format_args!("  because {}", explanation.decision))?;
+        for reading in notable_readings(&explanation.readings) {
+            out.print_line(format_args!("    {reading}"))?;
+        }
         for quorum in &explanation.quorums {
             out.print_line(format_args!("  it needs {quorum} on Telegram ({})", quorum.source))?;
         }
@@ -88,6 +92,11 @@ pub(super) async fn explain(context: &CommandContext, args: args::WhyArgs) -> Co
         Ok(())
     })?;
     Ok(())
+}
+
+/// The conditions of the case that decided whose values can be read in several ways, or cannot be told.
+fn notable_readings(readings: &[ConditionReadings]) -> impl Iterator<Item = &ConditionReadings> {
+    readings.iter().filter(|condition| !condition.readings.is_empty() || condition.truth != Truth::Yes)
 }
 
 fn explain_from_files(
@@ -130,6 +139,8 @@ struct CaseOutcome {
     expected: Action,
     holds: bool,
     decision: Decision,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    readings: Vec<ConditionReadings>,
 }
 
 pub(super) fn test(context: &CommandContext, file: &Path) -> CommandResult {
@@ -140,21 +151,28 @@ pub(super) fn test(context: &CommandContext, file: &Path) -> CommandResult {
     for (at, PolicyCase { tool, arguments, expect: expected }) in cases.into_iter().enumerate() {
         let arguments = arguments.map(|arguments| conceal_arguments(&config, arguments)).transpose()?;
         let arguments = arguments.as_ref().map(|arguments| &**arguments.get());
-        let decision = policy.decide(&tool, arguments, None, SystemClock.now());
+        let Explanation { decision, readings, .. } =
+            policy.explain(&tool, arguments, None, SystemClock.now());
         tried.push(CaseOutcome {
             case: at + 1,
             tool,
             expected,
             holds: decision.action == expected,
             decision,
+            readings,
         });
     }
     let wrong = tried.iter().filter(|tried| !tried.holds).count();
     context.output.print_value_or_text(&tried, |out| {
-        for CaseOutcome { case, tool, expected, decision, .. } in tried.iter().filter(|tried| !tried.holds) {
+        for CaseOutcome { case, tool, expected, decision, readings, .. } in
+            tried.iter().filter(|tried| !tried.holds)
+        {
             out.print_line(format_args!("case {case}: {tool}"))?;
             out.print_line(format_args!("  - {expected}"))?;
             out.print_line(format_args!("  + {}: {decision}", decision.action))?;
+            for reading in notable_readings(readings) {
+                out.print_line(format_args!("    {reading}"))?;
+            }
         }
         out.print_line(format_args!("{} of {} cases are as expected", tried.len() - wrong, tried.len()))
     })?;

@@ -127,7 +127,16 @@ fn why_looks_at_arguments_with_and_without_the_daemon() {
             );
         }
         assert!(ask(r#"{"to":"x@evil.test"}"#).stdout.starts_with("office/send_mail: deny"));
-        assert!(ask(r#"{"to":["x@evil.test"]}"#).stdout.contains("cannot be told"));
+        assert!(ask(r#"{"to":["x@evil.test"]}"#).stdout.starts_with("office/send_mail: deny"));
+        let said = ask(r#"{"to":"[\"x@evil.test\"]"}"#);
+        assert!(said.stdout.starts_with("office/send_mail: deny"), "{}", said.stdout);
+        assert!(
+            said.stdout.contains(
+                "`/to glob` cannot be told: it does not hold for the text as it is, it holds for the JSON in its text"
+            ),
+            "{}",
+            said.stdout
+        );
         assert_eq!(ask(r#"{"to":1,"to":2}"#).code, 2);
         let said = world.run(&["why", "office/send_mail"]);
         assert!(said.stdout.starts_with("office/send_mail: deny"), "{}", said.stdout);

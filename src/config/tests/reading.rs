@@ -98,6 +98,7 @@ fn an_entry_may_look_at_the_arguments() {
             r#"{"path":"/home/maria/notes/.git/config","size":1}"#,
             r#"{"path":"/home/maria/notes/a.md","size":1000.0000000000000000001}"#,
             r#"{"path":["/home/maria/notes/a.md"],"size":1}"#,
+            r#"{"path":{"file":"/home/maria/notes/a.md"},"size":1}"#,
             r#"{"path":"/home/maria/notes/a.md"}"#,
         ]
         .map(decide)
@@ -107,6 +108,7 @@ fn an_entry_may_look_at_the_arguments() {
     needs approval by `files/write` (policies.json:2:3)
     denied by `files/write`, case 2 (policies.json:5:7)
     needs approval by `files/write` (policies.json:2:3)
+    allowed by `files/write`, case 1 (policies.json:4:7)
     denied by `files/write`, case 2 (policies.json:5:7): its conditions cannot be told from the arguments
     needs approval by `files/write` (policies.json:2:3)
     "#

@@ -11,6 +11,25 @@ impl fmt::Display for ArgumentCondition {
     }
 }
 
+impl ArgumentCondition {
+    /// The place and the test's field, without the value that it compares with.
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.pointer, self.test.field_name())
+    }
+}
+
+impl ValueTest {
+    /// The field's name.
+    const fn field_name(&self) -> &'static str {
+        match self {
+            Self::Text(_) | Self::Number(_) | Self::Flag(_) | Self::Null => "equals",
+            Self::Matches(matcher) => matcher.field_name(),
+            Self::Bound(side, _) => side.field_name(),
+            Self::Under(_) => "under",
+        }
+    }
+}
+
 impl fmt::Display for ValueTest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

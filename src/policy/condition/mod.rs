@@ -1,23 +1,34 @@
 //! Conditions on a call's arguments. A case is an action with conditions, each a test on the value that a JSON
 //! Pointer finds.
 //!
-//! A test is true, false or unsure ([`Truth`]). It is unsure if the value has another type than the test, if a
-//! server may read it differently than Portero, or if the elements of a list differ. An unsure test never
-//! loosens a call and may tighten it: of all cases that could hold, the strictest does
-//! (`PolicyEntry::decide`). Like all of policy, tests see the concealed arguments.
+//! A test says yes, no, or that it cannot tell ([`Truth`]): the value is of another type than the test is for, a
+//! server may read it in another way than Portero does, or the elements of a list differ. What cannot be told never
+//! helps a call and may always hold it up: of all that could hold, the strictest does (`PolicyEntry::decide`). Tests see the
+//! concealed arguments, as all of policy does.
+//!
+//! Rules see what a server may see. So a list in the place of one value is tested element by element, and a text that
+//! holds JSON also by the texts in it ([`Reading`]). All of it takes time in proportion to the arguments.
 
 mod display;
+mod embedded;
 mod number;
 mod path;
 mod pointer;
+mod reading;
 mod text;
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use number::Decimal;
 pub use path::{Folder, FolderError};
 pub use pointer::{JsonPointer, PointerError};
+pub use reading::{ConditionReadings, Reading};
 pub use text::TextMatcher;
+
+use embedded::EmbeddedTexts;
+use pointer::{Place, ValueShape, list_elements};
+use reading::ReadingLog;
 
 use super::{Action, DecisionSource};
 use crate::json;
@@ -76,8 +87,9 @@ pub enum Comparison {
     AtMost,
 }
 
-/// Whether a condition holds. `Ord` puts the least first, so several hold together as far as the minimum does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Whether something holds. `Ord`: all of several hold as far as the least of them does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Truth {
     /// It doesn't hold.
     No,
@@ -92,23 +104,61 @@ impl PolicyCase {
     #[must_use]
     pub fn evaluate(&self, arguments: Option<&RawValue>) -> Truth {
         let Some(arguments) = arguments else { return Truth::Unsure };
-        self.when.iter().map(|condition| condition.evaluate(arguments)).min().unwrap_or(Truth::Unsure)
+        let log = ReadingLog::off();
+        self.when.iter().map(|condition| condition.evaluate(arguments, &log)).min().unwrap_or(Truth::Unsure)
+    }
+
+    /// What each condition says of these arguments, and by which readings.
+    #[must_use]
+    pub fn explain(&self, arguments: &RawValue) -> Vec<ConditionReadings> {
+        self.when.iter().map(|condition| condition.explain(arguments)).collect()
     }
 }
 
 impl ArgumentCondition {
-    fn evaluate(&self, arguments: &RawValue) -> Truth {
-        self.pointer.evaluate(arguments, &|value| self.test.evaluate(value))
+    fn evaluate(&self, arguments: &RawValue, log: &ReadingLog) -> Truth {
+        self.pointer.evaluate(arguments, log, &|value, place| self.test.evaluate_at(value, place, log))
+    }
+
+    fn explain(&self, arguments: &RawValue) -> ConditionReadings {
+        let log = ReadingLog::on();
+        let truth = self.evaluate(arguments, &log);
+        ConditionReadings { condition: self.name(), truth, readings: log.into_readings() }
     }
 }
 
 impl ValueTest {
-    /// Whether the test holds on this value. A server may convert a value of another type, so that is unsure.
+    /// Whether the value is so. A value of another type than the test is for may be turned into one by its
+    /// server, so nothing can be told; a list is tested element by element.
     #[must_use]
     pub fn evaluate(&self, value: &RawValue) -> Truth {
+        self.evaluate_at(value, Place::default(), &ReadingLog::off())
+    }
+
+    fn evaluate_at(&self, value: &RawValue, place: Place, log: &ReadingLog) -> Truth {
+        if ValueShape::of(value) != ValueShape::List {
+            return self.evaluate_one(value, log);
+        }
+        match list_elements(value) {
+            Some(elements) if !place.is_element => {
+                let each = elements.into_iter().map(|element| match ValueShape::of(element) {
+                    ValueShape::List => Truth::Unsure,
+                    _ => self.evaluate_one(element, log),
+                });
+                log.note(Reading::EachElement, Truth::of_all(each))
+            }
+            _ => Truth::Unsure,
+        }
+    }
+
+    fn evaluate_one(&self, value: &RawValue, log: &ReadingLog) -> Truth {
         match self {
-            Self::Text(expected) => test_text(value, |text| Truth::from(text == expected)),
-            Self::Matches(matcher) => test_text(value, |text| Truth::from(matcher.matches(text))),
+            // The very text that the rule names is known to its author, whatever a server makes of it.
+            Self::Text(expected) if json::as_text(value).as_deref() == Some(expected) => {
+                test_as_path(expected, log, &|text| text == expected)
+            }
+            Self::Text(expected) => test_text(value, log, &|text| text == expected),
+            Self::Matches(matcher) => test_text(value, log, &|text| matcher.matches(text)),
             Self::Under(folder) => {
                 json::as_text(value).map_or(Truth::Unsure, |text| folder.contains_path(&text))
             }
@@ -129,19 +179,44 @@ impl ValueTest {
     }
 }
 
-/// Tests the text as it is, and as the path that it may be. If the results differ, a server may see what the
-/// test didn't, so the result is unsure.
-fn test_text(value: &RawValue, test: impl Fn(&str) -> Truth) -> Truth {
+/// A test on a text holds for the text as it is and for every text in the JSON that it may hold: a server may see
+/// either.
+fn test_text(value: &RawValue, log: &ReadingLog, test: &dyn Fn(&str) -> bool) -> Truth {
     let Some(text) = json::as_text(value) else { return Truth::Unsure };
-    let plain = test(&text);
-    match path::normalize_path(&text) {
-        Some(tidied) if test(&tidied) != plain => Truth::Unsure,
+    let whole = test_as_path(&text, log, test);
+    match embedded::texts_within(&text) {
+        EmbeddedTexts::None => whole,
+        EmbeddedTexts::Some(texts) => {
+            let quiet = ReadingLog::off();
+            let inside = Truth::of_all(texts.iter().map(|text| test_as_path(text, &quiet, test)));
+            Truth::of_all([log.note(Reading::Text, whole), log.note(Reading::EmbeddedJson, inside)])
+        }
+        EmbeddedTexts::Unclear => log.note(Reading::EmbeddedJson, Truth::Unsure),
+    }
+}
+
+/// A test on a text and on the path that it may be.
+fn test_as_path(text: &str, log: &ReadingLog, test: &dyn Fn(&str) -> bool) -> Truth {
+    let plain = Truth::from(test(text));
+    match path::normalize_path(text).map(|tidied| Truth::from(test(&tidied))) {
+        Some(tidied) if tidied != plain => {
+            Truth::of_all([log.note(Reading::Text, plain), log.note(Reading::NormalizedPath, tidied)])
+        }
         _ => plain,
     }
 }
 
 fn test_number(value: &RawValue, test: impl Fn(&Decimal) -> bool) -> Truth {
     Decimal::parse(value.get()).map_or(Truth::Unsure, |found| Truth::from(test(&found)))
+}
+
+impl Truth {
+    /// What all of them say. Where they differ nothing can be told; neither where there are none, since some servers
+    /// take an empty list for everything.
+    fn of_all(truths: impl IntoIterator<Item = Self>) -> Self {
+        let agree = |one, other| if one == other { one } else { Self::Unsure };
+        truths.into_iter().reduce(agree).unwrap_or(Self::Unsure)
+    }
 }
 
 impl From<bool> for Truth {

@@ -1,14 +1,20 @@
-//! JSON Pointers (RFC 6901) into a call's arguments. A whole segment `*` means every element of a list, or
-//! every value of an object.
+//! JSON Pointers (RFC 6901) into a call's arguments, read in every way in which a server may read them.
 //!
-//! A test behind a `*` holds only if it holds for every element, and fails only if it fails for every one.
-//! Otherwise the result is unsure.
+//! Three segments are Portero's own: `*` is every element of a list or every value of an object, `{a,b}` is the one
+//! thing that has either name, and `(json)` is the JSON that stands in a text.
+//!
+//! A tool's schema often allows several shapes of one thing (`oneOf`): a value or a list of such, an object or its JSON
+//! as a text. The shape of the arguments decides which of them is there, never the schema, since that is the server's
+//! word. Where the arguments can be read in two ways, both are followed, and a test holds for sure only where it holds
+//! in each of them.
 
 use std::fmt;
 
 use serde_json::value::RawValue;
 
 use super::Truth;
+use super::embedded::{self, MAX_EMBEDDED_DEPTH};
+use super::reading::{Reading, ReadingLog};
 use crate::json::RawObject;
 
 /// A checked pointer to a member, never to the arguments as a whole.
@@ -22,8 +28,12 @@ pub struct JsonPointer {
 enum PointerToken {
     /// The member of this name, or the element of this index.
     Name(String),
+    /// The member that has any of these names.
+    OneOf(Vec<String>),
     /// Every element, or every value.
     Wildcard,
+    /// The JSON that stands in the text.
+    Json,
 }
 
 /// Why a text is no pointer.
@@ -35,6 +45,9 @@ pub enum PointerError {
     /// A `~` that isn't part of `~0` or `~1`.
     #[error("in a JSON Pointer `~` is written `~0`, and a `/` in a name `~1`")]
     Escape,
+    /// One of several names is empty.
+    #[error("a name in `{{…}}` must not be empty")]
+    EmptyName,
 }
 
 /// The result of one segment.
@@ -47,6 +60,29 @@ enum PointerTarget<'a> {
     Ambiguous,
 }
 
+/// How a value was reached.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    /// Whether it is an element: a list in a list is not taken apart unless a pointer says so.
+    pub(super) is_element: bool,
+    /// In how many texts it stands.
+    depth: usize,
+}
+
+impl Place {
+    const fn element(self) -> Self {
+        Self { is_element: true, ..self }
+    }
+
+    const fn member(self) -> Self {
+        Self { is_element: false, ..self }
+    }
+
+    const fn in_text(self) -> Self {
+        Self { is_element: false, depth: self.depth + 1 }
+    }
+}
+
 impl JsonPointer {
     /// Reads a pointer.
     ///
@@ -54,60 +90,216 @@ impl JsonPointer {
     /// If it is no pointer, or points to the arguments as a whole.
     pub fn parse(text: &str) -> Result<Self, PointerError> {
         let inner = text.strip_prefix('/').ok_or(PointerError::Start)?;
-        let token = |text| match text {
-            "*" => Some(PointerToken::Wildcard),
-            name => unescape(name).map(PointerToken::Name),
-        };
-        let tokens = inner.split('/').map(token).collect::<Option<_>>().ok_or(PointerError::Escape)?;
+        let tokens = inner.split('/').map(PointerToken::parse).collect::<Result<_, _>>()?;
         Ok(Self { text: text.to_owned(), tokens })
     }
 
-    /// Follows the pointer and applies the test to the value there. A test on a missing value is false. Keys
-    /// that differ only in case are unsure, because some servers accept either.
-    pub(super) fn evaluate(&self, arguments: &RawValue, test: &dyn Fn(&RawValue) -> Truth) -> Truth {
-        evaluate_tokens(&self.tokens, arguments, test)
+    /// Follows it, and tells how a test holds of what is there. It does not hold of what is missing. Keys that are
+    /// equal but for their case are unclear: there are servers that take either.
+    pub(super) fn evaluate(
+        &self,
+        arguments: &RawValue,
+        log: &ReadingLog,
+        test: &dyn Fn(&RawValue, Place) -> Truth,
+    ) -> Truth {
+        PointerWalk { test, log }.follow(&self.tokens, arguments, Place::default())
     }
 }
 
-fn evaluate_tokens(tokens: &[PointerToken], value: &RawValue, test: &dyn Fn(&RawValue) -> Truth) -> Truth {
-    let Some((token, rest)) = tokens.split_first() else { return test(value) };
-    match token {
-        PointerToken::Name(name) => match resolve_token(value, name) {
-            PointerTarget::Value(next) => evaluate_tokens(rest, next, test),
-            PointerTarget::Missing => Truth::No,
-            PointerTarget::Ambiguous => Truth::Unsure,
-        },
-        PointerToken::Wildcard => all_children(value).map_or(Truth::Unsure, |all| {
-            combine_truths(all.into_iter().map(|one| evaluate_tokens(rest, one, test)))
-        }),
+impl PointerToken {
+    fn parse(text: &str) -> Result<Self, PointerError> {
+        let names = text.strip_prefix('{').and_then(|inner| inner.strip_suffix('}'));
+        Ok(match (text, names.filter(|names| names.contains(','))) {
+            ("*", _) => Self::Wildcard,
+            ("(json)", _) => Self::Json,
+            (_, Some(names)) => {
+                let names: Vec<_> =
+                    names.split(',').map(unescape).collect::<Option<_>>().ok_or(PointerError::Escape)?;
+                if names.iter().any(String::is_empty) {
+                    return Err(PointerError::EmptyName);
+                }
+                Self::OneOf(names)
+            }
+            (name, None) => Self::Name(unescape(name).ok_or(PointerError::Escape)?),
+        })
+    }
+
+    fn index(&self) -> Option<usize> {
+        let Self::Name(name) = self else { return None };
+        let is_index =
+            name == "0" || (!name.starts_with('0') && name.bytes().all(|byte| byte.is_ascii_digit()));
+        if is_index { name.parse().ok() } else { None }
+    }
+
+    /// Whether it finds the only element of a list of one.
+    fn finds_only_element(&self) -> bool {
+        matches!(self, Self::Wildcard) || self.index() == Some(0)
+    }
+
+    /// The names of a member that it looks for.
+    fn names(&self) -> &[String] {
+        match self {
+            Self::Name(name) => std::slice::from_ref(name),
+            Self::OneOf(names) => names,
+            Self::Wildcard | Self::Json => &[],
+        }
     }
 }
 
-/// The common result. If the results differ, or there are none, it is unsure: some servers take an empty list
-/// for everything.
-fn combine_truths(truths: impl Iterator<Item = Truth>) -> Truth {
-    truths.reduce(|one, other| if one == other { one } else { Truth::Unsure }).unwrap_or(Truth::Unsure)
+/// What a value is, by its first character.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ValueShape {
+    Object,
+    List,
+    Text,
+    /// `null` says of itself that there is nothing.
+    Null,
+    Scalar,
 }
 
-fn resolve_token<'a>(value: &'a RawValue, token: &str) -> PointerTarget<'a> {
-    match value.get().trim_start().as_bytes().first() {
-        Some(b'{') => object_member(value, token),
-        Some(b'[') => array_element(value, token),
-        _ => PointerTarget::Ambiguous,
+impl ValueShape {
+    pub(super) fn of(value: &RawValue) -> Self {
+        match value.get().trim_start().as_bytes().first() {
+            Some(b'{') => Self::Object,
+            Some(b'[') => Self::List,
+            Some(b'"') => Self::Text,
+            Some(b'n') => Self::Null,
+            _ => Self::Scalar,
+        }
     }
 }
 
-/// All elements or values. `None` if the value is neither a list nor an object.
-fn all_children(value: &RawValue) -> Option<Vec<&RawValue>> {
-    match value.get().trim_start().as_bytes().first() {
-        Some(b'{') => Some(RawObject::read(value).ok()?.iter().map(|(_, value)| value).collect()),
-        Some(b'[') => serde_json::from_str(value.get()).ok(),
-        _ => None,
+/// The elements of a list; none where that is no list.
+pub(super) fn list_elements(value: &RawValue) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// A pointer on its way through the arguments.
+struct PointerWalk<'a> {
+    test: &'a dyn Fn(&RawValue, Place) -> Truth,
+    log: &'a ReadingLog,
+}
+
+impl PointerWalk<'_> {
+    fn follow(&self, tokens: &[PointerToken], value: &RawValue, place: Place) -> Truth {
+        let Some((token, rest)) = tokens.split_first() else { return (self.test)(value, place) };
+        match ValueShape::of(value) {
+            // A client may send the JSON itself where a text with it was meant.
+            ValueShape::Object | ValueShape::List if *token == PointerToken::Json => {
+                self.follow(rest, value, place)
+            }
+            ValueShape::Object => self.follow_in_object(token, rest, value, place),
+            ValueShape::List => self.follow_in_list(tokens, value, place),
+            ValueShape::Text => self.follow_in_text(tokens, value, place),
+            ValueShape::Scalar if token.finds_only_element() && rest.is_empty() => {
+                self.test_only_element(value, place)
+            }
+            ValueShape::Scalar | ValueShape::Null => Truth::Unsure,
+        }
+    }
+
+    /// One value in the place of a list.
+    fn test_only_element(&self, value: &RawValue, place: Place) -> Truth {
+        self.log.note(Reading::OnlyElement, (self.test)(value, place.element()))
+    }
+
+    fn follow_in_object(
+        &self,
+        token: &PointerToken,
+        rest: &[PointerToken],
+        value: &RawValue,
+        place: Place,
+    ) -> Truth {
+        let Ok(object) = RawObject::read(value) else { return Truth::Unsure };
+        if *token == PointerToken::Wildcard {
+            return self.follow_each_member(rest, value, &object, place);
+        }
+        let mut found = Vec::new();
+        for name in token.names() {
+            match object_member(&object, name) {
+                PointerTarget::Value(next) => found.push(self.follow(rest, next, place.member())),
+                PointerTarget::Missing => {}
+                PointerTarget::Ambiguous => return Truth::Unsure,
+            }
+        }
+        match found.is_empty() {
+            // An object in the place of a list of such.
+            true if token.index() == Some(0) && !rest.is_empty() => {
+                self.log.note(Reading::OnlyElement, self.follow(rest, value, place.element()))
+            }
+            true => Truth::No,
+            false => Truth::of_all(found),
+        }
+    }
+
+    /// Every value of an object, and the object in the place of a list of such.
+    fn follow_each_member(
+        &self,
+        rest: &[PointerToken],
+        value: &RawValue,
+        object: &RawObject<'_>,
+        place: Place,
+    ) -> Truth {
+        let names = rest.first().map(PointerToken::names).unwrap_or_default();
+        let is_element =
+            names.iter().any(|name| !matches!(object_member(object, name), PointerTarget::Missing));
+        if !is_element {
+            return Truth::of_all(object.iter().map(|(_, value)| self.follow(rest, value, place.member())));
+        }
+        // It has what is looked for in an element, so it is one. Its values are elements too only where something can
+        // be found in them.
+        let own = self.log.note(Reading::OnlyElement, self.follow(rest, value, place.element()));
+        let may_hold = |value: &RawValue| match ValueShape::of(value) {
+            ValueShape::Object | ValueShape::List => true,
+            ValueShape::Text => embedded::decode_container(value).is_some(),
+            ValueShape::Null | ValueShape::Scalar => false,
+        };
+        let members = object.iter().filter(|(_, value)| may_hold(value));
+        let members = members.map(|(_, value)| self.follow(rest, value, place.member()));
+        Truth::of_all(std::iter::once(own).chain(members))
+    }
+
+    fn follow_in_list(&self, tokens: &[PointerToken], value: &RawValue, place: Place) -> Truth {
+        let Some((token, rest)) = tokens.split_first() else { return Truth::Unsure };
+        let Some(elements) = list_elements(value) else { return Truth::Unsure };
+        if let Some(index) = token.index() {
+            return elements
+                .get(index)
+                .map_or(Truth::No, |element| self.follow(rest, element, place.element()));
+        }
+        match token {
+            PointerToken::Wildcard => {
+                Truth::of_all(elements.into_iter().map(|element| self.follow(rest, element, place.element())))
+            }
+            // A list of things in the place of one of them.
+            PointerToken::Name(_) | PointerToken::OneOf(_) | PointerToken::Json if !place.is_element => {
+                let each = elements.into_iter().map(|element| self.follow(tokens, element, place.element()));
+                self.log.note(Reading::EachElement, Truth::of_all(each))
+            }
+            PointerToken::Name(_) | PointerToken::OneOf(_) | PointerToken::Json => Truth::Unsure,
+        }
+    }
+
+    /// A text has no members, so where a name is looked for, what counts is the JSON in it. In the place of a list it
+    /// may be the only element as well.
+    fn follow_in_text(&self, tokens: &[PointerToken], value: &RawValue, place: Place) -> Truth {
+        let Some((token, rest)) = tokens.split_first() else { return Truth::Unsure };
+        let within_limit = place.depth < MAX_EMBEDDED_DEPTH;
+        if *token == PointerToken::Json {
+            let decoded = if within_limit { embedded::decode_any(value) } else { None };
+            return decoded.map_or(Truth::Unsure, |json| self.follow(rest, &json, place.in_text()));
+        }
+        let decoded = if within_limit { embedded::decode_container(value) } else { None };
+        let inside = decoded
+            .map(|json| self.log.note(Reading::EmbeddedJson, self.follow(tokens, &json, place.in_text())));
+        if token.finds_only_element() && rest.is_empty() {
+            return Truth::of_all(inside.into_iter().chain([self.test_only_element(value, place)]));
+        }
+        inside.unwrap_or(Truth::Unsure)
     }
 }
 
-fn object_member<'a>(object: &'a RawValue, token: &str) -> PointerTarget<'a> {
-    let Ok(object) = RawObject::read(object) else { return PointerTarget::Ambiguous };
+fn object_member<'a>(object: &RawObject<'a>, token: &str) -> PointerTarget<'a> {
     let mut found = PointerTarget::Missing;
     for (key, value) in object.iter() {
         match (key == token, found) {
@@ -119,18 +311,6 @@ fn object_member<'a>(object: &'a RawValue, token: &str) -> PointerTarget<'a> {
         }
     }
     found
-}
-
-fn array_element<'a>(array: &'a RawValue, token: &str) -> PointerTarget<'a> {
-    let is_index =
-        token == "0" || (!token.starts_with('0') && token.bytes().all(|byte| byte.is_ascii_digit()));
-    let (true, Ok(index)) = (is_index, token.parse::<usize>()) else { return PointerTarget::Ambiguous };
-    match serde_json::from_str::<Vec<&RawValue>>(array.get()) {
-        Ok(elements) => {
-            elements.get(index).map_or(PointerTarget::Missing, |value| PointerTarget::Value(value))
-        }
-        Err(_) => PointerTarget::Ambiguous,
-    }
 }
 
 fn unescape(token: &str) -> Option<String> {

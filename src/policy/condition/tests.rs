@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use serde_json::Value;
 
 use super::Truth::{No, Unsure, Yes};
 use super::*;
@@ -33,11 +34,11 @@ fn assert_table(test: &ValueTest, rows: &[(&str, Truth)]) {
 /// What a pointer finds: `missing`, or nothing where that cannot be told.
 fn find_value(pointer: &str, arguments: &RawValue) -> Option<String> {
     let seen = std::cell::RefCell::new(String::new());
-    let look = |value: &RawValue| {
+    let look = |value: &RawValue, _| {
         value.get().clone_into(&mut seen.borrow_mut());
         Yes
     };
-    match JsonPointer::parse(pointer).expect(pointer).evaluate(arguments, &look) {
+    match JsonPointer::parse(pointer).expect(pointer).evaluate(arguments, &ReadingLog::off(), &look) {
         Yes => Some(seen.take()),
         No => Some("missing".to_owned()),
         Unsure => None,
@@ -119,8 +120,15 @@ fn a_path_is_normalized_before_it_is_compared() {
             (r#""/home/ME/notes/a""#, Unsure),
             (r#""/home/me/not\u200bes/a""#, Unsure),
             (r#""C:\\home\\me\\notes\\a""#, Unsure),
-            // Not a text.
-            ("[\"/home/me/notes/a\"]", Unsure),
+            // Each element of a list.
+            (r#"["/home/me/notes/a","/home/me/notes/b"]"#, Yes),
+            (r#"["/etc/a","/etc/b"]"#, No),
+            (r#"["/home/me/notes/a","/etc/passwd"]"#, Unsure),
+            (r#"["/home/me/notes/a",["/home/me/notes/b"]]"#, Unsure),
+            ("[]", Unsure),
+            // Not a text, or one that holds several.
+            (r#""[\"/home/me/notes/a\"]""#, Unsure),
+            (r#"{"path":"/home/me/notes/a"}"#, Unsure),
             ("null", Unsure),
             ("1", Unsure),
             (r#""\ud800/home/me/notes""#, Unsure),
@@ -176,7 +184,9 @@ fn numbers_compare_exactly_and_only_numbers_do() {
             ("1e99999999999999999999", Unsure),
             (r#""1000""#, Unsure),
             ("null", Unsure),
-            ("[1000]", Unsure),
+            ("[1000]", Yes),
+            ("[1000,1]", Unsure),
+            (r#""[1000]""#, Unsure),
         ],
     );
     assert_table(&bound_test(Comparison::AtMost, "1e3"), &[("1000.0", Yes), ("1000.1", No)]);
@@ -265,7 +275,11 @@ fn tidying_takes_out_detours_and_nothing_else() {
 fn assert_condition(pointer: &str, test: ValueTest, rows: &[(&str, Truth)]) {
     let condition = ArgumentCondition { pointer: JsonPointer::parse(pointer).expect(pointer), test };
     for (arguments, expected) in rows {
-        assert_eq!(condition.evaluate(&raw_json(arguments)), *expected, "{pointer} of {arguments}");
+        assert_eq!(
+            condition.evaluate(&raw_json(arguments), &ReadingLog::off()),
+            *expected,
+            "{pointer} of {arguments}"
+        );
     }
 }
 
@@ -284,10 +298,11 @@ fn a_test_on_every_element_holds_where_it_holds_for_each() {
         (r#"{"files":["/etc/a","b"]}"#, Unsure),
         (r#"{"files":["/notes/a",["/notes/b"]]}"#, Unsure),
         (r#"{"files":{"one":"/notes/a","two":7}}"#, Unsure),
-        // None at all, and no list.
+        // None at all, and a list of one.
         (r#"{"files":[]}"#, Unsure),
         (r#"{"files":{}}"#, Unsure),
-        (r#"{"files":"/notes/a"}"#, Unsure),
+        (r#"{"files":"/notes/a"}"#, Yes),
+        (r#"{"files":"/etc/passwd"}"#, No),
         (r#"{"files":null}"#, Unsure),
         (r#"{"Files":["/notes/a"]}"#, Unsure),
     ];
@@ -320,6 +335,342 @@ fn every_can_stand_anywhere_and_more_than_once() {
     );
     // A part of a name is a name.
     assert_condition("/a*", most(), &[(r#"{"a*":1}"#, Yes), (r#"{"ab":1}"#, No)]);
+}
+
+fn text_test(text: &str) -> ValueTest {
+    ValueTest::Text(text.into())
+}
+
+#[test]
+fn a_text_is_read_as_the_json_that_it_holds_too() {
+    assert_condition(
+        "/hosts_json",
+        text_test("web2"),
+        &[
+            (r#"{"hosts_json":"web2"}"#, Yes),
+            (r#"{"hosts_json":"[\"we\\u00622\"]"}"#, Unsure),
+            (r#"{"hosts_json":"[\"db\", \"web2\"]"}"#, Unsure),
+            (r#"{"hosts_json":"{\"primary\":\"web2\"}"}"#, Unsure),
+            (r#"{"hosts_json":"\"web2\""}"#, Unsure),
+            (r#"{"hosts_json":"['web2',]"}"#, Unsure),
+            (r#"{"hosts_json":"[\"[\\\"web2\\\"]\"]"}"#, Unsure),
+            (r#"{"hosts_json":"[\"db\"]"}"#, No),
+            (r#"{"hosts_json":"{\"primary\":\"db\",\"n\":[1,true]}"}"#, No),
+            (r#"{"hosts_json":["web2"]}"#, Yes),
+        ],
+    );
+    assert_condition(
+        "/n",
+        text_test(r#"["web2"]"#),
+        &[(r#"{"n":"[\"web2\"]"}"#, Yes), (r#"{"n":["web2"]}"#, No)],
+    );
+    // One that matches as a text may lead elsewhere as JSON.
+    assert_condition(
+        "/to",
+        glob("*@example.com*"),
+        &[
+            (r#"{"to":"[\"x@evil.test\",\"@example.com\"]"}"#, Unsure),
+            (r#"{"to":"[\"x@example.com\",\"y@example.com\"]"}"#, Yes),
+            (r#"{"to":"[bug] jane@example.com"}"#, Yes),
+        ],
+    );
+}
+
+#[test]
+fn a_pointer_leads_into_the_json_of_a_text() {
+    assert_condition(
+        "/patch_json/host",
+        text_test("web2"),
+        &[
+            (r#"{"patch_json":"{\"host\":\"we\\u00622\"}"}"#, Yes),
+            (r#"{"patch_json":{"host":"web2"}}"#, Yes),
+            (r#"{"patch_json":"{\"host\":\"db\"}"}"#, No),
+            (r#"{"patch_json":"{}"}"#, No),
+            (r#"{"patch_json":"\"{\\\"host\\\":\\\"web2\\\"}\""}"#, Yes),
+            (r#"{"patch_json":"[{\"host\":\"web2\"},{\"host\":\"web2\"}]"}"#, Yes),
+            (r#"{"patch_json":"[{\"host\":\"web2\"},{\"host\":\"db\"}]"}"#, Unsure),
+            (r#"{"patch_json":"{\"Host\":\"web2\"}"}"#, Unsure),
+            (r#"{"patch_json":"{\"host\":\"db\",\"host\":\"web2\"}"}"#, Unsure),
+            (r#"{"patch_json":"{host: db}"}"#, Unsure),
+            (r#"{"patch_json":"db"}"#, Unsure),
+        ],
+    );
+    // As a list it is one thing, and as a text another, unless the pointer says which.
+    let text = r#"{"hosts_json":"[\"web2\"]"}"#;
+    for (pointer, expected) in [
+        ("/hosts_json/*", Unsure),
+        ("/hosts_json/0", Unsure),
+        ("/hosts_json/(json)", Yes),
+        ("/hosts_json/(json)/*", Yes),
+        ("/hosts_json/(json)/0", Yes),
+        ("/hosts_json/(json)/1", No),
+    ] {
+        assert_condition(pointer, text_test("web2"), &[(text, expected)]);
+    }
+    assert_condition(
+        "/n/(json)",
+        bound_test(Comparison::Above, "100"),
+        &[(r#"{"n":"150"}"#, Yes), (r#"{"n":150}"#, Unsure), (r#"{"n":"1e"}"#, Unsure), (r#"{}"#, No)],
+    );
+    let mut nested = r#"{"a":"web2"}"#.to_owned();
+    for depth in 1..8 {
+        nested = json::serialize_raw(&nested).get().to_owned();
+        let expected = if depth <= embedded::MAX_EMBEDDED_DEPTH { Yes } else { Unsure };
+        assert_condition("/x/a", text_test("web2"), &[(&format!(r#"{{"x":{nested}}}"#), expected)]);
+    }
+}
+
+#[test]
+fn every_shape_of_one_thing_is_followed() {
+    assert_condition(
+        "/to/email",
+        text_test("a@b.c"),
+        &[
+            (r#"{"to":{"email":"a@b.c"}}"#, Yes),
+            (r#"{"to":[{"email":"a@b.c"}]}"#, Yes),
+            (r#"{"to":[{"email":"a@b.c"},{"email":"x"}]}"#, Unsure),
+            (r#"{"to":{"email":["a@b.c"]}}"#, Yes),
+            (r#"{"to":[[{"email":"a@b.c"}]]}"#, Unsure),
+            (r#"{"to":"a@b.c"}"#, Unsure),
+            (r#"{"to":[]}"#, Unsure),
+        ],
+    );
+    assert_condition(
+        "/items/*/amount",
+        bound_test(Comparison::AtMost, "50"),
+        &[
+            (r#"{"items":{"amount":5}}"#, Yes),
+            (r#"{"items":{"amount":51}}"#, No),
+            (r#"{"items":{"amount":5,"more":{"amount":51}}}"#, Unsure),
+            (r#"{"items":{"amount":5,"more":"{\"amount\":51}"}}"#, Unsure),
+            (r#"{"items":"[{\"amount\":5}]"}"#, Yes),
+            (r#"{"items":"{\"amount\":51}"}"#, No),
+        ],
+    );
+    assert_condition(
+        "/items/0/amount",
+        bound_test(Comparison::Above, "50"),
+        &[
+            (r#"{"items":{"amount":51}}"#, Yes),
+            (r#"{"items":[{"amount":51}]}"#, Yes),
+            (r#"{"items":{"0":{"amount":1}}}"#, No),
+        ],
+    );
+    assert_condition(
+        "/{path,paths,target file}",
+        under_folder("/notes"),
+        &[
+            (r#"{"path":"/notes/a"}"#, Yes),
+            (r#"{"paths":["/notes/a","/notes/b"]}"#, Yes),
+            (r#"{"target file":"/notes/a"}"#, Yes),
+            (r#"{"path":"/notes/a","paths":["/etc/passwd"]}"#, Unsure),
+            (r#"{"path":"/etc/a","paths":["/etc/passwd"]}"#, No),
+            (r#"{"path":"/notes/a","Paths":["/etc/passwd"]}"#, Unsure),
+            (r#"{"other":"/notes/a"}"#, No),
+        ],
+    );
+    // Braces without a comma are a name's own.
+    assert_condition("/{a}", text_test("x"), &[(r#"{"{a}":"x"}"#, Yes), (r#"{"a":"x"}"#, No)]);
+    for bad in ["/{a,}", "/{,}", "/{a,~}"] {
+        assert!(JsonPointer::parse(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_condition_tells_by_which_reading_it_holds() {
+    let explain = |pointer, test, arguments: &str| {
+        let condition = ArgumentCondition { pointer: JsonPointer::parse(pointer).expect(pointer), test };
+        condition.explain(&raw_json(arguments)).to_string()
+    };
+    insta::assert_snapshot!(
+        [
+            explain("/hosts_json", text_test("web2"), r#"{"hosts_json":"[\"web2\"]"}"#),
+            explain("/files/*", under_folder("/notes"), r#"{"files":"/notes/a"}"#),
+            explain("/path", under_folder("/notes"), r#"{"path":["/notes/a","/x"]}"#),
+            explain("/path", glob("/notes/**"), r#"{"path":"/notes/../x"}"#),
+            explain("/path", glob("/notes/**"), r#"{"path":"/notes/x"}"#),
+        ]
+        .join("\n"),
+        @r#"
+    `/hosts_json equals` cannot be told: it does not hold for the text as it is, it holds for the JSON in its text
+    `/files/* under` holds: it holds for the value as the only element of a list
+    `/path under` cannot be told: it cannot be told for the list, element by element
+    `/path glob` cannot be told: it holds for the text as it is, it does not hold for the path without its detours
+    `/path glob` holds
+    "#
+    );
+}
+
+/// What stands at the end of a pointer, as any server may read it: every verdict on it, in the plainest words.
+fn reference_verdicts(segments: &[&str], value: &Value, in_list: bool, depth: usize, found: &mut Vec<Truth>) {
+    let Some((segment, rest)) = segments.split_first() else { return reference_test(value, in_list, found) };
+    let names: Vec<&str> = segment.trim_matches(['{', '}']).split(',').collect();
+    let only_element = matches!(*segment, "*" | "0");
+    let index: Option<usize> = segment.parse().ok();
+    match value {
+        Value::Object(_) | Value::Array(_) if *segment == "(json)" => {
+            reference_verdicts(rest, value, in_list, depth, found);
+        }
+        Value::Object(members) => {
+            if *segment == "*" {
+                let next: Vec<&str> = rest
+                    .first()
+                    .map(|next| next.trim_matches(['{', '}']).split(',').collect())
+                    .unwrap_or_default();
+                let is_element =
+                    next.iter().any(|name| members.keys().any(|key| key.eq_ignore_ascii_case(name)));
+                if is_element {
+                    reference_verdicts(rest, value, true, depth, found);
+                }
+                for member in members.values() {
+                    let scalar = match member {
+                        Value::String(text) => reference_json(text).is_none(),
+                        other => !other.is_object() && !other.is_array(),
+                    };
+                    if !(is_element && scalar) {
+                        reference_verdicts(rest, member, false, depth, found);
+                    }
+                }
+                if members.is_empty() {
+                    found.push(Unsure);
+                }
+                return;
+            }
+            let alike =
+                |key: &&String| names.iter().any(|name| key.eq_ignore_ascii_case(name) && key != name);
+            if members.keys().any(|key| alike(&key)) {
+                return found.push(Unsure);
+            }
+            let present: Vec<_> = names.iter().filter_map(|name| members.get(*name)).collect();
+            match present.is_empty() {
+                true if *segment == "0" && !rest.is_empty() => {
+                    reference_verdicts(rest, value, true, depth, found)
+                }
+                true => found.push(No),
+                false => {
+                    present.into_iter().for_each(|next| reference_verdicts(rest, next, false, depth, found))
+                }
+            }
+        }
+        Value::Array(elements) => match index {
+            Some(index) => match elements.get(index) {
+                Some(element) => reference_verdicts(rest, element, true, depth, found),
+                None => found.push(No),
+            },
+            None if elements.is_empty() || (*segment != "*" && in_list) => found.push(Unsure),
+            None => {
+                let tokens = if *segment == "*" { rest } else { segments };
+                elements.iter().for_each(|element| reference_verdicts(tokens, element, true, depth, found));
+            }
+        },
+        Value::String(text) => {
+            let inside = if depth < embedded::MAX_EMBEDDED_DEPTH {
+                serde_json::from_str::<Value>(text).ok()
+            } else {
+                None
+            };
+            if *segment == "(json)" {
+                return match inside {
+                    Some(inside) => reference_verdicts(rest, &inside, false, depth + 1, found),
+                    None => found.push(Unsure),
+                };
+            }
+            let inside = inside.filter(|_| reference_json(text).is_some());
+            let counts_whole = only_element && rest.is_empty();
+            if counts_whole {
+                reference_test(value, true, found);
+            } else if inside.is_none() {
+                found.push(Unsure);
+            }
+            if let Some(inside) = inside {
+                reference_verdicts(segments, &inside, false, depth + 1, found);
+            }
+        }
+        Value::Number(_) | Value::Bool(_) if only_element && rest.is_empty() => {
+            reference_test(value, true, found)
+        }
+        _ => found.push(Unsure),
+    }
+}
+
+fn reference_json(text: &str) -> Option<Value> {
+    serde_json::from_str(text)
+        .ok()
+        .filter(|json: &Value| json.is_array() || json.is_object() || json.is_string())
+}
+
+/// Whether a value is the text `a`.
+fn reference_test(value: &Value, in_list: bool, found: &mut Vec<Truth>) {
+    match value {
+        Value::String(text) if text == "a" => found.push(Yes),
+        Value::String(text) => {
+            found.push(No);
+            if let Some(json) = reference_json(text) {
+                reference_texts(&json, found);
+            }
+        }
+        Value::Array(elements) if !in_list && !elements.is_empty() => {
+            elements.iter().for_each(|element| reference_test(element, true, found));
+        }
+        _ => found.push(Unsure),
+    }
+}
+
+/// Every text in a value, keys and texts in texts included.
+fn reference_texts(value: &Value, found: &mut Vec<Truth>) {
+    match value {
+        Value::String(_) => reference_test(value, true, found),
+        Value::Array(elements) => elements.iter().for_each(|element| reference_texts(element, found)),
+        Value::Object(members) => members.iter().for_each(|(key, member)| {
+            found.push(Truth::from(key == "a"));
+            reference_texts(member, found);
+        }),
+        // A number, `true`, `false` or `null` is a word that is not `a`.
+        _ => found.push(No),
+    }
+}
+
+/// JSON with few keys and texts, in which JSON stands as a text here and there.
+fn any_document() -> impl Strategy<Value = Value> {
+    let leaf = prop::sample::select(vec![
+        Value::from("a"),
+        Value::from("a"),
+        Value::from("b"),
+        Value::from(""),
+        Value::from(1),
+        Value::Null,
+        Value::from(true),
+    ]);
+    leaf.prop_recursive(5, 16, 3, |inner| {
+        let as_text = inner.clone().prop_map(|value| Value::from(value.to_string()));
+        let key = prop::sample::select(vec!["a", "b", "0", "A"]);
+        prop_oneof![
+            3 => prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            3 => prop::collection::btree_map(key, inner, 0..3)
+                .prop_map(|members| members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Value>()),
+            2 => as_text,
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    /// Of all readings that there are: it holds where it holds by each, and fails where it fails by each.
+    #[test]
+    fn a_condition_says_what_every_reading_says(
+        document in any_document(),
+        segments in prop::collection::vec(prop::sample::select(vec!["a", "b", "0", "1", "*", "{a,b}", "(json)"]), 1..4)
+    ) {
+        let pointer = format!("/{}", segments.join("/"));
+        let condition = ArgumentCondition { pointer: JsonPointer::parse(&pointer).expect("a pointer"), test: text_test("a") };
+        let decided = condition.evaluate(&raw_json(&document.to_string()), &ReadingLog::off());
+        let mut found = Vec::new();
+        reference_verdicts(&segments, &document, false, 0, &mut found);
+        let same = found.iter().all(|verdict| *verdict == found[0]);
+        let expected = if same { found.first().copied().unwrap_or(Unsure) } else { Unsure };
+        prop_assert_eq!(decided, expected, "{} of {}: {:?}", pointer, document, found);
+    }
 }
 
 fn any_segments() -> impl Strategy<Value = Vec<&'static str>> {
@@ -360,7 +711,8 @@ proptest! {
     ) {
         let arguments = raw_json(&format!(r#"{{"f":[{}]}}"#, values.join(",")));
         let at = |pointer: &str| {
-            ArgumentCondition { pointer: JsonPointer::parse(pointer).expect("a pointer"), test: under_folder("/a") }.evaluate(&arguments)
+            ArgumentCondition { pointer: JsonPointer::parse(pointer).expect("a pointer"), test: under_folder("/a") }
+                .evaluate(&arguments, &ReadingLog::off())
         };
         let each: Vec<_> = (0..values.len()).map(|index| at(&format!("/f/{index}"))).collect();
         let all = |truth| !each.is_empty() && each.iter().all(|one| *one == truth);
@@ -382,7 +734,7 @@ proptest! {
             let _ = test.evaluate(&value);
         }
         if let Ok(pointer) = JsonPointer::parse(&pointer) {
-            let _ = pointer.evaluate(&value, &|value| under_folder("/a").evaluate(value));
+            let _ = pointer.evaluate(&value, &ReadingLog::off(), &|value, _| under_folder("/a").evaluate(value));
         }
     }
 }

@@ -50,6 +50,11 @@ impl TextMatcher {
         Ok(Self { kind, text: text.to_owned(), regex })
     }
 
+    /// The field by which it was written.
+    pub(super) const fn field_name(&self) -> &'static str {
+        self.kind
+    }
+
     /// Whether it matches the whole text.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {

@@ -23,7 +23,7 @@ const CALLS: [(Option<&str>, [Truth; 4]); 12] = [
     (Some(r#"{"amount":"150","path":"notes/a","mode":true}"#), [Unsure, Unsure, Unsure, No]),
     (Some("{}"), [No, No, No, No]),
     (Some(r#"{"amount":100.00000000000000000001,"Path":"/notes/a"}"#), [Yes, Unsure, No, No]),
-    (Some(r#"{"AMOUNT":1,"path":["/notes/a"],"mode":"fast"}"#), [Unsure, Unsure, Yes, No]),
+    (Some(r#"{"AMOUNT":1,"path":["/notes/a"],"mode":"fast"}"#), [Unsure, Yes, Yes, No]),
     (Some("[]"), [Unsure, Unsure, Unsure, Unsure]),
     (Some(r#"{"files":["/notes/a","/notes/b"],"mode":"fast"}"#), [No, No, Yes, Yes]),
     (Some(r#"{"files":["/notes/a","/etc/passwd"]}"#), [No, No, No, Unsure]),
