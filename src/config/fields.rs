@@ -38,7 +38,8 @@ pub(super) const CONDITIONAL: &[&str] = &["cases", "otherwise"];
 /// One of its cases.
 pub(super) const CASE: &[&str] = &["when", "then"];
 /// A test on one place in the arguments.
-pub(super) const TEST: &[&str] = &["equals", "glob", "regex", "under", "above", "below", "atLeast", "atMost"];
+pub(super) const TEST: &[&str] =
+    &["equals", "glob", "regex", "under", "command", "above", "below", "atLeast", "atMost"];
 /// `portero.json`
 pub(super) const PORTERO: &[&str] =
     &["$schema", "approvals", "limits", "audit", "logging", "telegram", "https"];

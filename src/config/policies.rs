@@ -12,7 +12,8 @@ use crate::anonymize::ReplacementRule;
 use crate::names::{BUILTIN_SERVER, ServerName};
 use crate::pattern::Pattern;
 use crate::policy::condition::{
-    ArgumentCondition, Comparison, Decimal, Folder, JsonPointer, PolicyCase, TextMatcher, ValueTest,
+    ArgumentCondition, CommandMatcher, Comparison, Decimal, Folder, JsonPointer, PolicyCase, TextMatcher,
+    ValueTest,
 };
 use crate::policy::{Action, ConfigPolicy, DecisionSource, PolicyEntry};
 
@@ -267,6 +268,7 @@ fn read_test<'a>(
         "atLeast" => Comparison::AtLeast,
         "atMost" => Comparison::AtMost,
         "equals" => return read_equals(document, value, what, known),
+        "command" => return read_command(document, value, what, known),
         // A glob, a regular expression or a folder.
         _ => {
             let text = read_test_text(document, value, what, known)?;
@@ -305,6 +307,26 @@ fn read_equals<'a>(
             None
         }
     }
+}
+
+/// One pattern of commands, or a list of them.
+fn read_command<'a>(
+    document: &mut ConfigDocument<'a>,
+    value: &Value<'a>,
+    what: &str,
+    known: CaseContext<'_>,
+) -> Option<ValueTest> {
+    let values: Vec<_> = match value {
+        Value::Array(array) => array.elements.iter().collect(),
+        _ => vec![value],
+    };
+    let texts: Vec<_> =
+        values.into_iter().map(|value| read_test_text(document, value, what, known)).collect();
+    let texts: Vec<_> = texts.into_iter().collect::<Option<_>>()?;
+    CommandMatcher::parse(texts.iter().map(String::as_str))
+        .map(ValueTest::Command)
+        .map_err(|error| document.add_error(value.start(), format!("{what}: {error}"), None))
+        .ok()
 }
 
 fn read_decimal<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>, what: &str) -> Option<Decimal> {

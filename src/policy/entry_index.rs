@@ -85,6 +85,17 @@ impl EntryIndex {
     }
 }
 
+impl PolicyCase {
+    /// What it says of arguments that meet it so far. Where they cannot be read a person looks at them: nothing says that
+    /// they are what is denied, and nothing that they are not.
+    fn action_at(&self, truth: Truth) -> Action {
+        match truth {
+            Truth::Unreadable => self.action.min(Action::RequireApproval),
+            Truth::No | Truth::Unsure | Truth::Yes => self.action,
+        }
+    }
+}
+
 impl PolicyEntry {
     /// The action of each case, and the one if no case matches.
     pub(super) fn actions(&self) -> impl Iterator<Item = Action> {
@@ -117,8 +128,8 @@ impl PolicyEntry {
             .map(|case| (case.evaluate(arguments), case))
             .filter(|(truth, _)| *truth > Truth::No)
             .collect();
-        cases.sort_by_key(|(truth, case)| (Reverse(case.action), Reverse(*truth), case.number));
-        let matched = |(truth, case): &(Truth, &PolicyCase)| self.case_decision(case, *truth == Truth::Yes);
+        cases.sort_by_key(|(truth, case)| (Reverse(case.action_at(*truth)), Reverse(*truth), case.number));
+        let matched = |(truth, case): &(Truth, &PolicyCase)| self.case_decision(case, *truth);
         let mut outcomes: Vec<_> = cases.iter().map(matched).collect();
         outcomes.push(self.fallback_decision());
         // Sorted strictest first, so the first certain case outweighs the certain ones after it. Without one,
@@ -141,11 +152,11 @@ impl PolicyEntry {
         }
     }
 
-    fn case_decision(&self, case: &PolicyCase, sure: bool) -> Decision {
+    fn case_decision(&self, case: &PolicyCase, truth: Truth) -> Decision {
         Decision {
-            action: case.action,
+            action: case.action_at(truth),
             source: case.source.clone(),
-            case: Some(MatchedCase { number: case.number, sure }),
+            case: Some(MatchedCase { number: case.number, sure: truth == Truth::Yes }),
             ..self.fallback_decision()
         }
     }

@@ -116,6 +116,47 @@ fn an_entry_may_look_at_the_arguments() {
 }
 
 #[test]
+fn a_command_is_one_pattern_or_several() {
+    let text = r#"{"policies":{"shell/run": {
+  "cases": [
+    {"when": {"/command": {"command": ["git status", "ls **"]}}, "then": "allow"},
+    {"when": {"/command": {"command": "rm **"}}, "then": "deny"}
+  ],
+  "otherwise": "require-approval"
+}}}"#;
+    let policy = Policy::new(read_valid(&[(POLICIES, text)], &EXAMPLE_ENV).policy, Overrides::default());
+    let moment = Moment { wall: jiff::Timestamp::UNIX_EPOCH, boot: Duration::ZERO };
+    let tool = "shell/run".parse().expect("a name");
+    let decide = |command: &str| {
+        let arguments = crate::json::serialize_raw(&serde_json::json!({ "command": command }));
+        policy.decide(&tool, Some(&arguments), None, moment).to_string()
+    };
+    insta::assert_snapshot!(
+        ["git status && ls -l", "git status; rm x", "echo $(date)", "echo $(rm x)", "make"].map(decide).join("\n"),
+        @r#"
+    allowed by `shell/run`, case 1 (policies.json:3:5)
+    denied by `shell/run`, case 2 (policies.json:4:5): its conditions cannot be told from the arguments
+    needs approval by `shell/run` (policies.json:1:14)
+    denied by `shell/run`, case 2 (policies.json:4:5): its conditions cannot be told from the arguments
+    needs approval by `shell/run` (policies.json:1:14)
+    "#
+    );
+    let wrong = r#"{"policies":{"shell/run": {"otherwise": "deny", "cases": [
+  {"when": {"/a": {"command": []}}, "then": "allow"},
+  {"when": {"/a": {"command": ["ls", " "]}}, "then": "allow"},
+  {"when": {"/a": {"command": {"ls": 1}}}, "then": "allow"}
+]}}}"#;
+    insta::assert_snapshot!(problem_text(&[(POLICIES, wrong)], &EXAMPLE_ENV), @r#"
+    error: policies.json:2:31: `command` of `/a` in `when` of case 1 of `shell/run`: a command has at least one word, such as `git status`
+      | {"when": {"/a": {"command": []}}, "then": "…"},
+    error: policies.json:3:31: `command` of `/a` in `when` of case 2 of `shell/run`: a command has at least one word, such as `git status`
+      | {"when": {"/a": {"command": ["…", "…"]}}, "then": "…"},
+    error: policies.json:4:31: `command` of `/a` in `when` of case 3 of `shell/run` must be a text in double quotes, not an object
+      | {"when": {"/a": {"command": {"ls": …}}}, "then": "…"}
+    "#);
+}
+
+#[test]
 fn a_mistake_in_a_case_is_told_with_its_place_and_without_a_value() {
     let replacements = r#"{"replacements":[{"fake":"John Doe","real":"${REAL_NAME}"}]}"#;
     let policies = r#"{"policies":{
@@ -150,7 +191,7 @@ fn a_mistake_in_a_case_is_told_with_its_place_and_without_a_value() {
       | {"when": {"/to": {"under": "…"}, "/n": {"abve": …}}, "then": "…"},
     error: policies.json:5:49: `/n` in `when` of case 3 of `a/b` must not be empty
       | {"when": {"/to": {"under": "…"}, "/n": {"abve": …}}, "then": "…"},
-      hint: the tests are `equals`, `glob`, `regex`, `under`, `above`, `below`, `atLeast`, `atMost`
+      hint: the tests are `equals`, `glob`, `regex`, `under`, `command`, `above`, `below`, `atLeast`, `atMost`
     error: policies.json:5:50: `/n` in `when` of case 3 of `a/b` has no field `abve`
       | {"when": {"/to": {"under": "…"}, "/n": {"abve": …}}, "then": "…"},
       hint: did you mean `above`?

@@ -26,6 +26,7 @@ impl ValueTest {
             Self::Matches(matcher) => matcher.field_name(),
             Self::Bound(side, _) => side.field_name(),
             Self::Under(_) => "under",
+            Self::Command(_) => "command",
         }
     }
 }
@@ -39,6 +40,7 @@ impl fmt::Display for ValueTest {
             Self::Null => f.write_str("equals null"),
             Self::Matches(matcher) => write!(f, "{matcher}"),
             Self::Bound(side, bound) => write!(f, "{} {bound}", side.field_name()),
+            Self::Command(matcher) => write!(f, "{matcher}"),
             Self::Under(folder) => write!(f, "under {:?}", folder.to_string()),
         }
     }

@@ -9,17 +9,20 @@
 //! Rules see what a server may see. So a list in the place of one value is tested element by element, and a text that
 //! holds JSON also by the texts in it ([`Reading`]). All of it takes time in proportion to the arguments.
 
+mod command;
 mod display;
 mod embedded;
 mod number;
 mod path;
 mod pointer;
 mod reading;
+mod shell;
 mod text;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use command::{CommandMatcher, CommandPatternError};
 pub use number::Decimal;
 pub use path::{Folder, FolderError};
 pub use pointer::{JsonPointer, PointerError};
@@ -72,6 +75,8 @@ pub enum ValueTest {
     Bound(Comparison, Decimal),
     /// An absolute path of this folder or of something in it.
     Under(Folder),
+    /// A shell's line whose commands are matched.
+    Command(CommandMatcher),
 }
 
 /// The side of a bound.
@@ -87,12 +92,14 @@ pub enum Comparison {
     AtMost,
 }
 
-/// Whether something holds. `Ord`: all of several hold as far as the least of them does.
+/// Whether a condition holds. `Ord` puts the least first, so several hold together as far as the minimum does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Truth {
     /// It doesn't hold.
     No,
+    /// It can't be read, and nothing suggests that it holds. A deny becomes a question then.
+    Unreadable,
     /// It can't be known.
     Unsure,
     /// It holds.
@@ -128,8 +135,8 @@ impl ArgumentCondition {
 }
 
 impl ValueTest {
-    /// Whether the value is so. A value of another type than the test is for may be turned into one by its
-    /// server, so nothing can be told; a list is tested element by element.
+    /// Whether the test holds on this value. A server may convert a value of another type, so that is unsure. A
+    /// list is tested element by element.
     #[must_use]
     pub fn evaluate(&self, value: &RawValue) -> Truth {
         self.evaluate_at(value, Place::default(), &ReadingLog::off())
@@ -141,11 +148,15 @@ impl ValueTest {
         }
         match list_elements(value) {
             Some(elements) if !place.is_element => {
-                let each = elements.into_iter().map(|element| match ValueShape::of(element) {
+                let each = elements.iter().map(|element| match ValueShape::of(element) {
                     ValueShape::List => Truth::Unsure,
                     _ => self.evaluate_one(element, log),
                 });
-                log.note(Reading::EachElement, Truth::of_all(each))
+                let each = log.note(Reading::EachElement, Truth::of_all(each));
+                match self {
+                    Self::Command(matcher) => Truth::of_all([each, test_arguments(matcher, &elements, log)]),
+                    _ => each,
+                }
             }
             _ => Truth::Unsure,
         }
@@ -161,6 +172,19 @@ impl ValueTest {
             Self::Matches(matcher) => test_text(value, log, &|text| matcher.matches(text)),
             Self::Under(folder) => {
                 json::as_text(value).map_or(Truth::Unsure, |text| folder.contains_path(&text))
+            }
+            Self::Command(matcher) => {
+                let line = json::as_text(value).map_or(Truth::Unsure, |line| matcher.evaluate_line(&line));
+                let line = log.note(Reading::ShellCommands, line);
+                match embedded::decode_container(value)
+                    .filter(|json| ValueShape::of(json) == ValueShape::List)
+                {
+                    None => line,
+                    Some(list) => {
+                        let list = self.evaluate_at(&list, Place::default(), &ReadingLog::off());
+                        Truth::of_all([line, log.note(Reading::EmbeddedJson, list)])
+                    }
+                }
             }
             Self::Number(expected) => test_number(value, |found| found == expected),
             Self::Bound(side, bound) => test_number(value, |found| match side {
@@ -179,8 +203,15 @@ impl ValueTest {
     }
 }
 
-/// A test on a text holds for the text as it is and for every text in the JSON that it may hold: a server may see
-/// either.
+/// A list may also be a program and its arguments, which no shell reads.
+fn test_arguments(matcher: &CommandMatcher, elements: &[&RawValue], log: &ReadingLog) -> Truth {
+    let words: Option<Vec<_>> = elements.iter().map(|word| json::as_text(word).map(Into::into)).collect();
+    let truth = words.map_or(Truth::Unsure, |words| matcher.evaluate_arguments(words));
+    log.note(Reading::ProgramArguments, truth)
+}
+
+/// Tests the text as it is, and every text in the JSON that it may hold. If the results differ, a server may see
+/// the one or the other, so the result is unsure.
 fn test_text(value: &RawValue, log: &ReadingLog, test: &dyn Fn(&str) -> bool) -> Truth {
     let Some(text) = json::as_text(value) else { return Truth::Unsure };
     let whole = test_as_path(&text, log, test);
@@ -195,7 +226,7 @@ fn test_text(value: &RawValue, log: &ReadingLog, test: &dyn Fn(&str) -> bool) ->
     }
 }
 
-/// A test on a text and on the path that it may be.
+/// Tests the text as it is, and as the path that it may be.
 fn test_as_path(text: &str, log: &ReadingLog, test: &dyn Fn(&str) -> bool) -> Truth {
     let plain = Truth::from(test(text));
     match path::normalize_path(text).map(|tidied| Truth::from(test(&tidied))) {
@@ -214,7 +245,12 @@ impl Truth {
     /// What all of them say. Where they differ nothing can be told; neither where there are none, since some servers
     /// take an empty list for everything.
     fn of_all(truths: impl IntoIterator<Item = Self>) -> Self {
-        let agree = |one, other| if one == other { one } else { Self::Unsure };
+        // One that does not hold and one that cannot be read: still nothing says that it holds.
+        let agree = |one: Self, other: Self| match one.max(other) {
+            _ if one == other => one,
+            Self::No | Self::Unreadable => Self::Unreadable,
+            Self::Unsure | Self::Yes => Self::Unsure,
+        };
         truths.into_iter().reduce(agree).unwrap_or(Self::Unsure)
     }
 }

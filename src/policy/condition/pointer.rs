@@ -94,8 +94,8 @@ impl JsonPointer {
         Ok(Self { text: text.to_owned(), tokens })
     }
 
-    /// Follows it, and tells how a test holds of what is there. It does not hold of what is missing. Keys that are
-    /// equal but for their case are unclear: there are servers that take either.
+    /// Follows the pointer and applies the test to the value there. A test on a missing value is false. Keys
+    /// that differ only in case are unsure, because some servers accept either.
     pub(super) fn evaluate(
         &self,
         arguments: &RawValue,
@@ -337,7 +337,7 @@ fn fold_case(text: &str) -> impl Iterator<Item = char> + '_ {
 }
 
 /// Characters that some file systems and parsers skip.
-const fn is_ignorable(c: char) -> bool {
+pub(super) const fn is_ignorable(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 

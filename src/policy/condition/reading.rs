@@ -22,6 +22,10 @@ pub enum Reading {
     OnlyElement,
     /// A list, element by element.
     EachElement,
+    /// A text as the commands that a shell runs.
+    ShellCommands,
+    /// A list as a program and its arguments.
+    ProgramArguments,
 }
 
 /// What a condition says of a call's arguments, and what it says by each reading that there is beside the plain one.
@@ -71,6 +75,8 @@ impl fmt::Display for Reading {
             Self::EmbeddedJson => "the JSON in its text",
             Self::OnlyElement => "the value as the only element of a list",
             Self::EachElement => "the list, element by element",
+            Self::ShellCommands => "the commands that a shell runs",
+            Self::ProgramArguments => "the list as a program and its arguments",
         })
     }
 }
@@ -79,6 +85,7 @@ impl fmt::Display for Truth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::No => "does not hold",
+            Self::Unreadable => "cannot be read",
             Self::Unsure => "cannot be told",
             Self::Yes => "holds",
         })

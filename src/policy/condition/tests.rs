@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::Truth::{No, Unsure, Yes};
+use super::Truth::{No, Unreadable, Unsure, Yes};
 use super::*;
 use crate::json::{RawJson, parse_raw};
 
@@ -41,7 +41,7 @@ fn find_value(pointer: &str, arguments: &RawValue) -> Option<String> {
     match JsonPointer::parse(pointer).expect(pointer).evaluate(arguments, &ReadingLog::off(), &look) {
         Yes => Some(seen.take()),
         No => Some("missing".to_owned()),
-        Unsure => None,
+        Unsure | Unreadable => None,
     }
 }
 
@@ -477,6 +477,33 @@ fn every_shape_of_one_thing_is_followed() {
 }
 
 #[test]
+fn a_command_is_read_from_a_text_or_a_list() {
+    let command = || ValueTest::Command(CommandMatcher::parse(["rm **", "git push"]).expect("patterns"));
+    assert_condition(
+        "/command",
+        command(),
+        &[
+            (r#"{"command":"rm -rf x"}"#, Yes),
+            (r#"{"command":"r\u006d x"}"#, Yes),
+            (r#"{"command":"ls\nrm x"}"#, Unsure),
+            (r#"{"command":"ls"}"#, No),
+            (r#"{"command":"ls $(date)"}"#, Unreadable),
+            // One list is both a program with its arguments and several lines.
+            (r#"{"command":["rm","x"]}"#, Unsure),
+            (r#"{"command":["rm x","ls"]}"#, Unsure),
+            (r#"{"command":["rm x","rm y"]}"#, Unsure),
+            (r#"{"command":["ls","-l"]}"#, No),
+            (r#"{"command":["ls",["rm","x"]]}"#, Unsure),
+            (r#"{"command":["ls","$(date)"]}"#, Unreadable),
+            (r#"{"command":"[\"rm\",\"x\"]"}"#, Unsure),
+            (r#"{"command":7}"#, Unsure),
+            (r#"{}"#, No),
+        ],
+    );
+    assert_condition("/commands/*", command(), &[(r#"{"commands":["rm x","git push"]}"#, Yes)]);
+}
+
+#[test]
 fn a_condition_tells_by_which_reading_it_holds() {
     let explain = |pointer, test, arguments: &str| {
         let condition = ArgumentCondition { pointer: JsonPointer::parse(pointer).expect(pointer), test };
@@ -489,6 +516,7 @@ fn a_condition_tells_by_which_reading_it_holds() {
             explain("/path", under_folder("/notes"), r#"{"path":["/notes/a","/x"]}"#),
             explain("/path", glob("/notes/**"), r#"{"path":"/notes/../x"}"#),
             explain("/path", glob("/notes/**"), r#"{"path":"/notes/x"}"#),
+            explain("/c", ValueTest::Command(CommandMatcher::parse(["ls **"]).expect("one")), r#"{"c":"ls; rm x"}"#),
         ]
         .join("\n"),
         @r#"
@@ -497,6 +525,7 @@ fn a_condition_tells_by_which_reading_it_holds() {
     `/path under` cannot be told: it cannot be told for the list, element by element
     `/path glob` cannot be told: it holds for the text as it is, it does not hold for the path without its detours
     `/path glob` holds
+    `/c command` cannot be told: it cannot be told for the commands that a shell runs
     "#
     );
 }

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::names::{AgentSessionId, Principal, SessionId};
-use crate::policy::condition::Truth::{No, Unsure, Yes};
+use crate::policy::condition::Truth::{No, Unreadable, Unsure, Yes};
 use crate::policy::condition::{
-    ArgumentCondition, Comparison, Decimal, Folder, JsonPointer, PolicyCase, Truth, ValueTest,
+    ArgumentCondition, CommandMatcher, Comparison, Decimal, Folder, JsonPointer, PolicyCase, Truth, ValueTest,
 };
 
 /// How many rule sets the decision is compared on.
@@ -17,22 +17,37 @@ const RANDOM_SETS: u64 = 100_000;
 const TOOLS: [&str; 9] = ["a/a", "a/b", "a/ab", "b/b", "b/bb", "ab/a", "ab/ab", "ba/ba", "b/resources:read"];
 
 /// What calls say, none of them included, and what each of [`conditions`] is on it.
-const CALLS: [(Option<&str>, [Truth; 4]); 12] = [
-    (Some(r#"{"amount":150,"path":"/notes/a","mode":"fast"}"#), [Yes, Yes, Yes, No]),
-    (Some(r#"{"amount":1e2,"path":"/notes/../etc","mode":"slow"}"#), [No, No, No, No]),
-    (Some(r#"{"amount":"150","path":"notes/a","mode":true}"#), [Unsure, Unsure, Unsure, No]),
-    (Some("{}"), [No, No, No, No]),
-    (Some(r#"{"amount":100.00000000000000000001,"Path":"/notes/a"}"#), [Yes, Unsure, No, No]),
-    (Some(r#"{"AMOUNT":1,"path":["/notes/a"],"mode":"fast"}"#), [Unsure, Yes, Yes, No]),
-    (Some("[]"), [Unsure, Unsure, Unsure, Unsure]),
-    (Some(r#"{"files":["/notes/a","/notes/b"],"mode":"fast"}"#), [No, No, Yes, Yes]),
-    (Some(r#"{"files":["/notes/a","/etc/passwd"]}"#), [No, No, No, Unsure]),
-    (Some(r#"{"files":[]}"#), [No, No, No, Unsure]),
-    (Some(r#"{"files":{"a":"/notes/a"},"amount":101}"#), [Yes, No, No, Yes]),
-    (None, [Unsure; 4]),
+const CALLS: [(Option<&str>, [Truth; CONDITIONS]); 18] = [
+    (Some(r#"{"amount":150,"path":"/notes/a","mode":"fast"}"#), [Yes, Yes, Yes, No, No, No]),
+    (Some(r#"{"amount":1e2,"path":"/notes/../etc","mode":"slow"}"#), [No; CONDITIONS]),
+    (Some(r#"{"amount":"150","path":"notes/a","mode":true}"#), [Unsure, Unsure, Unsure, No, No, No]),
+    (Some("{}"), [No; CONDITIONS]),
+    (Some(r#"{"amount":100.00000000000000000001,"Path":"/notes/a"}"#), [Yes, Unsure, No, No, No, No]),
+    (Some(r#"{"AMOUNT":1,"path":["/notes/a"],"mode":"fast"}"#), [Unsure, Yes, Yes, No, No, No]),
+    (Some("[]"), [Unsure; CONDITIONS]),
+    (Some(r#"{"files":["/notes/a","/notes/b"],"mode":"fast"}"#), [No, No, Yes, Yes, No, No]),
+    (Some(r#"{"files":["/notes/a","/etc/passwd"]}"#), [No, No, No, Unsure, No, No]),
+    (Some(r#"{"files":[]}"#), [No, No, No, Unsure, No, No]),
+    (Some(r#"{"files":{"a":"/notes/a"},"amount":101}"#), [Yes, No, No, Yes, No, No]),
+    (Some(r#"{"hosts_json":"[\"we\\u00622\"]","command":"ls"}"#), [No, No, No, No, Unsure, No]),
+    (Some(r#"{"hosts_json":["web2"],"command":"rm -rf /"}"#), [No, No, No, No, Yes, Yes]),
+    (
+        Some(r#"{"hosts_json":"web2","command":"ls; rm x","files":"/notes/a"}"#),
+        [No, No, No, Yes, Yes, Unsure],
+    ),
+    (Some(r#"{"command":"echo $(date)"}"#), [No, No, No, No, No, Unreadable]),
+    (Some(r#"{"command":"$(rm x)","amount":[101]}"#), [Yes, No, No, No, No, Unsure]),
+    (
+        Some(r#"{"hosts_json":"{\"a\":\"web2\"}","path":"/notes","command":"eval \"$X\"","mode":["fast"]}"#),
+        [No, Yes, Yes, No, Unsure, Unreadable],
+    ),
+    (None, [Unsure; CONDITIONS]),
 ];
 
-fn conditions() -> [ArgumentCondition; 4] {
+/// How many conditions there are.
+const CONDITIONS: usize = 6;
+
+fn conditions() -> [ArgumentCondition; CONDITIONS] {
     let at =
         |pointer, test| ArgumentCondition { pointer: JsonPointer::parse(pointer).expect("a pointer"), test };
     [
@@ -40,6 +55,8 @@ fn conditions() -> [ArgumentCondition; 4] {
         at("/path", ValueTest::Under(Folder::parse("/notes").expect("a folder"))),
         at("/mode", ValueTest::Text("fast".into())),
         at("/files/*", ValueTest::Under(Folder::parse("/notes").expect("a folder"))),
+        at("/hosts_json", ValueTest::Text("web2".into())),
+        at("/command", ValueTest::Command(CommandMatcher::parse(["rm **"]).expect("a pattern"))),
     ]
 }
 
@@ -47,7 +64,7 @@ fn conditions() -> [ArgumentCondition; 4] {
 struct ReferenceInputs {
     patterns: Vec<Pattern>,
     tools: Vec<ToolId>,
-    conditions: [ArgumentCondition; 4],
+    conditions: [ArgumentCondition; CONDITIONS],
     calls: Vec<Option<crate::json::RawJson>>,
     /// By pattern, then by tool.
     matches: Vec<Vec<bool>>,
@@ -144,8 +161,8 @@ struct ReferenceEntry {
 impl ReferenceEntry {
     fn random(chance: &mut TestRng) -> Self {
         let case = |chance: &mut TestRng| {
-            let first = chance.below(4);
-            let more = chance.random_list(1, |chance| chance.below(4));
+            let first = chance.below(CONDITIONS);
+            let more = chance.random_list(1, |chance| chance.below(CONDITIONS));
             ([vec![first], more].concat(), chance.random_action())
         };
         let cases = if chance.below(3) == 0 { chance.random_list(3, case) } else { Vec::new() };
@@ -156,24 +173,28 @@ impl ReferenceEntry {
         }
     }
 
-    /// The strictest over every way in which what cannot be told could be.
+    /// The strictest over every way in which what cannot be told could be. Of what cannot be read, a deny asks.
     fn strictest(&self, call: usize) -> Action {
         if self.cases.is_empty() {
             return self.otherwise;
         }
         let truths = &CALLS[call].1;
-        (0..16_u8)
+        (0..1_u8 << CONDITIONS)
             .map(|world| {
                 let holds = |condition: &usize| match truths[*condition] {
                     Yes => true,
                     No => false,
-                    Unsure => world >> condition & 1 == 1,
+                    Unsure | Unreadable => world >> condition & 1 == 1,
                 };
                 let matching = self.cases.iter().filter(|(when, _)| when.iter().all(holds));
-                matching.map(|(_, action)| *action).max().unwrap_or(self.otherwise)
+                let says = |(when, action): &(Vec<usize>, Action)| {
+                    let is_read = when.iter().all(|condition| truths[*condition] != Unreadable);
+                    if is_read { *action } else { (*action).min(RequireApproval) }
+                };
+                matching.map(says).max().unwrap_or(self.otherwise)
             })
             .max()
-            .expect("sixteen worlds")
+            .expect("sixty-four worlds")
     }
 }
 
@@ -323,7 +344,7 @@ impl RuleSet {
             when: when.iter().map(|number| ground.conditions[*number].clone()).collect(),
             action: *action,
             // By the content, for the same reason as the ids below.
-            number: when.iter().fold(0, |number, condition| number * 5 + *condition as u32 + 1),
+            number: when.iter().fold(0, |number, condition| number * 7 + *condition as u32 + 1),
             source: DecisionSource::Config { line: 1, column: 1 },
         };
         let entry = |(at, said): &(usize, ReferenceEntry)| PolicyEntry {
@@ -509,6 +530,20 @@ fn action(set: &RuleSet, ground: &ReferenceInputs, tool: usize) -> Action {
     set.decide_action(&set.to_policy(ground), ground, tool)
 }
 
+/// What is written beside the calls above is what conditions say of them.
+#[test]
+fn the_truths_of_the_reference_are_those_of_the_conditions() {
+    for (call, truths) in CALLS {
+        let arguments = call.map(|text| crate::json::parse_raw(text.to_owned()).expect("JSON"));
+        for (condition, expected) in conditions().into_iter().zip(truths) {
+            let described = condition.to_string();
+            let source = DecisionSource::Default;
+            let case = PolicyCase { when: vec![condition], action: Allow, number: 1, source };
+            assert_eq!(case.evaluate(arguments.as_deref()), expected, "{described} on {call:?}");
+        }
+    }
+}
+
 #[test]
 fn the_decision_is_the_reference_s_on_every_rule_set() {
     check_random_sets(RANDOM_SETS, 1, |ground, chance, set| {
@@ -576,7 +611,7 @@ fn a_deny_more_never_weakens_wherever_it_stands() {
         // A case that denies, in an entry that is there, is a deny more as well.
         let mut as_case = set.clone();
         if let Some((_, said)) = as_case.entries.first_mut() {
-            said.cases.push((vec![chance.below(4)], Deny));
+            said.cases.push((vec![chance.below(CONDITIONS)], Deny));
         }
         let decide = |set: &RuleSet| action(set, ground, tool);
         let before = decide(set);
@@ -757,7 +792,7 @@ fn random_edit(chance: &mut TestRng, ground: &ReferenceInputs, set: &RuleSet) ->
             (5, count @ 1..) => {
                 let (_, said) = &mut edited.entries[chance.below(count)];
                 match said.cases.len() {
-                    0 => said.cases.push((vec![chance.below(3)], chance.random_action())),
+                    0 => said.cases.push((vec![chance.below(CONDITIONS)], chance.random_action())),
                     count => drop(said.cases.swap_remove(chance.below(count))),
                 }
             }
