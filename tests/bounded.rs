@@ -39,7 +39,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(500);
 const SLEEPS: [&str; 7] =
     ["sleep(", "sleep_until(", "interval(", "recv_timeout(", "wait_timeout(", "park_timeout(", "poll("];
 /// Functions whose loops sleep for less, or for a time that is computed: the file, the function, and the reason.
-const MAY_SLEEP: [(&str, &str, &str); 29] = [
+const MAY_SLEEP: [(&str, &str, &str); 30] = [
     (
         "src/files/pipe.rs",
         "read",
@@ -111,6 +111,7 @@ const MAY_SLEEP: [(&str, &str, &str); 29] = [
     ),
     ("portero-cli/src/mcp/daemon_connection.rs", "maintain", "an act that failed, at growing intervals"),
     ("portero-cli/src/mcp/running_session.rs", "poll_while_empty", "each second"),
+    ("portero-cli/src/mcp/startup.rs", "wait_until_ready", "each second"),
     (
         "portero-cli/src/commands/pending/view/screen.rs",
         "read_inputs",
