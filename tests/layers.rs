@@ -245,33 +245,20 @@ fn leading_word(text: &str) -> String {
     text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
-/// Circles that are still there, by room, with the modules that take part. A room without one loses its line.
-const KNOWN_CIRCLES: [(&str, &[&str]); 1] = [
-    // A confirmation on Telegram previews the request that waits for it: ends with one type for what an act needs.
-    ("porterod/src/api", &["approvals", "challenge", "config", "consent"]),
-];
-
 /// Two modules of one room that need each other are one module, or hide a third.
 #[test]
 fn no_modules_of_one_folder_import_in_a_circle() {
-    let (mut fresh, mut gone) = (Vec::new(), Vec::new());
+    let mut circles = Vec::new();
     for folder in ["src", "porterod/src", "portero-cli/src"] {
         let modules = read_modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
         for path in modules.keys() {
-            let room = [folder, &path.join("/")].join("/");
-            let known = KNOWN_CIRCLES.iter().find(|known| known.0 == room).map(|known| known.1);
             let imports = sibling_imports(&modules, path);
-            let circles = find_circles(&imports);
-            gone.extend(known.filter(|_| circles.is_empty()).map(|_| room.clone()));
-            for circle in circles {
-                if !circle.iter().all(|module| known.unwrap_or_default().contains(&module.as_str())) {
-                    fresh.push(describe_circle(&room, &circle, &imports));
-                }
-            }
+            let room = [folder, &path.join("/")].join("/");
+            circles
+                .extend(find_circles(&imports).iter().map(|circle| describe_circle(&room, circle, &imports)));
         }
     }
-    assert!(fresh.is_empty(), "modules of one folder that need each other:\n{}", fresh.join("\n"));
-    assert!(gone.is_empty(), "no circle any more, so no line in KNOWN_CIRCLES: {}", gone.join(", "));
+    assert!(circles.is_empty(), "modules of one folder that need each other:\n{}", circles.join("\n"));
 }
 
 /// The imports that make the circle.

@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use self::change::FormerFile;
 pub use self::grant::GrantRequest;
 pub use self::rule::RestrictionOutcome;
-use crate::auth::passphrase::Authorization;
+use crate::auth::Authorization;
 use crate::journal::Journal;
 use crate::sessions::Sessions;
 use crate::store::StoreError;
@@ -52,9 +52,9 @@ pub enum OverridesError {
     /// The change widens and was not confirmed.
     #[error("removing this rule widens what is allowed, so it needs the approval passphrase")]
     NeedsConfirmation,
-    /// The confirmation covers a lower risk than the change has.
-    #[error("this is wide, and was not confirmed as such")]
-    RiskTooHigh,
+    /// Another act was confirmed.
+    #[error("this is not what was confirmed")]
+    OtherConfirmed,
     /// The confirmation is so old that the granted time is over.
     #[error("the time that was confirmed is over already")]
     GrantOver,
@@ -218,7 +218,8 @@ impl OverrideStore {
         let mut next = self.begin_change(&state);
         let since = before.unwrap_or_else(|| self.deps.clock.now().wall);
         next.overrides.paused = Some(since);
-        let record = self.deps.journal.act_record("pause", "everything", true, Some(process));
+        let act = Act::Pause;
+        let record = self.deps.journal.act_record(act.word(), &act.about(), true, Some(process));
         self.apply_narrowing(state, next, record).await?;
         Ok(since)
     }
@@ -228,7 +229,8 @@ impl OverrideStore {
     /// # Errors
     /// If it could not be recorded and stored; then the pause stays.
     pub async fn resume_all(&self, confirmed: Authorization) -> Result<Option<Timestamp>, OverridesError> {
-        check_covers(&confirmed, &Act::Resume)?;
+        let act = Act::Resume;
+        check_covers(&confirmed, &act)?;
         let widening = self.elevating.lock().await;
         let state = self.state.lock().await;
         let Some(since) = state.kept.overrides.paused else {
@@ -238,9 +240,8 @@ impl OverrideStore {
         };
         let mut next = self.begin_change(&state);
         next.overrides.paused = None;
-        let about = format!("everything, paused since {since}");
-        let record = self.deps.journal.act_record("resume", &about, true, Some(confirmed.by()));
-        self.apply_elevation(widening, state, next, record, confirmed.consumes()).await?;
+        let about = format!("{}, paused since {since}", act.about());
+        self.apply_elevation(widening, state, next, &about, confirmed).await?;
         Ok(Some(since))
     }
 
@@ -269,7 +270,7 @@ impl OverrideStore {
 
 /// Fails unless the authorization covers the act.
 fn check_covers(confirmed: &Authorization, act: &Act) -> Result<(), OverridesError> {
-    if confirmed.covers(act) { Ok(()) } else { Err(OverridesError::RiskTooHigh) }
+    if confirmed.covers(act) { Ok(()) } else { Err(OverridesError::OtherConfirmed) }
 }
 
 fn next_id(kept: &mut OverridesRecord) -> u64 {

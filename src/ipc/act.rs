@@ -57,6 +57,12 @@ pub enum Act {
 }
 
 impl Act {
+    /// The word of the removal of a rule, where only the rule's id is known.
+    pub const REMOVE_RULE_WORD: &str = "unrule";
+
+    /// The word of a confirmed configuration, where the files that it names aren't at hand.
+    pub const CONFIRM_CONFIG_WORD: &str = "config confirm";
+
     /// The act that makes a rule with this action.
     #[must_use]
     pub const fn make_rule(pattern: Pattern, action: Action) -> Self {
@@ -149,10 +155,10 @@ impl Act {
             Self::Allow(_) => "allow",
             Self::Ask(_) => "ask",
             Self::Deny(_) => "deny",
-            Self::RemoveRule(..) => "unrule",
+            Self::RemoveRule(..) => Self::REMOVE_RULE_WORD,
             Self::Pause => "pause",
             Self::Resume => "resume",
-            Self::ConfirmConfig(_) => "config confirm",
+            Self::ConfirmConfig(_) => Self::CONFIRM_CONFIG_WORD,
             Self::SetPassphrase => "passphrase set",
             Self::EnrollTotp => "totp enroll",
             Self::RemoveTotp => "totp remove",
@@ -175,7 +181,7 @@ impl Act {
             Self::Revoke(None) => "every grant".to_owned(),
             Self::Revoke(Some(ids)) => describe_grant_ids(ids),
             Self::Allow(pattern) | Self::Ask(pattern) | Self::Deny(pattern) => pattern.to_string(),
-            Self::RemoveRule(id, ..) => format!("rule {id}"),
+            Self::RemoveRule(id, ..) => describe_rule_id(*id),
             Self::Pause | Self::Resume => "everything".to_owned(),
             Self::ConfirmConfig(_) => "the changed configuration".to_owned(),
             Self::SetPassphrase => "the approval passphrase".to_owned(),
@@ -184,6 +190,12 @@ impl Act {
             Self::StopDaemon => "the daemon".to_owned(),
         }
     }
+}
+
+/// The rule in the words of the audit.
+#[must_use]
+pub fn describe_rule_id(id: u64) -> String {
+    format!("rule {id}")
 }
 
 /// The grants in the words of the audit.
@@ -208,7 +220,7 @@ impl fmt::Display for Act {
             Self::Allow(pattern) | Self::Ask(pattern) | Self::Deny(pattern) => {
                 write!(f, "{} {pattern}", self.word())
             }
-            Self::RemoveRule(id, pattern, _) => write!(f, "unrule {id}, {pattern}"),
+            Self::RemoveRule(id, pattern, _) => write!(f, "{} {id}, {pattern}", self.word()),
             _ => f.write_str(self.word()),
         }
     }

@@ -31,7 +31,7 @@ mod status;
 mod stream;
 mod telegram;
 
-pub use act::{Act, describe_grant_ids};
+pub use act::{Act, describe_grant_ids, describe_rule_id};
 pub use challenge::{Challenge, DisclosedSecret, GivenProof, NewPassphrase};
 pub use client::{
     ConnectError, ForwardProgressSink, IpcClient, NotificationSink, ProbeResult, RequestError, probe_daemon,

@@ -15,7 +15,7 @@ use portero::secret::Secret;
 use portero::task::{Task, TaskState};
 
 use super::attempt::Attempt;
-use super::challenge::{Confirming, confirm};
+use super::confirmation::Confirmation;
 use super::{PersonCaller, PersonRequest, failure, sessions, shown};
 use crate::approvals::TaskFilter;
 use crate::daemon::Daemon;
@@ -64,11 +64,10 @@ impl PersonRequest for RevealTask {
     ) -> Result<Box<RealTask>, DaemonFailure> {
         let task =
             daemon.approval_queue.find_task(self.task, None).map_err(|error| failure::of_desk(&error))?;
-        let confirming = caller.confirming(self.challenge);
-        let confirmed = confirm(daemon, caller.by, confirming, &Act::Reveal(task.id)).await?;
-        let about = format!("task {}", task.id);
-        let record = daemon.journal.act_record("task real", &about, true, Some(confirmed.by()));
-        let consumes = confirmed.consumes();
+        let act = Act::Reveal(task.id);
+        let confirmed = caller.confirmation(self.challenge).authorize(daemon, caller.by, &act).await?;
+        let record = daemon.journal.act_record(act.word(), &act.about(), true, Some(confirmed.actor()));
+        let consumes = confirmed.button().cloned();
         // The button is used up in the same transaction, so one press reveals once.
         let recorded = daemon.journal.change(AuditMode::Required, move |store| {
             if let Some(button) = &consumes {
@@ -93,18 +92,8 @@ impl PersonRequest for RevealTask {
 
 impl PersonRequest for InspectTask {
     async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Look>, DaemonFailure> {
-        look(daemon, self.task).map(Box::new)
+        shown::look(daemon, self.task).map(Box::new)
     }
-}
-
-/// Returns a task as a person decides on it.
-///
-/// # Errors
-/// When no task has this id, or the store can't be read.
-pub fn look(daemon: &Daemon, task: TaskId) -> Result<Look, DaemonFailure> {
-    let task = daemon.approval_queue.find_task(task, None).map_err(|error| failure::of_desk(&error))?;
-    let hints = daemon.upstreams.find_tool(&task.call.tool, &task.origin.directory).map(|tool| tool.hints);
-    Ok(Look { task: shown::task(daemon, task), hints })
 }
 
 impl PersonRequest for WatchTasks {
@@ -164,7 +153,7 @@ impl PersonRequest for ApproveTask {
         daemon: &Arc<Daemon>,
         caller: &PersonCaller<'_>,
     ) -> Result<Box<Task>, DaemonFailure> {
-        approve(daemon, caller.by, self.task, caller.confirming(self.challenge)).await
+        approve(daemon, caller.by, self.task, caller.confirmation(self.challenge)).await
     }
 }
 
@@ -173,21 +162,21 @@ pub(super) async fn approve(
     daemon: &Daemon,
     by: &Actor,
     task: TaskId,
-    confirming: Confirming,
+    confirmation: Confirmation,
 ) -> Result<Box<Task>, DaemonFailure> {
     let refused = |error| failure::of_desk(&error);
     // Refused before a person types a passphrase in vain.
-    if !matches!(confirming, Confirming::Tapped(_)) {
+    if !matches!(confirmation, Confirmation::Pressed(_)) {
         daemon.approval_queue.check_single_approval(task).map_err(refused)?;
     }
     let found = daemon.approval_queue.find_task(task, None).map_err(refused)?;
     // A press must be answered in time; a terminal may wait as long as the call would.
-    let timeout = match &confirming {
-        Confirming::Typed(_) | Confirming::Asked(_) => CONFIRMED_DEFINITION_TIMEOUT,
-        Confirming::Tapped(_) | Confirming::Affirmed(_) => DEFINITION_TIMEOUT,
+    let timeout = match &confirmation {
+        Confirmation::Typed(_) | Confirmation::OnTelegram(_) => CONFIRMED_DEFINITION_TIMEOUT,
+        Confirmation::Pressed(_) => DEFINITION_TIMEOUT,
     };
     daemon.approval_queue.check_runnable(&found, timeout).await.map_err(refused)?;
-    let confirmed = confirm(daemon, by, confirming, &Act::Approve(task)).await?;
+    let confirmed = confirmation.authorize(daemon, by, &Act::Approve(task)).await?;
     let approved = daemon.approval_queue.approve(task, confirmed).await.map_err(refused)?;
     Ok(Box::new(shown::task(daemon, approved)))
 }
@@ -233,10 +222,11 @@ impl PersonRequest for AskAgain {
             .approval_queue
             .deny_cooldown(&ended, &call)
             .map_err(|refusal| failure::of_refusal(&refusal))?;
-        let proof = match (cools, caller.confirming_where_given(self.challenge)) {
+        let proof = match (cools, self.challenge) {
             (None, _) => None,
-            (Some(_), Some(confirming)) => {
-                Some(confirm(daemon, caller.by, confirming, &Act::Repeat(self.task)).await?)
+            (Some(_), Some(challenge)) => {
+                let act = Act::Repeat(self.task);
+                Some(caller.confirmation(challenge).authorize(daemon, caller.by, &act).await?)
             }
             (Some(until), None) => {
                 let until = until.strftime("%Y-%m-%d %H:%M:%SZ");
@@ -247,7 +237,7 @@ impl PersonRequest for AskAgain {
                     .with_hint("`portero again` on a terminal asks for the passphrase; else wait"));
             }
         };
-        let asked = daemon.approval_queue.repeat_task(&ended, call, caller.by, proof.as_ref()).await;
+        let asked = daemon.approval_queue.repeat_task(&ended, call, caller.by, proof).await;
         asked.map(|task| Box::new(shown::task(daemon, task))).map_err(|refusal| failure::of_refusal(&refusal))
     }
 }

@@ -10,7 +10,7 @@ use portero::ipc::{Act, DaemonFailure, DisclosedSecret, FailureKind, PairingCode
 use portero::passphrase::KdfParams;
 
 use super::attempt::Attempt;
-use super::challenge::{confirm, typed};
+use super::confirmation::typed;
 use super::{PersonCaller, PersonRequest, failure};
 use crate::auth::pairing::PairingError;
 use crate::bot_health::BotState;
@@ -115,8 +115,8 @@ impl PersonRequest for PairTelegram {
         // Without a passphrase nothing is protected yet, so a first pairing needs no proof.
         if daemon.passphrase.first_set().map_err(|error| failure::of_store(&error))?.is_some() {
             let missing = || DaemonFailure::new(FailureKind::Challenge, "this needs the approval passphrase");
-            let confirming = caller.confirming_where_given(self.challenge).ok_or_else(missing)?;
-            confirm(daemon, caller.by, confirming, &Act::Pair).await?;
+            let challenge = self.challenge.ok_or_else(missing)?;
+            caller.confirmation(challenge).authorize(daemon, caller.by, &Act::Pair).await?;
         }
         let offer =
             daemon.pairing.offer_code(place, caller.by).await.map_err(|error| pairing_refused(&error))?;
@@ -181,8 +181,8 @@ impl PersonRequest for UnpairTelegram {
     }
 
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<bool, DaemonFailure> {
-        let confirming = caller.confirming(self.challenge);
-        let confirmed = confirm(daemon, caller.by, confirming, &Act::Unpair).await?;
-        daemon.pairing.unpair(&confirmed).await.map_err(|error| failure::of_store(&error))
+        let confirmation = caller.confirmation(self.challenge);
+        let confirmed = confirmation.authorize(daemon, caller.by, &Act::Unpair).await?;
+        daemon.pairing.unpair(confirmed).await.map_err(|error| failure::of_store(&error))
     }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use portero::ipc::{Act, DaemonFailure, FailureKind};
 use portero::names::{Actor, ToolId};
-use portero::pattern::Pattern;
-use portero::policy::{Action, Grant, GrantLimits, Overrides, PolicyRule};
+use portero::policy::{Action, Grant, Overrides, PolicyRule};
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, Attempt};
-use super::challenge::Confirming;
+use super::confirmation::Confirmation;
 use super::{PersonCaller, PersonRequest, approvals, failure, overrides, preview, route};
-use crate::auth::buttons::{ButtonPress, ConfirmPress, Restriction, RestrictionPress, TaskDecision};
+use crate::auth::Authorization;
+use crate::auth::buttons::{ButtonPress, CardDecision, Restriction, ShownWidening, TaskDecision};
 use crate::auth::pairing::ChatUser;
 use crate::daemon::Daemon;
 use crate::overrides::{GrantRequest, OverridesError, RestrictionOutcome};
@@ -42,7 +42,7 @@ pub async fn request_as<R: PersonRequest>(
     request: R,
 ) -> Result<R::Response, DaemonFailure> {
     let by = Actor::TelegramUser(person.user);
-    let caller = PersonCaller { by: &by, withdrawn: CancellationToken::new(), beside: None };
+    let caller = PersonCaller { by: &by, withdrawn: CancellationToken::new(), prompt: None };
     route::answer_person(daemon, &caller, request).await
 }
 
@@ -72,26 +72,35 @@ pub async fn preview_widening(
 ///
 /// # Errors
 /// Why the change was not made; a refusal is recorded.
-pub async fn widen(daemon: &Arc<Daemon>, affirmed: ConfirmPress) -> Result<Change, DaemonFailure> {
-    let (by, act) = (affirmed.by(), affirmed.widening().what.clone());
-    let attempt = Attempt::from(&act);
-    let confirming = Confirming::Affirmed(affirmed);
-    let done = match act {
+pub async fn widen(
+    daemon: &Arc<Daemon>,
+    affirmed: &ButtonPress<ShownWidening>,
+) -> Result<Change, DaemonFailure> {
+    let attempt = Attempt::from(&affirmed.action().what);
+    let done = apply(daemon, affirmed.authorize()).await;
+    attempt::written_down(daemon, Some(attempt), &affirmed.by(), done).await
+}
+
+/// Makes the change of rules and grants that a button authorizes.
+async fn apply(daemon: &Arc<Daemon>, authorization: Authorization) -> Result<Change, DaemonFailure> {
+    let (by, act) = (authorization.actor().clone(), authorization.act().clone());
+    let confirmation = Confirmation::Pressed(authorization);
+    match act {
         Act::Grant(pattern, millis, limits) => {
             let wanted = GrantRequest { pattern, duration: Duration::from_millis(millis), limits };
-            overrides::grant(daemon, &by, wanted, confirming).await.map(Change::Granted)
+            overrides::grant(daemon, &by, wanted, confirmation).await.map(Change::Granted)
         }
-        Act::Allow(pattern) => overrides::allow(daemon, &by, pattern, confirming).await.map(Change::Ruled),
+        Act::Allow(pattern) => overrides::allow(daemon, &by, pattern, confirmation).await.map(Change::Ruled),
+        Act::Deny(pattern) => overrides::deny(daemon, &by, pattern).await.map(Change::Ruled),
         Act::RemoveRule(id, ..) => {
-            overrides::remove_rule(daemon, &by, id, Some(confirming)).await.map(|()| Change::Count(1))
+            overrides::remove_rule(daemon, &by, id, Some(confirmation)).await.map(|()| Change::Count(1))
         }
         Act::Resume => {
-            overrides::resume(daemon, &by, confirming).await.map(|was| Change::Count(u64::from(was)))
+            overrides::resume(daemon, &by, confirmation).await.map(|was| Change::Count(u64::from(was)))
         }
-        // A chat asks for the four acts above only.
-        _ => Err(DaemonFailure::new(FailureKind::Invalid, "this is not confirmed below a preview")),
-    };
-    attempt::written_down(daemon, Some(attempt), &by, done).await
+        // No button does anything else to rules and grants.
+        _ => Err(DaemonFailure::new(FailureKind::Invalid, "a button does not do this")),
+    }
 }
 
 /// Why a press was not carried out in full.
@@ -109,7 +118,7 @@ pub enum Undone {
 /// Why a part was not done. Refusals are recorded, like those of a terminal.
 pub async fn tapped(
     daemon: &Arc<Daemon>,
-    tapped: ButtonPress,
+    tapped: ButtonPress<CardDecision>,
     reason: Option<String>,
     begun: bool,
 ) -> Result<(), Undone> {
@@ -117,32 +126,35 @@ pub async fn tapped(
     // A press that came before a crash has decided its call already.
     if !begun {
         let decided = decide(daemon, &tapped, reason).await;
-        let attempt = Attempt { word: audit_word(&tapped), about: format!("task {}", tapped.task()) };
+        let (act, _) = tapped.action().acts();
+        let attempt = Attempt { word: audit_word(tapped.action()), about: act.about() };
         attempt::written_down(daemon, Some(attempt), &by, decided).await.map_err(Undone::All)?;
     }
     #[cfg(test)]
     crate::crash::crash_at("tap half done");
-    let followed = follow(daemon, &by, &tapped).await;
-    let attempt = Attempt { word: audit_word(&tapped), about: tapped.tool().to_string() };
+    let followed = follow(daemon, &tapped).await;
+    let CardDecision { tool, .. } = tapped.action();
+    let attempt = Attempt { word: audit_word(tapped.action()), about: tool.to_string() };
     attempt::written_down(daemon, Some(attempt), &by, followed).await.map_err(Undone::Rest)
 }
 
 /// Decides about the call.
 async fn decide(
     daemon: &Arc<Daemon>,
-    tapped: &ButtonPress,
+    tapped: &ButtonPress<CardDecision>,
     reason: Option<String>,
 ) -> Result<(), DaemonFailure> {
-    match tapped.decision() {
+    let CardDecision { decision, task, tool } = tapped.action();
+    match decision {
         TaskDecision::ApproveFor(_) | TaskDecision::Allow
-            if !daemon.approval_queue.quorums(tapped.tool()).is_empty() =>
+            if !daemon.approval_queue.quorums(tool).is_empty() =>
         {
             let words = "this tool takes several people, each time: nothing permits it for longer";
             Err(DaemonFailure::new(FailureKind::Refused, words))
         }
         TaskDecision::Approve | TaskDecision::ApproveFor(_) | TaskDecision::Allow => {
-            let confirming = Confirming::Tapped(tapped.clone());
-            approvals::approve(daemon, &tapped.by(), tapped.task(), confirming).await.map(drop)
+            let confirmation = Confirmation::Pressed(tapped.authorize_call());
+            approvals::approve(daemon, &tapped.by(), *task, confirmation).await.map(drop)
         }
         TaskDecision::Deny | TaskDecision::DenyWithReason | TaskDecision::Forbid => {
             let reason = reason.map(|reason| daemon.anonymizer.load().conceal_text(&reason));
@@ -153,20 +165,15 @@ async fn decide(
 }
 
 /// Makes the rule or grant. Its pattern is the tool's literal name.
-async fn follow(daemon: &Arc<Daemon>, by: &Actor, tapped: &ButtonPress) -> Result<(), DaemonFailure> {
-    let pattern = Pattern::from(tapped.tool());
-    let confirming = Confirming::Tapped(tapped.clone());
-    match tapped.decision() {
-        TaskDecision::Approve | TaskDecision::Deny | TaskDecision::DenyWithReason => Ok(()),
-        TaskDecision::ApproveFor(minutes) => {
-            let lasts = Duration::from_secs(60 * u64::from(minutes));
-            let wanted = GrantRequest { pattern, duration: lasts, limits: GrantLimits::default() };
-            overrides::grant(daemon, by, wanted, confirming).await.map(drop)
-        }
-        TaskDecision::Allow => overrides::allow(daemon, by, pattern, confirming).await.map(drop),
-        // This press may have made the rule before a crash.
-        TaskDecision::Forbid if is_forbidden(daemon, tapped.tool()) => Ok(()),
-        TaskDecision::Forbid => overrides::deny(daemon, by, pattern).await.map(drop),
+async fn follow(daemon: &Arc<Daemon>, tapped: &ButtonPress<CardDecision>) -> Result<(), DaemonFailure> {
+    let CardDecision { decision, tool, .. } = tapped.action();
+    // This press may have made the rule before a crash.
+    if *decision == TaskDecision::Forbid && is_forbidden(daemon, tool) {
+        return Ok(());
+    }
+    match tapped.authorize_follow_up() {
+        Some(authorization) => apply(daemon, authorization).await.map(drop),
+        None => Ok(()),
     }
 }
 
@@ -175,8 +182,8 @@ fn is_forbidden(daemon: &Daemon, tool: &ToolId) -> bool {
 }
 
 /// The acts of a button as the audit names them, such as `approve and grant`.
-fn audit_word(tapped: &ButtonPress) -> String {
-    let (decided, follows) = tapped.acts();
+fn audit_word(card: &CardDecision) -> String {
+    let (decided, follows) = card.acts();
     match follows {
         None => decided.word().to_owned(),
         Some(follows) => format!("{} and {}", decided.word(), follows.word()),
@@ -189,12 +196,11 @@ fn audit_word(tapped: &ButtonPress) -> String {
 /// See [`crate::overrides::OverrideStore::restrict_by_button`]; a refusal is recorded.
 pub async fn restricted(
     daemon: &Daemon,
-    tapped: &RestrictionPress,
+    tapped: &ButtonPress<Restriction>,
 ) -> Result<RestrictionOutcome, OverridesError> {
     let done = daemon.overrides.restrict_by_button(tapped).await;
     if let Err(error) = &done {
-        let Restriction { tool, to } = tapped.restriction();
-        let attempt = Attempt::from(&Act::make_rule(Pattern::from(tool), to.action()));
+        let attempt = Attempt::from(&tapped.action().act());
         let refused = Err::<(), _>(failure::of_rules(error));
         let _ = attempt::written_down(daemon, Some(attempt), &tapped.by(), refused).await;
     }

@@ -11,7 +11,7 @@ use portero::names::{TaskId, ToolId};
 use portero::task::TaskState;
 
 use super::attempt::Attempt;
-use super::{PersonCaller, PersonRequest, consent, failure, overrides, shown};
+use super::{PersonCaller, PersonRequest, confirmation, failure, overrides, shown};
 use crate::approvals::TaskFilter;
 use crate::auth::pairing::AuthorizedChat;
 use crate::auth::passphrase::EnrolledTotp;
@@ -40,8 +40,9 @@ impl PersonRequest for StopDaemon {
 
     /// Records the end. The connection's loop stops the daemon once this response is on its way.
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), DaemonFailure> {
+        let act = Act::StopDaemon;
         // The daemon ends in any case, even if the record can't be written.
-        let _ = daemon.journal.record_act("daemon stop", "the daemon", true, Some(caller.by)).await;
+        let _ = daemon.journal.record_act(act.word(), &act.about(), true, Some(caller.by)).await;
         Ok(())
     }
 }
@@ -135,7 +136,7 @@ async fn telegram(daemon: &Daemon) -> Result<TelegramStatus, DaemonFailure> {
         last_trouble: seen.last_trouble,
         waiting: u64::try_from(waiting).unwrap_or(u64::MAX),
         sending_trouble,
-        confirms: consent::confirms(daemon).await?,
+        confirms: confirmation::telegram_confirms(daemon).await?,
         refused,
         given_up: seen.given_up,
     })

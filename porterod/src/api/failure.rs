@@ -4,6 +4,7 @@ use portero::ipc::{DaemonFailure, FailureKind};
 use portero::pipeline::Refusal;
 
 use crate::approvals::ApprovalError;
+use crate::approved_config::ConfirmConfigError;
 use crate::auth::passphrase::PassphraseError;
 use crate::overrides::OverridesError;
 use crate::store::StoreError;
@@ -42,7 +43,7 @@ pub(super) fn of_rules(error: &OverridesError) -> DaemonFailure {
     match error {
         OverridesError::NotFound { .. } => DaemonFailure::new(FailureKind::NotFound, error.to_string())
             .with_hint("see rules and grants with `portero rules`"),
-        OverridesError::NeedsConfirmation | OverridesError::RiskTooHigh => {
+        OverridesError::NeedsConfirmation | OverridesError::OtherConfirmed => {
             DaemonFailure::new(FailureKind::Challenge, error.to_string())
         }
         OverridesError::InvalidDuration(_) | OverridesError::NotCovered(_) | OverridesError::GrantOver => {
@@ -83,6 +84,17 @@ pub(super) fn of_passphrase(error: &PassphraseError) -> DaemonFailure {
         }
         PassphraseError::WeakDerivation => DaemonFailure::new(FailureKind::Invalid, error.to_string()),
         PassphraseError::Store(error) => of_store(error),
+    }
+}
+
+pub(super) fn of_confirm_config(error: &ConfirmConfigError) -> DaemonFailure {
+    let refused = |hint: &str| DaemonFailure::new(FailureKind::Refused, error.to_string()).with_hint(hint);
+    match error {
+        ConfirmConfigError::Changed => refused("look again with `portero config diff`"),
+        ConfirmConfigError::NothingWaits => DaemonFailure::new(FailureKind::Refused, error.to_string()),
+        ConfirmConfigError::Invalid => refused("run `portero check`"),
+        ConfirmConfigError::Unreadable(_) => refused("run `portero check`"),
+        ConfirmConfigError::Store(error) => of_store(error),
     }
 }
 

@@ -9,9 +9,8 @@ mod attempt;
 mod audit;
 mod auth;
 mod buttons;
-mod challenge;
 mod config;
-mod consent;
+mod confirmation;
 mod daemon;
 mod failure;
 mod overrides;
@@ -30,13 +29,12 @@ use portero::pipeline::CallContext;
 use portero::task::CallOrigin;
 use tokio_util::sync::CancellationToken;
 
-pub use self::approvals::look;
 pub use self::attempt::Attempt;
 pub use self::buttons::{Change, Undone, preview_widening, request_as, restricted, tapped, widen};
-use self::challenge::Confirming;
-use self::consent::Beside;
+use self::confirmation::{Confirmation, NumberPrompt};
 pub(crate) use self::failure::of_store;
 pub use self::route::{Answer, Incoming, answer};
+pub use self::shown::look;
 pub use self::subscriber::Subscriber;
 use crate::auth::remote_confirmation::ActOutcome;
 use crate::daemon::Daemon;
@@ -103,20 +101,16 @@ pub struct PersonCaller<'a> {
     /// Cancelled when the response is not wanted any more.
     withdrawn: CancellationToken,
     /// The terminal, which can show a number; `None` on Telegram.
-    beside: Option<Beside>,
+    prompt: Option<NumberPrompt>,
 }
 
 impl PersonCaller<'_> {
     /// The factor that the person confirms with.
-    fn confirming(&self, challenge: Challenge) -> Confirming {
-        match &self.beside {
-            Some(beside) if challenge.telegram => Confirming::Asked(beside.clone()),
-            Some(_) | None => Confirming::Typed(challenge),
+    fn confirmation(&self, challenge: Challenge) -> Confirmation {
+        match &self.prompt {
+            Some(prompt) if challenge.telegram => Confirmation::OnTelegram(prompt.clone()),
+            Some(_) | None => Confirmation::Typed(challenge),
         }
-    }
-
-    fn confirming_where_given(&self, challenge: Option<Challenge>) -> Option<Confirming> {
-        challenge.map(|challenge| self.confirming(challenge))
     }
 }
 

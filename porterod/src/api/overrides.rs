@@ -8,13 +8,13 @@ use portero::ipc::requests::overrides::{
     CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, RemoveRule,
     Resume, RevokeGrants,
 };
-use portero::ipc::{Act, Acting, DaemonFailure, FailureKind, UnsavedChanges};
+use portero::ipc::{Act, Acting, DaemonFailure, FailureKind, UnsavedChanges, describe_rule_id};
 use portero::names::{Actor, ToolId};
 use portero::pattern::Pattern;
 use portero::policy::{Action, Explanation, Grant, Overrides, PolicyRule};
 
 use super::attempt::Attempt;
-use super::challenge::{Confirming, confirm};
+use super::confirmation::Confirmation;
 use super::{PersonCaller, PersonRequest, failure, preview};
 use crate::auth::remote_confirmation::ActOutcome;
 use crate::daemon::Daemon;
@@ -33,7 +33,7 @@ impl PersonRequest for CreateGrant {
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Grant, DaemonFailure> {
         let Self { pattern, millis, limits, challenge } = self;
         let wanted = GrantRequest { pattern, duration: Duration::from_millis(millis), limits };
-        grant(daemon, caller.by, wanted, caller.confirming(challenge)).await
+        grant(daemon, caller.by, wanted, caller.confirmation(challenge)).await
     }
 }
 
@@ -42,12 +42,12 @@ pub(super) async fn grant(
     daemon: &Daemon,
     by: &Actor,
     wanted: GrantRequest,
-    confirming: Confirming,
+    confirmation: Confirmation,
 ) -> Result<Grant, DaemonFailure> {
     let lasts = wanted.duration;
     // Checked before the challenge, so a grant that is too long costs no try.
     let longest = check_grant_duration(daemon, lasts)?;
-    let confirmed = confirm(daemon, by, confirming, &wanted.act()).await?;
+    let confirmed = confirmation.authorize(daemon, by, &wanted.act()).await?;
     let granted = daemon.overrides.make_grant(wanted, longest, confirmed).await;
     granted.map_err(|error| failure::of_rules(&error))
 }
@@ -108,8 +108,8 @@ impl PersonRequest for CreateRule {
                 made.map_err(|error| failure::of_rules(&error))
             }
             Action::Allow => {
-                let confirming = caller.confirming(challenge.unwrap_or_default());
-                allow(daemon, caller.by, pattern, confirming).await
+                let confirmation = caller.confirmation(challenge.unwrap_or_default());
+                allow(daemon, caller.by, pattern, confirmation).await
             }
         }
     }
@@ -126,9 +126,9 @@ pub(super) async fn allow(
     daemon: &Daemon,
     by: &Actor,
     pattern: Pattern,
-    confirming: Confirming,
+    confirmation: Confirmation,
 ) -> Result<PolicyRule, DaemonFailure> {
-    let confirmed = confirm(daemon, by, confirming, &Act::Allow(pattern.clone())).await?;
+    let confirmed = confirmation.authorize(daemon, by, &Act::Allow(pattern.clone())).await?;
     let made = daemon.overrides.add_allow_rule(pattern, confirmed).await;
     made.map_err(|error| failure::of_rules(&error))
 }
@@ -136,12 +136,12 @@ pub(super) async fn allow(
 impl PersonRequest for RemoveRule {
     fn attempt(&self) -> Option<Attempt> {
         // The rule's content is unknown until the rule is found.
-        Some(Attempt { word: "unrule".to_owned(), about: format!("rule {}", self.id) })
+        Some(Attempt { word: Act::REMOVE_RULE_WORD.to_owned(), about: describe_rule_id(self.id) })
     }
 
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<(), DaemonFailure> {
-        let confirming = caller.confirming_where_given(self.challenge);
-        remove_rule(daemon, caller.by, self.id, confirming).await
+        let confirmation = self.challenge.map(|challenge| caller.confirmation(challenge));
+        remove_rule(daemon, caller.by, self.id, confirmation).await
     }
 }
 
@@ -150,16 +150,16 @@ pub(super) async fn remove_rule(
     daemon: &Daemon,
     by: &Actor,
     id: u64,
-    confirming: Option<Confirming>,
+    confirmation: Option<Confirmation>,
 ) -> Result<(), DaemonFailure> {
     let unknown = || failure::of_rules(&OverridesError::NotFound { what: "rule", id });
-    let confirmed = match confirming {
-        Some(confirming) => {
+    let confirmed = match confirmation {
+        Some(confirmation) => {
             // An id is never used again, so the rule can't be another one by the time of the removal.
             let rules = daemon.overrides.overrides().rules;
             let rule = rules.iter().find(|rule| rule.id == id).ok_or_else(unknown)?;
             let act = Act::RemoveRule(id, rule.pattern.clone(), rule.action);
-            Some(confirm(daemon, by, confirming, &act).await?)
+            Some(confirmation.authorize(daemon, by, &act).await?)
         }
         None => None,
     };
@@ -188,7 +188,7 @@ impl PersonRequest for Resume {
     }
 
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<bool, DaemonFailure> {
-        resume(daemon, caller.by, caller.confirming(self.challenge)).await
+        resume(daemon, caller.by, caller.confirmation(self.challenge)).await
     }
 }
 
@@ -196,9 +196,9 @@ impl PersonRequest for Resume {
 pub(super) async fn resume(
     daemon: &Daemon,
     by: &Actor,
-    confirming: Confirming,
+    confirmation: Confirmation,
 ) -> Result<bool, DaemonFailure> {
-    let confirmed = confirm(daemon, by, confirming, &Act::Resume).await?;
+    let confirmed = confirmation.authorize(daemon, by, &Act::Resume).await?;
     let resumed = daemon.overrides.resume_all(confirmed).await;
     let since = resumed.map_err(|error| failure::of_rules(&error))?;
     // Every session resumes before the first approved call starts.

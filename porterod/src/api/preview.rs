@@ -1,4 +1,4 @@
-//! The change of decisions for the tools of a pattern, as a preview for the person who widens.
+//! The preview of an act: what it would change, for the person who confirms it.
 
 use portero::catalog::cached_tools;
 use portero::clock::Moment;
@@ -6,8 +6,36 @@ use portero::ipc::{Act, DaemonFailure, FailureKind};
 use portero::names::{Operation, ToolId};
 use portero::pattern::Pattern;
 use portero::policy::{Action, Grant, GrantLimits, Overrides, Policy, PolicyRule};
+use portero::task::TaskState;
 
+use super::{failure, shown};
+use crate::approvals::ApprovalError;
+use crate::auth::remote_confirmation::ActPreview;
 use crate::daemon::Daemon;
+
+/// Returns the change that the act would make now.
+pub(super) async fn of_act(daemon: &Daemon, act: &Act) -> Result<ActPreview, DaemonFailure> {
+    match act {
+        Act::Approve(task) => {
+            let look = shown::look(daemon, *task)?;
+            if look.task.state != TaskState::PendingApproval {
+                return Err(failure::of_desk(&ApprovalError::WrongState(*task, look.task.state)));
+            }
+            if !look.task.quorums.is_empty() {
+                let words = "this call takes several people, each on its card on Telegram; a terminal is none of them";
+                return Err(DaemonFailure::new(FailureKind::Refused, words));
+            }
+            Ok(ActPreview::Task(Box::new(look)))
+        }
+        Act::Reveal(task) => shown::look(daemon, *task).map(|look| ActPreview::Task(Box::new(look))),
+        Act::ConfirmConfig(_) => {
+            let changes = daemon.config.compare().await;
+            let changes = changes.map_err(|error| failure::of_confirm_config(&error))?;
+            Ok(ActPreview::Configuration(Box::new(changes)))
+        }
+        _ => tools(daemon, act).await.map(ActPreview::Tools),
+    }
+}
 
 /// Returns the tools whose decision the act changes, each with its present action; denied ones first. A grant
 /// lifts no deny, so tools that stay denied are listed too. Acts without a pattern change none.

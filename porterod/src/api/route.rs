@@ -28,7 +28,7 @@ use portero::task::CallOrigin;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, Attempt};
-use super::consent::Beside;
+use super::confirmation::NumberPrompt;
 use super::{Caller, PersonCaller, PersonRequest, Session, SessionCaller, SessionRequest};
 use crate::daemon::Daemon;
 
@@ -144,9 +144,9 @@ pub async fn answer(
         }
         Caller::Terminal(process, outbox) => {
             let by = Actor::terminal(process);
-            let beside = Beside::new(incoming.number, outbox.clone(), incoming.withdrawn.clone());
+            let prompt = NumberPrompt::new(incoming.number, outbox.clone(), incoming.withdrawn.clone());
             let caller =
-                PersonCaller { by: &by, withdrawn: incoming.withdrawn.clone(), beside: Some(beside) };
+                PersonCaller { by: &by, withdrawn: incoming.withdrawn.clone(), prompt: Some(prompt) };
             let handling = person_requests!(method, handle_person(incoming, daemon, &caller));
             match handling {
                 Some(handling) => handling.await,
@@ -207,8 +207,8 @@ pub(super) async fn answer_person<R: PersonRequest>(
 ) -> Result<R::Response, DaemonFailure> {
     let attempt = request.attempt();
     let answered = request.handle(daemon, caller).await;
-    if let Some(beside) = &caller.beside {
-        beside.settle::<R>(daemon, &answered).await;
+    if let Some(prompt) = &caller.prompt {
+        prompt.settle::<R>(daemon, &answered).await;
     }
     attempt::written_down(daemon, attempt, caller.by, answered).await
 }

@@ -2,12 +2,25 @@
 //! policy tells how many people must approve.
 
 use portero::anonymize::{Anonymizer, Fake};
+use portero::ipc::{DaemonFailure, Look};
 use portero::json::{self, RawJson};
+use portero::names::TaskId;
 use portero::policy::Policy;
 use portero::policy::quorum::counting_votes;
 use portero::task::{Task, TaskState};
 
+use super::failure;
 use crate::daemon::Daemon;
+
+/// Returns a task as a person decides on it.
+///
+/// # Errors
+/// When no task has this id, or the store can't be read.
+pub fn look(daemon: &Daemon, task: TaskId) -> Result<Look, DaemonFailure> {
+    let task = daemon.approval_queue.find_task(task, None).map_err(|error| failure::of_desk(&error))?;
+    let hints = daemon.upstreams.find_tool(&task.call.tool, &task.origin.directory).map(|tool| tool.hints);
+    Ok(Look { task: self::task(daemon, task), hints })
+}
 
 /// Prepares one task. Parts that can't be concealed are left out; the task itself never is.
 pub(super) fn task(daemon: &Daemon, task: Task) -> Task {

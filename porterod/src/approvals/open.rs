@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use super::binding::fingerprint;
 use super::queue::{ApprovalQueue, store_refusal};
 use super::transition::{deadline_after, transition_record};
-use crate::auth::passphrase::Authorization;
+use crate::auth::Authorization;
 use crate::journal::{AuditMode, task_record};
 use crate::store::denials::{self, Denial};
 use crate::store::{StoreError, overrides, tasks};
@@ -61,7 +61,7 @@ impl ApprovalQueue {
         ended: &Task,
         call: Call,
         by: &Actor,
-        proof: Option<&Authorization>,
+        proof: Option<Authorization>,
     ) -> Result<Task, Refusal> {
         let id = ended.id;
         match ended.state {

@@ -10,10 +10,11 @@ use portero::task::{Task, TaskState};
 use super::error::ApprovalError;
 use super::queue::ApprovalQueue;
 use super::transition::{deadline_after, record_denial, store_transition, transition_record};
-use crate::auth::buttons::{ButtonPress, ButtonUse, ListAction};
-use crate::auth::passphrase::Authorization;
+use crate::auth::Authorization;
+use crate::auth::buttons::{ButtonPress, CardDecision, ListAction};
 use crate::journal::AuditMode;
 use crate::store::StoreError;
+use crate::store::buttons::ButtonUse;
 use crate::store::tasks::{self, Transition, TransitionRequest};
 
 /// The result of denying all calls of a list with one button.
@@ -50,8 +51,8 @@ impl ApprovalQueue {
         if !quorums.is_empty() {
             return self.cast_vote(waiting, &confirmed, quorums).await;
         }
-        let step = self.approval_transition(task, confirmed.consumes_for_call());
-        let task = self.transition_task(step, confirmed.by(), AuditMode::Required).await?;
+        let step = self.approval_transition(task, confirmed.button().cloned());
+        let task = self.transition_task(step, confirmed.actor(), AuditMode::Required).await?;
         self.task_approved.notify_one();
         self.task_opened.notify_one();
         Ok(task)
@@ -102,10 +103,10 @@ impl ApprovalQueue {
     /// [`ApprovalError::WrongState`] if the task has started or ended.
     pub async fn reject_by_button(
         &self,
-        tapped: &ButtonPress,
+        tapped: &ButtonPress<CardDecision>,
         reason: Option<Fake<String>>,
     ) -> Result<Task, ApprovalError> {
-        let denial = self.denial_transition(tapped.task(), reason);
+        let denial = self.denial_transition(tapped.action().task, reason);
         let step =
             TransitionRequest { deny_cooldown: true, consumes: Some(tapped.ticket().step(1)), ..denial };
         self.save_rejection(step, &tapped.by()).await
@@ -119,9 +120,9 @@ impl ApprovalQueue {
     pub async fn reject_listed(
         &self,
         tasks: Vec<TaskId>,
-        turned: &ListAction,
+        turned: &ButtonPress<ListAction>,
     ) -> Result<ListRejection, StoreError> {
-        let (now, button) = (self.now(), turned.ticket.step(1));
+        let (now, button) = (self.now(), turned.ticket().step(1));
         let by = turned.by();
         let journal = Arc::clone(&self.deps.journal);
         let (listed, rejecter) = (tasks.clone(), by.clone());

@@ -15,6 +15,7 @@ use portero::audit::{self, AuditEvent, AuditWriter, Disk, RecordFilter, SystemDi
 use portero::call::{Call, Method};
 use portero::clock::{Clock as _, TestClock};
 use portero::config::ApprovalSettings;
+use portero::ipc::Act;
 use portero::names::{Principal, SessionId};
 use portero::notice::Notice;
 use portero::pipeline::{Approvals as _, BoxFuture, CallContext, Refusal};
@@ -26,7 +27,7 @@ use super::{
     ApprovalError, ApprovalQueue, ApprovalQueueDeps, BindingInputs, BindingSource, ConfiguredInputs,
     TaskFilter,
 };
-use crate::auth::passphrase::Authorization;
+use crate::auth::Authorization;
 use crate::journal::Journal;
 use crate::journal::outbox::{NoticesAfter, Outbox};
 use crate::store::Store;
@@ -159,7 +160,7 @@ impl Fixture {
 
     pub(crate) async fn approve_task(&self, text: &str) -> Task {
         let task = self.open_task(text).await;
-        self.approval_queue.approve(task.id, Authorization::for_test()).await.unwrap()
+        self.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await.unwrap()
     }
 }
 
@@ -274,7 +275,8 @@ async fn what_the_daemon_denies_is_no_task() {
 async fn a_task_is_settled_only_once() {
     let bench = Fixture::new();
     let task = bench.open_task("hello").await;
-    let approvals = (0..100).map(|_| bench.approval_queue.approve(task.id, Authorization::for_test()));
+    let approvals = (0..100)
+        .map(|_| bench.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))));
     let outcomes = futures_util::future::join_all(approvals).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     let late = outcomes.into_iter().find_map(Result::err).unwrap();
@@ -287,7 +289,7 @@ async fn an_expired_task_cannot_be_approved_even_before_the_timer_saw_it() {
     let bench = Fixture::new();
     let task = bench.open_task("hello").await;
     bench.clock.advance(Duration::from_secs(24 * 3600));
-    let refused = bench.approval_queue.approve(task.id, Authorization::for_test()).await;
+    let refused = bench.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await;
     assert_eq!(refused.unwrap_err(), ApprovalError::WrongState(task.id, TaskState::Expired));
     assert_eq!(bench.audited_states().last().unwrap(), &(TaskState::Expired, "expiry".to_owned()));
 }
@@ -363,7 +365,7 @@ async fn people_are_told_of_each_change_in_order_and_of_no_twin() {
     let bench = Fixture::new();
     let task = bench.open_task("hello").await;
     bench.open_task("hello").await;
-    bench.approval_queue.approve(task.id, Authorization::for_test()).await.unwrap();
+    bench.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await.unwrap();
     bench
         .approval_queue
         .reject(task.id, Some(serde_json::from_str("\"no\"").unwrap()), &"test".into())

@@ -16,10 +16,10 @@ use rusqlite::Connection;
 use super::error::{ApprovalError, QuorumProgress, VoteError};
 use super::queue::ApprovalQueue;
 use super::transition::transition_record;
-use crate::auth::buttons::ButtonUse;
-use crate::auth::passphrase::Authorization;
+use crate::auth::Authorization;
 use crate::journal::{AuditMode, ChangeReport};
 use crate::store::StoreError;
+use crate::store::buttons::ButtonUse;
 use crate::store::tasks::{self, Transition, TransitionRequest};
 
 impl ApprovalQueue {
@@ -53,7 +53,7 @@ impl ApprovalQueue {
             return Err(ApprovalError::WrongState(task.id, task.state));
         }
         let (id, needs) = (task.id, QuorumProgress::from_votes(&quorums, &task));
-        let (Some(user), Some(button)) = (confirmed.voter(), confirmed.consumes_for_call()) else {
+        let (Some(user), Some(button)) = (confirmed.voter(), confirmed.button().cloned()) else {
             return Err(VoteError::NotOnTelegram(id, needs).into());
         };
         if !quorums.iter().any(|quorum| quorum.counts_user(user)) {

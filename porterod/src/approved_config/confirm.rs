@@ -12,7 +12,7 @@ use portero::policy::{Action, Policy};
 use super::check::describe_problems;
 use super::store::{SealReason, SealRequest};
 use super::{LiveConfig, describe_config_changes};
-use crate::auth::passphrase::Authorization;
+use crate::auth::Authorization;
 use crate::store::StoreError;
 
 /// Why a configuration was not confirmed.
@@ -85,8 +85,8 @@ impl LiveConfig {
         self.report_all_edits(&files).await;
         let about = describe_config_changes(&changes);
         let sealing = SealRequest {
-            consumes: proof.consumes(),
-            ..SealRequest::new(SealReason::Confirm, &about, Some(proof.by()))
+            consumes: proof.button().cloned(),
+            ..SealRequest::new(SealReason::Confirm, &about, Some(proof.actor()))
         };
         self.approved.approve_files(files.clone(), sealing).await?;
         // Checked again, because the part that applies depends on the confirmed files.

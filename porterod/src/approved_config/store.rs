@@ -14,13 +14,14 @@ use arc_swap::ArcSwap;
 use portero::approved_config::{self as copy, ApprovedConfig, digest_files, seal};
 use portero::config::ConfigFiles;
 use portero::files;
+use portero::ipc::Act;
 use portero::names::Actor;
 use portero::notice::AlarmKind;
 use portero::paths::Paths;
 use portero::store_identity::{StoreId, StoreKey};
 
-use crate::auth::buttons::ButtonUse;
 use crate::journal::{AuditMode, Journal};
+use crate::store::buttons::ButtonUse;
 use crate::store::{StoreError, overrides, passphrase};
 
 /// The time limit for reading the copy and the seal; each file has its own shorter one.
@@ -55,7 +56,7 @@ impl SealReason {
         match self {
             Self::Seal => "config seal",
             Self::Adopt => "config adopt",
-            Self::Confirm => "config confirm",
+            Self::Confirm => Act::CONFIRM_CONFIG_WORD,
         }
     }
 }

@@ -6,201 +6,29 @@
 //! becomes one.
 
 mod action;
-mod answer;
-mod restriction;
+mod press;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
-use portero::clock::Moment;
-use portero::ipc::Act;
 use portero::json::serialize_raw;
-use portero::names::{Actor, TaskId, ToolId};
-use portero::pattern::Pattern;
-use portero::policy::GrantLimits;
+use portero::names::TaskId;
 
-pub use self::action::{ButtonAction, ShownWidening, TaskDecision};
-pub use self::answer::{AnswerChoice, AnswerPress, ConfirmationAnswer};
-pub use self::restriction::{Restriction, RestrictionLevel, RestrictionPress};
+pub use self::action::{
+    AnswerChoice, ButtonAction, CardDecision, ConfirmationAnswer, ListAction, Restriction, RestrictionLevel,
+    ShownWidening, TaskDecision,
+};
+use self::press::judge_press;
+pub use self::press::{ButtonPress, PressMeaning, PressSource};
 use crate::journal::Journal;
 pub use crate::store::buttons::MessageRef;
-use crate::store::buttons::{self as kept, ButtonKey, ButtonRow, NewButton};
-pub(crate) use crate::store::buttons::{ButtonTicket, ButtonUse};
+use crate::store::buttons::{self as kept, ButtonKey, NewButton};
 use crate::store::{Durability, StoreError};
 
 /// The time in which a person may write the reason that they were asked for.
 pub const REASON_TIMEOUT: Duration = Duration::from_secs(600);
-
-/// A press as it came from Telegram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PressSource {
-    /// The bot's number.
-    pub bot: i64,
-    /// The chat's number.
-    pub chat: i64,
-    /// The number of the user who pressed.
-    pub user: i64,
-    /// The message with the button, or the message that is answered.
-    pub message: i64,
-    /// The press, by its update's number.
-    pub update: i64,
-}
-
-/// What a press means once its button was found.
-#[derive(Debug)]
-pub enum PressMeaning {
-    /// The press decides about a task.
-    Decide(ButtonPress),
-    /// The press confirms a widening change.
-    Widen(ConfirmPress),
-    /// The press restricts one tool.
-    Restrict(RestrictionPress),
-    /// The press answers the question of a terminal.
-    Answer(AnswerPress),
-    /// The press shows another view.
-    Show(ListAction),
-    /// The same press came again, perhaps because part of it is not done yet.
-    Repeated(ButtonAction, Option<ButtonPress>),
-    /// The same press came again, and it made a rule before.
-    RestrictRepeated(RestrictionPress),
-    /// Another press used this button up.
-    Used,
-    /// The button's message is on its way: Telegram has not confirmed it yet.
-    MessageUnconfirmed,
-    /// No such button exists here.
-    Unknown,
-}
-
-/// Proof that the person pressed a button that decides about a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ButtonPress {
-    ticket: ButtonTicket,
-    user: i64,
-    decision: TaskDecision,
-    task: TaskId,
-    tool: ToolId,
-}
-
-/// Proof that the person pressed a button that confirms a widening change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfirmPress {
-    ticket: ButtonTicket,
-    user: i64,
-    widening: ShownWidening,
-    message_ref: MessageRef,
-}
-
-/// A press on a button that only shows something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListAction {
-    pub(crate) ticket: ButtonTicket,
-    /// The button's task; `None` if the button is about several.
-    pub task: Option<TaskId>,
-    /// The view's name.
-    pub what: String,
-    /// The message with the button.
-    pub message_ref: MessageRef,
-    user: i64,
-}
-
-impl ListAction {
-    /// The person who pressed, as the audit names them.
-    #[must_use]
-    pub const fn by(&self) -> Actor {
-        Actor::TelegramUser(self.user)
-    }
-}
-
-impl ButtonPress {
-    /// The decision of the button.
-    #[must_use]
-    pub const fn decision(&self) -> TaskDecision {
-        self.decision
-    }
-
-    /// The task that the button is about.
-    #[must_use]
-    pub const fn task(&self) -> TaskId {
-        self.task
-    }
-
-    /// The task's tool.
-    #[must_use]
-    pub const fn tool(&self) -> &ToolId {
-        &self.tool
-    }
-
-    /// The person who pressed, as the audit names them.
-    #[must_use]
-    pub const fn by(&self) -> Actor {
-        Actor::TelegramUser(self.user)
-    }
-
-    /// The user's number of the person who pressed.
-    #[must_use]
-    pub const fn user(&self) -> i64 {
-        self.user
-    }
-
-    /// The acts of the press: the first about the call, and the second about its tool from then on.
-    #[must_use]
-    pub fn acts(&self) -> (Act, Option<Act>) {
-        let pattern = || Pattern::from(&self.tool);
-        match self.decision {
-            TaskDecision::Approve => (Act::Approve(self.task), None),
-            TaskDecision::ApproveFor(minutes) => {
-                // A grant by button has no other limit: the card has no room to show more.
-                let lasts = Duration::from_secs(60 * u64::from(minutes));
-                (Act::Approve(self.task), Some(Act::grant(&pattern(), lasts, &GrantLimits::default())))
-            }
-            TaskDecision::Allow => (Act::Approve(self.task), Some(Act::Allow(pattern()))),
-            TaskDecision::Deny | TaskDecision::DenyWithReason => (Act::Reject(self.task), None),
-            TaskDecision::Forbid => (Act::Reject(self.task), Some(Act::Deny(pattern()))),
-        }
-    }
-
-    pub(crate) const fn ticket(&self) -> &ButtonTicket {
-        &self.ticket
-    }
-
-    #[cfg(test)]
-    pub(crate) fn test(deed: TaskDecision, task: TaskId, tool: ToolId) -> Self {
-        Self { ticket: ButtonTicket::test(), user: 4711, decision: deed, task, tool }
-    }
-}
-
-impl ConfirmPress {
-    /// The change that the press confirms.
-    #[must_use]
-    pub const fn widening(&self) -> &ShownWidening {
-        &self.widening
-    }
-
-    /// The message with the button.
-    #[must_use]
-    pub const fn message_ref(&self) -> &MessageRef {
-        &self.message_ref
-    }
-
-    /// The person who pressed, as the audit names them.
-    #[must_use]
-    pub const fn by(&self) -> Actor {
-        Actor::TelegramUser(self.user)
-    }
-
-    pub(crate) const fn ticket(&self) -> &ButtonTicket {
-        &self.ticket
-    }
-
-    #[cfg(test)]
-    pub(crate) fn test(what: Act) -> Self {
-        let spot = MessageRef { bot: 1, chat: 1, user: Some(1), cause: String::new() };
-        let widening = ShownWidening { what, seen: String::new() };
-        Self { ticket: ButtonTicket::test(), user: 4711, widening, message_ref: spot }
-    }
-}
 
 /// A message whose buttons change. Old and new buttons both count until the chat's state is known.
 #[derive(Debug)]
@@ -348,76 +176,6 @@ impl Buttons {
     pub async fn prune_buttons(&self) -> Result<(), StoreError> {
         let now = self.journal.now().wall;
         self.journal.store().write(Durability::Unsynced, move |store| kept::prune_buttons(store, now)).await
-    }
-}
-
-/// A press counts only in its button's own message, and only from the person it was made for.
-fn judge_press(button: ButtonRow, press: PressSource, now: Moment) -> PressMeaning {
-    let MessageRef { bot, chat, user, .. } = button.message_ref;
-    let is_for = user.is_none_or(|user| user == press.user);
-    if (bot, chat) != (press.bot, press.chat) || !is_for {
-        return PressMeaning::Unknown;
-    }
-    match button.message {
-        None => return PressMeaning::MessageUnconfirmed,
-        Some(message) if message != press.message => return PressMeaning::Unknown,
-        Some(_) => {}
-    }
-    let user = press.user;
-    let Ok(act) = serde_json::from_str::<ButtonAction>(&button.act) else { return PressMeaning::Unknown };
-    // Telegram delivers an update again after a crash. It keeps the time of its first delivery, so a grant
-    // doesn't last longer.
-    let is_again = button.pressed_by == Some(press.update);
-    let at = button.pressed_at.filter(|_| is_again).unwrap_or(now);
-    let ticket = ButtonTicket { key: button.key, update: press.update, at };
-    let tapped = |deed| {
-        let (task, tool) = (button.task?, button.tool.clone()?);
-        Some(ButtonPress { ticket: ticket.clone(), user, decision: deed, task, tool })
-    };
-    match (button.pressed_by, act) {
-        // The first step approved the call; the second may still be missing, and is caught up with.
-        (Some(update), ButtonAction::Decide(deed)) if update == press.update => PressMeaning::Repeated(
-            ButtonAction::Decide(deed),
-            tapped(deed).filter(|_| button.steps_done == 1),
-        ),
-        (Some(update), act @ (ButtonAction::Show(_) | ButtonAction::Widen(_) | ButtonAction::Answer(_)))
-            if update == press.update =>
-        {
-            PressMeaning::Repeated(act, None)
-        }
-        (spent_by, ButtonAction::Restrict(restriction))
-            if spent_by.is_none_or(|update| update == press.update) =>
-        {
-            let restricting =
-                RestrictionPress { ticket, user, restriction, message_ref: button.message_ref.clone() };
-            if spent_by.is_none() {
-                PressMeaning::Restrict(restricting)
-            } else {
-                PressMeaning::RestrictRepeated(restricting)
-            }
-        }
-        (Some(_), _) => PressMeaning::Used,
-        // The arm above takes every such press; this one only completes the match.
-        (None, ButtonAction::Restrict(_)) => PressMeaning::Unknown,
-        (None, ButtonAction::Decide(deed)) => {
-            tapped(deed).map_or(PressMeaning::Unknown, PressMeaning::Decide)
-        }
-        (None, ButtonAction::Widen(widening)) => PressMeaning::Widen(ConfirmPress {
-            ticket,
-            user,
-            widening,
-            message_ref: button.message_ref.clone(),
-        }),
-        (None, ButtonAction::Answer(answer)) => PressMeaning::Answer(AnswerPress {
-            ticket,
-            user,
-            answer,
-            message_ref: button.message_ref.clone(),
-        }),
-        (None, ButtonAction::Show(what)) => {
-            let (task, spot) = (button.task, button.message_ref.clone());
-            PressMeaning::Show(ListAction { ticket: ticket.clone(), task, what, message_ref: spot, user })
-        }
     }
 }
 

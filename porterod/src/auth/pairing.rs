@@ -15,12 +15,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use portero::clock::Clock;
+use portero::ipc::Act;
 use portero::names::Actor;
 use portero::secret::Secret;
 use portero::sync::lock;
 use tokio::sync::watch;
 
-use crate::auth::passphrase::Authorization;
+use crate::auth::Authorization;
 use crate::journal::{AuditMode, Journal};
 use crate::store::{StoreError, telegram as kept};
 
@@ -265,7 +266,7 @@ impl Pairing {
             return Err(PairingError::Paired(person.user));
         }
         // The record comes first: without it no code may exist.
-        self.journal.record_act("telegram pair", "a code was shown", true, Some(by)).await?;
+        self.journal.record_act(Act::Pair.word(), "a code was shown", true, Some(by)).await?;
         let bytes: [u8; CODE_LENGTH] = rand::random();
         // 256 is a multiple of 32, so each letter is equally likely.
         let code: String =
@@ -329,11 +330,15 @@ impl Pairing {
     /// Ends the pairing and any open code, and returns whether a pairing existed.
     ///
     /// # Errors
-    /// When the end can't be stored or recorded.
-    pub async fn unpair(&self, confirmed: &Authorization) -> Result<bool, StoreError> {
+    /// [`StoreError::Refused`] when another act was confirmed; and when the end can't be stored or recorded.
+    pub async fn unpair(&self, confirmed: Authorization) -> Result<bool, StoreError> {
+        let act = Act::Unpair;
+        if !confirmed.covers(&act) {
+            return Err(StoreError::Refused("the end of the pairing was not confirmed".to_owned()));
+        }
         // An open code would pair another person at once.
         *self.lock_open() = None;
-        let record = self.journal.act_record("telegram unpair", "the bot", true, Some(confirmed.by()));
+        let record = self.journal.act_record(act.word(), &act.about(), true, Some(confirmed.actor()));
         let ended = self.journal.change(AuditMode::Required, move |store| {
             let ended = kept::delete_pairing(store)?;
             Ok((ended, if ended { vec![record.clone()] } else { Vec::new() }))
@@ -360,7 +365,7 @@ impl Pairing {
 
     async fn store_pairing(&self, place: &ConfiguredBot, person: ChatUser) -> Result<bool, StoreError> {
         let about = format!("user {} with bot {}", person.user, place.bot);
-        let record = self.journal.act_record("telegram pair", &about, true, Some(&Actor::Telegram));
+        let record = self.journal.act_record(Act::Pair.word(), &about, true, Some(&Actor::Telegram));
         let (place, now) = (place.bot_key(), self.clock.now().wall);
         let paired = self.journal.change(AuditMode::Required, move |store| {
             let paired = kept::store_pairing(store, &place, (person.user, person.chat), now)?;

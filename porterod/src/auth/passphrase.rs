@@ -7,7 +7,6 @@
 //! can't hide one.
 
 mod authenticator;
-mod authorization;
 mod sealed_totp;
 mod totp;
 
@@ -16,18 +15,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use portero::clock::Clock;
-use portero::ipc::{GivenProof, NewPassphrase, Risk};
+use portero::ipc::{Act, GivenProof, NewPassphrase, Risk};
 use portero::names::Actor;
 use portero::notice::AlarmKind;
 use portero::passphrase::KdfParams;
+use portero::secret::Secret;
 use rusqlite::Connection;
 use tokio::sync::Mutex;
 
 pub use authenticator::EnrolledTotp;
 use authenticator::TotpOffer;
-pub use authorization::Authorization;
 
+use crate::auth::authorization::{Authorization, Factor};
 use crate::journal::{AuditMode, Journal};
+use crate::store::authenticator as codes;
 use crate::store::passphrase::{self as kept, PassphraseRow};
 use crate::store::{Durability, StoreError};
 
@@ -127,19 +128,34 @@ impl PassphraseChecker {
         self.journal.store().read(kept::load)?.map(|kept| Ok(kept.verifier()?.salted)).transpose()
     }
 
-    /// Checks a try of `process` for a low-risk act. The caller records a refusal, because only it knows the
-    /// act.
+    /// Checks the factors of `actor` for an act: the passphrase, and a code too if the act is high-risk and an
+    /// authenticator is enrolled. The caller records a refusal.
     ///
     /// # Errors
     /// See [`PassphraseError`].
-    pub async fn authorize_low_risk(
+    pub async fn authorize(
         &self,
         given: GivenProof,
-        process: &Actor,
+        code: Option<Secret>,
+        act: &Act,
+        actor: &Actor,
     ) -> Result<Authorization, PassphraseError> {
         let _turn = self.turn.lock().await;
-        self.check_passphrase(&given).await?;
-        Ok(Authorization::from_passphrase(process.to_owned(), Risk::Low))
+        let authenticator = match act.risk() {
+            Risk::Low => None,
+            Risk::High => self.journal.store().read(codes::load)?,
+        };
+        let factors = match authenticator {
+            None => {
+                self.check_passphrase(&given).await?;
+                vec![Factor::Passphrase]
+            }
+            Some(row) => {
+                self.check_passphrase_and_code(row, given, code, actor).await?;
+                vec![Factor::Passphrase, Factor::Totp]
+            }
+        };
+        Ok(Authorization::new(act.clone(), actor.clone(), factors))
     }
 
     /// Sets the passphrase, in place of `old` if one is set. The same transaction seals the authenticator
@@ -167,8 +183,8 @@ impl PassphraseChecker {
             None => None,
         };
         let text = new.verifier.to_text();
-        let record =
-            self.journal.act_record("passphrase set", "the approval passphrase", true, Some(process));
+        let act = Act::SetPassphrase;
+        let record = self.journal.act_record(act.word(), &act.about(), true, Some(process));
         let (by, now) = (process.to_string(), self.clock.now().wall);
         // The former text is compared in the transaction: a change meanwhile must not be overwritten.
         let set = self.journal.change(AuditMode::Required, move |connection| {

@@ -6,8 +6,7 @@
 //! that terminal.
 //!
 //! One question is open at a time. A refused question, or several unanswered ones, end all questions for a
-//! while. Only this module makes a [`NumberMatch`], from a press on the right number while the question is
-//! open.
+//! while. Only this module authorizes the asked act, by a press on the right number while the question is open.
 
 mod numbers;
 mod preview;
@@ -17,13 +16,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use portero::clock::Clock;
-use portero::ipc::Act;
-use portero::names::Actor;
 use portero::sync::lock;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::buttons::{AnswerChoice, AnswerPress, ButtonTicket, ConfirmationAnswer};
+use crate::auth::authorization::{Authorization, Factor};
+use crate::auth::buttons::{AnswerChoice, ButtonPress, ConfirmationAnswer};
 use crate::journal::{AuditMode, Journal};
 use crate::store::remote_confirmations::{self as kept, ConfirmationRow};
 pub use crate::store::remote_confirmations::{
@@ -39,39 +37,13 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often the deadline is checked; one long sleep would miss a suspended machine.
 const DEADLINE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Proof that the person pressed the number that the terminal showed, for this act alone.
-#[derive(Debug)]
-pub struct NumberMatch {
-    question: Arc<ConfirmationQuestion>,
-    ticket: ButtonTicket,
-    user: i64,
-}
-
-impl NumberMatch {
-    /// The act that they agreed to.
-    #[must_use]
-    pub fn requested_act(&self) -> &Act {
-        &self.question.act
-    }
-
-    /// The process that asked and the person who confirmed, as the audit names them.
-    #[must_use]
-    pub fn by(&self) -> Actor {
-        self.question.by.confirmed_by(self.user)
-    }
-
-    pub(crate) const fn ticket(&self) -> &ButtonTicket {
-        &self.ticket
-    }
-}
-
 /// A question that waits for its answer.
 #[derive(Debug)]
 pub struct PendingConfirmation {
     /// The question.
     pub question: Arc<ConfirmationQuestion>,
     until: Duration,
-    answer: oneshot::Receiver<Result<NumberMatch, ConfirmationEnd>>,
+    answer: oneshot::Receiver<Result<Authorization, ConfirmationEnd>>,
 }
 
 /// Asks questions and takes their answers.
@@ -110,7 +82,7 @@ enum AnswerVerdict {
     EndsQuestion(Arc<ConfirmationQuestion>, AnswerSender, ConfirmationEnd),
 }
 
-type AnswerSender = oneshot::Sender<Result<NumberMatch, ConfirmationEnd>>;
+type AnswerSender = oneshot::Sender<Result<Authorization, ConfirmationEnd>>;
 
 impl RemoteConfirmations {
     /// Makes the confirmations on this store.
@@ -191,7 +163,7 @@ impl RemoteConfirmations {
         waiting: PendingConfirmation,
         withdrawn: &CancellationToken,
         stop: &CancellationToken,
-    ) -> Result<NumberMatch, ConfirmationEnd> {
+    ) -> Result<Authorization, ConfirmationEnd> {
         let PendingConfirmation { question, until, mut answer } = waiting;
         // An answer that is already there counts before any end: the person was faster.
         let end = tokio::select! {
@@ -238,13 +210,17 @@ impl RemoteConfirmations {
     ///
     /// # Errors
     /// When the store can't be read or written; the press may then come again.
-    pub async fn handle_answer(&self, answered: AnswerPress) -> Result<AnswerOutcome, StoreError> {
-        let (id, tap) = (answered.answer.question, (answered.ticket.clone(), answered.user));
-        match self.judge_answer(answered) {
+    pub async fn handle_answer(
+        &self,
+        answered: ButtonPress<ConfirmationAnswer>,
+    ) -> Result<AnswerOutcome, StoreError> {
+        match self.judge_answer(&answered) {
             AnswerVerdict::Outcome(heard) => Ok(heard),
-            AnswerVerdict::NotOpen => self.find_end(id).map(AnswerOutcome::AlreadyEnded),
+            AnswerVerdict::NotOpen => {
+                self.find_end(answered.action().question).map(AnswerOutcome::AlreadyEnded)
+            }
             AnswerVerdict::EndsQuestion(question, tell, end) => {
-                let kept = self.store_answer(&question, end, tap).await;
+                let kept = self.store_answer(&question, end, &answered).await;
                 // The question is over even if the store failed, so the terminal learns it.
                 let _ = tell.send(Err(end));
                 self.notify_changed();
@@ -254,9 +230,8 @@ impl RemoteConfirmations {
     }
 
     /// Takes the question's one answer, if this is it.
-    fn judge_answer(&self, answered: AnswerPress) -> AnswerVerdict {
-        let AnswerPress { ticket, user, answer: ConfirmationAnswer { question: id, says }, message_ref: _ } =
-            answered;
+    fn judge_answer(&self, answered: &ButtonPress<ConfirmationAnswer>) -> AnswerVerdict {
+        let ConfirmationAnswer { question: id, says } = *answered.action();
         let now = self.clock.now().boot;
         let mut slot = self.lock_slot();
         let Some(open) = slot.open.as_mut().filter(|open| open.question.id == id) else {
@@ -268,10 +243,12 @@ impl RemoteConfirmations {
             // The timer may be late, so a late press is recognized here too.
             AnswerChoice::Number(_) | AnswerChoice::Refuse if now >= open.until => ConfirmationEnd::Expired,
             AnswerChoice::Number(place) if question.numbers.is_right(place) => {
-                open.by = Some(user);
-                let sent = tell.send(Ok(NumberMatch { question, ticket, user }));
-                // The terminal is gone, so the act won't happen and another question may be asked.
+                open.by = Some(answered.user());
+                let factor = Factor::NumberMatch(answered.ticket().step(1));
+                let actor = question.by.confirmed_by(answered.user());
+                let sent = tell.send(Ok(Authorization::new(question.act.clone(), actor, vec![factor])));
                 if sent.is_err() {
+                    // The terminal is gone, so the act won't happen and another question may be asked.
                     slot.open = None;
                 }
                 let heard = sent.map_or(AnswerOutcome::AlreadyEnded(Some(ConfirmationEnd::Gone)), |()| {
@@ -349,15 +326,15 @@ impl RemoteConfirmations {
         &self,
         question: &ConfirmationQuestion,
         end: ConfirmationEnd,
-        (ticket, user): (ButtonTicket, i64),
+        answered: &ButtonPress<ConfirmationAnswer>,
     ) -> Result<(), StoreError> {
         let (id, now) = (question.id, self.clock.now().wall);
         let about = self.journal.conceal_text(&format!("{}: {}", question.act, end.as_str())).into_inner();
-        let by = Actor::TelegramUser(user);
-        let record = self.journal.act_record("answer on telegram", &about, false, Some(&by));
+        let (user, button) = (answered.user(), answered.ticket().step(1));
+        let record = self.journal.act_record("answer on telegram", &about, false, Some(&answered.by()));
         self.journal
             .change(AuditMode::BestEffort, move |store| {
-                ticket.step(1).consume(store)?;
+                button.consume(store)?;
                 kept::end_question(store, id, (end, Some(user)), now)?;
                 Ok(((), vec![record.clone()]))
             })
@@ -396,7 +373,7 @@ impl RemoteConfirmations {
 
 impl std::fmt::Debug for RemoteConfirmations {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Consents").finish_non_exhaustive()
+        f.debug_struct("RemoteConfirmations").finish_non_exhaustive()
     }
 }
 

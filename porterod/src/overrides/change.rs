@@ -16,9 +16,10 @@ use tokio::sync::MutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use super::{OverrideState, OverrideStore, OverridesError, SavedOverrides, next_id};
-use crate::auth::buttons::ButtonUse;
+use crate::auth::Authorization;
 use crate::journal::{AuditMode, ChangeReport, Journal};
 use crate::sessions::OverridesSpread;
+use crate::store::buttons::ButtonUse;
 use crate::store::overrides::{self, OverridesRecord};
 use crate::store::{SAVE_TIMEOUT, StoreError};
 
@@ -156,9 +157,12 @@ impl OverrideStore {
         widening: MutexGuard<'_, ()>,
         mut state: MutexGuard<'_, OverrideState>,
         next: OverridesRecord,
-        record: AuditRecord,
-        consumes: Option<ButtonUse>,
+        about: &str,
+        confirmed: Authorization,
     ) -> Result<(), OverridesError> {
+        let (word, actor) = (confirmed.act().word(), confirmed.actor());
+        let record = self.deps.journal.act_record(word, about, true, Some(actor));
+        let consumes = confirmed.button().cloned();
         let base = state.kept.overrides.epoch;
         // A rule made during the save must not get the same id.
         state.kept.next_id = next.next_id;

@@ -10,7 +10,7 @@ use portero::policy::{Grant, GrantLimits};
 use tokio_util::sync::CancellationToken;
 
 use super::{OverrideStore, OverridesError, check_covers, next_id};
-use crate::auth::passphrase::Authorization;
+use crate::auth::Authorization;
 
 /// The longest sleep before expired grants are looked for, since a clock may be set meanwhile.
 const MAX_GRANT_SLEEP: Duration = Duration::from_secs(30);
@@ -69,9 +69,7 @@ impl OverrideStore {
             return Err(OverridesError::GrantOver);
         }
         next.overrides.grants.push(grant.clone());
-        let record =
-            self.deps.journal.act_record("grant", &describe_grant(&grant), true, Some(confirmed.by()));
-        self.apply_elevation(widening, state, next, record, confirmed.consumes()).await?;
+        self.apply_elevation(widening, state, next, &describe_grant(&grant), confirmed).await?;
         Ok(grant)
     }
 
@@ -86,21 +84,18 @@ impl OverrideStore {
         let mut next = self.begin_change(&state);
         let grants = &mut next.overrides.grants;
         let before = grants.len();
-        let about = match ids {
-            None => {
-                grants.clear();
-                "every grant".to_owned()
-            }
+        match ids {
+            None => grants.clear(),
             Some(ids) => {
                 grants.retain(|grant| !ids.contains(&grant.id));
                 if let (Some(id), true) = (ids.first(), grants.len() == before) {
                     return Err(OverridesError::NotFound { what: "grant", id: *id });
                 }
-                describe_grant_ids(ids)
             }
-        };
+        }
         let ended = (before - grants.len()) as u64;
-        let record = self.deps.journal.act_record("revoke", &about, true, Some(process));
+        let act = Act::Revoke(ids.map(<[u64]>::to_vec));
+        let record = self.deps.journal.act_record(act.word(), &act.about(), true, Some(process));
         self.apply_narrowing(state, next, record).await?;
         Ok(ended)
     }

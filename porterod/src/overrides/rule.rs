@@ -8,8 +8,8 @@ use portero::policy::{Action, PolicyRule};
 
 use super::change::FormerFile;
 use super::{OverrideStore, OverridesError, check_covers, next_id};
-use crate::auth::buttons::{Restriction, RestrictionPress};
-use crate::auth::passphrase::Authorization;
+use crate::auth::Authorization;
+use crate::auth::buttons::{ButtonPress, Restriction};
 use crate::store::overrides::OverridesRecord;
 use crate::store::{StoreError, buttons};
 
@@ -56,9 +56,9 @@ impl OverrideStore {
     ) -> Result<PolicyRule, OverridesError> {
         let state = self.state.lock().await;
         let mut next = self.begin_change(&state);
+        let act = Act::make_rule(pattern.clone(), action);
         let rule = push_rule(&mut next, pattern, action, self.deps.clock.now());
-        let record =
-            self.deps.journal.act_record(act_word(action), &rule.pattern.to_string(), true, Some(process));
+        let record = self.deps.journal.act_record(act.word(), &act.about(), true, Some(process));
         self.apply_narrowing(state, next, record).await?;
         Ok(rule)
     }
@@ -70,9 +70,9 @@ impl OverrideStore {
     /// [`OverridesError::NotSaved`] if it applies but isn't on disk; a refusal if the button was used before.
     pub async fn restrict_by_button(
         &self,
-        tapped: &RestrictionPress,
+        tapped: &ButtonPress<Restriction>,
     ) -> Result<RestrictionOutcome, OverridesError> {
-        let Restriction { tool, to } = tapped.restriction();
+        let Restriction { tool, to } = tapped.action();
         let state = self.state.lock().await;
         let (key, now) = (tapped.ticket().key, self.deps.clock.now());
         // Such buttons are used only here and under the lock, so a check before the transaction is enough.
@@ -88,8 +88,8 @@ impl OverrideStore {
             return Ok(there);
         }
         let rule = push_rule(&mut next, Pattern::from(tool), to.action(), now);
-        let about = rule.pattern.to_string();
-        let record = self.deps.journal.act_record(act_word(rule.action), &about, true, Some(&tapped.by()));
+        let act = tapped.action().act();
+        let record = self.deps.journal.act_record(act.word(), &act.about(), true, Some(&tapped.by()));
         let consumes = Some(tapped.ticket().step(1));
         self.apply_narrowing_with(state, next, record, consumes, FormerFile::Remove).await?;
         Ok(RestrictionOutcome::Made(rule))
@@ -104,16 +104,16 @@ impl OverrideStore {
         pattern: Pattern,
         confirmed: Authorization,
     ) -> Result<PolicyRule, OverridesError> {
-        check_covers(&confirmed, &Act::Allow(pattern.clone()))?;
+        let act = Act::Allow(pattern.clone());
+        check_covers(&confirmed, &act)?;
         let widening = self.elevating.lock().await;
         let state = self.state.lock().await;
         let mut next = self.begin_change(&state);
         let replaced = next.overrides.rules.extract_if(.., |rule| rule.is_replaced_by_allowing(&pattern));
         let replaced: Vec<_> = replaced.map(|rule| format!("in place of rule {}", rule.id)).collect();
         let rule = push_rule(&mut next, pattern, Action::Allow, self.deps.clock.now());
-        let about = std::iter::once(rule.pattern.to_string()).chain(replaced).collect::<Vec<_>>().join(", ");
-        let record = self.deps.journal.act_record(act_word(rule.action), &about, true, Some(confirmed.by()));
-        self.apply_elevation(widening, state, next, record, confirmed.consumes()).await?;
+        let about = std::iter::once(act.about()).chain(replaced).collect::<Vec<_>>().join(", ");
+        self.apply_elevation(widening, state, next, &about, confirmed).await?;
         Ok(rule)
     }
 
@@ -142,13 +142,15 @@ impl OverrideStore {
         let place = rules.iter().position(|rule| rule.id == id);
         let rule = rules.remove(place.ok_or(OverridesError::NotFound { what: "rule", id })?);
         let about = format!("{} {}", rule.action, rule.pattern);
-        let act = |by: &Actor| self.deps.journal.act_record("unrule", &about, true, Some(by));
+        let act = Act::RemoveRule(rule.id, rule.pattern.clone(), rule.action);
         match (rule.action, confirmed.zip(widening)) {
-            (Action::Allow, _) => self.apply_narrowing(state, next, act(process)).await?,
+            (Action::Allow, _) => {
+                let record = self.deps.journal.act_record(act.word(), &about, true, Some(process));
+                self.apply_narrowing(state, next, record).await?;
+            }
             (Action::Deny | Action::RequireApproval, Some((confirmed, widening))) => {
-                check_covers(&confirmed, &Act::RemoveRule(rule.id, rule.pattern.clone(), rule.action))?;
-                self.apply_elevation(widening, state, next, act(confirmed.by()), confirmed.consumes())
-                    .await?;
+                check_covers(&confirmed, &act)?;
+                self.apply_elevation(widening, state, next, &about, confirmed).await?;
             }
             (Action::Deny | Action::RequireApproval, None) => return Err(OverridesError::NeedsConfirmation),
         }
@@ -160,13 +162,4 @@ fn push_rule(kept: &mut OverridesRecord, pattern: Pattern, action: Action, now: 
     let rule = PolicyRule { id: next_id(kept), pattern, action, made: now.wall };
     kept.overrides.rules.push(rule.clone());
     rule
-}
-
-/// The audit's word for making such a rule, which is the terminal's command.
-const fn act_word(action: Action) -> &'static str {
-    match action {
-        Action::Allow => "allow",
-        Action::RequireApproval => "ask",
-        Action::Deny => "deny",
-    }
 }

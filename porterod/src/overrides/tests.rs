@@ -1,10 +1,9 @@
 use portero::audit::{self, AuditEvent, RecordFilter};
 use portero::clock::Clock as _;
-use portero::ipc::Risk;
-use portero::names::ToolId;
+use portero::names::{TaskId, ToolId};
 use portero::notice::Notice;
 use portero::pattern::Pattern;
-use portero::policy::{Action, Grant, GrantLimits, offline_denies};
+use portero::policy::{Action, Grant, GrantLimits, PolicyRule, offline_denies};
 use portero::task::CallOrigin;
 
 use super::*;
@@ -33,6 +32,11 @@ fn pattern(text: &str) -> Pattern {
 
 fn grant_request(text: &str, lasts: Duration) -> GrantRequest {
     GrantRequest { pattern: pattern(text), duration: lasts, limits: GrantLimits::default() }
+}
+
+/// The removal of a rule, as a person confirms it.
+fn removal(rule: &PolicyRule) -> Act {
+    Act::RemoveRule(rule.id, rule.pattern.clone(), rule.action)
 }
 
 fn decided_action(bench: &Fixture, tool: &str) -> Action {
@@ -86,7 +90,10 @@ async fn each_change_raises_the_epoch_by_one_and_is_in_force_and_on_disk() {
     let changes = rules.subscribe_epoch();
     let deny = rules.add_deny_rule(pattern("mail/*"), &"pid 1".into()).await.unwrap();
     assert_eq!(decided_action(&bench, "mail/send"), Action::Deny);
-    let allow = rules.add_allow_rule(pattern("notes/*"), Authorization::for_test()).await.unwrap();
+    let allow = rules
+        .add_allow_rule(pattern("notes/*"), Authorization::for_test(Act::Allow(pattern("notes/*"))))
+        .await
+        .unwrap();
     assert_eq!(decided_action(&bench, "notes/read"), Action::Allow);
     assert_eq!((deny.id, allow.id, *changes.borrow()), (1, 2, 2));
     assert_eq!(read_denies_file(&bench).rules, std::slice::from_ref(&deny));
@@ -102,14 +109,17 @@ async fn removing_a_deny_needs_a_confirmation_and_removing_an_allow_does_not() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     let deny = rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.unwrap();
-    let allow = rules.add_allow_rule(pattern("notes/*"), Authorization::for_test()).await.unwrap();
+    let allow = rules
+        .add_allow_rule(pattern("notes/*"), Authorization::for_test(Act::Allow(pattern("notes/*"))))
+        .await
+        .unwrap();
     assert_eq!(
         rules.remove_rule(deny.id, None, &"p".into()).await.unwrap_err(),
         OverridesError::NeedsConfirmation
     );
     assert_eq!(decided_action(&bench, "mail/send"), Action::Deny);
     rules.remove_rule(allow.id, None, &"p".into()).await.unwrap();
-    rules.remove_rule(deny.id, Some(Authorization::for_test()), &"p".into()).await.unwrap();
+    rules.remove_rule(deny.id, Some(Authorization::for_test(removal(&deny))), &"p".into()).await.unwrap();
     assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
     let missing = rules.remove_rule(deny.id, None, &"p".into()).await.unwrap_err();
     assert_eq!(missing, OverridesError::NotFound { what: "rule", id: deny.id });
@@ -121,12 +131,26 @@ async fn a_rule_that_asks_overrules_the_grants_of_before_and_not_those_of_after(
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     let hour = Duration::from_secs(3600);
-    rules.make_grant(grant_request("mail/*", hour), DAY, Authorization::for_test()).await.unwrap();
+    rules
+        .make_grant(
+            grant_request("mail/*", hour),
+            DAY,
+            Authorization::for_test(grant_request("mail/*", hour).act()),
+        )
+        .await
+        .unwrap();
     let ask = rules.add_ask_rule(pattern("mail/send"), &"p".into()).await.unwrap();
     assert_eq!((ask.id, ask.action), (2, Action::RequireApproval));
     assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
     assert_eq!(decided_action(&bench, "mail/read"), Action::Allow, "of other tools the grant holds");
-    rules.make_grant(grant_request("mail/send", hour), DAY, Authorization::for_test()).await.unwrap();
+    rules
+        .make_grant(
+            grant_request("mail/send", hour),
+            DAY,
+            Authorization::for_test(grant_request("mail/send", hour).act()),
+        )
+        .await
+        .unwrap();
     assert_eq!(decided_action(&bench, "mail/send"), Action::Allow);
     let after = bench.after_crash();
     open_store(&after).await;
@@ -148,14 +172,11 @@ async fn a_rule_that_asks_ends_with_a_confirmation_or_in_favour_of_an_allow() {
         rules.remove_rule(asks.id, None, &"p".into()).await.unwrap_err(),
         OverridesError::NeedsConfirmation
     );
-    rules
-        .remove_rule(asks.id, Some(Authorization::for_test_with_risk(Risk::Low)), &"p".into())
-        .await
-        .unwrap();
+    rules.remove_rule(asks.id, Some(Authorization::for_test(removal(&asks))), &"p".into()).await.unwrap();
     for text in [&one, &two, &one] {
         rules.add_ask_rule(text.clone(), &"p".into()).await.unwrap();
     }
-    rules.add_allow_rule(one.clone(), Authorization::for_test()).await.unwrap();
+    rules.add_allow_rule(one.clone(), Authorization::for_test(Act::Allow(one.clone()))).await.unwrap();
     let left: Vec<_> = rules.overrides().rules.into_iter().map(|rule| (rule.action, rule.pattern)).collect();
     assert_eq!(left, [(Action::RequireApproval, two), (Action::Allow, one)]);
     assert_eq!(decided_action(&bench, "mail/send"), Action::Allow);
@@ -167,7 +188,7 @@ async fn a_rule_that_asks_ends_with_a_confirmation_or_in_favour_of_an_allow() {
 }
 
 #[tokio::test]
-async fn what_is_wide_is_not_made_with_a_confirmation_of_less() {
+async fn nothing_is_made_with_the_confirmation_of_another_act() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     let (many, one) = (pattern("mail/*"), pattern("mail/send"));
@@ -175,21 +196,31 @@ async fn what_is_wide_is_not_made_with_a_confirmation_of_less() {
     let one_denied = rules.add_deny_rule(one.clone(), &"p".into()).await.unwrap();
     rules.pause_all(&"p".into()).await.unwrap();
     let before = rules.overrides();
-    let less = || Authorization::for_test_with_risk(Risk::Low);
     let hour = Duration::from_secs(3600);
     let second = Duration::from_secs(1);
-    for refused in [
-        rules.add_allow_rule(one, less()).await.map(drop),
-        rules.make_grant(grant_request("mail/*", hour), DAY, less()).await.map(drop),
-        rules.make_grant(grant_request("mail/send", hour + second), DAY, less()).await.map(drop),
-        rules.remove_rule(many_denied.id, Some(less()), &"p".into()).await.map(drop),
-        rules.resume_all(less()).await.map(drop),
+    for confirmed in [
+        grant_request("mail/send", hour).act(),
+        removal(&one_denied),
+        Act::Approve(TaskId::fresh()),
+        Act::Pause,
+        Act::Unpair,
     ] {
-        assert_eq!(refused, Err(OverridesError::RiskTooHigh));
+        let other = || Authorization::for_test(confirmed.clone());
+        for refused in [
+            rules.add_allow_rule(one.clone(), other()).await.map(drop),
+            rules.make_grant(grant_request("mail/*", hour), DAY, other()).await.map(drop),
+            rules.make_grant(grant_request("mail/send", hour + second), DAY, other()).await.map(drop),
+            rules.remove_rule(many_denied.id, Some(other()), &"p".into()).await.map(drop),
+            rules.resume_all(other()).await.map(drop),
+        ] {
+            assert_eq!(refused, Err(OverridesError::OtherConfirmed), "{confirmed:?}");
+        }
     }
     assert_eq!(rules.overrides(), before);
-    rules.make_grant(grant_request("mail/send", hour), DAY, less()).await.unwrap();
-    rules.remove_rule(one_denied.id, Some(less()), &"p".into()).await.unwrap();
+    let granted = Authorization::for_test(grant_request("mail/send", hour).act());
+    rules.make_grant(grant_request("mail/send", hour - second), DAY, granted).await.unwrap();
+    let removed = Authorization::for_test(removal(&one_denied));
+    rules.remove_rule(one_denied.id, Some(removed), &"p".into()).await.unwrap();
 }
 
 #[tokio::test]
@@ -197,7 +228,14 @@ async fn a_grant_ends_by_time_by_revocation_and_by_another_boot() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     let hour = Duration::from_secs(3600);
-    rules.make_grant(grant_request("mail/*", hour), DAY, Authorization::for_test()).await.unwrap();
+    rules
+        .make_grant(
+            grant_request("mail/*", hour),
+            DAY,
+            Authorization::for_test(grant_request("mail/*", hour).act()),
+        )
+        .await
+        .unwrap();
     assert_eq!(decided_action(&bench, "mail/send"), Action::Allow);
     let other_boot = bench.after_crash();
     let rebooted = OverrideStore::open(store_deps(&other_boot, "next boot")).await.unwrap();
@@ -206,9 +244,22 @@ async fn a_grant_ends_by_time_by_revocation_and_by_another_boot() {
     bench.clock.advance(hour);
     assert!(rules.overrides().grants.is_empty());
     assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
-    let grant =
-        rules.make_grant(grant_request("mail/*", hour), DAY, Authorization::for_test()).await.unwrap();
-    rules.make_grant(grant_request("notes/*", hour), DAY, Authorization::for_test()).await.unwrap();
+    let grant = rules
+        .make_grant(
+            grant_request("mail/*", hour),
+            DAY,
+            Authorization::for_test(grant_request("mail/*", hour).act()),
+        )
+        .await
+        .unwrap();
+    rules
+        .make_grant(
+            grant_request("notes/*", hour),
+            DAY,
+            Authorization::for_test(grant_request("notes/*", hour).act()),
+        )
+        .await
+        .unwrap();
     assert_eq!(rules.revoke_grants(Some(&[grant.id]), &"p".into()).await.unwrap(), 1);
     assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
     assert_eq!(rules.revoke_grants(None, &"p".into()).await.unwrap(), 1);
@@ -221,9 +272,22 @@ async fn one_grant_that_is_over_keeps_no_other_in_force() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
-    let short =
-        rules.make_grant(grant_request("notes/*", minute), DAY, Authorization::for_test()).await.unwrap();
-    let long = rules.make_grant(grant_request("mail/*", hour), DAY, Authorization::for_test()).await.unwrap();
+    let short = rules
+        .make_grant(
+            grant_request("notes/*", minute),
+            DAY,
+            Authorization::for_test(grant_request("notes/*", minute).act()),
+        )
+        .await
+        .unwrap();
+    let long = rules
+        .make_grant(
+            grant_request("mail/*", hour),
+            DAY,
+            Authorization::for_test(grant_request("mail/*", hour).act()),
+        )
+        .await
+        .unwrap();
     bench.clock.advance(minute);
     assert_eq!(rules.revoke_grants(Some(&[short.id, long.id, long.id]), &"p".into()).await.unwrap(), 1);
     assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
@@ -234,7 +298,13 @@ async fn a_grant_lasts_no_longer_than_the_most() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
     for lasts in [DAY + Duration::from_secs(1), Duration::ZERO] {
-        let refused = rules.make_grant(grant_request("mail/*", lasts), DAY, Authorization::for_test()).await;
+        let refused = rules
+            .make_grant(
+                grant_request("mail/*", lasts),
+                DAY,
+                Authorization::for_test(grant_request("mail/*", lasts).act()),
+            )
+            .await;
         assert_eq!(refused.unwrap_err(), OverridesError::InvalidDuration(DAY));
     }
 }
@@ -242,7 +312,7 @@ async fn a_grant_lasts_no_longer_than_the_most() {
 /// A grant of `mail/*` for a day.
 async fn grant(rules: &OverrideStore, limits: GrantLimits) -> Grant {
     let wanted = GrantRequest { limits, ..grant_request("mail/*", DAY) };
-    rules.make_grant(wanted, DAY, Authorization::for_test()).await.unwrap()
+    rules.make_grant(wanted.clone(), DAY, Authorization::for_test(wanted.act())).await.unwrap()
 }
 
 fn uses(count: u32) -> GrantLimits {
@@ -312,7 +382,7 @@ async fn a_use_is_consumed_only_for_a_call_that_runs_by_it() {
     rules.consume_use(counted.id, &call, &mine).await.unwrap();
     let deny = rules.add_deny_rule(pattern("mail/send"), &"p".into()).await.unwrap();
     assert!(rules.consume_use(counted.id, &call, &mine).await.is_err(), "it is denied");
-    rules.remove_rule(deny.id, Some(Authorization::for_test()), &"p".into()).await.unwrap();
+    rules.remove_rule(deny.id, Some(Authorization::for_test(removal(&deny))), &"p".into()).await.unwrap();
     rules.revoke_grants(Some(&[counted.id]), &"p".into()).await.unwrap();
     assert!(rules.consume_use(counted.id, &call, &mine).await.is_err(), "it is revoked");
 }
@@ -390,7 +460,9 @@ async fn on_a_full_disk_a_deny_is_in_force_and_an_allow_is_not() {
         Err(OverridesError::NotSaved(_))
     ));
     assert_eq!(read_denies_file(&bench).rules.len(), 2, "the file of denies could still be written");
-    let allow = rules.add_allow_rule(pattern("notes/*"), Authorization::for_test()).await;
+    let allow = rules
+        .add_allow_rule(pattern("notes/*"), Authorization::for_test(Act::Allow(pattern("notes/*"))))
+        .await;
     assert!(matches!(allow, Err(OverridesError::Store(_))), "{allow:?}");
     assert_eq!(decided_action(&bench, "notes/read"), Action::RequireApproval);
     assert!(!rules.retry_save().await);
@@ -405,7 +477,14 @@ async fn on_a_full_disk_a_deny_is_in_force_and_an_allow_is_not() {
 async fn a_deny_that_reached_only_the_file_is_found_there_at_the_next_start() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
-    rules.make_grant(grant_request("notes/*", DAY), DAY, Authorization::for_test()).await.unwrap();
+    rules
+        .make_grant(
+            grant_request("notes/*", DAY),
+            DAY,
+            Authorization::for_test(grant_request("notes/*", DAY).act()),
+        )
+        .await
+        .unwrap();
     set_store_blocked(&bench, true).await;
     assert!(rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.is_err());
     let after = bench.after_crash();
@@ -423,7 +502,10 @@ async fn a_deny_that_reached_only_the_file_is_found_there_at_the_next_start() {
 async fn an_older_store_that_is_put_back_does_not_bring_back_what_was_taken() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
-    let allow = rules.add_allow_rule(pattern("notes/*"), Authorization::for_test()).await.unwrap();
+    let allow = rules
+        .add_allow_rule(pattern("notes/*"), Authorization::for_test(Act::Allow(pattern("notes/*"))))
+        .await
+        .unwrap();
     let older = tempfile::tempdir().unwrap();
     copy_files(bench.directory.path(), older.path());
     rules.remove_rule(allow.id, None, &"p".into()).await.unwrap();
@@ -439,7 +521,10 @@ async fn an_older_store_that_is_put_back_does_not_bring_back_what_was_taken() {
 async fn a_pause_denies_everything_across_restarts_until_a_person_resumes() {
     let bench = Fixture::new();
     let rules = open_store(&bench).await;
-    rules.add_allow_rule(pattern("notes/*"), Authorization::for_test()).await.unwrap();
+    rules
+        .add_allow_rule(pattern("notes/*"), Authorization::for_test(Act::Allow(pattern("notes/*"))))
+        .await
+        .unwrap();
     let since = rules.pause_all(&"p".into()).await.unwrap();
     assert_eq!(decided_action(&bench, "notes/read"), Action::Deny);
     assert_eq!(read_denies_file(&bench).paused, Some(since), "sessions without a daemon are paused too");
@@ -450,10 +535,14 @@ async fn a_pause_denies_everything_across_restarts_until_a_person_resumes() {
     let after = bench.after_crash();
     let again = open_store(&after).await;
     assert_eq!(decided_action(&after, "notes/read"), Action::Deny);
-    assert_eq!(again.resume_all(Authorization::for_test()).await.unwrap(), Some(since));
+    assert_eq!(again.resume_all(Authorization::for_test(Act::Resume)).await.unwrap(), Some(since));
     assert_eq!(decided_action(&after, "notes/read"), Action::Allow);
     assert_eq!((read_denies_file(&after).paused, read_denies_file(&after).epoch), (None, 3));
-    assert_eq!(again.resume_all(Authorization::for_test()).await.unwrap(), None, "nothing is paused");
+    assert_eq!(
+        again.resume_all(Authorization::for_test(Act::Resume)).await.unwrap(),
+        None,
+        "nothing is paused"
+    );
     assert_eq!(again.overrides().epoch, 3);
     let later = after.after_crash();
     open_store(&later).await;
@@ -471,7 +560,10 @@ async fn on_a_full_disk_a_pause_is_in_force_and_does_not_end() {
     let after = bench.after_crash();
     open_store(&after).await;
     assert_eq!(decided_action(&after, "notes/read"), Action::Deny, "what only the file knows is taken over");
-    assert!(matches!(rules.resume_all(Authorization::for_test()).await, Err(OverridesError::Store(_))));
+    assert!(matches!(
+        rules.resume_all(Authorization::for_test(Act::Resume)).await,
+        Err(OverridesError::Store(_))
+    ));
     assert_eq!(decided_action(&bench, "notes/read"), Action::Deny);
     set_store_blocked(&bench, false).await;
     assert!(
@@ -502,13 +594,23 @@ async fn people_are_told_of_every_rule_grant_and_pause_that_is_made_or_ends() {
     let rules = open_store(&bench).await;
     let hour = Duration::from_secs(3600);
     let deny = rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.unwrap();
-    let first = rules.make_grant(grant_request("a/*", hour), DAY, Authorization::for_test()).await.unwrap();
-    let second = rules.make_grant(grant_request("b/*", DAY), DAY, Authorization::for_test()).await.unwrap();
+    let first = rules
+        .make_grant(
+            grant_request("a/*", hour),
+            DAY,
+            Authorization::for_test(grant_request("a/*", hour).act()),
+        )
+        .await
+        .unwrap();
+    let second = rules
+        .make_grant(grant_request("b/*", DAY), DAY, Authorization::for_test(grant_request("b/*", DAY).act()))
+        .await
+        .unwrap();
     bench.clock.advance(2 * hour);
-    rules.remove_rule(deny.id, Some(Authorization::for_test()), &"p".into()).await.unwrap();
+    rules.remove_rule(deny.id, Some(Authorization::for_test(removal(&deny))), &"p".into()).await.unwrap();
     rules.revoke_grants(Some(&[second.id]), &"p".into()).await.unwrap();
     rules.pause_all(&"p".into()).await.unwrap();
-    rules.resume_all(Authorization::for_test()).await.unwrap();
+    rules.resume_all(Authorization::for_test(Act::Resume)).await.unwrap();
     assert_eq!((deny.id, first.id, second.id), (1, 2, 3));
     assert_eq!(
         notice_texts(&bench),
@@ -547,8 +649,22 @@ async fn a_grant_that_is_over_is_put_away_once_and_people_are_told() {
     let rules = open_store(&bench).await;
     assert_eq!(rules.next_expiry(), None);
     let hour = Duration::from_secs(3600);
-    rules.make_grant(grant_request("a/*", hour), DAY, Authorization::for_test()).await.unwrap();
-    rules.make_grant(grant_request("b/*", 2 * hour), DAY, Authorization::for_test()).await.unwrap();
+    rules
+        .make_grant(
+            grant_request("a/*", hour),
+            DAY,
+            Authorization::for_test(grant_request("a/*", hour).act()),
+        )
+        .await
+        .unwrap();
+    rules
+        .make_grant(
+            grant_request("b/*", 2 * hour),
+            DAY,
+            Authorization::for_test(grant_request("b/*", 2 * hour).act()),
+        )
+        .await
+        .unwrap();
     assert_eq!((rules.next_expiry(), rules.expire_grants().await), (Some(hour), Ok(false)));
     bench.clock.advance(hour);
     assert_eq!((rules.next_expiry(), rules.expire_grants().await), (Some(Duration::ZERO), Ok(true)));
@@ -634,7 +750,15 @@ async fn what_is_narrowed_while_something_is_widened_counts() {
     wait_until_true(|| matches!(waits.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected))).await;
     let granting = tokio::spawn({
         let rules = Arc::clone(&rules);
-        async move { rules.make_grant(grant_request("mail/*", DAY), DAY, Authorization::for_test()).await }
+        async move {
+            rules
+                .make_grant(
+                    grant_request("mail/*", DAY),
+                    DAY,
+                    Authorization::for_test(grant_request("mail/*", DAY).act()),
+                )
+                .await
+        }
     });
     wait_until_true(|| rules.is_elevating()).await;
     let denying = tokio::spawn({
@@ -665,7 +789,10 @@ async fn a_file_of_denies_that_cannot_be_written_anew_stays_unless_it_lacks_what
     let deny = rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.unwrap();
     let there = || bench.directory.path().join("denies.json").exists();
     block_file(&bench, true);
-    rules.add_allow_rule(pattern("notes/*"), Authorization::for_test()).await.unwrap();
+    rules
+        .add_allow_rule(pattern("notes/*"), Authorization::for_test(Act::Allow(pattern("notes/*"))))
+        .await
+        .unwrap();
     assert_eq!(read_denies_file(&bench).rules, [deny], "it denies more");
     assert!(OverrideStore::open(store_deps(&bench, "boot")).await.is_err());
     assert!(there(), "a start that fails leaves it");

@@ -92,6 +92,11 @@ pub(crate) struct ButtonUse {
 }
 
 impl ButtonUse {
+    /// When the press was first taken up.
+    pub(crate) const fn pressed_at(&self) -> Moment {
+        self.ticket.at
+    }
+
     /// Marks the step as done. Fails if it was done before or another press used the button; then the whole
     /// transaction must be rolled back.
     pub(crate) fn consume(&self, connection: &Connection) -> Result<(), StoreError> {

@@ -6,13 +6,14 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use portero::audit::{self, AuditEvent, Disk, RecordFilter, SegmentFile, SystemDisk};
+use portero::ipc::Act;
 use portero::names::ToolId;
 use portero::pipeline::Approvals as _;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::approvals::tests::{Fixture, call, context, params};
-use crate::auth::passphrase::Authorization;
+use crate::auth::Authorization;
 use crate::journal::checkpoints::AuditCheckpoints;
 use crate::overrides::{GrantRequest, OverrideStore, OverrideStoreDeps};
 
@@ -88,7 +89,7 @@ impl FaultRun {
             duration: hour,
             limits: portero::policy::GrantLimits::default(),
         };
-        let _ = self.rules.make_grant(wanted, hour, Authorization::for_test()).await;
+        let _ = self.rules.make_grant(wanted.clone(), hour, Authorization::for_test(wanted.act())).await;
         let revoked = self.rules.revoke_grants(None, &"terminal".into()).await;
         assert!(revoked.is_ok(), "{}: a revocation needs no record: {revoked:?}", self.how);
         assert_eq!(self.decided_action("mail/read"), Action::RequireApproval, "{}", self.how);
@@ -99,7 +100,8 @@ impl FaultRun {
         let Ok(task) = self.bench.approval_queue.submit_call(call(text), &context("/project")).await else {
             return;
         };
-        match self.bench.approval_queue.approve(task.id, Authorization::for_test()).await {
+        match self.bench.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await
+        {
             Ok(_) => self.approved.push(task.id),
             Err(_) => {
                 let state = self.bench.approval_queue.find_task(task.id, None).unwrap().state;

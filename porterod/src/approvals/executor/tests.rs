@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use portero::ipc::Act;
 use portero::policy::{ConfigPolicy, Overrides};
 use portero::server::ServerError;
 use tokio::sync::Notify;
@@ -10,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::approvals::tests::votes::{policy, quorum};
 use crate::approvals::tests::{Fixture, binding_inputs, call, context, params, wait_until};
-use crate::auth::passphrase::Authorization;
+use crate::auth::Authorization;
 use portero::pipeline::Approvals as _;
 
 /// Stands in for the pipeline: counts calls, and answers in the order that a test gives.
@@ -135,8 +136,9 @@ async fn an_approved_task_runs_and_its_result_is_kept() {
 async fn a_hundred_approvals_at_once_run_it_once() {
     let running = ExecutorFixture::start(Fixture::new(), ScriptedRunner::default());
     let task = running.bench.open_task("hello").await;
-    let approvals =
-        (0..100).map(|_| running.bench.approval_queue.approve(task.id, Authorization::for_test()));
+    let approvals = (0..100).map(|_| {
+        running.bench.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id)))
+    });
     futures_util::future::join_all(approvals).await;
     assert_eq!(running.final_state(task.id).await.state, TaskState::Completed);
     running.approve_and_wait("another, so that a second run would have had its time").await;
@@ -162,7 +164,12 @@ async fn what_stands_on_other_ground_than_when_it_was_asked_does_not_run() {
     let running = ExecutorFixture::start(Fixture::new(), ScriptedRunner::default());
     let task = running.bench.open_task("hello").await;
     *running.bench.binding_source.0.lock().unwrap() = Ok(binding_inputs("another definition"));
-    running.bench.approval_queue.approve(task.id, Authorization::for_test()).await.unwrap();
+    running
+        .bench
+        .approval_queue
+        .approve(task.id, Authorization::for_test(Act::Approve(task.id)))
+        .await
+        .unwrap();
     let ended = running.final_state(task.id).await;
     assert_eq!(ended.state, TaskState::Failed);
     assert!(note(&ended).contains("did not run"), "{}", note(&ended));
@@ -180,7 +187,12 @@ async fn a_server_that_does_not_start_fails_the_task() {
     let task = running.bench.open_task("hello").await;
     let error = ServerError::StartFailed("mail".parse().unwrap(), "no such program".to_owned());
     *running.bench.binding_source.0.lock().unwrap() = Err(Refusal::ServerUnavailable(error.to_string()));
-    running.bench.approval_queue.approve(task.id, Authorization::for_test()).await.unwrap();
+    running
+        .bench
+        .approval_queue
+        .approve(task.id, Authorization::for_test(Act::Approve(task.id)))
+        .await
+        .unwrap();
     let ended = running.final_state(task.id).await;
     assert_eq!(ended.state, TaskState::Failed);
     assert!(note(&ended).contains("no such program"));
@@ -310,7 +322,12 @@ async fn more_approvals_than_run_side_by_side_all_run() {
             .submit_call(call(&number.to_string()), &context("/p"))
             .await
             .unwrap();
-        running.bench.approval_queue.approve(task.id, Authorization::for_test()).await.unwrap();
+        running
+            .bench
+            .approval_queue
+            .approve(task.id, Authorization::for_test(Act::Approve(task.id)))
+            .await
+            .unwrap();
         ids.push(task.id);
     }
     for id in ids {
@@ -337,7 +354,7 @@ async fn what_is_approved_starts_after_a_pause_or_expires_in_it() {
     let running = ExecutorFixture::start(bench, ScriptedRunner::default());
     let desk = running.bench.approval_queue.clone();
     running.bench.clock.advance(Duration::from_secs(16 * 60));
-    desk.approve(task.id, Authorization::for_test()).await.unwrap();
+    desk.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await.unwrap();
     assert_eq!(desk.expire_due().await.unwrap(), 1);
     // The executor had every reason to look, and may have.
     let waited = desk.wait_until_final(task.id, None, Duration::from_millis(50)).await.unwrap();

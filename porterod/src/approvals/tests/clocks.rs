@@ -29,7 +29,8 @@ async fn what_waits_is_over_once_the_wall_clock_jumps_by_days_either_way() {
         let bench = Fixture::new();
         let (pending, approved) = (bench.open_task("pending").await, bench.approve_task("approved").await);
         jump_wall_clock(&bench, hours);
-        let refused = bench.approval_queue.approve(pending.id, Authorization::for_test()).await;
+        let refused =
+            bench.approval_queue.approve(pending.id, Authorization::for_test(Act::Approve(pending.id))).await;
         assert_eq!(
             refused.unwrap_err(),
             ApprovalError::WrongState(pending.id, TaskState::Expired),
@@ -44,7 +45,11 @@ async fn what_waits_is_over_once_the_wall_clock_jumps_by_days_either_way() {
         let again = bench.open_task("pending").await;
         assert_ne!(again.id, pending.id, "it can be asked anew at once");
         assert!(
-            bench.approval_queue.approve(again.id, Authorization::for_test()).await.is_ok(),
+            bench
+                .approval_queue
+                .approve(again.id, Authorization::for_test(Act::Approve(again.id)))
+                .await
+                .is_ok(),
             "{hours} hours"
         );
     }
@@ -66,7 +71,9 @@ async fn a_clock_that_is_set_right_by_minutes_ends_nothing() {
     let task = bench.open_task("hello").await;
     bench.clock.set_wall(task.asked - SignedDuration::from_mins(30));
     assert_eq!(bench.approval_queue.expire_due().await.unwrap(), 0);
-    assert!(bench.approval_queue.approve(task.id, Authorization::for_test()).await.is_ok());
+    assert!(
+        bench.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await.is_ok()
+    );
 }
 
 #[tokio::test]

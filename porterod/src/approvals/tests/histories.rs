@@ -87,7 +87,10 @@ async fn make_step(
             if expected {
                 model.left = 15;
             }
-            (bench.approval_queue.approve(id, Authorization::for_test()).await.is_ok(), expected)
+            (
+                bench.approval_queue.approve(id, Authorization::for_test(Act::Approve(id))).await.is_ok(),
+                expected,
+            )
         }
         HistoryStep::Reject => {
             let expected = model.transition(&open, TaskState::Denied, false);

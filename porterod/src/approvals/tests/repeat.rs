@@ -13,8 +13,8 @@ async fn repeat_task(bench: &Fixture, task: &Task) -> Result<Task, Refusal> {
 /// As the person who decides.
 async fn repeat_confirmed(bench: &Fixture, task: &Task) -> Result<Task, Refusal> {
     let task = bench.approval_queue.find_task(task.id, None).unwrap();
-    let proof = Authorization::for_test();
-    bench.approval_queue.repeat_task(&task, task.call.clone(), &"a terminal".into(), Some(&proof)).await
+    let proof = Authorization::for_test(Act::Repeat(task.id));
+    bench.approval_queue.repeat_task(&task, task.call.clone(), &"a terminal".into(), Some(proof)).await
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ async fn an_edit_of_the_policy_that_leaves_the_call_asking_voids_nothing() {
         bench.approval_queue.check_runnable(&task, TEST_TIMEOUT).await.unwrap();
         assert_eq!(bench.open_task("hello").await.id, task.id, "it is still the same question");
     }
-    bench.approval_queue.approve(task.id, Authorization::for_test()).await.unwrap();
+    bench.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await.unwrap();
 }
 
 #[tokio::test]
@@ -34,10 +34,17 @@ async fn a_deny_is_named_before_anyone_says_yes_and_nothing_is_approved() {
     let said = "denied by `mail/*` (policies.json:9:5)";
     let void = ApprovalError::Void(task.id, said.to_owned());
     assert_eq!(bench.approval_queue.check_runnable(&task, TEST_TIMEOUT).await.unwrap_err(), void);
-    assert_eq!(bench.approval_queue.approve(task.id, Authorization::for_test()).await.unwrap_err(), void);
+    assert_eq!(
+        bench
+            .approval_queue
+            .approve(task.id, Authorization::for_test(Act::Approve(task.id)))
+            .await
+            .unwrap_err(),
+        void
+    );
     assert_eq!(bench.approval_queue.find_task(task.id, None).unwrap().state, TaskState::PendingApproval);
     bench.policy.store(Arc::default());
-    bench.approval_queue.approve(task.id, Authorization::for_test()).await.unwrap();
+    bench.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await.unwrap();
 }
 
 #[tokio::test]
@@ -84,7 +91,14 @@ async fn a_server_that_is_gone_is_told_before_anyone_says_yes() {
     *bench.binding_source.0.lock().unwrap() = Err(Refusal::Unknown("mail".to_owned()));
     let said = "no server offers `mail`; search with portero/search_tools";
     let void = ApprovalError::Void(task.id, said.to_owned());
-    assert_eq!(bench.approval_queue.approve(task.id, Authorization::for_test()).await.unwrap_err(), void);
+    assert_eq!(
+        bench
+            .approval_queue
+            .approve(task.id, Authorization::for_test(Act::Approve(task.id)))
+            .await
+            .unwrap_err(),
+        void
+    );
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::approvals::VoteError;
 use crate::auth::buttons::{
-    ButtonAction, ButtonPress, Buttons, MessageRef, PressMeaning, PressSource, TaskDecision,
+    ButtonAction, ButtonPress, Buttons, CardDecision, MessageRef, PressMeaning, PressSource, TaskDecision,
 };
 use crate::store::{Durability, telegram};
 
@@ -65,7 +65,7 @@ impl VoteFixture {
         Buttons::new(self.bench.journal.clone()).resolve_press(token, *press).unwrap()
     }
 
-    async fn button_press(&self, user: i64, deed: TaskDecision) -> ButtonPress {
+    async fn button_press(&self, user: i64, deed: TaskDecision) -> ButtonPress<CardDecision> {
         let button = self.make_button(user, deed).await;
         match self.press_meaning(&button) {
             PressMeaning::Decide(tapped) => tapped,
@@ -74,7 +74,7 @@ impl VoteFixture {
     }
 
     async fn approve_as(&self, user: i64) -> Result<TaskState, ApprovalError> {
-        let confirmed = Authorization::from_button(self.button_press(user, TaskDecision::Approve).await);
+        let confirmed = self.button_press(user, TaskDecision::Approve).await.authorize_call();
         self.bench.approval_queue.approve(self.task.id, confirmed).await.map(|task| task.state)
     }
 
@@ -139,12 +139,8 @@ async fn the_same_person_counts_once_and_is_told_so() {
     assert_eq!(table.approve_as(11).await, WAITS);
     let again = table.make_button(11, TaskDecision::Approve).await;
     let PressMeaning::Decide(tapped) = table.press_meaning(&again) else { panic!("a button") };
-    let refused = table
-        .bench
-        .approval_queue
-        .approve(table.task.id, Authorization::from_button(tapped))
-        .await
-        .unwrap_err();
+    let refused =
+        table.bench.approval_queue.approve(table.task.id, tapped.authorize_call()).await.unwrap_err();
     assert!(matches!(refused, ApprovalError::Vote(VoteError::AlreadyVoted(.., 11))), "{refused}");
     assert!(refused.to_string().contains("has 1 of 2 approvals: telegram user 11"), "{refused}");
     assert!(matches!(table.press_meaning(&again), PressMeaning::Decide(_)), "the button was not used");
@@ -156,7 +152,7 @@ async fn the_press_that_voted_is_known_when_it_comes_again_and_no_other_press_of
     let table = VoteFixture::two_of_three().await;
     let button = table.make_button(11, TaskDecision::Approve).await;
     let PressMeaning::Decide(tapped) = table.press_meaning(&button) else { panic!("a button") };
-    table.bench.approval_queue.approve(table.task.id, Authorization::from_button(tapped)).await.unwrap();
+    table.bench.approval_queue.approve(table.task.id, tapped.authorize_call()).await.unwrap();
     assert!(matches!(
         table.press_meaning(&button),
         PressMeaning::Repeated(ButtonAction::Decide(TaskDecision::Approve), Some(_))
@@ -172,7 +168,8 @@ async fn somebody_elses_yes_and_a_terminals_change_nothing_and_say_who_is_needed
     assert!(refused.contains("2 of 3 people (user 11, 22, 33), and has 0 of 2 approvals"), "{refused}");
     assert!(refused.ends_with("telegram user 44 is none of these people"), "{refused}");
     let desk = &table.bench.approval_queue;
-    let refused = desk.approve(table.task.id, Authorization::for_test()).await.unwrap_err();
+    let refused =
+        desk.approve(table.task.id, Authorization::for_test(Act::Approve(table.task.id))).await.unwrap_err();
     assert!(matches!(refused, ApprovalError::Vote(VoteError::NotOnTelegram(..))), "{refused}");
     assert_eq!(desk.check_single_approval(table.task.id), Err(refused));
     assert_eq!(
@@ -298,7 +295,12 @@ async fn the_call_that_is_asked_anew_has_no_votes() {
     let anew = table
         .bench
         .approval_queue
-        .repeat_task(&denied, call("hello"), &"test".into(), Some(&Authorization::for_test()))
+        .repeat_task(
+            &denied,
+            call("hello"),
+            &"test".into(),
+            Some(Authorization::for_test(Act::Repeat(denied.id))),
+        )
         .await
         .unwrap();
     assert_eq!(table.bench.approval_queue.find_task(anew.id, None).unwrap().votes, []);
@@ -374,11 +376,7 @@ async fn play_history(history: Vec<HistoryStep>) {
             HistoryStep::Approve(user) => {
                 let button = table.make_button(*user, TaskDecision::Approve).await;
                 let PressMeaning::Decide(tapped) = table.press_meaning(&button) else { panic!("a button") };
-                let done = table
-                    .bench
-                    .approval_queue
-                    .approve(table.task.id, Authorization::from_button(tapped))
-                    .await;
+                let done = table.bench.approval_queue.approve(table.task.id, tapped.authorize_call()).await;
                 assert_eq!(done.ok().map(|task| task.state), model.approve(user.unsigned_abs()), "{next:?}");
                 last = Some(button);
             }
@@ -399,11 +397,8 @@ async fn play_history(history: Vec<HistoryStep>) {
                     last.as_ref().map(|button| table.press_meaning(button))
                 {
                     let user = tapped.user().unsigned_abs();
-                    let done = table
-                        .bench
-                        .approval_queue
-                        .approve(table.task.id, Authorization::from_button(tapped))
-                        .await;
+                    let done =
+                        table.bench.approval_queue.approve(table.task.id, tapped.authorize_call()).await;
                     assert_eq!(done.ok().map(|task| task.state), model.approve(user), "{next:?}");
                 }
             }

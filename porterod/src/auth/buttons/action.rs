@@ -1,9 +1,12 @@
 //! The actions of buttons, as the store keeps them.
 
-use portero::ipc::Act;
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
-use super::{ConfirmationAnswer, Restriction};
+use portero::ipc::Act;
+use portero::names::{TaskId, ToolId};
+use portero::pattern::Pattern;
+use portero::policy::{Action, GrantLimits};
+use serde::{Deserialize, Serialize};
 
 /// The action of a button.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,4 +61,102 @@ pub struct ShownWidening {
     pub what: Act,
     /// A digest of the preview; the button confirms this preview alone.
     pub seen: String,
+}
+
+/// A restriction of one tool. Lateness does no harm, so its button counts as long as the store has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Restriction {
+    /// The tool, by its literal name.
+    pub tool: ToolId,
+    /// How much less.
+    pub to: RestrictionLevel,
+}
+
+/// How much less a tool may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestrictionLevel {
+    /// It asks.
+    Ask,
+    /// It is denied.
+    Deny,
+}
+
+impl RestrictionLevel {
+    /// What the rule says.
+    #[must_use]
+    pub const fn action(self) -> Action {
+        match self {
+            Self::Ask => Action::RequireApproval,
+            Self::Deny => Action::Deny,
+        }
+    }
+}
+
+impl Restriction {
+    /// What the button does.
+    #[must_use]
+    pub fn act(&self) -> Act {
+        Act::make_rule(Pattern::from(&self.tool), self.to.action())
+    }
+}
+
+/// An answer to what a terminal asks for. Which number is the right one is not told here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ConfirmationAnswer {
+    /// The question's number.
+    pub question: i64,
+    /// What it says.
+    pub says: AnswerChoice,
+}
+
+/// What an answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerChoice {
+    /// The number in this place, from zero.
+    Number(u8),
+    /// No.
+    Refuse,
+}
+
+/// A decision with the task of its card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CardDecision {
+    /// What it decides.
+    pub decision: TaskDecision,
+    /// About which task.
+    pub task: TaskId,
+    /// The task's tool.
+    pub tool: ToolId,
+}
+
+impl CardDecision {
+    /// The acts of the button: the first about the call, and the second about its tool from then on.
+    #[must_use]
+    pub fn acts(&self) -> (Act, Option<Act>) {
+        let pattern = || Pattern::from(&self.tool);
+        match self.decision {
+            TaskDecision::Approve => (Act::Approve(self.task), None),
+            TaskDecision::ApproveFor(minutes) => {
+                let lasts = Duration::from_secs(60 * u64::from(minutes));
+                // A grant by button has no other limit: the card has no room to show more.
+                (Act::Approve(self.task), Some(Act::grant(&pattern(), lasts, &GrantLimits::default())))
+            }
+            TaskDecision::Allow => (Act::Approve(self.task), Some(Act::Allow(pattern()))),
+            TaskDecision::Deny | TaskDecision::DenyWithReason => (Act::Reject(self.task), None),
+            TaskDecision::Forbid => (Act::Reject(self.task), Some(Act::Deny(pattern()))),
+        }
+    }
+}
+
+/// The action of a button that only shows something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListAction {
+    /// The button's task; `None` if the button is about several.
+    pub task: Option<TaskId>,
+    /// The view's name.
+    pub what: String,
 }

@@ -1,5 +1,7 @@
-use portero::clock::Clock as _;
+use portero::clock::{Clock as _, Moment};
 use portero::ipc::Act;
+use portero::names::ToolId;
+use portero::pattern::Pattern;
 use portero::pipeline::Approvals as _;
 use portero::policy::GrantLimits;
 use portero::task::{Task, TaskState};
@@ -7,7 +9,7 @@ use portero::task::{Task, TaskState};
 use super::*;
 use crate::approvals::ApprovalError;
 use crate::approvals::tests::{Fixture, call, context};
-use crate::auth::passphrase::Authorization;
+use crate::auth::Authorization;
 use crate::overrides::{GrantRequest, OverridesError};
 use crate::store::telegram;
 
@@ -52,15 +54,15 @@ impl ButtonFixture {
         (made.into_iter().next().unwrap(), redrawing)
     }
 
-    fn press_button(&self, token: &str, update: i64) -> ButtonPress {
+    fn press_button(&self, token: &str, update: i64) -> ButtonPress<CardDecision> {
         match self.taps.resolve_press(token, PressSource { update, ..HERE }).unwrap() {
             PressMeaning::Decide(tapped) => tapped,
             other => panic!("{other:?}"),
         }
     }
 
-    async fn approve(&self, tapped: ButtonPress) -> Result<Task, ApprovalError> {
-        self.bench.approval_queue.approve(tapped.task(), Authorization::from_button(tapped)).await
+    async fn approve(&self, tapped: ButtonPress<CardDecision>) -> Result<Task, ApprovalError> {
+        self.bench.approval_queue.approve(tapped.action().task, tapped.authorize_call()).await
     }
 }
 
@@ -97,10 +99,10 @@ async fn a_grant_by_a_tap_counts_from_when_the_tap_was_taken_up() {
         let PressMeaning::Repeated(_, Some(again)) = taps.resolve_press(&token, HERE).unwrap() else {
             panic!("it is half done")
         };
-        let (ten, pattern) = (Duration::from_secs(600), Pattern::from(again.tool()));
+        let (ten, pattern) = (Duration::from_secs(600), Pattern::from(&again.action().tool));
         let rules = crate::overrides::tests::open_store(&after.bench).await;
         let wanted = GrantRequest { pattern, duration: ten, limits: GrantLimits::default() };
-        let granted = rules.make_grant(wanted, ten, Authorization::from_button(again)).await;
+        let granted = rules.make_grant(wanted, ten, again.authorize_follow_up().unwrap()).await;
         match left {
             Some(left) => {
                 let grant = granted.unwrap();
@@ -159,10 +161,14 @@ async fn new_buttons_end_the_old_ones_once_they_are_shown() {
     let phone = ButtonFixture::new().await;
     let old = phone.make_button(ButtonAction::Decide(TaskDecision::Approve)).await;
     let (new, redrawing) = phone.redraw_button(ButtonAction::Decide(TaskDecision::Deny)).await;
-    assert_eq!(phone.press_button(&old, 1).decision(), TaskDecision::Approve, "it is what the chat shows");
+    assert_eq!(
+        phone.press_button(&old, 1).action().decision,
+        TaskDecision::Approve,
+        "it is what the chat shows"
+    );
     phone.taps.confirm_redraw(redrawing).await.unwrap();
     assert!(matches!(phone.taps.resolve_press(&old, HERE).unwrap(), PressMeaning::Unknown));
-    assert_eq!(phone.press_button(&new, 1).decision(), TaskDecision::Deny);
+    assert_eq!(phone.press_button(&new, 1).action().decision, TaskDecision::Deny);
 }
 
 #[tokio::test]
@@ -172,7 +178,7 @@ async fn new_buttons_that_are_refused_leave_the_old_ones() {
     let (new, redrawing) = phone.redraw_button(ButtonAction::Decide(TaskDecision::Deny)).await;
     phone.taps.cancel_redraw(redrawing).await.unwrap();
     assert!(matches!(phone.taps.resolve_press(&new, HERE).unwrap(), PressMeaning::Unknown));
-    assert_eq!(phone.press_button(&old, 1).decision(), TaskDecision::Approve);
+    assert_eq!(phone.press_button(&old, 1).action().decision, TaskDecision::Approve);
 }
 
 /// Two drawings may be under way at once; the word about the first comes last.
@@ -183,7 +189,7 @@ async fn a_late_word_about_an_older_drawing_ends_no_newer_button() {
     let (new, second) = phone.redraw_button(ButtonAction::Decide(TaskDecision::Deny)).await;
     phone.taps.confirm_redraw(second).await.unwrap();
     phone.taps.confirm_redraw(first).await.unwrap();
-    assert_eq!(phone.press_button(&new, 1).decision(), TaskDecision::Deny);
+    assert_eq!(phone.press_button(&new, 1).action().decision, TaskDecision::Deny);
 }
 
 /// While a card is drawn anew, two of its buttons say the same: one of them decides.
@@ -235,25 +241,32 @@ fn a_tap_confirms_what_its_button_says_and_nothing_else() {
     let (one, many) = (Pattern::from(&tool), "mail/*".parse::<Pattern>().unwrap());
     let sibling = "mail/delete".parse::<Pattern>().unwrap();
     let (ten, none) = (Duration::from_secs(600), GrantLimits::default());
-    let tap = |deed| Authorization::from_button(ButtonPress::test(deed, task, tool.clone()));
-    let covered = |deed| {
-        let acts = [
-            Act::Approve(task),
-            Act::Approve(other),
-            Act::grant(&one, ten, &none),
-            Act::grant(&one, ten + Duration::from_millis(1), &none),
-            Act::grant(&many, ten, &none),
-            Act::grant(&sibling, ten, &none),
-            Act::Allow(one.clone()),
-            Act::Allow(many.clone()),
-            Act::Repeat(task),
-        ];
-        acts.iter().map(|what| u8::from(tap(deed).covers(what))).collect::<Vec<_>>()
+    let tap = |decision| ButtonPress::for_test(CardDecision { decision, task, tool: tool.clone() });
+    let acts = [
+        Act::Approve(task),
+        Act::Approve(other),
+        Act::grant(&one, ten, &none),
+        Act::grant(&one, ten + Duration::from_millis(1), &none),
+        Act::grant(&many, ten, &none),
+        Act::grant(&sibling, ten, &none),
+        Act::Allow(one.clone()),
+        Act::Allow(many),
+        Act::Repeat(task),
+    ];
+    let covered = |authorization: Authorization| {
+        acts.iter().map(|act| u8::from(authorization.covers(act))).collect::<Vec<_>>()
     };
-    assert_eq!(covered(TaskDecision::Approve), [1, 0, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(covered(TaskDecision::ApproveFor(10)), [1, 0, 1, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(covered(TaskDecision::Allow), [1, 0, 0, 0, 0, 0, 1, 0, 0]);
-    for no in [TaskDecision::Deny, TaskDecision::DenyWithReason, TaskDecision::Forbid] {
-        assert_eq!(covered(no), [0; 9], "{no:?}");
+    let steps = |decision| {
+        let press = tap(decision);
+        (covered(press.authorize_call()), press.authorize_follow_up().map(covered))
+    };
+    let call = vec![1, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(steps(TaskDecision::Approve), (call.clone(), None));
+    let granted = Some(vec![0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(steps(TaskDecision::ApproveFor(10)), (call.clone(), granted), "each step is one act");
+    assert_eq!(steps(TaskDecision::Allow), (call, Some(vec![0, 0, 0, 0, 0, 0, 1, 0, 0])));
+    for no in [TaskDecision::Deny, TaskDecision::DenyWithReason] {
+        assert_eq!(steps(no), (vec![0; 9], None), "{no:?}");
     }
+    assert_eq!(steps(TaskDecision::Forbid), (vec![0; 9], Some(vec![0; 9])));
 }

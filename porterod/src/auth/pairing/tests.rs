@@ -166,9 +166,9 @@ async fn while_paired_there_is_no_code() {
         world.pairing.offer_code(&configured_bot(), &"test".into()).await.unwrap_err(),
         PairingError::Paired(501)
     );
-    assert!(world.pairing.unpair(&Authorization::for_test()).await.unwrap());
+    assert!(world.pairing.unpair(Authorization::for_test(Act::Unpair)).await.unwrap());
     assert_eq!(world.person(), None);
-    assert!(!world.pairing.unpair(&Authorization::for_test()).await.unwrap());
+    assert!(!world.pairing.unpair(Authorization::for_test(Act::Unpair)).await.unwrap());
     let code = world.offer_code().await;
     assert_eq!(world.claim_code(MALLORY, &code).await, ClaimOutcome::Paired);
     assert_eq!(world.recorded_acts()[2], "telegram unpair: the bot");
@@ -178,7 +178,7 @@ async fn while_paired_there_is_no_code() {
 async fn unpairing_ends_a_code_too() {
     let world = PairingFixture::new();
     let code = world.offer_code().await;
-    world.pairing.unpair(&Authorization::for_test()).await.unwrap();
+    world.pairing.unpair(Authorization::for_test(Act::Unpair)).await.unwrap();
     assert_eq!(world.claim_code(JANE, &code).await, ClaimOutcome::NoOpenCode);
 }
 

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use portero::clock::Moment;
-use portero::ipc::{GivenProof, Risk};
+use portero::ipc::{Act, GivenProof};
 use portero::names::Actor;
 use portero::notice::AlarmKind;
 use portero::secret::Secret;
 use rusqlite::Connection;
 
 use super::sealed_totp::{CodeMatch, EnrollmentContext, TotpContents};
-use super::{Authorization, PassphraseChecker, PassphraseError, kept, tries_left};
+use super::{PassphraseChecker, PassphraseError, kept, tries_left};
 use crate::journal::AuditMode;
 use crate::store::authenticator::{self as codes, AuthenticatorRow, SealedTotp};
 use crate::store::passphrase::PassphraseRow;
@@ -74,25 +74,6 @@ impl PassphraseChecker {
         }))
     }
 
-    /// Checks the factors of `process` for a high-risk act: the passphrase, and a code if an authenticator is
-    /// enrolled.
-    ///
-    /// # Errors
-    /// See [`PassphraseError`].
-    pub async fn authorize_high_risk(
-        &self,
-        given: GivenProof,
-        code: Option<Secret>,
-        process: &Actor,
-    ) -> Result<Authorization, PassphraseError> {
-        let _turn = self.turn.lock().await;
-        match self.journal.store().read(codes::load)? {
-            None => drop(self.check_passphrase(&given).await?),
-            Some(row) => self.check_passphrase_and_code(row, given, code, process).await?,
-        }
-        Ok(Authorization::from_passphrase(process.to_owned(), Risk::High))
-    }
-
     /// Offers a new secret to a person who knows the passphrase. [`PassphraseChecker::enroll_totp`] makes it
     /// count.
     ///
@@ -144,7 +125,8 @@ impl PassphraseChecker {
             failed: 0,
             failed_at: now.wall,
         };
-        let record = self.journal.act_record("totp enroll", "the authenticator", true, Some(process));
+        let record =
+            self.journal.act_record(Act::EnrollTotp.word(), &Act::EnrollTotp.about(), true, Some(process));
         let enrolled = self.journal.change(AuditMode::Required, move |connection| {
             let enrolled = codes::enroll(connection, &row)?;
             Ok((enrolled, if enrolled { vec![record.clone()] } else { Vec::new() }))
@@ -174,8 +156,9 @@ impl PassphraseChecker {
         } else {
             self.check_passphrase_and_code(row, given, code, process).await?;
         }
-        let about = if is_outdated { "the authenticator of an earlier version" } else { "the authenticator" };
-        let record = self.journal.act_record("totp remove", about, true, Some(process));
+        let act = Act::RemoveTotp;
+        let about = if is_outdated { format!("{} of an earlier version", act.about()) } else { act.about() };
+        let record = self.journal.act_record(act.word(), &about, true, Some(process));
         let removed = self.journal.change(AuditMode::Required, move |connection| {
             let removed = codes::remove(connection)?;
             Ok((removed, if removed { vec![record.clone()] } else { Vec::new() }))
@@ -197,7 +180,7 @@ impl PassphraseChecker {
     }
 
     /// Checks passphrase and code. Only both together reset the counts of wrong tries.
-    async fn check_passphrase_and_code(
+    pub(super) async fn check_passphrase_and_code(
         &self,
         row: AuthenticatorRow,
         given: GivenProof,

@@ -1,4 +1,3 @@
-use portero::ipc::Act;
 use portero::names::TaskId;
 use portero::passphrase::PassphraseKey;
 use portero::pattern::Pattern;
@@ -7,7 +6,7 @@ use portero::secret::Secret;
 
 use super::*;
 use crate::approvals::tests::Fixture;
-use crate::auth::buttons::ConfirmPress;
+use crate::auth::buttons::{ButtonPress, ShownWidening};
 
 pub(super) const RIGHT_PASSPHRASE: &str = "correct horse";
 
@@ -44,7 +43,7 @@ async fn try_passphrase(
     passphrase: &PassphraseChecker,
     typed: &str,
 ) -> Result<Authorization, PassphraseError> {
-    passphrase.authorize_low_risk(given(passphrase, &Secret::new(typed)), &"pid 2".into()).await
+    passphrase.authorize(given(passphrase, &Secret::new(typed)), None, &Act::Pause, &"pid 2".into()).await
 }
 
 #[tokio::test]
@@ -58,7 +57,10 @@ async fn until_one_is_set_nothing_is_confirmed() {
 #[tokio::test]
 async fn the_right_one_confirms_and_the_first_setting_is_remembered() {
     let (bench, passphrase) = set_up().await;
-    assert_eq!(try_passphrase(&passphrase, RIGHT_PASSPHRASE).await.unwrap().by(), &Actor::terminal("pid 2"));
+    assert_eq!(
+        try_passphrase(&passphrase, RIGHT_PASSPHRASE).await.unwrap().actor(),
+        &Actor::terminal("pid 2")
+    );
     let old = Some(given(&passphrase, &Secret::new(RIGHT_PASSPHRASE)));
     passphrase
         .set_passphrase(old, new_passphrase(&Secret::new("battery staple")), &"pid 3".into())
@@ -89,9 +91,13 @@ async fn a_new_one_needs_the_old_one() {
     cheap.verifier.salted.memory -= 1;
     let weak = passphrase.set_passphrase(Some(right.clone()), cheap, &"p".into()).await;
     assert_eq!(weak.unwrap_err(), PassphraseError::WeakDerivation);
-    let none = passphrase.authorize_low_risk(GivenProof { proof: None, ..right.clone() }, &"p".into()).await;
+    let none = passphrase
+        .authorize(GivenProof { proof: None, ..right.clone() }, None, &Act::Pause, &"p".into())
+        .await;
     assert_eq!(none.unwrap_err(), PassphraseError::Missing, "that costs no try");
-    let other = passphrase.authorize_low_risk(GivenProof { act: Some([8; 32]), ..right }, &"p".into()).await;
+    let other = passphrase
+        .authorize(GivenProof { act: Some([8; 32]), ..right }, None, &Act::Pause, &"p".into())
+        .await;
     assert!(matches!(other, Err(PassphraseError::Wrong { left: 3 })), "made for another act: {other:?}");
     assert!(try_passphrase(&passphrase, RIGHT_PASSPHRASE).await.is_ok());
 }
@@ -208,7 +214,8 @@ fn a_button_below_what_would_change_confirms_that_and_nothing_else() {
         Act::Repeat(task),
     ];
     for (index, wider) in acts.iter().enumerate() {
-        let confirmed = Authorization::from_confirm_button(ConfirmPress::test(wider.clone()));
+        let widening = ShownWidening { what: wider.clone(), seen: String::new() };
+        let confirmed = ButtonPress::for_test(widening).authorize();
         for (at, what) in acts.iter().enumerate() {
             assert_eq!(confirmed.covers(what), at == index, "{wider:?} and {what:?}");
         }

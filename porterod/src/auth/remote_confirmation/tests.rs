@@ -7,7 +7,6 @@ use portero::policy::{Action, GrantLimits};
 use super::*;
 use crate::approvals::tests::Fixture;
 use crate::auth::buttons::{ButtonAction, Buttons, MessageRef, PressMeaning, PressSource};
-use crate::auth::passphrase::Authorization;
 use portero::names::TaskId;
 
 const CHAT: (i64, i64) = (7, 501);
@@ -33,7 +32,7 @@ impl ConfirmationFixture {
     }
 
     /// A press on what says this, by the person.
-    async fn press_answer(&self, question: i64, says: AnswerChoice) -> AnswerPress {
+    async fn press_answer(&self, question: i64, says: AnswerChoice) -> ButtonPress<ConfirmationAnswer> {
         let taps = Buttons::new(self.bench.journal.clone());
         let spot =
             MessageRef { bot: CHAT.0, chat: CHAT.1, user: Some(501), cause: format!("terminal:{question}") };
@@ -55,7 +54,7 @@ impl ConfirmationFixture {
     }
 
     /// The proof, given by a tap on the right number.
-    async fn confirm_with_number(&self, wish: Act) -> NumberMatch {
+    async fn confirm_with_number(&self, wish: Act) -> Authorization {
         let waiting = self.ask_person(wish).await.unwrap();
         let id = waiting.question.id;
         let right = (0..3).find(|place| waiting.question.numbers.is_right(*place)).unwrap();
@@ -106,8 +105,8 @@ async fn a_consent_covers_what_was_shown_and_nothing_else() {
         Act::Repeat(task),
     ];
     for (index, wish) in acts.iter().enumerate() {
-        let confirmed = Authorization::from_number_match(phone.confirm_with_number(wish.clone()).await);
-        assert_eq!(confirmed.by().to_string(), "pid 1, confirmed by telegram user 501");
+        let confirmed = phone.confirm_with_number(wish.clone()).await;
+        assert_eq!(confirmed.actor().to_string(), "pid 1, confirmed by telegram user 501");
         for (at, what) in acts.iter().enumerate() {
             assert_eq!(confirmed.covers(what), at == index, "{wish:?} and {what:?}");
         }

@@ -8,7 +8,7 @@ use portero::task::TaskState;
 
 use super::*;
 use crate::approvals::tests::{Fixture, principal};
-use crate::auth::passphrase::Authorization;
+use crate::auth::Authorization;
 
 /// The states that a channel has to tell, with their tasks.
 fn states(outbox: &Outbox, channel: &str) -> Vec<(TaskId, TaskState)> {

@@ -11,19 +11,21 @@ use portero::task::{Task, TaskState};
 
 pub(crate) use self::replies::PressReply;
 use crate::api::{self, Undone};
-use crate::auth::buttons::{AnswerChoice, ButtonAction, ButtonPress, PressMeaning, TaskDecision};
+use crate::auth::buttons::{
+    AnswerChoice, ButtonAction, ButtonPress, CardDecision, PressMeaning, TaskDecision,
+};
 use crate::daemon::Daemon;
 
 /// Decides a task, and returns the reply with at most `max_chars` characters. `begun` means that this very
 /// press was handled before and its call is already decided.
 pub(crate) async fn decide_task(
     daemon: &Arc<Daemon>,
-    tapped: ButtonPress,
+    tapped: ButtonPress<CardDecision>,
     reason: Option<String>,
     begun: bool,
     max_chars: usize,
 ) -> PressReply {
-    let (deed, task) = (tapped.decision(), tapped.task());
+    let CardDecision { decision: deed, task, .. } = *tapped.action();
     let Ok(look) = api::look(daemon, task) else { return replies::TASK_GONE };
     let hindrance = approval_obstacle(daemon, &look, &tapped);
     // A press that was begun has decided its call, so only its second half remains.
@@ -67,8 +69,12 @@ fn is_still_pending(daemon: &Daemon, task: TaskId) -> bool {
 }
 
 /// Why an approval would have no effect, or not yet.
-fn approval_obstacle(daemon: &Daemon, look: &Look, tapped: &ButtonPress) -> Option<ApprovalObstacle> {
-    let loosens = match tapped.decision() {
+fn approval_obstacle(
+    daemon: &Daemon,
+    look: &Look,
+    tapped: &ButtonPress<CardDecision>,
+) -> Option<ApprovalObstacle> {
+    let loosens = match tapped.action().decision {
         TaskDecision::Approve => false,
         TaskDecision::ApproveFor(_) | TaskDecision::Allow => true,
         TaskDecision::Deny | TaskDecision::DenyWithReason | TaskDecision::Forbid => return None,
@@ -102,10 +108,10 @@ pub(crate) fn is_tool_locked(daemon: &Daemon, look: &Look) -> bool {
 pub(crate) fn elevates(found: &PressMeaning) -> bool {
     match found {
         PressMeaning::Decide(tapped) | PressMeaning::Repeated(ButtonAction::Decide(_), Some(tapped)) => {
-            tapped.decision().lets_run()
+            tapped.action().decision.lets_run()
         }
         PressMeaning::Widen(_) => true,
-        PressMeaning::Answer(answered) => match answered.answer.says {
+        PressMeaning::Answer(answered) => match answered.action().says {
             AnswerChoice::Number(_) => true,
             AnswerChoice::Refuse => false,
         },

@@ -23,7 +23,7 @@ use super::notice_consumer;
 use super::sender::{OutgoingMessage, SendPriority, TelegramSender};
 use super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText, ToMessages as _};
 use super::updates::{AuthorizedUpdate, UpdateHandler, UpdateReceipt};
-use crate::auth::buttons::{self, ButtonAction, ButtonPress, ListAction, PressMeaning};
+use crate::auth::buttons::{self, ButtonAction, ButtonPress, CardDecision, ListAction, PressMeaning};
 use crate::auth::pairing::{AuthorizedChat, ChatUser};
 use crate::daemon::Daemon;
 use crate::presentation::buttons::{CardAction, CardMode};
@@ -152,7 +152,12 @@ impl CallbackHandler {
         }
     }
 
-    async fn decide_task(&self, tapped: ButtonPress, reason: Option<String>, begun: bool) -> PressReply {
+    async fn decide_task(
+        &self,
+        tapped: ButtonPress<CardDecision>,
+        reason: Option<String>,
+        begun: bool,
+    ) -> PressReply {
         press::decide_task(&self.cards.daemon, tapped, reason, begun, MAX_CALLBACK_ANSWER_CHARS).await
     }
 
@@ -161,15 +166,15 @@ impl CallbackHandler {
         &self,
         link: &ChatLink,
         person: ChatUser,
-        turned: ListAction,
+        turned: ButtonPress<ListAction>,
     ) -> Result<PressReply, StoreError> {
-        let Some(choice) = CardAction::parse_shown(&turned.what) else {
+        let Some(choice) = CardAction::parse_shown(&turned.action().what) else {
             return Ok(replies::BUTTON_VOID);
         };
         if choice == CardAction::DenyAll {
             return self.deny_list(link, turned).await;
         }
-        let (Some(task), at) = (turned.task, link.bot_chat) else { return Ok(replies::BUTTON_VOID) };
+        let (Some(task), at) = (turned.action().task, link.bot_chat) else { return Ok(replies::BUTTON_VOID) };
         let Some(card) = self.cards.read_store(move |store| kept::find_card(store, at, task))? else {
             return Ok(replies::TASK_GONE);
         };
@@ -185,7 +190,7 @@ impl CallbackHandler {
         };
         let view = portero::json::serialize_raw(&view).get().to_owned();
         let turn = CardTurn { view, page, read: choice == CardAction::Read };
-        let (ticket, update) = (turned.ticket.clone(), turned.ticket.update);
+        let (ticket, update) = (turned.ticket().clone(), turned.ticket().update);
         let change = move |store: &rusqlite::Connection| {
             // The button is used up in the transaction of the turn, so a repeated press turns once.
             ticket.step(1).consume(store)?;
@@ -206,8 +211,12 @@ impl CallbackHandler {
 
 impl CallbackHandler {
     /// Denies every waiting task of a list in one change.
-    async fn deny_list(&self, link: &ChatLink, turned: ListAction) -> Result<PressReply, StoreError> {
-        let (at, cause) = (link.bot_chat, turned.message_ref.cause.clone());
+    async fn deny_list(
+        &self,
+        link: &ChatLink,
+        turned: ButtonPress<ListAction>,
+    ) -> Result<PressReply, StoreError> {
+        let (at, cause) = (link.bot_chat, turned.message_ref().cause.clone());
         let tasks = self.cards.read_store(move |store| kept::listed_tasks(store, at, &cause))?;
         match self.cards.daemon.approval_queue.reject_listed(tasks, &turned).await {
             // A list is denied in one change: a part of it must not stay open.

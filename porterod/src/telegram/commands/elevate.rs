@@ -14,7 +14,7 @@ use super::super::command_parser::TypedLimits;
 use super::paged_reply::PagedReply;
 use super::{CommandHandler, ReplyContext};
 use crate::api;
-use crate::auth::buttons::{ConfirmPress, MessageRef, ShownWidening};
+use crate::auth::buttons::{ButtonPress, MessageRef, ShownWidening};
 use crate::daemon::Daemon;
 use crate::presentation::views;
 use crate::store::StoreError;
@@ -63,11 +63,11 @@ impl CommandHandler {
     /// person is asked again.
     pub(super) async fn handle_confirmation(
         &self,
-        affirmed: ConfirmPress,
+        affirmed: ButtonPress<ShownWidening>,
         message: MessageId,
         here: &ReplyContext,
     ) -> Result<(), StoreError> {
-        let ShownWidening { what, seen } = affirmed.widening().clone();
+        let ShownWidening { what, seen } = affirmed.action().clone();
         let at = (affirmed.message_ref().clone(), message);
         let text = match api::preview_widening(&self.daemon, here.person, &what).await {
             // The person confirmed the effect that they saw, so a changed one needs another confirmation.
@@ -82,7 +82,7 @@ impl CommandHandler {
                     )
                     .await;
             }
-            Ok(_) => self.outcome_text(&api::widen(&self.daemon, affirmed).await, here.person),
+            Ok(_) => self.outcome_text(&api::widen(&self.daemon, &affirmed).await, here.person),
             Err(failure) => views::failure_text(&failure),
         };
         self.edit_paged(here, at, &PagedReply::new(&text, "")).await

@@ -31,7 +31,7 @@ use super::sender::TelegramSender;
 use super::text::StyledText;
 use super::updates::{AuthorizedUpdate, UpdateHandler, UpdateReceipt};
 use crate::api::{self, Change};
-use crate::auth::buttons::{self, ButtonAction, Buttons, ListAction, PressMeaning};
+use crate::auth::buttons::{self, ButtonAction, Buttons, PressMeaning};
 use crate::auth::pairing::{AuthorizedChat, ChatUser};
 use crate::daemon::Daemon;
 use crate::presentation::ViewContext;
@@ -156,10 +156,11 @@ impl CommandHandler {
         let Some((_, _, message)) = press.message_place else { return Ok(()) };
         let word = match found {
             PressMeaning::Show(turned) => {
-                if let Some(page) = paged_reply::parse_page_button(&turned.what) {
-                    self.turn_page(page, turned.message_ref, message, here).await?;
-                } else if let Some(page) = activity::parse_page_button(&turned.what) {
-                    self.notices.open_notice_page(page, turned.message_ref, message, &here.sender).await?;
+                let (what, spot) = (&turned.action().what, turned.message_ref().clone());
+                if let Some(page) = paged_reply::parse_page_button(what) {
+                    self.turn_page(page, spot, message, here).await?;
+                } else if let Some(page) = activity::parse_page_button(what) {
+                    self.notices.open_notice_page(page, spot, message, &here.sender).await?;
                 }
                 None
             }
@@ -311,15 +312,18 @@ pub(super) fn is_command_button(found: &PressMeaning) -> bool {
         )
         | PressMeaning::Restrict(_)
         | PressMeaning::RestrictRepeated(_) => true,
-        PressMeaning::Show(ListAction { what, .. }) | PressMeaning::Repeated(ButtonAction::Show(what), _) => {
-            paged_reply::parse_page_button(what).is_some() || activity::parse_page_button(what).is_some()
-        }
+        PressMeaning::Show(turned) => is_page_button(&turned.action().what),
+        PressMeaning::Repeated(ButtonAction::Show(what), _) => is_page_button(what),
         PressMeaning::Decide(_)
         | PressMeaning::Repeated(ButtonAction::Decide(_), _)
         | PressMeaning::Used
         | PressMeaning::MessageUnconfirmed
         | PressMeaning::Unknown => false,
     }
+}
+
+fn is_page_button(what: &str) -> bool {
+    paged_reply::parse_page_button(what).is_some() || activity::parse_page_button(what).is_some()
 }
 
 fn press_in_store(press: &CallbackQuery, here: &ReplyContext) -> buttons::PressSource {

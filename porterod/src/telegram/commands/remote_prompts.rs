@@ -13,7 +13,7 @@ use super::super::sender::{DeliveryError, MessageEdit, MessageKey, OutgoingMessa
 use super::super::text::{FormattedText, MAX_ENTITIES, MAX_MESSAGE_UNITS, ToMessages as _};
 use super::paged_reply::PROMPT_BUTTON_PREFIX;
 use super::{CommandHandler, ReplyContext};
-use crate::auth::buttons::{AnswerChoice, AnswerPress, ButtonAction, ConfirmationAnswer, MessageRef};
+use crate::auth::buttons::{AnswerChoice, ButtonAction, ButtonPress, ConfirmationAnswer, MessageRef};
 use crate::auth::remote_confirmation::{AnswerOutcome, ConfirmationEnd, ConfirmationQuestion};
 use crate::presentation::buttons::{Button, ButtonRows, page_turns};
 use crate::presentation::views;
@@ -149,7 +149,10 @@ impl CommandHandler {
     }
 
     /// Handles a tap on a number or on the refusal, and returns the reply.
-    pub(super) async fn answer_prompt(&self, answered: AnswerPress) -> Result<String, StoreError> {
+    pub(super) async fn answer_prompt(
+        &self,
+        answered: ButtonPress<ConfirmationAnswer>,
+    ) -> Result<String, StoreError> {
         let heard = self.daemon.remote_confirmations.handle_answer(answered).await?;
         Ok(views::tap_reply(heard).to_owned())
     }

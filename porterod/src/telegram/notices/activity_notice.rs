@@ -14,7 +14,7 @@ use super::super::sender::{
 use super::super::text::{MAX_MESSAGE_UNITS, ToMessages as _};
 use super::NoticeSender;
 use crate::api;
-use crate::auth::buttons::{MessageRef, RestrictionPress};
+use crate::auth::buttons::{ButtonPress, MessageRef, Restriction};
 use crate::presentation::notices::activity::{
     ActivitySummary, RulesByTool, button_rows, restriction_reply, rule_made_reply, rules_by_tool,
 };
@@ -71,7 +71,7 @@ impl NoticeSender {
     /// Makes the rule of a button, and returns the reply.
     pub(in crate::telegram) async fn apply_restriction(
         &self,
-        restricting: &RestrictionPress,
+        restricting: &ButtonPress<Restriction>,
         message: MessageId,
         sender: &TelegramSender,
     ) -> PressReply {
@@ -84,18 +84,18 @@ impl NoticeSender {
         }
         #[cfg(test)]
         crate::crash::crash_at("notice drawn");
-        restriction_reply(restricting.restriction(), &done)
+        restriction_reply(restricting.action(), &done)
     }
 
     /// The reply to the same press when it is delivered again; its rule already exists.
     pub(in crate::telegram) async fn repeat_restriction(
         &self,
-        restricting: &RestrictionPress,
+        restricting: &ButtonPress<Restriction>,
         message: MessageId,
         sender: &TelegramSender,
     ) -> Result<String, StoreError> {
         self.redraw_notice(restricting.message_ref(), message, sender).await?;
-        let restriction = restricting.restriction();
+        let restriction = restricting.action();
         let now = self.daemon.clock.now();
         let standing = self.daemon.overrides.overrides();
         Ok(match standing.restricting_rule(&restriction.tool, restriction.to.action(), now) {

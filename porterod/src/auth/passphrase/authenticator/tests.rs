@@ -4,6 +4,7 @@ use portero::clock::Clock as _;
 
 use super::*;
 use crate::approvals::tests::Fixture;
+use crate::auth::Authorization;
 use crate::auth::passphrase::tests::{RIGHT_PASSPHRASE, given, new_passphrase, open_checker, set_up};
 use crate::auth::passphrase::totp::{SECRET_LENGTH, code_at_step};
 use crate::auth::passphrase::{MIN_PAUSE, PassphraseError as Wrong};
@@ -37,7 +38,7 @@ async fn authorize_high_risk(
     passphrase: &PassphraseChecker,
     code: Option<Secret>,
 ) -> Result<Authorization, Wrong> {
-    passphrase.authorize_high_risk(given(passphrase, &right_passphrase()), code, &"pid 2".into()).await
+    passphrase.authorize(given(passphrase, &right_passphrase()), code, &Act::Resume, &"pid 2".into()).await
 }
 
 /// A passphrase and an authenticator whose present code is used.
@@ -71,9 +72,9 @@ async fn tamper(bench: &Fixture, sql: &'static str) {
 async fn until_one_is_enrolled_the_passphrase_alone_confirms_what_is_wide() {
     let (_bench, passphrase) = set_up().await;
     assert_eq!(passphrase.enrolled_totp().unwrap(), None);
-    assert_eq!(authorize_high_risk(&passphrase, None).await.unwrap().by(), &Actor::terminal("pid 2"));
+    assert_eq!(authorize_high_risk(&passphrase, None).await.unwrap().actor(), &Actor::terminal("pid 2"));
     let guessed = passphrase
-        .authorize_high_risk(given(&passphrase, &Secret::new("guess")), typed_code("123456"), &"p".into())
+        .authorize(given(&passphrase, &Secret::new("guess")), typed_code("123456"), &Act::Resume, &"p".into())
         .await;
     assert_eq!(guessed.unwrap_err(), Wrong::Wrong { left: 4 });
     assert_eq!(
@@ -138,18 +139,22 @@ async fn what_is_wide_needs_both_and_what_is_not_needs_the_passphrase_alone() {
     let (bench, passphrase, phone, _) = enroll_authenticator().await;
     assert_eq!(authorize_high_risk(&passphrase, None).await.unwrap_err(), Wrong::CodeMissing);
     assert!(
-        passphrase.authorize_low_risk(given(&passphrase, &right_passphrase()), &"p".into()).await.is_ok()
+        passphrase
+            .authorize(given(&passphrase, &right_passphrase()), None, &Act::Pause, &"p".into())
+            .await
+            .is_ok()
     );
     let guessed = passphrase
-        .authorize_high_risk(
+        .authorize(
             given(&passphrase, &Secret::new("guess")),
             phone.code_at_step(&bench, 1),
+            &Act::Resume,
             &"p".into(),
         )
         .await;
     assert_eq!(guessed.unwrap_err(), Wrong::Wrong { left: 4 });
     assert_eq!(
-        authorize_high_risk(&passphrase, phone.code_at_step(&bench, 1)).await.unwrap().by(),
+        authorize_high_risk(&passphrase, phone.code_at_step(&bench, 1)).await.unwrap().actor(),
         &Actor::terminal("pid 2")
     );
 }
@@ -188,7 +193,7 @@ async fn wrong_codes_lead_to_the_pause_and_the_passphrase_alone_does_not_end_it(
         if left > 0 {
             assert!(
                 passphrase
-                    .authorize_low_risk(given(&passphrase, &right_passphrase()), &"p".into())
+                    .authorize(given(&passphrase, &right_passphrase()), None, &Act::Pause, &"p".into())
                     .await
                     .is_ok(),
                 "that ends only its own count"
@@ -239,13 +244,17 @@ async fn a_wall_clock_that_is_set_back_makes_no_pause_of_codes_longer_than_it_is
 async fn a_right_passphrase_with_a_wrong_code_does_not_end_the_count_of_passphrases() {
     let (bench, passphrase, phone, _) = enroll_authenticator().await;
     assert!(
-        passphrase.authorize_low_risk(given(&passphrase, &Secret::new("guess")), &"p".into()).await.is_err()
+        passphrase
+            .authorize(given(&passphrase, &Secret::new("guess")), None, &Act::Pause, &"p".into())
+            .await
+            .is_err()
     );
     assert_eq!(
         authorize_high_risk(&passphrase, phone.code_at_step(&bench, 7)).await.unwrap_err(),
         Wrong::CodeWrong { left: 3 }
     );
-    let guessed = passphrase.authorize_low_risk(given(&passphrase, &Secret::new("guess")), &"p".into()).await;
+    let guessed =
+        passphrase.authorize(given(&passphrase, &Secret::new("guess")), None, &Act::Pause, &"p".into()).await;
     assert_eq!(guessed.unwrap_err(), Wrong::Wrong { left: 2 });
 }
 
@@ -303,13 +312,13 @@ async fn a_new_passphrase_keeps_the_authenticator_and_seals_it_anew() {
     ));
     assert!(
         passphrase
-            .authorize_high_risk(given(&passphrase, &new()), phone.code_at_step(&bench, 1), &"p".into())
+            .authorize(given(&passphrase, &new()), phone.code_at_step(&bench, 1), &Act::Resume, &"p".into())
             .await
             .is_ok()
     );
     assert!(
         passphrase
-            .authorize_high_risk(given(&passphrase, &new()), Some(recovery[7].clone()), &"p".into())
+            .authorize(given(&passphrase, &new()), Some(recovery[7].clone()), &Act::Resume, &"p".into())
             .await
             .is_ok()
     );
@@ -361,7 +370,10 @@ async fn what_was_changed_in_the_store_confirms_nothing() {
             .await;
         assert_eq!(other.unwrap_err(), Wrong::CannotUnseal, "the passphrase stays too");
         assert!(
-            passphrase.authorize_low_risk(given(&passphrase, &right_passphrase()), &"p".into()).await.is_ok()
+            passphrase
+                .authorize(given(&passphrase, &right_passphrase()), None, &Act::Pause, &"p".into())
+                .await
+                .is_ok()
         );
         assert!(
             passphrase
@@ -386,7 +398,10 @@ async fn one_that_an_earlier_build_sealed_confirms_nothing_and_is_removed_with_t
         passphrase.set_passphrase(Some(given(&passphrase, &right_passphrase())), new, &"p".into()).await;
     assert_eq!(other.unwrap_err(), Wrong::Outdated, "the passphrase stays too");
     assert!(
-        passphrase.authorize_low_risk(given(&passphrase, &right_passphrase()), &"p".into()).await.is_ok()
+        passphrase
+            .authorize(given(&passphrase, &right_passphrase()), None, &Act::Pause, &"p".into())
+            .await
+            .is_ok()
     );
     let guessed = passphrase.remove_totp(given(&passphrase, &Secret::new("guess")), None, &"p".into()).await;
     assert_eq!(guessed.unwrap_err(), Wrong::Wrong { left: 4 });
@@ -417,9 +432,10 @@ async fn a_passphrase_that_was_set_in_place_of_one_that_is_gone_opens_nothing() 
         .await
         .unwrap();
     let other = passphrase
-        .authorize_high_risk(
+        .authorize(
             given(&passphrase, &Secret::new("battery staple")),
             phone.code_at_step(&bench, 1),
+            &Act::Resume,
             &"p".into(),
         )
         .await;

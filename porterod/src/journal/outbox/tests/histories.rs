@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use portero::clock::Clock as _;
+use portero::ipc::Act;
 
 use portero::pipeline::Approvals as _;
 use proptest::prelude::*;
@@ -107,7 +108,8 @@ impl ChannelModel {
             }
             HistoryStep::Approve(index) => {
                 if let Some(task) = self.task(index) {
-                    let _ = bench.approval_queue.approve(task, Authorization::for_test()).await;
+                    let _ =
+                        bench.approval_queue.approve(task, Authorization::for_test(Act::Approve(task))).await;
                 }
             }
             HistoryStep::Reject(index) => {

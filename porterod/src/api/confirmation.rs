@@ -1,26 +1,25 @@
-//! A terminal asks the person on Telegram, in place of the passphrase.
+//! How a person confirms an act (guarantee A7): the one place that gets an [`Authorization`] for it.
 //!
-//! No message on the socket confirms: the terminal shows a number and goes on once that number was pressed in
-//! the chat. The preview is computed again before the act, and must be the same.
+//! A terminal can ask the person on Telegram in place of the passphrase. No message on the socket confirms then: the
+//! terminal shows a number and goes on once that number was pressed in the chat. The preview is computed again before
+//! the act, and must be the same.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use portero::config::duration::format_duration;
 use portero::ipc::{
-    Act, DaemonFailure, FailureKind, FromDaemon, MessageSender, PushMessage, Risk, TelegramConfirmation,
-    TelegramState,
+    Act, Challenge, DaemonFailure, FailureKind, FromDaemon, MessageSender, PushMessage, Risk,
+    TelegramConfirmation, TelegramState,
 };
 use portero::names::Actor;
-use portero::task::TaskState;
 use tokio_util::sync::CancellationToken;
 
-use super::{PersonRequest, config, failure, preview};
-use crate::approvals::ApprovalError;
-use crate::auth::passphrase::Authorization;
+use super::{PersonRequest, failure, preview};
+use crate::auth::Authorization;
 use crate::auth::remote_confirmation::{
-    ANSWER_TIMEOUT, ActOutcome, ActPreview, ConfirmationEnd, ConfirmationRequest, PendingConfirmation,
-    REFUSAL_COOLDOWN, RemoteConfirmationError,
+    ANSWER_TIMEOUT, ActOutcome, ConfirmationEnd, ConfirmationRequest, PendingConfirmation, REFUSAL_COOLDOWN,
+    RemoteConfirmationError,
 };
 use crate::bot_health::BotState;
 use crate::daemon::Daemon;
@@ -28,9 +27,47 @@ use crate::daemon::Daemon;
 /// The longest time since the bot was last reached; a poll waits for less than a minute.
 const REACHED_WITHIN: Duration = Duration::from_secs(180);
 
-/// The terminal that shows the number.
+/// The factor that the person confirms with.
+pub(super) enum Confirmation {
+    /// The passphrase, and perhaps a code, typed at a terminal.
+    Typed(Challenge),
+    /// A number in the chat, which this terminal shows.
+    OnTelegram(NumberPrompt),
+    /// A button in the chat, which authorized this very act.
+    Pressed(Authorization),
+}
+
+impl Confirmation {
+    /// Returns the authorization of the act, once the factor was checked or the person answered on Telegram.
+    ///
+    /// # Errors
+    /// Why the act is not confirmed.
+    pub(super) async fn authorize(
+        self,
+        daemon: &Daemon,
+        by: &Actor,
+        act: &Act,
+    ) -> Result<Authorization, DaemonFailure> {
+        match self {
+            Self::Pressed(authorization) => Ok(authorization),
+            Self::OnTelegram(prompt) => ask_on_telegram(daemon, by, prompt, act).await,
+            Self::Typed(challenge) => {
+                let (given, code) = challenge.into_given();
+                let authorized = daemon.passphrase.authorize(given, code, act, by).await;
+                authorized.map_err(|error| failure::of_passphrase(&error))
+            }
+        }
+    }
+}
+
+/// Returns the typed challenge of an act that changes a factor: one factor must not change another.
+pub(super) fn typed(challenge: Challenge) -> Result<Challenge, DaemonFailure> {
+    if challenge.telegram { Err(only_typed()) } else { Ok(challenge) }
+}
+
+/// The terminal that shows the number of a question on Telegram.
 #[derive(Clone)]
-pub(super) struct Beside {
+pub(super) struct NumberPrompt {
     /// The number of its request on its connection.
     number: u64,
     outbox: MessageSender,
@@ -39,7 +76,7 @@ pub(super) struct Beside {
     asked: Arc<OnceLock<i64>>,
 }
 
-impl Beside {
+impl NumberPrompt {
     pub(super) fn new(number: u64, outbox: MessageSender, withdrawn: CancellationToken) -> Self {
         Self { number, outbox, withdrawn, asked: Arc::default() }
     }
@@ -65,7 +102,7 @@ impl Beside {
         daemon.remote_confirmations.settle_question(*id, outcome).await;
     }
 
-    async fn format_duration(&self, waiting: &PendingConfirmation) {
+    async fn show_number(&self, waiting: &PendingConfirmation) {
         let tap = waiting.question.numbers.right_number().into();
         let number = PushMessage::Number { number: self.number, tap, seconds: ANSWER_TIMEOUT.as_secs() };
         // A terminal that is gone is noticed by the wait for its answer.
@@ -74,10 +111,10 @@ impl Beside {
 }
 
 /// Asks the person, and waits for the press on the right number.
-pub(super) async fn ask(
+async fn ask_on_telegram(
     daemon: &Daemon,
     by: &Actor,
-    beside: Beside,
+    prompt: NumberPrompt,
     act: &Act,
 ) -> Result<Authorization, DaemonFailure> {
     if !act.is_widening() {
@@ -99,30 +136,30 @@ pub(super) async fn ask(
         TelegramConfirmation::NotNow(why) => unable(why),
         TelegramConfirmation::Never | TelegramConfirmation::Now => unable("Telegram is not paired yet"),
     })?;
-    let sight = sight(daemon, act).await?;
+    let sight = preview::of_act(daemon, act).await?;
     let seen = sight.digest();
     let asked = ConfirmationRequest { act: act.clone(), preview: sight, by: by.to_owned(), chat: place };
     let waiting = daemon.remote_confirmations.ask_person(asked).await.map_err(|error| refused(&error))?;
-    let id = *beside.asked.get_or_init(|| waiting.question.id);
-    beside.format_duration(&waiting).await;
+    let id = *prompt.asked.get_or_init(|| waiting.question.id);
+    prompt.show_number(&waiting).await;
     let answer = daemon
         .remote_confirmations
-        .wait_for_answer(waiting, &beside.withdrawn, daemon.lifecycle.stop_signal())
+        .wait_for_answer(waiting, &prompt.withdrawn, daemon.lifecycle.stop_signal())
         .await;
-    let consented = answer.map_err(ended)?;
+    let authorization = answer.map_err(ended)?;
     #[cfg(test)]
     crate::crash::crash_at("number tapped");
     // The state may have changed while the person read, and they confirmed what they saw.
-    let now = self::sight(daemon, act).await;
+    let now = preview::of_act(daemon, act).await;
     if now.is_ok_and(|now| now.digest() == seen) {
-        return Ok(Authorization::from_number_match(consented));
+        return Ok(authorization);
     }
     daemon.remote_confirmations.settle_question(id, ActOutcome::Changed).await;
     Err(ended(ConfirmationEnd::Changed))
 }
 
 /// Returns whether a widening act of a terminal can be confirmed on Telegram now.
-pub(super) async fn confirms(daemon: &Daemon) -> Result<TelegramConfirmation, DaemonFailure> {
+pub(super) async fn telegram_confirms(daemon: &Daemon) -> Result<TelegramConfirmation, DaemonFailure> {
     if let Err(why) = place(daemon)? {
         return Ok(why);
     }
@@ -133,7 +170,7 @@ pub(super) async fn confirms(daemon: &Daemon) -> Result<TelegramConfirmation, Da
 
 /// The refusal of a confirmation on Telegram: one factor must not change another, and a denied call is not
 /// pressed again.
-pub(super) fn only_typed() -> DaemonFailure {
+fn only_typed() -> DaemonFailure {
     DaemonFailure::new(FailureKind::Challenge, "this is not confirmed on Telegram: it takes the passphrase")
 }
 
@@ -174,28 +211,6 @@ fn well(daemon: &Daemon, seen: &BotState) -> Result<(), String> {
 fn enrolled(daemon: &Daemon) -> Result<bool, DaemonFailure> {
     let enrolled = daemon.passphrase.enrolled_totp().map_err(|error| failure::of_store(&error))?;
     Ok(enrolled.is_some())
-}
-
-/// The change that the act would make now.
-async fn sight(daemon: &Daemon, act: &Act) -> Result<ActPreview, DaemonFailure> {
-    match act {
-        Act::Approve(task) => {
-            let look = super::look(daemon, *task)?;
-            if look.task.state != TaskState::PendingApproval {
-                return Err(failure::of_desk(&ApprovalError::WrongState(*task, look.task.state)));
-            }
-            if !look.task.quorums.is_empty() {
-                let words = "this call takes several people, each on its card on Telegram; a terminal is none of them";
-                return Err(DaemonFailure::new(FailureKind::Refused, words));
-            }
-            Ok(ActPreview::Task(Box::new(look)))
-        }
-        Act::Reveal(task) => super::look(daemon, *task).map(|look| ActPreview::Task(Box::new(look))),
-        Act::ConfirmConfig(_) => {
-            config::waiting(daemon).await.map(|waiting| ActPreview::Configuration(Box::new(waiting)))
-        }
-        _ => preview::tools(daemon, act).await.map(ActPreview::Tools),
-    }
 }
 
 /// The failure if no question was asked.
