@@ -37,6 +37,7 @@ pub(super) fn effective_settings(confirmed: &Settings, changed: &Settings) -> Se
         max_grant_duration: grant_most,
         retention: keep,
         deny_cooldown: cool_down,
+        hold,
         max_pending_per_session: pending_most,
         max_pending_per_project: pending_most_of_project,
         max_pending_total: pending_most_in_all,
@@ -57,6 +58,8 @@ pub(super) fn effective_settings(confirmed: &Settings, changed: &Settings) -> Se
             max_grant_duration: known.max_grant_duration.min(*grant_most),
             retention: known.retention.max(*keep),
             deny_cooldown: known.deny_cooldown.max(*cool_down),
+            // It only says when the agent gets which answer.
+            hold: *hold,
             max_pending_per_session: known.max_pending_per_session.min(*pending_most),
             max_pending_per_project: known.max_pending_per_project.min(*pending_most_of_project),
             max_pending_total: known.max_pending_total.min(*pending_most_in_all),
@@ -88,6 +91,7 @@ fn compare_approvals(confirmed: &ApprovalSettings, changed: &ApprovalSettings, c
         max_grant_duration: grant_most,
         retention: keep,
         deny_cooldown: cool_down,
+        hold,
         max_pending_per_session: pending_most,
         max_pending_per_project: pending_most_of_project,
         max_pending_total: pending_most_in_all,
@@ -111,6 +115,11 @@ fn compare_approvals(confirmed: &ApprovalSettings, changed: &ApprovalSettings, c
                 format!("approvals.{name} {} → {}", format_duration(was), format_duration(is)),
             );
         }
+    }
+    if confirmed.hold != *hold {
+        let words =
+            format!("approvals.hold {} → {}", format_duration(confirmed.hold), format_duration(*hold));
+        changes.push_change(false, SETTINGS_FILE, words);
     }
     compare_maximum("approvals.pendingMost", confirmed.max_pending_per_session, *pending_most, changes);
     let (was, is) = (confirmed.max_pending_per_project, *pending_most_of_project);

@@ -218,6 +218,16 @@ fn a_value_that_changes_is_not_told() {
 }
 
 #[test]
+fn how_long_a_call_is_held_widens_nothing_and_applies_at_once() {
+    let settings = |hold: &str| config_files(&[("portero.json", json!({"approvals": {"hold": hold}}))]);
+    for (was, is, millis) in [("30s", "1m", 60_000), ("1m", "0", 0)] {
+        let held = effective(&settings(was), &settings(is));
+        assert_eq!(held.config.settings.approvals.hold.as_millis(), millis, "{was} {is}");
+        assert!(held.changes.widens.is_empty() && held.changes.narrows.len() == 1, "{:?}", held.changes);
+    }
+}
+
+#[test]
 fn the_stricter_of_each_limit_holds_and_records_are_kept_longest() {
     let settings = |pending: &str, request: &str, keep: &str| {
         config_files(&[(

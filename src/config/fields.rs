@@ -49,6 +49,7 @@ pub(super) const APPROVALS: &[&str] = &[
     "start",
     "grantMost",
     "coolDown",
+    "hold",
     "pendingMost",
     "pendingMostOfProject",
     "pendingMostInAll",

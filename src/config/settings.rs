@@ -7,6 +7,7 @@ use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 
 use super::document::{CheckedMembers, ConfigDocument, join_quoted, nearest_word};
+use super::duration::format_duration;
 use super::fields;
 use super::telegram;
 use super::types::{ApprovalSettings, AuditSettings, HttpsSettings, ServerLimits, Settings};
@@ -78,11 +79,17 @@ fn read_approvals<'a>(
     let pending_most_of_project = most("pendingMostOfProject", default.max_pending_per_project);
     let pending_most_in_all = most("pendingMostInAll", default.max_pending_total);
     let result = document.read_number(members.get("resultBytes"), "`approvals.resultBytes`", 1 << 10);
-    let cool_down = match members.get("coolDown") {
-        // The one duration that may be zero: it turns the cool-down off.
+    // These durations may be zero, which turns them off.
+    let mut zero_or = |name: &str, default| match members.get(name) {
         Some(Value::StringLit(text)) if text.value == "0" => Duration::ZERO,
-        value => document.read_duration(value, "`approvals.coolDown`", default.deny_cooldown),
+        value => document.read_duration(value, &format!("`approvals.{name}`"), default),
     };
+    let (cool_down, hold) = (zero_or("coolDown", default.deny_cooldown), zero_or("hold", default.hold));
+    if let Some(value) = members.get("hold").filter(|_| hold > ApprovalSettings::MAX_HOLD) {
+        let most = format_duration(ApprovalSettings::MAX_HOLD);
+        let hint = "\"30s\" to \"1m\" is sensible; the agent fetches later what is decided later".to_owned();
+        document.add_error(value.start(), format!("`approvals.hold` must be at most {most}"), Some(hint));
+    }
     ApprovalSettings {
         decision_timeout: document.read_duration(
             members.get("pending"),
@@ -103,6 +110,7 @@ fn read_approvals<'a>(
         max_result_bytes: result
             .map_or(default.max_result_bytes, |most| usize::try_from(most).unwrap_or(usize::MAX)),
         deny_cooldown: cool_down,
+        hold,
         max_pending_per_session: pending_most,
         max_pending_per_project: pending_most_of_project,
         max_pending_total: pending_most_in_all,

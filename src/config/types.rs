@@ -275,6 +275,9 @@ pub struct ApprovalSettings {
     /// How long after a denial the same call of a project is refused without a question. Default 10 min; zero
     /// asks at once.
     pub deny_cooldown: Duration,
+    /// How long a call waits for the decision before its agent gets the pending answer. Default zero; at most
+    /// [`ApprovalSettings::MAX_HOLD`].
+    pub hold: Duration,
     /// How many calls of one session may wait. Default 20.
     pub max_pending_per_session: u32,
     /// How many calls of one project may wait, over all its sessions. Default 50.
@@ -282,6 +285,11 @@ pub struct ApprovalSettings {
     /// How many calls may wait in total. The last quarter is reserved for projects with few waiting calls.
     /// Default 200.
     pub max_pending_total: u32,
+}
+
+impl ApprovalSettings {
+    /// The longest [`ApprovalSettings::hold`]: clients give up on a call that takes much longer.
+    pub const MAX_HOLD: Duration = Duration::from_secs(5 * 60);
 }
 
 impl Default for ApprovalSettings {
@@ -293,6 +301,7 @@ impl Default for ApprovalSettings {
             retention: Duration::from_secs(7 * 24 * 3600),
             max_result_bytes: 4 << 20,
             deny_cooldown: Duration::from_secs(10 * 60),
+            hold: Duration::ZERO,
             max_pending_per_session: 20,
             max_pending_per_project: 50,
             max_pending_total: 200,

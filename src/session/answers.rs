@@ -6,13 +6,13 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::instructions::Instructions;
 use super::request::ClientRequest;
+use super::result_news::ResultNews;
 use crate::anonymize::{Fake, Leak};
 use crate::json::{self, RawJson, RawObject};
 use crate::pipeline::{CallReply, Refusal};
 use crate::policy::Action;
-use crate::task::{Task, TaskState, UnseenTasks};
+use crate::task::{Task, TaskState};
 use crate::wire::codes;
 
 /// MCP leaves −32000 to −32019 to implementations. This one means that the call waits for a person.
@@ -27,65 +27,54 @@ pub(super) fn answer_tool_call(
     request: ClientRequest,
     reply: CallReply,
     is_checked: bool,
-    instructions: &Instructions,
+    news: &ResultNews,
 ) {
     match reply {
-        CallReply::Result(result) => answer_tool_result(request, &result, instructions),
+        CallReply::Result(result) => answer_tool_result(request, &result, news),
         CallReply::Error(error) => request.answer_error_object(&error),
         CallReply::PendingApproval(task) if is_checked => {
             let status = json::serialize_raw(&TaskStatus::from_task(&task));
-            answer_own_tool_result(request, error_result(status.get()), instructions);
+            answer_own_tool_result(request, error_result(status.get()), news);
         }
-        CallReply::PendingApproval(task) => {
-            let status = json::serialize_raw(&TaskStatus::from_task(&task));
-            answer_own_tool_result(request, structured_result(&status, false), instructions);
-        }
+        CallReply::PendingApproval(task) => answer_own_tool_result(request, status_result(&task), news),
         CallReply::Refused(Refusal::Cancelled) => drop(request),
         // The protocol failed, not the tool, so this is an error and not a result.
         CallReply::Refused(refusal @ Refusal::Malformed(_)) => {
             request.answer_error(codes::INTERNAL_ERROR, &refusal_message(&refusal), None);
         }
         CallReply::Refused(refusal) => {
-            answer_own_tool_result(request, error_result(&refusal_message(&refusal)), instructions);
+            answer_own_tool_result(request, error_result(&refusal_message(&refusal)), news);
         }
     }
 }
 
 /// Answers `tools/call` with a result that Portero made.
-fn answer_own_tool_result(request: ClientRequest, result: RawJson, instructions: &Instructions) {
+fn answer_own_tool_result(request: ClientRequest, result: RawJson, news: &ResultNews) {
     match request.conceal_own(result) {
-        Ok(result) => answer_tool_result(request, &result, instructions),
+        Ok(result) => answer_tool_result(request, &result, news),
         Err(Leak) => request.answer_withheld(),
     }
 }
 
-/// Answers `tools/call`, and repeats the instructions if they are due.
-fn answer_tool_result(request: ClientRequest, result: &Fake<RawJson>, instructions: &Instructions) {
-    match instructions.is_due().then(|| with_instructions(&request, result, instructions)).flatten() {
+/// Answers `tools/call`, and tells the news that are due.
+fn answer_tool_result(request: ClientRequest, result: &Fake<RawJson>, news: &ResultNews) {
+    let texts = news.due_texts();
+    match (!texts.is_empty()).then(|| with_texts(&request, result, &texts)).flatten() {
         Some(longer) => {
-            // Only now, so that the instructions stay due if the result had no place for them.
-            instructions.set_due(false);
+            // Only now, so that the news stay due if the result had no place for them.
+            news.mark_told();
             request.answer_result(&longer);
         }
         None => request.answer_result(result),
     }
 }
 
-/// The result with one more block of text: the instructions that a new client would get. `None` if it has no place
-/// for them.
-fn with_instructions(
-    request: &ClientRequest,
-    result: &Fake<RawJson>,
-    instructions: &Instructions,
-) -> Option<Fake<RawJson>> {
-    let text = format!(
-        "Portero's configuration changed while this session ran. This holds from now on:\n{}",
-        instructions.compose(&UnseenTasks::default())
-    );
+/// The result with more blocks of text. `None` if it has no place for them.
+fn with_texts(request: &ClientRequest, result: &Fake<RawJson>, texts: &[String]) -> Option<Fake<RawJson>> {
     let object = RawObject::read(result.get()).ok()?;
     let mut blocks: Vec<&RawValue> = serde_json::from_str(object.get("content")?.get()).ok()?;
-    let block = json::serialize_raw(&TextBlock::new(&text));
-    blocks.push(&block);
+    let added: Vec<_> = texts.iter().map(|text| json::serialize_raw(&TextBlock::new(text))).collect();
+    blocks.extend(added.iter().map(|block| &**block));
     request.conceal_own(object.with_member("content", &json::serialize_raw(&blocks)).to_raw()).ok()
 }
 
@@ -123,7 +112,9 @@ pub(super) fn answer_request(request: ClientRequest, reply: CallReply) {
         CallReply::Error(error) => request.answer_error_object(&error),
         CallReply::PendingApproval(task) => {
             let status = TaskStatus::from_task(&task);
-            request.answer_error(PENDING_APPROVAL_CODE, &status.message, Some(&json::serialize_raw(&status)));
+            // A held call may have been refused meanwhile.
+            let code = if task.state.is_final() { REFUSED_CODE } else { PENDING_APPROVAL_CODE };
+            request.answer_error(code, &status.message, Some(&json::serialize_raw(&status)));
         }
         CallReply::Refused(Refusal::Cancelled) => drop(request),
         CallReply::Refused(Refusal::Unknown(name)) => {
@@ -242,6 +233,13 @@ fn as_sentence(words: &str) -> String {
     let words = words.trim_end();
     let end = if words.ends_with(['.', '!', '?', ':', ';']) { "" } else { "." };
     format!(" {words}{end}")
+}
+
+/// A task's status as a tool's result, as text and as structured content. It is marked as an error if the call ended
+/// without having run to its end.
+pub(super) fn status_result(task: &Task) -> RawJson {
+    let is_error = task.state.is_final() && task.state != TaskState::Completed;
+    structured_result(&json::serialize_raw(&TaskStatus::from_task(task)), is_error)
 }
 
 /// A tool's result with structured content, and the same as text for clients that read only that.

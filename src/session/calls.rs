@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::agent::Agent;
 use super::client::Client;
+use super::hold::HeldCalls;
 use super::instructions::Instructions;
 use super::listing_requests::{ListingRequests, folded_server_name};
 use super::lists::ClientLists;
@@ -23,6 +24,7 @@ use crate::wire::modern;
 pub(super) struct ServerCalls {
     client: Arc<Client>,
     agent: Arc<Agent>,
+    held: Arc<HeldCalls>,
     listings: Arc<ListingRequests>,
     lists: Arc<ClientLists>,
     instructions: Arc<Instructions>,
@@ -32,17 +34,18 @@ impl ServerCalls {
     pub(super) fn new(
         client: Arc<Client>,
         agent: Arc<Agent>,
+        held: Arc<HeldCalls>,
         listings: Arc<ListingRequests>,
         lists: Arc<ClientLists>,
         instructions: Arc<Instructions>,
     ) -> Self {
-        Self { client, agent, listings, lists, instructions }
+        Self { client, agent, held, listings, lists, instructions }
     }
 
     /// Runs a tool's call and records that the tool was used.
     pub(super) async fn run_tool_call(&self, call: Call, options: CallOptions) -> CallReply {
         let tool = call.tool.clone();
-        let reply = self.agent.run_call(call, options).await;
+        let reply = self.held.run_call(call, options).await;
         if matches!(reply, CallReply::Result(_) | CallReply::PendingApproval(_)) {
             self.lists.record_use(&tool);
         }

@@ -198,7 +198,8 @@ impl SessionState {
                 }
             }
         };
-        answers::answer_tool_call(request, reply, is_checked, &self.instructions);
+        self.news.claim_ended_tasks().await;
+        answers::answer_tool_call(request, reply, is_checked, &self.news);
     }
 
     /// `resources/read`
@@ -207,7 +208,7 @@ impl SessionState {
             .unless_cancelled(self.calls.build_resource_call(Method::ReadResource, params.as_deref()))
             .await;
         let reply = match call {
-            Ok((call, _)) => self.agent.run_call(call, request.call_options()).await,
+            Ok((call, _)) => self.held.run_call(call, request.call_options()).await,
             Err(refusal) => CallReply::Refused(refusal),
         };
         answers::answer_read(request, reply);
@@ -216,7 +217,7 @@ impl SessionState {
     /// `prompts/get`
     async fn get_prompt(self: Arc<Self>, request: ClientRequest, params: Option<RawJson>) {
         let reply = match request.unless_cancelled(self.calls.build_prompt_call(params.as_deref())).await {
-            Ok(call) => self.agent.run_call(call, request.call_options()).await,
+            Ok(call) => self.held.run_call(call, request.call_options()).await,
             Err(refusal) => CallReply::Refused(refusal),
         };
         answers::answer_request(request, reply);

@@ -1,6 +1,7 @@
 //! Pushes events into a session: notifications of servers, settled tasks, changed rules and configuration.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use super::state::SessionState;
 use crate::anonymize::{Fake, Real};
@@ -86,6 +87,7 @@ impl SessionHandle {
     /// The daemon is connected, perhaps a new one whose shared servers know no subscription.
     pub fn daemon_connected(&self) {
         let Some(shared) = self.0.upgrade() else { return };
+        shared.news.forget_reported();
         for server in shared.agent.pipeline.shared_names.load().iter() {
             shared.resubscribe_server(server);
         }
@@ -96,6 +98,7 @@ impl SessionHandle {
         if let Some(shared) = self.0.upgrade() {
             let words = format!("Task {task} is {state}. portero__check_task tells its result.");
             shared.notifications.log_own_message(LogLevel::Notice, &words);
+            shared.news.task_ended(task);
         }
     }
 
@@ -107,8 +110,10 @@ impl SessionHandle {
     }
 
     /// The configuration was read again, and `pipeline` already works by it.
-    pub fn config_changed(&self, skipped: Vec<SkippedServer>) {
+    /// From now on, calls that need a person are held for `hold`.
+    pub fn config_changed(&self, skipped: Vec<SkippedServer>, hold: Duration) {
         let Some(shared) = self.0.upgrade() else { return };
+        shared.held.set_hold(hold);
         shared.instructions.set_skipped(skipped);
         shared.agent.pipeline.listing_fetches.forget_outcomes();
         shared.listings.reset();

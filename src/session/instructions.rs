@@ -83,6 +83,13 @@ impl Instructions {
         cut_instructions(text)
     }
 
+    /// The finished tasks that weren't fetched, for a result of another tool.
+    pub(super) fn describe_unseen_tasks(&self, news: &UnseenTasks) -> String {
+        let mut text = String::from("A word of Portero's, which is no part of this result. ");
+        self.append_unseen_tasks(news, &mut text);
+        text
+    }
+
     /// Appends the finished tasks that weren't fetched, without any of the servers' text.
     fn append_unseen_tasks(&self, news: &UnseenTasks, text: &mut String) {
         if news.count == 0 {

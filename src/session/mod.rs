@@ -16,6 +16,7 @@ mod dispatch;
 mod event_loop;
 mod handle;
 mod handshake;
+mod hold;
 mod in_flight;
 mod instructions;
 mod listen;
@@ -24,6 +25,7 @@ mod lists;
 mod notifications;
 mod protocol;
 mod request;
+mod result_news;
 mod state;
 mod stdio;
 mod subscriptions;
@@ -58,6 +60,10 @@ pub trait AgentTasks: Send + Sync {
         Box::pin(std::future::ready(UnseenTasks::default()))
     }
 
+    /// Takes over to tell which of these tasks ended without any agent having heard of it. Each is given to one
+    /// session only. A result waits for this, so it returns none rather than take long.
+    fn claim_news(&self, tasks: Vec<TaskId>) -> BoxFuture<'_, UnseenTasks>;
+
     /// Cancels a task that hasn't started.
     fn cancel_task(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>>;
 }
@@ -74,6 +80,8 @@ pub struct SessionDeps {
     pub skipped: Vec<SkippedServer>,
     /// How long lists wait, and how long a message may be.
     pub limits: ServerLimits,
+    /// How long a call waits for a person's decision before it gets its pending answer (`approvals.hold`).
+    pub hold: Duration,
 }
 
 /// One agent's session.

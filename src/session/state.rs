@@ -8,10 +8,12 @@ use super::agent::Agent;
 use super::background::Background;
 use super::calls::ServerCalls;
 use super::client::Client;
+use super::hold::HeldCalls;
 use super::instructions::Instructions;
 use super::listing_requests::ListingRequests;
 use super::lists::ClientLists;
 use super::notifications::Notifications;
+use super::result_news::ResultNews;
 use super::{AgentTasks, SessionDeps};
 
 /// The state of a session. Each part keeps its own state and the logic that belongs to it. Only the handlers of
@@ -23,6 +25,8 @@ pub(super) struct SessionState {
     pub(super) listings: Arc<ListingRequests>,
     pub(super) lists: Arc<ClientLists>,
     pub(super) calls: ServerCalls,
+    pub(super) held: Arc<HeldCalls>,
+    pub(super) news: Arc<ResultNews>,
     pub(super) notifications: Arc<Notifications>,
     pub(super) instructions: Arc<Instructions>,
     pub(super) background: Arc<Background>,
@@ -32,7 +36,7 @@ pub(super) struct SessionState {
 
 impl SessionState {
     pub(super) fn new(deps: SessionDeps) -> Arc<Self> {
-        let SessionDeps { pipeline, tasks, origin, skipped, limits } = deps;
+        let SessionDeps { pipeline, tasks, origin, skipped, limits, hold } = deps;
         let background = Arc::new(Background::default());
         let client = Arc::new(Client::new(Arc::clone(&pipeline)));
         let agent = Arc::new(Agent::new(Arc::clone(&pipeline), origin));
@@ -44,9 +48,19 @@ impl SessionState {
             Arc::clone(&listings),
             Arc::clone(&background),
         ));
+        let news = Arc::new(ResultNews::new(Arc::clone(&tasks), Arc::clone(&instructions)));
+        let held = Arc::new(HeldCalls::new(
+            Arc::clone(&client),
+            Arc::clone(&agent),
+            Arc::clone(&tasks),
+            Arc::clone(&news),
+            limits.request_timeout,
+        ));
+        held.set_hold(hold);
         let calls = ServerCalls::new(
             Arc::clone(&client),
             Arc::clone(&agent),
+            Arc::clone(&held),
             Arc::clone(&listings),
             Arc::clone(&lists),
             Arc::clone(&instructions),
@@ -59,6 +73,8 @@ impl SessionState {
             listings,
             lists,
             calls,
+            held,
+            news,
             notifications,
             instructions,
             background,

@@ -9,7 +9,8 @@ use portero::anonymize::Real;
 use portero::call::Call;
 use portero::config::Config;
 use portero::ipc::requests::sessions::{
-    CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetServerListing, ListOwnTasks, PreviewCall, SubmitCall,
+    CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetServerListing, ListOwnTasks, PreviewCall,
+    SubmitCall,
 };
 use portero::ipc::{ForwardedCall, Request};
 use portero::names::{ServerName, TaskId};
@@ -45,6 +46,9 @@ const ANSWER_GRACE: Duration = Duration::from_secs(5);
 /// How many start timeouts may pass before a call reaches its server: for its start, for one retry in the
 /// other era, and for its lists.
 const MAX_START_WAITS: u32 = 4;
+
+/// How long a result waits for the daemon to say which news come with it.
+const CLAIM_TIMEOUT: Duration = Duration::from_millis(250);
 
 impl CallLimits {
     pub(super) fn new(config: &Config) -> Self {
@@ -235,6 +239,14 @@ impl AgentTasks for DaemonApprovals {
 
     fn unseen_tasks(&self) -> BoxFuture<'_, UnseenTasks> {
         Box::pin(self.connection.fetch_news())
+    }
+
+    fn claim_news(&self, tasks: Vec<TaskId>) -> BoxFuture<'_, UnseenTasks> {
+        Box::pin(async move {
+            let claimed =
+                tokio::time::timeout(CLAIM_TIMEOUT, self.connection.request(ClaimNews { tasks })).await;
+            claimed.ok().and_then(Result::ok).unwrap_or_default()
+        })
     }
 
     fn cancel_task(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>> {

@@ -155,6 +155,7 @@ fn assemble_session(
         origin,
         skipped: config.skipped,
         limits: config.settings.limits,
+        hold: config.settings.approvals.hold,
     });
     let events = handle.clone();
     upstreams.set_event_sink(Arc::new(move |event| events.push_event(event)));

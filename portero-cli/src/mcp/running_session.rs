@@ -143,7 +143,7 @@ impl RunningSession {
         self.pipeline.audit.set_max_segment_bytes(config.settings.audit.max_segment_bytes);
         tracing::info!(digest = config.digest, "another configuration is in force");
         config.log_skipped();
-        self.handle.config_changed(config.skipped);
+        self.handle.config_changed(config.skipped, config.settings.approvals.hold);
         if was_empty && !config.servers.is_empty() {
             self.handle.repeat_instructions();
         }

@@ -92,6 +92,21 @@ impl Agent {
         }
     }
 
+    /// Sends a notification.
+    pub(crate) fn notify(&mut self, method: &str, params: &Value) {
+        self.send_message(&json!({"jsonrpc": "2.0", "method": method, "params": params}));
+    }
+
+    /// Waits for a message that is as wanted; others that come meanwhile are dropped.
+    pub(crate) fn wait_for_message(&mut self, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let message = self.next_message();
+            if is_wanted(&message) {
+                return message;
+            }
+        }
+    }
+
     /// Waits for the next message, whatever it is.
     pub(crate) fn next_message(&mut self) -> Value {
         let line = self.lines.recv_timeout(TEST_TIMEOUT).expect("the session says something");

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, result_text};
-use crate::test_support::TestHome;
+use crate::telegram_confirmation::FakePhone;
+use crate::test_support::{TestHome, eventually};
 
 /// A server of the configuration that runs the sample server.
 fn sample_server(world: &TestHome, name: &str) -> Value {
@@ -92,4 +93,65 @@ fn a_server_without_its_secret_or_its_program_is_told_before_a_person_is_asked()
     assert!(result_text(&answer).contains("fading"), "{answer}");
     assert_eq!(explain(&mut after, "fading/write_note", &note)["outcome"], "refused");
     assert_eq!(world.json(&["tasks"]), json!([]));
+}
+
+#[test]
+fn a_held_call_gets_its_own_result_when_it_is_approved_on_the_phone() {
+    let world = TestHome::with_office();
+    let phone = FakePhone::pair_with_settings(&world, &json!({"approvals": {"hold": "25s"}}));
+    let mut agent = Agent::connect(&world, &[]);
+    phone.wait_until_ready(&world);
+    let send = |agent: &mut Agent, subject: &str| {
+        let mail = json!({"to": "a@b.test", "subject": subject, "body": "From Jane Doe"});
+        let params =
+            json!({"name": "office__send_mail", "arguments": mail, "_meta": {"progressToken": subject}});
+        agent.send_request("tools/call", &params)
+    };
+    let first = send(&mut agent, "Alder");
+    phone.tap_on_card("Alder", "✅ Approve");
+    let (answer, before) = agent.wait_for_answer_and_earlier(first);
+    assert!(result_text(&answer).contains("sent to a@b.test: Alder"), "{answer}");
+    let waits = |it: &&Value| it["params"]["message"] == "waiting for a person to approve";
+    assert_eq!(before.iter().find(waits).unwrap()["params"]["progressToken"], "Alder", "{before:?}");
+    let second = send(&mut agent, "Birch");
+    phone.tap_on_card("Birch", "❌ Deny");
+    let answer = agent.wait_for_answer(second);
+    assert!(answer["result"]["isError"] == true && result_text(&answer).contains("was denied"), "{answer}");
+
+    // Its answer told each outcome, so no other result does.
+    let read = agent.call_tool("office__read_mail", &json!({"id": 1}));
+    assert_eq!(read["result"]["content"].as_array().unwrap().len(), 1, "{read}");
+
+    // What the agent takes back while it is held waits on, and is approved as ever.
+    let third = send(&mut agent, "Cedar");
+    let task = eventually("it waits", || world.json(&["pending"])[0]["id"].as_str().map(str::to_owned));
+    agent.notify("notifications/cancelled", &json!({"requestId": third}));
+    phone.tap_on_card("Cedar", "✅ Approve");
+    let checked = agent.call_tool("portero__check_task", &json!({"taskId": task, "wait_seconds": 20}));
+    assert!(result_text(&checked).contains("sent to a@b.test: Cedar"), "{checked}");
+    let sent = world.received_calls().iter().filter(|call| call["tool"] == "send_mail").count();
+    assert_eq!(sent, 2);
+}
+
+#[test]
+fn of_two_sessions_one_tells_that_a_task_was_decided_and_once() {
+    let world = TestHome::with_office();
+    let (mut one, mut two) = (Agent::connect(&world, &[]), Agent::connect(&world, &[]));
+    let pending = one.call_tool("office__send_mail", &json!({"to": "a@b.test", "subject": "x", "body": "y"}));
+    let task = pending["result"]["structuredContent"]["taskId"].as_str().unwrap().to_owned();
+    two.call_tool("portero__list_tasks", &json!({}));
+    assert_eq!(world.run(&["reject", &task]).code, 0);
+    for agent in [&mut one, &mut two] {
+        agent.wait_for_message(|message| message["params"]["data"].to_string().contains(&task));
+    }
+    let told = |agent: &mut Agent| {
+        let read = agent.call_tool("office__read_mail", &json!({"id": 1}));
+        let blocks = read["result"]["content"].as_array().unwrap().clone();
+        blocks
+            .iter()
+            .skip(1)
+            .filter(|block| block.to_string().contains(&format!("{task} office/send_mail: denied")))
+            .count()
+    };
+    assert_eq!([told(&mut two), told(&mut one), told(&mut two), told(&mut one)], [1, 0, 0, 0]);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use expectrl::session::OsSession;
 use expectrl::{Eof, Expect as _, Session};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::standin::{Shown, StandIn, TOKEN};
@@ -30,6 +30,11 @@ pub(crate) struct FakePhone {
 impl FakePhone {
     /// A bot that this world's configuration names, and that listens to Jane.
     pub(crate) fn pair_with(world: &TestHome) -> Self {
+        Self::pair_with_settings(world, &json!({}))
+    }
+
+    /// As [`FakePhone::pair_with`], with more settings.
+    pub(crate) fn pair_with_settings(world: &TestHome, more: &Value) -> Self {
         let (made, telegram) = mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
@@ -42,7 +47,9 @@ impl FakePhone {
         let telegram = telegram.recv().unwrap();
         telegram.say(JANE_USER_ID, "/start");
         let settings = json!({"token": TOKEN, "apiUrl": telegram.api_url(), "admin": JANE_USER_ID});
-        world.write("portero.json", &json!({"telegram": settings}));
+        let mut all = more.clone();
+        all["telegram"] = settings;
+        world.write("portero.json", &all);
         Self { telegram, _stop: stop, _thread: thread }
     }
 
@@ -71,6 +78,15 @@ impl FakePhone {
     pub(crate) fn wait_for_question(&self) -> Shown {
         let open = || self.questions().into_iter().next_back().filter(|it| it.keyboard.is_some());
         eventually("a question on the phone", open)
+    }
+
+    /// Taps a button of the card that says this, once it is there.
+    pub(crate) fn tap_on_card(&self, words: &str, button: &str) {
+        let card = || {
+            let shown = self.telegram.by_bot(JANE_USER_ID);
+            shown.into_iter().find(|it| it.text.contains(words) && it.keyboard.is_some())
+        };
+        self.telegram.press(JANE_USER_ID, eventually("a card on the phone", card).id, button);
     }
 
     pub(crate) fn tap_button(&self, words: &str) {
@@ -246,7 +262,7 @@ fn the_number_stands_on_the_terminal_device_and_nowhere_else() {
     phone.tap_button(&number);
     terminal.expect("ended").unwrap();
     let (out, err) = (std::fs::read_to_string(out).unwrap(), std::fs::read_to_string(err).unwrap());
-    let grant: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let grant: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(grant["pattern"], "office/send_mail");
     let quoted = format!("\"{number}\"");
     for text in [out, err, read_all_files(&world.path("state"))] {

@@ -18,8 +18,8 @@ use portero::ipc::requests::overrides::{
     Resume, RevokeGrants,
 };
 use portero::ipc::requests::sessions::{
-    CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks, PreviewCall,
-    ReportHead, SetLogLevel, SubmitCall, SubscribeOverrides,
+    CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks,
+    PreviewCall, ReportHead, SetLogLevel, SubmitCall, SubscribeOverrides,
 };
 use portero::ipc::{DaemonFailure, FailureKind, RawRequest, Request, Response as _, WipedJson};
 use portero::names::Actor;
@@ -78,6 +78,7 @@ macro_rules! session_requests {
             CheckTask,
             ListOwnTasks,
             GetNews,
+            ClaimNews,
             CancelTask,
             ReportHead,
         ])

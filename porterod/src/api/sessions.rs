@@ -6,8 +6,8 @@ use std::time::Duration;
 use portero::audit::{AuditEvent, AuditRecord};
 use portero::call::Call;
 use portero::ipc::requests::sessions::{
-    CallPreview, CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks,
-    PreviewCall, ReportHead, SetLogLevel, SubmitCall, SubscribeOverrides,
+    CallPreview, CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetNews, GetServerListing,
+    ListOwnTasks, PreviewCall, ReportHead, SetLogLevel, SubmitCall, SubscribeOverrides,
 };
 use portero::ipc::{
     DaemonFailure, FailureKind, ForwardedCall, FromDaemon, MessageSender, PushMessage, SendError,
@@ -255,6 +255,17 @@ impl SessionRequest for GetNews {
         caller: &SessionCaller<'_>,
     ) -> Result<UnseenTasks, DaemonFailure> {
         daemon.approval_queue.unseen_tasks(caller.principal()).map_err(|error| failure::of_store(&error))
+    }
+}
+
+impl SessionRequest for ClaimNews {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &SessionCaller<'_>,
+    ) -> Result<UnseenTasks, DaemonFailure> {
+        let news = daemon.approval_queue.claim_news(caller.principal(), self.tasks);
+        news.map_err(|error| failure::of_store(&error))
     }
 }
 

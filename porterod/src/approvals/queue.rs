@@ -1,7 +1,8 @@
 //! The queue: its queries, and the one transition that every change of a task uses.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,6 +13,7 @@ use portero::config::ApprovalSettings;
 use portero::names::{Actor, Principal, TaskId};
 use portero::pipeline::{self, BoxFuture, CallContext, Refusal};
 use portero::policy::{Action, Policy};
+use portero::sync::lock;
 use portero::task::{Task, TaskState, UnseenTasks};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -51,7 +53,12 @@ pub struct ApprovalQueue {
     pub(super) task_opened: Notify,
     /// Rejections that could not be saved yet.
     pub(super) rejections: Arc<UnsavedRejections>,
+    /// The finished tasks that a session took over to tell its agent.
+    claimed_news: Mutex<HashSet<TaskId>>,
 }
+
+/// How many claimed tasks are remembered.
+const MAX_CLAIMED_NEWS: usize = 10_000;
 
 impl ApprovalQueue {
     /// A queue over the tasks of this store. People learn of changes through the outbox.
@@ -70,6 +77,7 @@ impl ApprovalQueue {
             task_approved: Notify::new(),
             task_opened: Notify::new(),
             rejections,
+            claimed_news: Mutex::default(),
         })
     }
 
@@ -187,6 +195,26 @@ impl ApprovalQueue {
     pub fn unseen_tasks(&self, principal: &Principal) -> Result<UnseenTasks, StoreError> {
         let principal = principal.clone();
         self.deps.journal.store().read(move |store| tasks::unseen_tasks(store, &principal))
+    }
+
+    /// Of these tasks of a principal those that finished, that no agent has fetched, and that weren't claimed before.
+    /// So each is one session's to tell, however many sessions the principal has.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn claim_news(&self, principal: &Principal, tasks: Vec<TaskId>) -> Result<UnseenTasks, StoreError> {
+        let principal = principal.clone();
+        let store = self.deps.journal.store();
+        let unseen = store.read(move |store| tasks::unseen_among(store, &principal, &tasks))?;
+        let mut claimed = lock(&self.claimed_news);
+        if claimed.len() >= MAX_CLAIMED_NEWS {
+            // A session claims a task once, soon after it ended, so the older ones aren't claimed again.
+            claimed.clear();
+        }
+        let mut last: Vec<_> = unseen.into_iter().filter(|finished| claimed.insert(finished.task)).collect();
+        let count = last.len() as u64;
+        last.truncate(UnseenTasks::MAX_LISTED);
+        Ok(UnseenTasks { count, last })
     }
 
     /// Marks these tasks as seen by an agent. If that can't be stored, a later session reports them again.

@@ -458,6 +458,27 @@ pub(crate) fn unseen_tasks(
     Ok(UnseenTasks { count, last: rows.collect::<Result<_, _>>()? })
 }
 
+/// Of these tasks of a principal those that finished and weren't fetched, in their order.
+pub(crate) fn unseen_among(
+    connection: &Connection,
+    principal: &Principal,
+    tasks: &[TaskId],
+) -> Result<Vec<FinishedTask>, StoreError> {
+    let sql = format!("SELECT tool, state {FROM_UNSEEN} AND id = ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut unseen = Vec::new();
+    for task in tasks {
+        let found = statement
+            .query_row(params![principal.as_str(), task.to_string()], |row| {
+                let tool = from_plain(0, row.get_ref(0)?.as_str()?)?;
+                Ok(FinishedTask { task: *task, tool, state: from_plain(1, row.get_ref(1)?.as_str()?)? })
+            })
+            .optional()?;
+        unseen.extend(found);
+    }
+    Ok(unseen)
+}
+
 /// Whether an agent has fetched a task's outcome.
 pub(crate) fn is_seen(connection: &Connection, task: TaskId) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM seen_tasks WHERE task = ?1)";

@@ -427,7 +427,7 @@ fn the_fields_of_a_server_are_all_read() {
 #[test]
 fn the_settings_are_all_read() {
     let text = r#"{"approvals":{"pending":"1h","start":"1m","grantMost":"2h30m","pendingMost":7,"keep":"2d",
-        "coolDown":"0","pendingMostOfProject":8,"pendingMostInAll":9,"resultBytes":2048},
+        "coolDown":"0","hold":"45s","pendingMostOfProject":8,"pendingMostInAll":9,"resultBytes":2048},
         "limits":{"start":"1s","request":"2s","listWait":"500ms","messageBytes":1000000,"serverLogBytes":5000},
         "logging":{"level":"debug"},"telegram":{"token":"${GITHUB_TOKEN}","admin":"42","apiUrl":"http://localhost"},
         "https":{"listen":"127.0.0.1:9000"}}"#;
@@ -438,6 +438,7 @@ fn the_settings_are_all_read() {
     assert_eq!(settings.approvals.max_pending_per_project, 8);
     assert_eq!(settings.approvals.max_pending_total, 9);
     assert_eq!(settings.approvals.deny_cooldown, Duration::ZERO);
+    assert_eq!(settings.approvals.hold, Duration::from_secs(45));
     assert_eq!(settings.approvals.max_result_bytes, 2048);
     assert_eq!(settings.limits.list_timeout, Duration::from_millis(500));
     assert_eq!(settings.limits.max_message_bytes, 1_000_000);
@@ -446,6 +447,16 @@ fn the_settings_are_all_read() {
     let telegram = settings.telegram.expect("set up");
     assert_eq!((telegram.token.expose(), telegram.admin), ("ghp_0123456789", Some(42)));
     assert_eq!(telegram.api_url.as_deref(), Some("http://localhost"));
+}
+
+#[test]
+fn a_call_is_held_for_five_minutes_at_most() {
+    let problems = problem_text(&[(PORTERO, r#"{"approvals":{"hold":"301s"}}"#)], &[]);
+    assert!(problems.contains("`approvals.hold` must be at most 5m"), "{problems}");
+    let hold = |text: &str| read_valid(&[(PORTERO, text)], &EXAMPLE_ENV).settings.approvals.hold;
+    assert_eq!(hold(r#"{"approvals":{"hold":"5m"}}"#), Duration::from_secs(300));
+    assert_eq!(hold(r#"{"approvals":{"hold":"0"}}"#), Duration::ZERO);
+    assert_eq!(hold("{}"), Duration::ZERO);
 }
 
 #[test]

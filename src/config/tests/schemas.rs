@@ -131,6 +131,8 @@ fn the_defaults_in_the_schema_are_the_defaults() {
     assert_eq!(default("approvals", "keep"), shown(approvals.retention));
     assert_eq!(default("approvals", "resultBytes"), serde_json::json!(approvals.max_result_bytes));
     assert_eq!(default("approvals", "coolDown"), shown(approvals.deny_cooldown));
+    assert_eq!(default("approvals", "hold"), "0");
+    assert!(approvals.hold.is_zero());
     for (field, most) in [
         ("pendingMost", approvals.max_pending_per_session),
         ("pendingMostOfProject", approvals.max_pending_per_project),

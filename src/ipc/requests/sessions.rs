@@ -181,6 +181,19 @@ impl Request for GetNews {
 
 impl Response for UnseenTasks {}
 
+/// Which of these tasks of this principal are final, were not fetched by an agent yet, and were told to no session by
+/// an earlier request of this kind.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ClaimNews {
+    /// The tasks that the session was told to be final.
+    pub tasks: Vec<TaskId>,
+}
+
+impl Request for ClaimNews {
+    const METHOD: &'static str = "tasks/claim-news";
+    type Response = UnseenTasks;
+}
+
 /// Cancel a task for the agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CancelTask {

@@ -17,8 +17,8 @@ use crate::ipc::requests::overrides::{
     Resume, RevokeGrants,
 };
 use crate::ipc::requests::sessions::{
-    CancelTask, CheckTask, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks, PreviewCall,
-    ReportHead, SetLogLevel, SubmitCall, SubscribeOverrides,
+    CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks,
+    PreviewCall, ReportHead, SetLogLevel, SubmitCall, SubscribeOverrides,
 };
 use crate::ipc::{Act, Acting, Challenge, RawRequest, Request, ToDaemon, WipedJson};
 use crate::names::TaskId;
@@ -103,6 +103,7 @@ fn sessions() -> Vec<&'static str> {
         survives(&CheckTask { task, wait_millis: 9 }),
         survives(&ListOwnTasks { state: Some(TaskState::Denied), limit: 4 }),
         survives(&GetNews),
+        survives(&ClaimNews { tasks: vec![task] }),
         survives(&CancelTask { task }),
         survives(&ReportHead(head)),
     ]

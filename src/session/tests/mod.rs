@@ -4,6 +4,7 @@ mod builtin_tools;
 mod concealment;
 mod conversations;
 mod flow;
+mod hold;
 mod lists;
 mod subscriptions;
 
@@ -33,12 +34,25 @@ struct FakeTasks {
     tasks: Mutex<HashMap<TaskId, VecDeque<Task>>>,
     waits: Mutex<Vec<Duration>>,
     news: Mutex<UnseenTasks>,
+    /// What a task becomes that isn't among `tasks`, from one question to the next.
+    opened: Mutex<VecDeque<Task>>,
+    /// Whether such a task waits for ever after that.
+    waits_for_ever: std::sync::atomic::AtomicBool,
+    /// What is told to the session that claims something first.
+    claimable: Mutex<UnseenTasks>,
+    claims: Mutex<Vec<Vec<TaskId>>>,
 }
 
 impl AgentTasks for FakeTasks {
     fn check_task(&self, task: TaskId, wait: Duration) -> BoxFuture<'_, Result<Task, Refusal>> {
         Box::pin(async move {
             self.waits.lock().unwrap().push(wait);
+            if let Some(opened) = self.opened.lock().unwrap().pop_front() {
+                return Ok(opened);
+            }
+            if self.waits_for_ever.load(std::sync::atomic::Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
             let mut tasks = self.tasks.lock().unwrap();
             let states =
                 tasks.get_mut(&task).ok_or_else(|| Refusal::Invalid("there is no such task".into()))?;
@@ -63,6 +77,11 @@ impl AgentTasks for FakeTasks {
             tokio::task::yield_now().await;
             self.news.lock().unwrap().clone()
         })
+    }
+
+    fn claim_news(&self, tasks: Vec<TaskId>) -> BoxFuture<'_, UnseenTasks> {
+        self.claims.lock().unwrap().push(tasks);
+        Box::pin(std::future::ready(std::mem::take(&mut *self.claimable.lock().unwrap())))
     }
 
     fn cancel_task(&self, task: TaskId) -> BoxFuture<'_, Result<Task, Refusal>> {
@@ -221,6 +240,7 @@ fn spawn_session(stage: &Fixture, limits: ServerLimits) -> SpawnedSession {
             hint: "set it".into(),
         }],
         limits,
+        hold: Duration::ZERO,
     });
     let (near, far) = tokio::io::duplex(1 << 20);
     let (reader, writer) = tokio::io::split(far);
