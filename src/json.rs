@@ -36,6 +36,24 @@ pub fn parse_raw(text: String) -> Result<RawJson, serde_json::Error> {
     RawValue::from_string(text)
 }
 
+/// The longest text in which JSON is looked for.
+const MAX_EMBEDDED_BYTES: usize = 1 << 20;
+
+/// In how many texts JSON may stand one in another; each needs twice the backslashes of the one before.
+pub const MAX_EMBEDDED_DEPTH: usize = 4;
+
+/// The JSON that a text holds, where it is JSON as a whole, of 1 MiB at most, and holds no key twice: parsers disagree on
+/// which of the two counts.
+#[must_use]
+pub fn parse_embedded(text: &str) -> Option<RawJson> {
+    if text.len() > MAX_EMBEDDED_BYTES {
+        return None;
+    }
+    let json = parse_raw(text.to_owned()).ok()?;
+    refuse_duplicate_keys(&json).ok()?;
+    Some(json)
+}
+
 /// Takes text as raw JSON without checking it. Only for text that was spliced together from valid values.
 pub(crate) fn raw_unchecked(text: String) -> RawJson {
     scan::raw_from_string(text)

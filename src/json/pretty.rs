@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use super::{MAX_EMBEDDED_DEPTH, RawJson, parse_embedded};
 use crate::printable::is_invisible;
 
 /// A JSON string at its place in the text.
@@ -28,8 +29,55 @@ pub fn pretty_print(text: &str) -> String {
 /// Like [`pretty_print`], but `string` writes the strings.
 #[must_use]
 pub fn pretty_print_with(text: &str, mut string: impl FnMut(StringToken<'_>, &mut String)) -> String {
+    print_at(text, 0, &mut string)
+}
+
+/// The words before JSON that was decoded from a string. JSON has no such words outside of its strings, so no string
+/// can imitate them.
+const EMBEDDED_MARK: &str = "JSON in a text: ";
+
+/// Like [`pretty_print`], but a string that holds an object or a list is written as that, after words that say so.
+#[must_use]
+pub fn pretty_print_decoded(text: &str) -> String {
+    pretty_print_decoded_with(text, |string, shown| shown.push_str(&unescape_string(string.spelled)))
+}
+
+/// Like [`pretty_print_decoded`], but `string` writes all other strings.
+#[must_use]
+pub fn pretty_print_decoded_with(text: &str, mut string: impl FnMut(StringToken<'_>, &mut String)) -> String {
+    print_decoded(text, 0, MAX_EMBEDDED_DEPTH, &mut string)
+}
+
+/// The object or list that a text holds as JSON. An empty one is left as the text that it is.
+#[must_use]
+pub fn decode_embedded(text: &str) -> Option<RawJson> {
+    let trimmed = text.trim();
+    let is_container = trimmed.starts_with(['{', '[']) && !matches!(trimmed, "{}" | "[]");
+    if is_container { parse_embedded(text) } else { None }
+}
+
+fn print_decoded(
+    text: &str,
+    depth: usize,
+    texts_left: usize,
+    string: &mut dyn FnMut(StringToken<'_>, &mut String),
+) -> String {
+    print_at(text, depth, &mut |token, shown| {
+        let is_decoded = !token.is_key && texts_left > 0;
+        let words = if is_decoded { serde_json::from_str::<String>(token.spelled).ok() } else { None };
+        match words.and_then(|words| decode_embedded(&words)) {
+            Some(json) => {
+                shown.push_str(EMBEDDED_MARK);
+                shown.push_str(&print_decoded(json.get(), token.depth, texts_left - 1, string));
+            }
+            None => string(token, shown),
+        }
+    })
+}
+
+fn print_at(text: &str, depth: usize, string: &mut dyn FnMut(StringToken<'_>, &mut String)) -> String {
     let mut shown = String::with_capacity(text.len() * 2);
-    let mut depth = 0_usize;
+    let mut depth = depth;
     let mut rest = text.trim();
     while let Some(first) = rest.chars().next() {
         let length = match first {
@@ -145,6 +193,29 @@ mod tests {
         }
         let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(pretty_print(&deep).chars().filter(|letter| *letter == '[').count(), 100_000);
+    }
+
+    #[test]
+    fn json_in_a_text_is_decoded_and_said_to_be() {
+        let text = serde_json::json!({
+            "patch": r#"{"host":"we\u00622","n":1.10,"deep":"[\"a\"]"}"#, "plain": "[bug]", "twice": r#"{"a":1,"a":2}"#,
+            "{\"key\":1}": "{}", "mark": "JSON in a text: [1]",
+        });
+        insta::assert_snapshot!(pretty_print_decoded(&text.to_string()), @r#"
+        {
+          "patch": JSON in a text: {
+            "host": "web2",
+            "n": 1.10,
+            "deep": JSON in a text: [
+              "a"
+            ]
+          },
+          "plain": "[bug]",
+          "twice": "{\"a\":1,\"a\":2}",
+          "{\"key\":1}": "{}",
+          "mark": "JSON in a text: [1]"
+        }
+        "#);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use portero::ipc::requests::approvals::{
 };
 use portero::ipc::requests::overrides::GetOverrides;
 use portero::ipc::{FailureKind, RealTask};
-use portero::json::pretty::pretty_print;
+use portero::json::pretty::{pretty_print, pretty_print_decoded};
 use portero::json::{RawJson, RawObject};
 use portero::names::TaskId;
 use portero::task::{Task, TaskState};
@@ -304,7 +304,7 @@ pub(super) fn describe_task(task: &Task) -> String {
         field("again as", &later.to_string());
     }
     let mut block = |title: &str, json: &str| {
-        let _ = writeln!(text, "{title}\n{}", quote_block(&pretty_print(json)));
+        let _ = writeln!(text, "{title}\n{}", quote_block(&pretty_print_decoded(json)));
     };
     if let Some(arguments) = task.call.arguments() {
         block("arguments", arguments.get());
@@ -360,13 +360,11 @@ mod tests {
         serde_json::from_str(&call).unwrap()
     }
 
-    #[test]
-    fn a_call_that_runs_elsewhere_than_in_its_project_says_so() {
-        let task = |directory: &str| -> Task {
-            let text = serde_json::json!({
+    fn task_in(directory: &str, arguments: &serde_json::Value) -> Task {
+        let text = serde_json::json!({
                 "id": "019a9f3e-7c1d-7b4e-8f60-3d2c1b0a9e8f",
                 "state": "pending-approval",
-                "call": {"tool": "a/b", "method": "tools/call", "params": {"name": "b"}},
+                "call": {"tool": "a/b", "method": "tools/call", "params": {"name": "b", "arguments": arguments}},
                 "decision": {"action": "require-approval", "pattern": null, "source": "default", "locked": false},
                 "origin": {
                     "principal": "/work", "session": "019a9f3e-7c1d-7b4e-8f60-3d2c1b0a9e8f",
@@ -374,9 +372,20 @@ mod tests {
                 },
                 "binding": "", "asked": "2026-01-02T03:04:05Z", "expires": "2026-01-02T03:04:05Z",
                 "changed": "2026-01-02T03:04:05Z", "note": null, "result": null, "error": null,
-            });
-            serde_json::from_str(&text.to_string()).unwrap()
-        };
+        });
+        serde_json::from_str(&text.to_string()).unwrap()
+    }
+
+    #[test]
+    fn json_in_a_text_is_shown_decoded() {
+        let arguments = serde_json::json!({ "hosts_json": r#"["we\u00622"]"# });
+        let shown = describe_task(&task_in("/work", &arguments));
+        assert!(shown.contains("\n  │   \"hosts_json\": JSON in a text: [\n  │     \"web2\"\n"), "{shown}");
+    }
+
+    #[test]
+    fn a_call_that_runs_elsewhere_than_in_its_project_says_so() {
+        let task = |directory: &str| task_in(directory, &serde_json::json!({}));
         assert!(!describe_task(&task("/work")).contains("runs in"));
         assert!(
             describe_task(&task("/tmp/trap\nproject   /work"))

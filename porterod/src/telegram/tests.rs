@@ -88,6 +88,17 @@ fn mail_task() -> Task {
     )
 }
 
+fn patch_task() -> Task {
+    task_of(
+        "inventory/patch",
+        &json!({
+            "group": "front",
+            "hosts_json": r#"["we\u00622","db1"]"#,
+            "patch": r#"{"replicas":3,"labels":{"tier":"web"}}"#,
+        }),
+    )
+}
+
 const WRITES_ELSEWHERE: ToolHints =
     ToolHints { read_only: Some(false), destructive: Some(false), idempotent: None, open_world: Some(true) };
 
@@ -253,6 +264,7 @@ fn the_screens_in_the_documentation_are_up_to_date() {
             ),
         ),
         ("payment", draw_question(&price_task(), None, CardMode::Card)),
+        ("decoded", draw_question(&patch_task(), None, CardMode::Card)),
         ("several", draw_question(&refund_task(&[(11, "2026-11-20T13:00:20Z")]), None, CardMode::Card)),
         ("several-outcome", refund_outcome()),
         ("long", abbreviate(&draw_question(&long_task(), None, CardMode::Card))),
@@ -287,6 +299,7 @@ fn the_pictures_in_the_documentation_are_up_to_date() {
         ("mail", question_card(&mail_task(), Some(WRITES_ELSEWHERE), CardMode::Card)),
         ("edit", question_card(&edit_task(), destroys, CardMode::Card)),
         ("payment", question_card(&price_task(), None, CardMode::Card)),
+        ("decoded", question_card(&patch_task(), None, CardMode::Card)),
         ("outcome", (completed_outcome(), ButtonRows::new())),
     ];
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("docs/screens");

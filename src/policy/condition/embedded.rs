@@ -8,12 +8,10 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::json::{self, RawJson};
+use crate::json::{self, MAX_EMBEDDED_DEPTH, RawJson};
 
-/// In how many texts a value may stand one in another; each needs twice the backslashes of the one before.
-pub(super) const MAX_EMBEDDED_DEPTH: usize = 4;
-/// The longest text whose JSON is read.
-const MAX_EMBEDDED_BYTES: usize = 1 << 20;
+/// The longest text in which texts are looked for.
+const MAX_SEARCHED_BYTES: usize = 1 << 20;
 /// The most texts in one text that are tested.
 const MAX_EMBEDDED_TEXTS: usize = 10_000;
 
@@ -30,23 +28,13 @@ pub(super) enum EmbeddedTexts {
 
 /// The list, the object or the text that a JSON text holds as JSON. A number or a word is no other value than the text.
 pub(super) fn decode_container(value: &RawValue) -> Option<RawJson> {
-    decode_where(value, |text| text.trim_start().starts_with(['{', '[', '"']))
+    let text = json::as_text(value)?;
+    if text.trim_start().starts_with(['{', '[', '"']) { json::parse_embedded(&text) } else { None }
 }
 
 /// Whatever JSON a JSON text holds.
 pub(super) fn decode_any(value: &RawValue) -> Option<RawJson> {
-    decode_where(value, |_| true)
-}
-
-/// None where an object holds a key twice: parsers disagree on which of the two counts.
-fn decode_where(value: &RawValue, may_hold: impl Fn(&str) -> bool) -> Option<RawJson> {
-    let text = json::as_text(value)?;
-    if text.len() > MAX_EMBEDDED_BYTES || !may_hold(&text) {
-        return None;
-    }
-    let json = json::parse_raw(text.into_owned()).ok()?;
-    json::refuse_duplicate_keys(&json).ok()?;
-    Some(json)
+    json::parse_embedded(&json::as_text(value)?)
 }
 
 /// The texts that a text holds where it looks like JSON, those within them included.
@@ -79,7 +67,7 @@ fn looks_like_json(text: &str) -> bool {
 /// `None` where not all of them can be told.
 fn collect_texts(text: &str, depth: usize, found: &mut Vec<String>) -> Option<()> {
     let depth = depth.checked_sub(1)?;
-    if text.len() > MAX_EMBEDDED_BYTES {
+    if text.len() > MAX_SEARCHED_BYTES {
         return None;
     }
     let mut rest = text;
@@ -176,7 +164,7 @@ mod tests {
     fn what_is_too_much_is_unclear_and_ends() {
         let many = format!("[{}1]", "1,".repeat(MAX_EMBEDDED_TEXTS));
         assert_eq!(texts_within(&many), EmbeddedTexts::Unclear);
-        let long = format!("[\"{}\"]", "x".repeat(MAX_EMBEDDED_BYTES));
+        let long = format!("[\"{}\"]", "x".repeat(MAX_SEARCHED_BYTES));
         assert_eq!(texts_within(&long), EmbeddedTexts::Unclear);
         let mut nested = "[1]".to_owned();
         for _ in 0..10 {

@@ -1,10 +1,10 @@
 //! Conditions on a call's arguments. A case is an action with conditions, each a test on the value that a JSON
 //! Pointer finds.
 //!
-//! A test says yes, no, or that it cannot tell ([`Truth`]): the value is of another type than the test is for, a
-//! server may read it in another way than Portero does, or the elements of a list differ. What cannot be told never
-//! helps a call and may always hold it up: of all that could hold, the strictest does (`PolicyEntry::decide`). Tests see the
-//! concealed arguments, as all of policy does.
+//! A test is true, false or unsure ([`Truth`]). It is unsure if the value has another type than the test, if a
+//! server may read it differently than Portero, or if the elements of a list differ. An unsure test never
+//! loosens a call and may tighten it: of all cases that could hold, the strictest does
+//! (`PolicyEntry::decide`). Like all of policy, tests see the concealed arguments.
 //!
 //! Rules see what a server may see. So a list in the place of one value is tested element by element, and a text that
 //! holds JSON also by the texts in it ([`Reading`]). All of it takes time in proportion to the arguments.

@@ -13,9 +13,9 @@ use std::fmt;
 use serde_json::value::RawValue;
 
 use super::Truth;
-use super::embedded::{self, MAX_EMBEDDED_DEPTH};
+use super::embedded;
 use super::reading::{Reading, ReadingLog};
-use crate::json::RawObject;
+use crate::json::{MAX_EMBEDDED_DEPTH, RawObject};
 
 /// A checked pointer to a member, never to the arguments as a whole.
 #[derive(Clone, PartialEq, Eq)]

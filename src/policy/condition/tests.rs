@@ -415,7 +415,7 @@ fn a_pointer_leads_into_the_json_of_a_text() {
     let mut nested = r#"{"a":"web2"}"#.to_owned();
     for depth in 1..8 {
         nested = json::serialize_raw(&nested).get().to_owned();
-        let expected = if depth <= embedded::MAX_EMBEDDED_DEPTH { Yes } else { Unsure };
+        let expected = if depth <= json::MAX_EMBEDDED_DEPTH { Yes } else { Unsure };
         assert_condition("/x/a", text_test("web2"), &[(&format!(r#"{{"x":{nested}}}"#), expected)]);
     }
 }
@@ -593,7 +593,7 @@ fn reference_verdicts(segments: &[&str], value: &Value, in_list: bool, depth: us
             }
         },
         Value::String(text) => {
-            let inside = if depth < embedded::MAX_EMBEDDED_DEPTH {
+            let inside = if depth < json::MAX_EMBEDDED_DEPTH {
                 serde_json::from_str::<Value>(text).ok()
             } else {
                 None

@@ -248,6 +248,42 @@ fn anything_else() {
 }
 
 #[test]
+fn json_in_a_text_is_decoded_and_marked() {
+    insta::assert_snapshot!(
+        reading_text(
+            "inventory/patch",
+            &serde_json::json!({
+                "hosts_json": r#"["we\u00622","db1"]"#,
+                "changes": [{"patch": r#"{"replicas":3,"note":"\u202ehidden"}"#}],
+                "title": "[bug] not JSON", "empty": "{}", "twice": r#"{"a":1,"a":2}"#,
+            })
+            .to_string()
+        ),
+        @r#"
+    [Arguments]
+    hosts_json:
+     JSON in a text
+    [
+      "web2",
+      "db1"
+    ]
+    changes:
+    [
+      {
+        "patch": JSON in a text: {
+          "replicas": 3,
+          "note": "⟨U+202E⟩hidden"
+        }
+      }
+    ]
+    title: "[bug] not JSON"
+    empty: "{}"
+    twice: "{\"a\":1,\"a\":2}"
+    "#
+    );
+}
+
+#[test]
 fn letters_that_only_look_latin_are_told() {
     let told =
         |to: &str| reading_text("gmail/send", &serde_json::json!({ "to": to, "subject": "x" }).to_string());

@@ -1,6 +1,7 @@
 //! Shows a single value of a call.
 
 use portero::json;
+use portero::json::pretty::decode_embedded;
 use serde_json::value::RawValue;
 
 use super::super::text::{EscapedText, StyledText};
@@ -10,15 +11,20 @@ const MAX_INLINE_CHARS: usize = 300;
 /// The most texts that share a line.
 const MAX_INLINE_TEXTS: usize = 8;
 
-/// Any value: a string as text, a few short strings in one line, anything else as JSON.
+/// Any value: a string as text or as the JSON that it holds, a few short strings in one line, anything else as
+/// JSON.
 #[must_use]
 pub fn as_text(value: &RawValue) -> StyledText {
     if let Some(words) = json::as_text(value) {
-        return show_text(&words);
+        return match decode_embedded(&words) {
+            // "Show as JSON" shows the string itself.
+            Some(json) => StyledText::new().literal(" JSON in a text").pre(&EscapedText::decoded_json(&json)),
+            None => show_text(&words),
+        };
     }
     match short_texts(value) {
-        Some(texts) => join_texts(&texts),
-        None => as_json(value),
+        Some(texts) if texts.iter().all(|text| decode_embedded(text).is_none()) => join_texts(&texts),
+        Some(_) | None => as_json(value),
     }
 }
 
@@ -50,10 +56,10 @@ pub(super) fn join_texts(texts: &[String]) -> StyledText {
     shown
 }
 
-/// JSON with readable layout.
+/// JSON with readable layout, also where it stands in a string.
 #[must_use]
 pub fn as_json(value: &RawValue) -> StyledText {
-    let shown = EscapedText::json(value);
+    let shown = EscapedText::decoded_json(value);
     if shown.as_str().contains('\n') || exceeds_line(shown.as_str()) {
         StyledText::new().pre(&shown)
     } else {

@@ -5,7 +5,9 @@
 
 use std::fmt::Write as _;
 
-use portero::json::pretty::{StringToken, pretty_print_with, push_new_line, unescape_string};
+use portero::json::pretty::{
+    StringToken, pretty_print_decoded_with, pretty_print_with, push_new_line, unescape_string,
+};
 use portero::printable::{is_combining_mark, is_invisible};
 use serde_json::value::RawValue;
 
@@ -47,6 +49,12 @@ impl EscapedText {
     pub fn json(value: &RawValue) -> Self {
         // Outside of its strings, JSON is ASCII, so only strings need escaping.
         Self(pretty_print_with(value.get(), write_string))
+    }
+
+    /// Like [`EscapedText::json`], but a string that holds JSON is shown as that JSON, after words that say so.
+    #[must_use]
+    pub fn decoded_json(value: &RawValue) -> Self {
+        Self(pretty_print_decoded_with(value.get(), write_string))
     }
 
     /// Adds a line after the prefix `bar`.
@@ -242,6 +250,27 @@ mod tests {
             null,
             {}
           ]
+        }
+        "#);
+    }
+
+    #[test]
+    fn json_in_a_text_is_shown_as_json() {
+        let value = RawValue::from_string(
+            serde_json::json!({"patch": [{"hosts_json": "[\"we\\u00622\",\"a\\nb\"]"}], "x": "JSON in a text: [1]"}).to_string(),
+        );
+        insta::assert_snapshot!(EscapedText::decoded_json(&value.expect("JSON")).as_str(), @r#"
+        {
+          "patch": [
+            {
+              "hosts_json": JSON in a text: [
+                "web2",
+                  │ a
+                  │ b
+              ]
+            }
+          ],
+          "x": "JSON in a text: [1]"
         }
         "#);
     }
