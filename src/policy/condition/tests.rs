@@ -533,54 +533,13 @@ fn a_condition_tells_by_which_reading_it_holds() {
 /// What stands at the end of a pointer, as any server may read it: every verdict on it, in the plainest words.
 fn reference_verdicts(segments: &[&str], value: &Value, in_list: bool, depth: usize, found: &mut Vec<Truth>) {
     let Some((segment, rest)) = segments.split_first() else { return reference_test(value, in_list, found) };
-    let names: Vec<&str> = segment.trim_matches(['{', '}']).split(',').collect();
     let only_element = matches!(*segment, "*" | "0");
     let index: Option<usize> = segment.parse().ok();
     match value {
         Value::Object(_) | Value::Array(_) if *segment == "(json)" => {
             reference_verdicts(rest, value, in_list, depth, found);
         }
-        Value::Object(members) => {
-            if *segment == "*" {
-                let next: Vec<&str> = rest
-                    .first()
-                    .map(|next| next.trim_matches(['{', '}']).split(',').collect())
-                    .unwrap_or_default();
-                let is_element =
-                    next.iter().any(|name| members.keys().any(|key| key.eq_ignore_ascii_case(name)));
-                if is_element {
-                    reference_verdicts(rest, value, true, depth, found);
-                }
-                for member in members.values() {
-                    let scalar = match member {
-                        Value::String(text) => reference_json(text).is_none(),
-                        other => !other.is_object() && !other.is_array(),
-                    };
-                    if !(is_element && scalar) {
-                        reference_verdicts(rest, member, false, depth, found);
-                    }
-                }
-                if members.is_empty() {
-                    found.push(Unsure);
-                }
-                return;
-            }
-            let alike =
-                |key: &&String| names.iter().any(|name| key.eq_ignore_ascii_case(name) && key != name);
-            if members.keys().any(|key| alike(&key)) {
-                return found.push(Unsure);
-            }
-            let present: Vec<_> = names.iter().filter_map(|name| members.get(*name)).collect();
-            match present.is_empty() {
-                true if *segment == "0" && !rest.is_empty() => {
-                    reference_verdicts(rest, value, true, depth, found)
-                }
-                true => found.push(No),
-                false => {
-                    present.into_iter().for_each(|next| reference_verdicts(rest, next, false, depth, found))
-                }
-            }
-        }
+        Value::Object(members) => reference_members((segment, rest), value, members, depth, found),
         Value::Array(elements) => match index {
             Some(index) => match elements.get(index) {
                 Some(element) => reference_verdicts(rest, element, true, depth, found),
@@ -619,6 +578,48 @@ fn reference_verdicts(segments: &[&str], value: &Value, in_list: bool, depth: us
             reference_test(value, true, found)
         }
         _ => found.push(Unsure),
+    }
+}
+
+/// The same in an object.
+fn reference_members(
+    (segment, rest): (&str, &[&str]),
+    value: &Value,
+    members: &serde_json::Map<String, Value>,
+    depth: usize,
+    found: &mut Vec<Truth>,
+) {
+    let names: Vec<&str> = segment.trim_matches(['{', '}']).split(',').collect();
+    if segment == "*" {
+        let next: Vec<&str> =
+            rest.first().map(|next| next.trim_matches(['{', '}']).split(',').collect()).unwrap_or_default();
+        let is_element = next.iter().any(|name| members.keys().any(|key| key.eq_ignore_ascii_case(name)));
+        if is_element {
+            reference_verdicts(rest, value, true, depth, found);
+        }
+        for member in members.values() {
+            let scalar = match member {
+                Value::String(text) => reference_json(text).is_none(),
+                other => !other.is_object() && !other.is_array(),
+            };
+            if !(is_element && scalar) {
+                reference_verdicts(rest, member, false, depth, found);
+            }
+        }
+        if members.is_empty() {
+            found.push(Unsure);
+        }
+        return;
+    }
+    let alike = |key: &&String| names.iter().any(|name| key.eq_ignore_ascii_case(name) && key != name);
+    if members.keys().any(|key| alike(&key)) {
+        return found.push(Unsure);
+    }
+    let present: Vec<_> = names.iter().filter_map(|name| members.get(*name)).collect();
+    match present.is_empty() {
+        true if segment == "0" && !rest.is_empty() => reference_verdicts(rest, value, true, depth, found),
+        true => found.push(No),
+        false => present.into_iter().for_each(|next| reference_verdicts(rest, next, false, depth, found)),
     }
 }
 
