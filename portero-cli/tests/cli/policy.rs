@@ -52,6 +52,60 @@ fn cases_that_hold_end_with_zero_and_others_are_shown_as_a_difference() {
 }
 
 #[test]
+fn a_case_tells_by_which_reading_of_its_arguments_it_was_decided() {
+    let world = TestHome::with_office();
+    let cases = json!([
+        {"when": {"/hosts_json": {"equals": "web2"}}, "then": "deny"},
+        {"when": {"/command": {"command": ["rm **"]}}, "then": "deny"},
+        {"when": {"/command": {"command": ["git status", "ls **"]}}, "then": "allow"},
+    ]);
+    let entry = json!({"cases": cases, "otherwise": "require-approval"});
+    world.write("policies.json", &json!({"policies": {
+        "office/send_mail": entry,
+        "office/read_mail": {"cases": [{"when": {"/command": {"command": "rm **"}}, "then": "deny"}], "otherwise": "allow"},
+    }}));
+    let file = world.path("cases.json");
+    let test = |arguments: &str, expected: &str| {
+        let case =
+            format!(r#"[{{"tool": "office/send_mail", "arguments": {arguments}, "expect": "{expected}"}}]"#);
+        std::fs::write(&file, case).unwrap();
+        world.run(&["policy", "test", file.to_str().unwrap()])
+    };
+    for (arguments, expected) in [
+        (r#"{"command": "git status && ls -l"}"#, "allow"),
+        (r#"{"command": "git status; rm x"}"#, "deny"),
+        (r#"{"command": "git status; make"}"#, "require-approval"),
+        (r#"{"command": "ls $(date)"}"#, "require-approval"),
+        (r#"{"command": "ls", "hosts_json": "[\"we\\u00622\"]"}"#, "deny"),
+        (r#"{"command": "ls", "hosts_json": ["web2"]}"#, "deny"),
+        (r#"{"command": "ls", "hosts_json": "[\"db1\"]"}"#, "allow"),
+    ] {
+        let said = test(arguments, expected);
+        assert_eq!(said.code, 0, "{arguments}: {}{}", said.stdout, said.stderr);
+    }
+    let said = test(r#"{"hosts_json": "[\"web2\"]"}"#, "allow");
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(
+        said.stdout.contains(
+            "    `/hosts_json equals` cannot be told: it does not hold for the text as it is, it holds for the JSON in its text"
+        ),
+        "{}",
+        said.stdout
+    );
+    assert!(!said.stdout.contains("web2"), "{}", said.stdout);
+    std::fs::write(
+        &file,
+        r#"[{"tool": "office/read_mail", "arguments": {"command": "ls $(date)"}, "expect": "deny"}]"#,
+    )
+    .unwrap();
+    let said = world.run(&["policy", "test", file.to_str().unwrap()]);
+    let asked = "  + require-approval: needs approval by `office/read_mail`, case 1 (policies.json:";
+    assert!(said.stdout.contains(asked), "{}{}", said.stdout, said.stderr);
+    let reading = "`/command command` cannot be read: it cannot be read for the commands that a shell runs";
+    assert!(said.stdout.contains(reading), "{}", said.stdout);
+}
+
+#[test]
 fn a_replay_tells_what_the_changed_files_would_have_decided() {
     let world = TestHome::with_office();
     let mut agent = Agent::connect(&world, &["--no-start"]);
