@@ -10,6 +10,7 @@
 //! - *Reading responses.* Only the needed fields are read: if a response to a sent message were unreadable,
 //!   the message would be sent twice.
 //! - *Reading updates.* See `incoming`.
+//!
 //! Its payloads show their content in `Debug`, so they are never logged.
 
 mod error;
