@@ -1,4 +1,4 @@
-//! The short cuts past the anonymizer and past policy do not compile.
+//! The short cuts past the anonymizer, past policy and past a person's confirmation do not compile.
 //!
 //! What the compiler says is compared too. After a new compiler has changed its words, look at the difference
 //! and run this test once with `TRYBUILD=overwrite`.

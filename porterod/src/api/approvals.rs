@@ -46,7 +46,7 @@ impl PersonRequest for FindTasks {
 impl PersonRequest for GetTask {
     async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Task>, DaemonFailure> {
         let found = daemon.approval_queue.find_task(self.task, None);
-        found.map(|task| Box::new(shown::task(daemon, task))).map_err(|error| failure::of_desk(&error))
+        found.map(|task| Box::new(shown::task(daemon, task))).map_err(|error| failure::of_approval(&error))
     }
 }
 
@@ -63,7 +63,7 @@ impl PersonRequest for RevealTask {
         caller: &PersonCaller<'_>,
     ) -> Result<Box<RealTask>, DaemonFailure> {
         let task =
-            daemon.approval_queue.find_task(self.task, None).map_err(|error| failure::of_desk(&error))?;
+            daemon.approval_queue.find_task(self.task, None).map_err(|error| failure::of_approval(&error))?;
         let act = Act::Reveal(task.id);
         let confirmed = caller.confirmation(self.challenge).authorize(daemon, caller.by, &act).await?;
         let record = daemon.journal.act_record(act.word(), &act.about(), true, Some(confirmed.actor()));
@@ -136,9 +136,9 @@ fn watch_anew(daemon: &Daemon) -> Result<Watched, StoreError> {
 impl PersonRequest for CheckApproval {
     async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Task>, DaemonFailure> {
         let task =
-            daemon.approval_queue.find_task(self.task, None).map_err(|error| failure::of_desk(&error))?;
+            daemon.approval_queue.find_task(self.task, None).map_err(|error| failure::of_approval(&error))?;
         let runnable = daemon.approval_queue.check_runnable(&task, DEFINITION_TIMEOUT).await;
-        runnable.map_err(|error| failure::of_desk(&error))?;
+        runnable.map_err(|error| failure::of_approval(&error))?;
         Ok(Box::new(shown::task(daemon, task)))
     }
 }
@@ -164,7 +164,7 @@ pub(super) async fn approve(
     task: TaskId,
     confirmation: Confirmation,
 ) -> Result<Box<Task>, DaemonFailure> {
-    let refused = |error| failure::of_desk(&error);
+    let refused = |error| failure::of_approval(&error);
     // Refused before a person types a passphrase in vain.
     if !matches!(confirmation, Confirmation::Pressed(_)) {
         daemon.approval_queue.check_single_approval(task).map_err(refused)?;
@@ -198,7 +198,7 @@ impl PersonRequest for RejectTask {
             true => daemon.approval_queue.reject_without_cooldown(task, reason, caller.by).await,
             false => daemon.approval_queue.reject(task, reason, caller.by).await,
         };
-        rejected.map(|task| Box::new(shown::task(daemon, task))).map_err(|error| failure::of_desk(&error))
+        rejected.map(|task| Box::new(shown::task(daemon, task))).map_err(|error| failure::of_approval(&error))
     }
 }
 
@@ -215,7 +215,7 @@ impl PersonRequest for AskAgain {
         caller: &PersonCaller<'_>,
     ) -> Result<Box<Task>, DaemonFailure> {
         let ended =
-            daemon.approval_queue.find_task(self.task, None).map_err(|error| failure::of_desk(&error))?;
+            daemon.approval_queue.find_task(self.task, None).map_err(|error| failure::of_approval(&error))?;
         // Today's rules may conceal more than those of the first call.
         let call = sessions::conceal(daemon, ended.call.clone())?;
         let cools = daemon

@@ -61,7 +61,22 @@ pub async fn preview_widening(
         Act::Grant(_, millis, _) => {
             overrides::check_grant_duration(daemon, Duration::from_millis(*millis)).map(drop)
         }
-        _ => Ok(()),
+        Act::Allow(_) | Act::RemoveRule(..) | Act::Resume => Ok(()),
+        Act::Approve(_)
+        | Act::Reject(_)
+        | Act::Repeat(_)
+        | Act::Reveal(_)
+        | Act::Revoke(_)
+        | Act::Ask(_)
+        | Act::Deny(_)
+        | Act::Pause
+        | Act::ConfirmConfig(_)
+        | Act::SetPassphrase
+        | Act::EnrollTotp
+        | Act::RemoveTotp
+        | Act::Pair
+        | Act::Unpair
+        | Act::StopDaemon => Err(no_such_button()),
     };
     let by = Actor::TelegramUser(person.user);
     attempt::written_down(daemon, Some(act.into()), &by, looked).await?;
@@ -99,8 +114,25 @@ async fn apply(daemon: &Arc<Daemon>, authorization: Authorization) -> Result<Cha
             overrides::resume(daemon, &by, confirmation).await.map(|was| Change::Count(u64::from(was)))
         }
         // No button does anything else to rules and grants.
-        _ => Err(DaemonFailure::new(FailureKind::Invalid, "a button does not do this")),
+        Act::Approve(_)
+        | Act::Reject(_)
+        | Act::Repeat(_)
+        | Act::Reveal(_)
+        | Act::Revoke(_)
+        | Act::Ask(_)
+        | Act::Pause
+        | Act::ConfirmConfig(_)
+        | Act::SetPassphrase
+        | Act::EnrollTotp
+        | Act::RemoveTotp
+        | Act::Pair
+        | Act::Unpair
+        | Act::StopDaemon => Err(no_such_button()),
     }
+}
+
+fn no_such_button() -> DaemonFailure {
+    DaemonFailure::new(FailureKind::Invalid, "a button does not do this")
 }
 
 /// Why a press was not carried out in full.
@@ -159,7 +191,7 @@ async fn decide(
         TaskDecision::Deny | TaskDecision::DenyWithReason | TaskDecision::Forbid => {
             let reason = reason.map(|reason| daemon.anonymizer.load().conceal_text(&reason));
             let rejected = daemon.approval_queue.reject_by_button(tapped, reason).await;
-            rejected.map(drop).map_err(|error| failure::of_desk(&error))
+            rejected.map(drop).map_err(|error| failure::of_approval(&error))
         }
     }
 }
@@ -201,7 +233,7 @@ pub async fn restricted(
     let done = daemon.overrides.restrict_by_button(tapped).await;
     if let Err(error) = &done {
         let attempt = Attempt::from(&tapped.action().act());
-        let refused = Err::<(), _>(failure::of_rules(error));
+        let refused = Err::<(), _>(failure::of_overrides(error));
         let _ = attempt::written_down(daemon, Some(attempt), &tapped.by(), refused).await;
     }
     done

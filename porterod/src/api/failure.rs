@@ -22,7 +22,7 @@ pub(crate) fn of_store(error: &StoreError) -> DaemonFailure {
     error.advice().into_iter().fold(DaemonFailure::new(kind, error.to_string()), DaemonFailure::with_hint)
 }
 
-pub(super) fn of_desk(error: &ApprovalError) -> DaemonFailure {
+pub(super) fn of_approval(error: &ApprovalError) -> DaemonFailure {
     match error {
         ApprovalError::NotFound(_) => DaemonFailure::new(FailureKind::NotFound, error.to_string())
             .with_hint("see the tasks with `portero tasks`"),
@@ -39,7 +39,7 @@ pub(super) fn of_desk(error: &ApprovalError) -> DaemonFailure {
     }
 }
 
-pub(super) fn of_rules(error: &OverridesError) -> DaemonFailure {
+pub(super) fn of_overrides(error: &OverridesError) -> DaemonFailure {
     match error {
         OverridesError::NotFound { .. } => DaemonFailure::new(FailureKind::NotFound, error.to_string())
             .with_hint("see rules and grants with `portero rules`"),

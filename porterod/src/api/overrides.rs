@@ -49,7 +49,7 @@ pub(super) async fn grant(
     let longest = check_grant_duration(daemon, lasts)?;
     let confirmed = confirmation.authorize(daemon, by, &wanted.act()).await?;
     let granted = daemon.overrides.make_grant(wanted, longest, confirmed).await;
-    granted.map_err(|error| failure::of_rules(&error))
+    granted.map_err(|error| failure::of_overrides(&error))
 }
 
 /// Returns the longest grant that the configuration permits; refuses a longer one.
@@ -82,7 +82,7 @@ impl PersonRequest for RevokeGrants {
             Acting::All => None,
         };
         let ended = daemon.overrides.revoke_grants(ids, caller.by).await;
-        ended.map_err(|error| failure::of_rules(&error))
+        ended.map_err(|error| failure::of_overrides(&error))
     }
 }
 
@@ -105,7 +105,7 @@ impl PersonRequest for CreateRule {
             Action::Deny => deny(daemon, caller.by, pattern).await,
             Action::RequireApproval => {
                 let made = daemon.overrides.add_ask_rule(pattern, caller.by).await;
-                made.map_err(|error| failure::of_rules(&error))
+                made.map_err(|error| failure::of_overrides(&error))
             }
             Action::Allow => {
                 let confirmation = caller.confirmation(challenge.unwrap_or_default());
@@ -118,7 +118,7 @@ impl PersonRequest for CreateRule {
 /// Makes a rule that denies; it needs no proof, because it narrows.
 pub(super) async fn deny(daemon: &Daemon, by: &Actor, pattern: Pattern) -> Result<PolicyRule, DaemonFailure> {
     let made = daemon.overrides.add_deny_rule(pattern, by).await;
-    made.map_err(|error| failure::of_rules(&error))
+    made.map_err(|error| failure::of_overrides(&error))
 }
 
 /// Makes a rule that allows, once it is confirmed.
@@ -130,7 +130,7 @@ pub(super) async fn allow(
 ) -> Result<PolicyRule, DaemonFailure> {
     let confirmed = confirmation.authorize(daemon, by, &Act::Allow(pattern.clone())).await?;
     let made = daemon.overrides.add_allow_rule(pattern, confirmed).await;
-    made.map_err(|error| failure::of_rules(&error))
+    made.map_err(|error| failure::of_overrides(&error))
 }
 
 impl PersonRequest for RemoveRule {
@@ -152,7 +152,7 @@ pub(super) async fn remove_rule(
     id: u64,
     confirmation: Option<Confirmation>,
 ) -> Result<(), DaemonFailure> {
-    let unknown = || failure::of_rules(&OverridesError::NotFound { what: "rule", id });
+    let unknown = || failure::of_overrides(&OverridesError::NotFound { what: "rule", id });
     let confirmed = match confirmation {
         Some(confirmation) => {
             // An id is never used again, so the rule can't be another one by the time of the removal.
@@ -164,7 +164,7 @@ pub(super) async fn remove_rule(
         None => None,
     };
     let removed = daemon.overrides.remove_rule(id, confirmed, by).await;
-    removed.map(drop).map_err(|error| failure::of_rules(&error))
+    removed.map(drop).map_err(|error| failure::of_overrides(&error))
 }
 
 impl PersonRequest for Pause {
@@ -178,7 +178,7 @@ impl PersonRequest for Pause {
         caller: &PersonCaller<'_>,
     ) -> Result<Overrides, DaemonFailure> {
         let paused = daemon.overrides.pause_all(caller.by).await;
-        paused.map(|_| daemon.overrides.overrides()).map_err(|error| failure::of_rules(&error))
+        paused.map(|_| daemon.overrides.overrides()).map_err(|error| failure::of_overrides(&error))
     }
 }
 
@@ -200,7 +200,7 @@ pub(super) async fn resume(
 ) -> Result<bool, DaemonFailure> {
     let confirmed = confirmation.authorize(daemon, by, &Act::Resume).await?;
     let resumed = daemon.overrides.resume_all(confirmed).await;
-    let since = resumed.map_err(|error| failure::of_rules(&error))?;
+    let since = resumed.map_err(|error| failure::of_overrides(&error))?;
     // Every session resumes before the first approved call starts.
     daemon.approval_queue.wake_executor();
     Ok(since.is_some())

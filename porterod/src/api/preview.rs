@@ -19,7 +19,7 @@ pub(super) async fn of_act(daemon: &Daemon, act: &Act) -> Result<ActPreview, Dae
         Act::Approve(task) => {
             let look = shown::look(daemon, *task)?;
             if look.task.state != TaskState::PendingApproval {
-                return Err(failure::of_desk(&ApprovalError::WrongState(*task, look.task.state)));
+                return Err(failure::of_approval(&ApprovalError::WrongState(*task, look.task.state)));
             }
             if !look.task.quorums.is_empty() {
                 let words = "this call takes several people, each on its card on Telegram; a terminal is none of them";
@@ -33,29 +33,46 @@ pub(super) async fn of_act(daemon: &Daemon, act: &Act) -> Result<ActPreview, Dae
             let changes = changes.map_err(|error| failure::of_confirm_config(&error))?;
             Ok(ActPreview::Configuration(Box::new(changes)))
         }
-        _ => tools(daemon, act).await.map(ActPreview::Tools),
+        Act::Grant(..) | Act::Allow(_) | Act::RemoveRule(..) => {
+            tools(daemon, act).await.map(ActPreview::Tools)
+        }
+        Act::Reject(_)
+        | Act::Repeat(_)
+        | Act::Revoke(_)
+        | Act::Ask(_)
+        | Act::Deny(_)
+        | Act::Pause
+        | Act::Resume
+        | Act::SetPassphrase
+        | Act::EnrollTotp
+        | Act::RemoveTotp
+        | Act::Pair
+        | Act::Unpair
+        | Act::StopDaemon => Ok(ActPreview::Tools(Vec::new())),
     }
 }
 
 /// Returns the tools whose decision the act changes, each with its present action; denied ones first. A grant
 /// lifts no deny, so tools that stay denied are listed too. Acts without a pattern change none.
 pub(super) async fn tools(daemon: &Daemon, act: &Act) -> Result<Vec<(ToolId, Action)>, DaemonFailure> {
-    let (Act::Grant(pattern, ..) | Act::Allow(pattern) | Act::RemoveRule(_, pattern, _)) = act else {
+    let (policy, now) = (daemon.policy.load_full(), daemon.clock.now());
+    let Some((pattern, after)) = after(policy.overrides(), act, now) else {
         return Ok(Vec::new());
     };
     let known = known_tools(daemon).await?;
-    Ok(changed(&daemon.policy.load(), (pattern, act), known, daemon.clock.now()))
+    Ok(changed(&policy, act, (pattern, after), known, now))
 }
 
 /// The tools of `known` with at least one call that would be decided more loosely; a pause is left out of
 /// account.
 fn changed(
     policy: &Policy,
-    (pattern, act): (&Pattern, &Act),
+    act: &Act,
+    (pattern, after): (&Pattern, Overrides),
     known: Vec<ToolId>,
     now: Moment,
 ) -> Vec<(ToolId, Action)> {
-    let after = policy.with_overrides(after(policy.overrides(), pattern, act, now));
+    let after = policy.with_overrides(after);
     let mut tools: Vec<(ToolId, Action)> = known
         .into_iter()
         .filter(|tool| pattern.matches(tool))
@@ -72,29 +89,52 @@ fn changed(
     tools
 }
 
-/// The rules and grants after the act.
-fn after(standing: &Overrides, pattern: &Pattern, act: &Act, now: Moment) -> Overrides {
+/// The act's pattern with the rules and grants after the act. None where the act loosens no decision about calls.
+fn after<'act>(standing: &Overrides, act: &'act Act, now: Moment) -> Option<(&'act Pattern, Overrides)> {
     // The largest id, because the new entry is the latest.
-    let (id, pattern) = (u64::MAX, pattern.clone());
+    let id = u64::MAX;
     let mut after = standing.clone();
-    match act {
-        Act::Allow(_) => {
-            after.rules.retain(|rule| !rule.is_replaced_by_allowing(&pattern));
-            after.rules.push(PolicyRule { id, pattern, action: Action::Allow, made: now.wall });
+    let pattern = match act {
+        Act::Allow(pattern) => {
+            after.rules.retain(|rule| !rule.is_replaced_by_allowing(pattern));
+            let rule = PolicyRule { id, pattern: pattern.clone(), action: Action::Allow, made: now.wall };
+            after.rules.push(rule);
+            pattern
         }
-        Act::Grant(..) => after.grants.push(Grant {
-            id,
-            pattern,
-            made: now,
-            boot_id: standing.boot_id.clone(),
-            millis: 1,
-            limits: GrantLimits::default(),
-            used: 0,
-        }),
-        Act::RemoveRule(id, ..) => after.rules.retain(|rule| rule.id != *id),
-        _ => {}
-    }
-    after
+        Act::Grant(pattern, ..) => {
+            after.grants.push(Grant {
+                id,
+                pattern: pattern.clone(),
+                made: now,
+                boot_id: standing.boot_id.clone(),
+                millis: 1,
+                limits: GrantLimits::default(),
+                used: 0,
+            });
+            pattern
+        }
+        Act::RemoveRule(id, pattern, _) => {
+            after.rules.retain(|rule| rule.id != *id);
+            pattern
+        }
+        Act::Approve(_)
+        | Act::Reject(_)
+        | Act::Repeat(_)
+        | Act::Reveal(_)
+        | Act::Revoke(_)
+        | Act::Ask(_)
+        | Act::Deny(_)
+        | Act::Pause
+        | Act::Resume
+        | Act::ConfirmConfig(_)
+        | Act::SetPassphrase
+        | Act::EnrollTotp
+        | Act::RemoveTotp
+        | Act::Pair
+        | Act::Unpair
+        | Act::StopDaemon => return None,
+    };
+    Some((pattern, after))
 }
 
 /// Every known tool and operation: the daemon's own, and by the shared cache those of sessions.
@@ -149,7 +189,9 @@ mod tests {
         let pattern: Pattern = pattern.parse().unwrap();
         let known = ["a/read", "a/send", "a/erase", "a/drop", "b/send"].map(|tool| tool.parse().unwrap());
         let policy = Policy::new(config.clone(), Overrides { boot_id: "boot".into(), ..standing });
-        let tools = changed(&policy, (&pattern, &act(pattern.clone())), known.to_vec(), now());
+        let act = act(pattern);
+        let loosened = after(policy.overrides(), &act, now()).expect("an act that loosens");
+        let tools = changed(&policy, &act, loosened, known.to_vec(), now());
         tools.into_iter().map(|(tool, action)| (tool.to_string(), action)).collect()
     }
 

@@ -192,7 +192,7 @@ impl SessionRequest for ConsumeGrant {
     async fn handle(self, daemon: &Arc<Daemon>, caller: &SessionCaller<'_>) -> Result<Grant, DaemonFailure> {
         let call = conceal(daemon, self.call)?;
         let consumed = daemon.overrides.consume_use(self.grant, &call, &caller.session.origin).await;
-        consumed.map_err(|error| failure::of_rules(&error))
+        consumed.map_err(|error| failure::of_overrides(&error))
     }
 }
 
@@ -226,7 +226,7 @@ impl SessionRequest for CheckTask {
             waited = daemon.approval_queue.wait_until_final(self.task, Some(caller.principal()), wait) => waited,
             () = caller.withdrawn.cancelled() => return Err(DaemonFailure::new(FailureKind::Refused, "withdrawn")),
         };
-        let task = waited.map_err(|error| failure::of_desk(&error))?;
+        let task = waited.map_err(|error| failure::of_approval(&error))?;
         daemon.approval_queue.mark_seen(std::slice::from_ref(&task)).await;
         Ok(Box::new(shown::task(daemon, task)))
     }
@@ -276,7 +276,9 @@ impl SessionRequest for CancelTask {
         caller: &SessionCaller<'_>,
     ) -> Result<Box<Task>, DaemonFailure> {
         let cancelled = daemon.approval_queue.cancel(self.task, caller.principal()).await;
-        cancelled.map(|task| Box::new(shown::task(daemon, task))).map_err(|error| failure::of_desk(&error))
+        cancelled
+            .map(|task| Box::new(shown::task(daemon, task)))
+            .map_err(|error| failure::of_approval(&error))
     }
 }
 

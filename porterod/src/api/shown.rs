@@ -17,7 +17,7 @@ use crate::daemon::Daemon;
 /// # Errors
 /// When no task has this id, or the store can't be read.
 pub fn look(daemon: &Daemon, task: TaskId) -> Result<Look, DaemonFailure> {
-    let task = daemon.approval_queue.find_task(task, None).map_err(|error| failure::of_desk(&error))?;
+    let task = daemon.approval_queue.find_task(task, None).map_err(|error| failure::of_approval(&error))?;
     let hints = daemon.upstreams.find_tool(&task.call.tool, &task.origin.directory).map(|tool| tool.hints);
     Ok(Look { task: self::task(daemon, task), hints })
 }
