@@ -250,7 +250,7 @@ async fn one_question_is_open_at_a_time_and_three_without_an_answer_end_all_for_
             .await;
         if time == 2 {
             world.clock.advance(Duration::from_secs(121));
-            first.expect_refusal("nobody answered").await;
+            first.expect_refusal("no answer came on Telegram in time").await;
         } else {
             first.disconnect().await;
             world
