@@ -55,7 +55,7 @@ const MAY_SLEEP: [(&str, &str, &str); 30] = [
         "announce_changes",
         "gathers after each announcement, and waits for the next one",
     ),
-    ("src/server/guard/macos.rs", "live_with_parent", "outside Linux no signal tells of a parent's end"),
+    ("src/server/guard/macos.rs", "tie_to_parent", "outside Linux no signal tells of a parent's end"),
     ("src/server/logs.rs", "read_stderr", "until the moment at which it has something to tell"),
     ("src/server/upstream.rs", "connection", "until a server may be started again"),
     ("src/server/pending.rs", "watch_deadlines", "until the first request is late"),

@@ -20,7 +20,7 @@ const PARENT_INTERVAL: Duration = Duration::from_millis(50);
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Ends the guard, through its own SIGTERM, once its parent is another process than before.
-pub(super) fn live_with_parent(parent: Option<i32>) -> io::Result<()> {
+pub(super) fn tie_to_parent(parent: Option<i32>) -> io::Result<()> {
     let parent = parent.and_then(Pid::from_raw).or_else(getppid);
     if getppid() != parent {
         return Err(io::Error::other("the process that started it is gone"));
@@ -76,7 +76,7 @@ impl Descendants {
     }
 
     /// Whether no process that was seen, and none of the group, is left.
-    pub(super) fn gone(&mut self) -> bool {
+    pub(super) fn are_gone(&mut self) -> bool {
         self.seen.retain(|pid| Pid::from_raw(*pid).is_some_and(|pid| test_kill_process(pid).is_ok()));
         !self.main_lives && self.seen.is_empty() && test_kill_process_group(self.main).is_err()
     }
@@ -94,12 +94,12 @@ impl Descendants {
         let rows: Vec<[Pid; 3]> = table.lines().filter_map(row).collect();
         let family: Vec<(Pid, Pid)> = rows.iter().map(|[pid, parent, _]| (*parent, *pid)).collect();
         let group = rows.iter().filter(|[_, _, group]| *group == self.main).map(|[pid, _, _]| *pid);
-        let mut found: Vec<Pid> = super::supervise::below(self.main, &family);
+        let mut found: Vec<Pid> = super::supervise::descendants_of(self.main, &family);
         found.extend(group);
         // A descendant whose parent ended is below another process now. So each one seen earlier is a root of
         // its own.
         for seen in self.seen.iter().copied().filter_map(Pid::from_raw).collect::<Vec<_>>() {
-            found.extend(super::supervise::below(seen, &family));
+            found.extend(super::supervise::descendants_of(seen, &family));
         }
         self.seen.extend(found.into_iter().filter(|pid| *pid != getpid()).map(Pid::as_raw_pid));
         if self.main_lives {
