@@ -47,9 +47,9 @@ pub use messages::{
 };
 pub use process::PeerProcess;
 pub use request::{RawRequest, Request, Response, WipedJson};
-pub use requests::approvals::{Look, RealTask, Watched};
-pub use requests::config::Waiting;
-pub use requests::overrides::Acting;
+pub use requests::approvals::{InspectedTask, RealTask, TaskChanges};
+pub use requests::config::UnconfirmedConfig;
+pub use requests::overrides::GrantSelection;
 pub use requests::sessions::ForwardedCall;
 pub use risk::{MAX_NARROW_GRANT, Risk};
 pub use status::{AuditStatus, CallCounts, DaemonStatus, EnrolledAuthenticator, UnsavedChanges};

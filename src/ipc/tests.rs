@@ -190,7 +190,8 @@ async fn responses_find_their_requests_in_any_order() {
     let place = SocketFixture::new();
     let (client, _pushes, mut inbox, outbox) = connected_pair(&place).await;
     let (one, two) = (client.clone(), client.clone());
-    let revoking = tokio::spawn(async move { one.request(RevokeGrants { which: Acting::All }).await });
+    let revoking =
+        tokio::spawn(async move { one.request(RevokeGrants { which: GrantSelection::All }).await });
     let confirm = ConfirmConfig { shown: String::new(), challenge: Challenge::default() };
     let confirming = tokio::spawn(async move { two.request(confirm).await });
     let (one, two) = (next_request(&mut inbox).await, next_request(&mut inbox).await);
@@ -208,7 +209,7 @@ async fn a_response_of_another_type_is_named_with_its_method_and_ends_nothing() 
     let (client, _pushes, mut inbox, outbox) = connected_pair(&place).await;
     let asking = {
         let client = client.clone();
-        tokio::spawn(async move { client.request(RevokeGrants { which: Acting::All }).await })
+        tokio::spawn(async move { client.request(RevokeGrants { which: GrantSelection::All }).await })
     };
     let (number, _) = next_request(&mut inbox).await;
     outbox.send(&answer_message(number, &true)).await.expect("sent");

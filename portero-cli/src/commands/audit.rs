@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use portero::audit::{
     self, AuditFollower, RecordFilter, SegmentCheckpoint, SegmentRecord, SegmentReport, SegmentState,
 };
-use portero::ipc::requests::audit::ListHeads;
+use portero::ipc::requests::audit::ListCheckpoints;
 use serde_json::json;
 
 use super::{CommandContext, block_on_runtime};
@@ -140,7 +140,7 @@ async fn verify_audit(context: &CommandContext) -> CommandResult {
 }
 
 async fn fetch_checkpoints(context: &CommandContext) -> CommandResult<Vec<SegmentCheckpoint>> {
-    context.connect_daemon().await?.request(ListHeads).await
+    context.connect_daemon().await?.request(ListCheckpoints).await
 }
 
 fn describe_segment(segment: &SegmentReport) -> String {

@@ -4,7 +4,7 @@
 use portero::anonymize::Direction;
 use portero::approved_config::{self, ConfigChange, EffectiveConfig};
 use portero::config::{self, Config, ConfigProblem, ConfigProblems, Severity};
-use portero::ipc::Waiting;
+use portero::ipc::UnconfirmedConfig;
 use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
 use portero::pattern::Pattern;
 use portero::policy::Action;
@@ -161,13 +161,13 @@ async fn confirm_config(context: &CommandContext, confirming: ConfirmationArgs) 
     Ok(())
 }
 
-async fn fetch_config_changes(daemon: &DaemonClient) -> CommandResult<Waiting> {
+async fn fetch_config_changes(daemon: &DaemonClient) -> CommandResult<UnconfirmedConfig> {
     Ok(*daemon.request(GetConfigChanges).await?)
 }
 
 /// Everything that a person must know before they confirm.
-fn describe_changes(waiting: &Waiting) -> Vec<String> {
-    let Waiting { note, changes, tools, shown: _ } = waiting;
+fn describe_changes(waiting: &UnconfirmedConfig) -> Vec<String> {
+    let UnconfirmedConfig { note, changes, tools, shown: _ } = waiting;
     let mut lines: Vec<String> = note.iter().map(|note| format!("note: {}", escape_hidden(note))).collect();
     let mut section = |title: &str, changes: &[ConfigChange]| {
         if !changes.is_empty() {
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn a_person_sees_what_waits_what_holds_and_which_tools_become_looser() {
         let change = |file: &str, words: &str| ConfigChange { file: file.into(), words: words.into() };
-        let waiting = Waiting {
+        let waiting = UnconfirmedConfig {
             note: None,
             changes: ConfigChanges {
                 widens: vec![change("policies.json", "`notes/*`: deny → allow\u{202e}")],

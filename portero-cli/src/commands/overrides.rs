@@ -9,7 +9,7 @@ use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::overrides::{
     CreateGrant, CreateRule, GetOverrides, GetUnsaved, Pause, RemoveRule, Resume, RevokeGrants,
 };
-use portero::ipc::{Act, Acting, DaemonStatus, UnsavedChanges};
+use portero::ipc::{Act, DaemonStatus, GrantSelection, UnsavedChanges};
 use portero::names::{AgentSessionId, Principal, SessionId};
 use portero::pattern::Pattern;
 use portero::policy::{Action, CallerIdentity, Grant, GrantLimits, Overrides};
@@ -118,7 +118,7 @@ fn agent_session_of(status: &DaemonStatus, id: SessionId) -> Option<&AgentSessio
 pub(super) async fn revoke(context: &CommandContext, args: args::RevokeArgs) -> CommandResult {
     let daemon = context.connect_daemon().await?;
     let asked = args.ids.len() as u64;
-    let acting = if args.all { Acting::All } else { Acting::On(args.ids) };
+    let acting = if args.all { GrantSelection::All } else { GrantSelection::Ids(args.ids) };
     let count = daemon.request(RevokeGrants { which: acting }).await?;
     context.output.print_value_or_text(&json!({"revoked": count}), |out| {
         out.print_line(format_args!("{} ended, in every session", pluralize(count, "grant", "grants")))?;

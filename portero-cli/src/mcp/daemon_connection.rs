@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use portero::audit::AuditWriter;
-use portero::ipc::requests::sessions::{GetNews, ReportHead, SetLogLevel, SubscribeOverrides};
+use portero::ipc::requests::sessions::{ListUnseenTasks, ReportCheckpoint, SetLogLevel, SubscribeOverrides};
 use portero::ipc::{
     ConnectError, Hello, IpcClient, NotificationSink, PushMessage, Request, RequestError, SendError,
 };
@@ -243,7 +243,7 @@ impl DaemonConnection {
 
     /// Announces this session's audit segment and its checkpoint.
     async fn announce(&self, client: &IpcClient) -> Result<(), RequestError> {
-        client.request(ReportHead(self.audit.checkpoint())).await
+        client.request(ReportCheckpoint(self.audit.checkpoint())).await
     }
 
     /// Applies `standing`, and confirms its epoch to the daemon.
@@ -403,7 +403,7 @@ impl DaemonConnection {
     pub(super) async fn fetch_news(&self) -> UnseenTasks {
         let asked = async {
             let (client, _pushes, _) = daemon::connect_verified(&self.paths, &self.hello).await.ok()?;
-            let news = std::pin::pin!(client.request(GetNews));
+            let news = std::pin::pin!(client.request(ListUnseenTasks));
             let announced = std::pin::pin!(self.announce(&client));
             // Both requests are sent at once. Only the news is waited for; the daemon handles the
             // announcement meanwhile.

@@ -8,7 +8,7 @@ use portero::ipc::requests::approvals::{
     ApproveTask, AskAgain, CheckApproval, FindTasks, GetTask, InspectTask, ListTasks, RejectTask, RevealTask,
     WatchTasks,
 };
-use portero::ipc::{Act, DaemonFailure, DisclosedSecret, FailureKind, Look, RealTask, Watched};
+use portero::ipc::{Act, DaemonFailure, DisclosedSecret, FailureKind, InspectedTask, RealTask, TaskChanges};
 use portero::json::RawJson;
 use portero::names::{Actor, TaskId};
 use portero::secret::Secret;
@@ -91,7 +91,11 @@ impl PersonRequest for RevealTask {
 }
 
 impl PersonRequest for InspectTask {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Look>, DaemonFailure> {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        _: &PersonCaller<'_>,
+    ) -> Result<Box<InspectedTask>, DaemonFailure> {
         shown::look(daemon, self.task).map(Box::new)
     }
 }
@@ -99,7 +103,11 @@ impl PersonRequest for InspectTask {
 impl PersonRequest for WatchTasks {
     /// Waits for news after the client's place. The client keeps the place, so a slow one costs nothing. A
     /// client whose missed entries are gone starts over with the waiting tasks.
-    async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Watched, DaemonFailure> {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        caller: &PersonCaller<'_>,
+    ) -> Result<TaskChanges, DaemonFailure> {
         let stored = |error: StoreError| failure::of_store(&error);
         let Some(place) = self.after else { return watch_anew(daemon).map_err(stored) };
         // Subscribed before the read, so an entry in between wakes the loop.
@@ -110,7 +118,7 @@ impl PersonRequest for WatchTasks {
                 NoticesAfter::Entries(entries) => {
                     if let Some(last) = entries.last() {
                         let place = last.seq;
-                        return Ok(Watched { place, anew: None, entries });
+                        return Ok(TaskChanges { place, anew: None, entries });
                     }
                 }
             }
@@ -126,11 +134,11 @@ impl PersonRequest for WatchTasks {
 }
 
 /// The tasks that wait now. The place is read first, so events in between come again and none is lost.
-fn watch_anew(daemon: &Daemon) -> Result<Watched, StoreError> {
+fn watch_anew(daemon: &Daemon) -> Result<TaskChanges, StoreError> {
     let place = daemon.outbox.last_seq()?;
     let waiting =
         daemon.journal.store().read(move |store| tasks::ids_in_state(store, TaskState::PendingApproval))?;
-    Ok(Watched { place, anew: Some(waiting), entries: Vec::new() })
+    Ok(TaskChanges { place, anew: Some(waiting), entries: Vec::new() })
 }
 
 impl PersonRequest for CheckApproval {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use portero::audit::SegmentCheckpoint;
 use portero::ipc::DaemonFailure;
-use portero::ipc::requests::audit::ListHeads;
+use portero::ipc::requests::audit::ListCheckpoints;
 
 use super::{PersonCaller, PersonRequest, failure};
 use crate::daemon::Daemon;
 
-impl PersonRequest for ListHeads {
+impl PersonRequest for ListCheckpoints {
     /// Reads the segments first, so that the latest records count too.
     async fn handle(
         self,

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
-use portero::ipc::{Act, DaemonFailure, Waiting};
+use portero::ipc::{Act, DaemonFailure, UnconfirmedConfig};
 
 use super::attempt::Attempt;
 use super::{PersonCaller, PersonRequest, failure};
 use crate::daemon::Daemon;
 
 impl PersonRequest for GetConfigChanges {
-    async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Waiting>, DaemonFailure> {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        _: &PersonCaller<'_>,
+    ) -> Result<Box<UnconfirmedConfig>, DaemonFailure> {
         let changes = daemon.config.compare().await;
         changes.map(Box::new).map_err(|error| failure::of_confirm_config(&error))
     }

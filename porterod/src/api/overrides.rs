@@ -8,7 +8,7 @@ use portero::ipc::requests::overrides::{
     CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, RemoveRule,
     Resume, RevokeGrants,
 };
-use portero::ipc::{Act, Acting, DaemonFailure, FailureKind, UnsavedChanges, describe_rule_id};
+use portero::ipc::{Act, DaemonFailure, FailureKind, GrantSelection, UnsavedChanges, describe_rule_id};
 use portero::names::{Actor, ToolId};
 use portero::pattern::Pattern;
 use portero::policy::{Action, Explanation, Grant, Overrides, PolicyRule};
@@ -70,16 +70,16 @@ pub(super) fn check_grant_duration(daemon: &Daemon, lasts: Duration) -> Result<D
 impl PersonRequest for RevokeGrants {
     fn attempt(&self) -> Option<Attempt> {
         let ids = match &self.which {
-            Acting::On(ids) => Some(ids.clone()),
-            Acting::All => None,
+            GrantSelection::Ids(ids) => Some(ids.clone()),
+            GrantSelection::All => None,
         };
         Some((&Act::Revoke(ids)).into())
     }
 
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<u64, DaemonFailure> {
         let ids = match &self.which {
-            Acting::On(ids) => Some(ids.as_slice()),
-            Acting::All => None,
+            GrantSelection::Ids(ids) => Some(ids.as_slice()),
+            GrantSelection::All => None,
         };
         let ended = daemon.overrides.revoke_grants(ids, caller.by).await;
         ended.map_err(|error| failure::of_overrides(&error))

@@ -7,7 +7,7 @@ use portero::ipc::requests::approvals::{
     ApproveTask, AskAgain, CheckApproval, FindTasks, GetTask, InspectTask, ListTasks, RejectTask, RevealTask,
     WatchTasks,
 };
-use portero::ipc::requests::audit::ListHeads;
+use portero::ipc::requests::audit::ListCheckpoints;
 use portero::ipc::requests::auth::{
     EnrollTotp, GetPassphraseSalt, OfferTotp, PairTelegram, RemoveTotp, SetPassphrase, UnpairTelegram,
 };
@@ -18,8 +18,8 @@ use portero::ipc::requests::overrides::{
     Resume, RevokeGrants,
 };
 use portero::ipc::requests::sessions::{
-    CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks,
-    PreviewCall, ReportHead, SetLogLevel, SubmitCall, SubscribeOverrides,
+    CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetServerListing, ListOwnTasks,
+    ListUnseenTasks, PreviewCall, ReportCheckpoint, SetLogLevel, SubmitCall, SubscribeOverrides,
 };
 use portero::ipc::{DaemonFailure, FailureKind, RawRequest, Request, Response as _, WipedJson};
 use portero::names::Actor;
@@ -77,10 +77,10 @@ macro_rules! session_requests {
             GetServerListing,
             CheckTask,
             ListOwnTasks,
-            GetNews,
+            ListUnseenTasks,
             ClaimNews,
             CancelTask,
-            ReportHead,
+            ReportCheckpoint,
         ])
     };
 }
@@ -113,7 +113,7 @@ macro_rules! person_requests {
             PreviewChange,
             GetConfigChanges,
             ConfirmConfig,
-            ListHeads,
+            ListCheckpoints,
             SetPassphrase,
             GetPassphraseSalt,
             OfferTotp,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use portero::audit::{AuditEvent, AuditRecord};
 use portero::call::Call;
 use portero::ipc::requests::sessions::{
-    CallPreview, CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetNews, GetServerListing,
-    ListOwnTasks, PreviewCall, ReportHead, SetLogLevel, SubmitCall, SubscribeOverrides,
+    CallPreview, CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetServerListing, ListOwnTasks,
+    ListUnseenTasks, PreviewCall, ReportCheckpoint, SetLogLevel, SubmitCall, SubscribeOverrides,
 };
 use portero::ipc::{
     DaemonFailure, FailureKind, ForwardedCall, FromDaemon, MessageSender, PushMessage, SendError,
@@ -140,7 +140,7 @@ impl SessionRequest for ForwardCall {
             CallReply::PendingApproval(task) => Ok(ForwardedCall::Waiting(task)),
             CallReply::Refused(refusal) => {
                 if let Refusal::Withheld(_) = refusal {
-                    let about = format!("an answer of {tool} was withheld: a private value stood in it");
+                    let about = format!("an answer of {tool} was withheld: it held a private value");
                     daemon.journal.raise_alarm(AlarmKind::Withheld, &about).await;
                 }
                 Err(failure::of_refusal(&refusal))
@@ -248,7 +248,7 @@ impl SessionRequest for ListOwnTasks {
     }
 }
 
-impl SessionRequest for GetNews {
+impl SessionRequest for ListUnseenTasks {
     async fn handle(
         self,
         daemon: &Arc<Daemon>,
@@ -282,7 +282,7 @@ impl SessionRequest for CancelTask {
     }
 }
 
-impl SessionRequest for ReportHead {
+impl SessionRequest for ReportCheckpoint {
     async fn handle(self, daemon: &Arc<Daemon>, _: &SessionCaller<'_>) -> Result<(), DaemonFailure> {
         daemon.audit.checkpoints().accept_checkpoint(self.0).await.map_err(|error| failure::of_store(&error))
     }

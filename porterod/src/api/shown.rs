@@ -2,7 +2,7 @@
 //! policy tells how many people must approve.
 
 use portero::anonymize::{Anonymizer, Fake};
-use portero::ipc::{DaemonFailure, Look};
+use portero::ipc::{DaemonFailure, InspectedTask};
 use portero::json::{self, RawJson};
 use portero::names::TaskId;
 use portero::policy::Policy;
@@ -16,10 +16,10 @@ use crate::daemon::Daemon;
 ///
 /// # Errors
 /// When no task has this id, or the store can't be read.
-pub fn look(daemon: &Daemon, task: TaskId) -> Result<Look, DaemonFailure> {
+pub fn look(daemon: &Daemon, task: TaskId) -> Result<InspectedTask, DaemonFailure> {
     let task = daemon.approval_queue.find_task(task, None).map_err(|error| failure::of_approval(&error))?;
     let hints = daemon.upstreams.find_tool(&task.call.tool, &task.origin.directory).map(|tool| tool.hints);
-    Ok(Look { task: self::task(daemon, task), hints })
+    Ok(InspectedTask { task: self::task(daemon, task), hints })
 }
 
 /// Prepares one task. Parts that can't be concealed are left out; the task itself never is.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use portero::approved_config::{ApprovedConfig, ConfigChanges, digest_files};
 use portero::config::{self, ConfigFiles};
-use portero::ipc::{Act, Waiting};
+use portero::ipc::{Act, UnconfirmedConfig};
 use portero::names::ToolId;
 use portero::notice::{ConfigAdoption, Notice};
 use portero::policy::{Action, Policy};
@@ -40,7 +40,7 @@ impl LiveConfig {
     ///
     /// # Errors
     /// [`ConfirmConfigError::Unreadable`] and [`ConfirmConfigError::Invalid`].
-    pub async fn compare(&self) -> Result<Waiting, ConfirmConfigError> {
+    pub async fn compare(&self) -> Result<UnconfirmedConfig, ConfirmConfigError> {
         let (files, shown) = self.load_files().await?;
         let changes = self.check(&files).map_err(|_| ConfirmConfigError::Invalid)?.changes;
         let note = match &*self.approved.current() {
@@ -51,7 +51,7 @@ impl LiveConfig {
             ApprovedConfig::Unknown(reason) => Some(format!("{reason}, so nothing counts as confirmed")),
         };
         let tools = if changes.has_pending() { self.loosened_tools(&files) } else { Vec::new() };
-        Ok(Waiting { note, changes, tools, shown })
+        Ok(UnconfirmedConfig { note, changes, tools, shown })
     }
 
     /// Checks whether these shown files could be confirmed now, so that a confirmation in vain costs no try.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use portero::audit::{self, AuditEvent, AuditRecord, AuditWriter, RecordFilter, RecordedOutcome};
 use portero::clock::{Clock as _, SystemClock};
 use portero::ipc::requests::approvals::{ApproveTask, ListTasks};
-use portero::ipc::requests::audit::ListHeads;
+use portero::ipc::requests::audit::ListCheckpoints;
 use portero::ipc::requests::auth::SetPassphrase;
 use portero::ipc::requests::daemon::StopDaemon;
 use portero::ipc::requests::overrides::{CreateGrant, GetOverrides};
@@ -282,7 +282,7 @@ fn check_rest(point: &str, home: &Home, task: Option<&Task>, rest: &ExpectedRest
 
 /// Whatever happened, the audit holds and is no shorter than what is known of it.
 async fn check_audit(point: &str, home: &Home, person: &IpcClient) {
-    let Ok(heads) = person.request(ListHeads).await else { panic!("heads") };
+    let Ok(heads) = person.request(ListCheckpoints).await else { panic!("heads") };
     let verdict = audit::verify_with_checkpoints(&paths(home.0.path()).audit(), &heads).unwrap();
     assert!(verdict.is_intact(), "{point}: {verdict:?}");
 }
@@ -425,7 +425,7 @@ async fn killed_while_it_closes_the_calls_of_a_killed_session_each_is_closed_onc
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             // A head of every segment says that the look at a start is over.
-            person.request(ListHeads).await.unwrap();
+            person.request(ListCheckpoints).await.unwrap();
             assert_eq!(interrupted_calls(&home), [7, 8], "{point}, {start}");
             check_audit(point, &home, &person).await;
             drop(daemon);

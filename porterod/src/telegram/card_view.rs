@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use portero::ipc::Look;
+use portero::ipc::InspectedTask;
 use portero::names::Actor;
 
 use super::card_pages::{card_pages, document_upload, json_pages, outcome_message};
@@ -20,7 +20,7 @@ use crate::store::cards::CardRow;
 pub(super) struct CardView<'a> {
     pub(super) daemon: &'a Daemon,
     pub(super) zone: &'a TimeZone,
-    pub(super) task_view: &'a Look,
+    pub(super) task_view: &'a InspectedTask,
     /// The owner of a private chat; none in a group.
     pub(super) owner: Option<i64>,
 }
@@ -88,7 +88,7 @@ impl CardView<'_> {
 }
 
 /// The message of a burst.
-pub(super) fn render_list(looks: &[Look], now: Timestamp, zone: &TimeZone) -> FormattedText {
+pub(super) fn render_list(looks: &[InspectedTask], now: Timestamp, zone: &TimeZone) -> FormattedText {
     let tasks: Vec<_> = looks.iter().map(|look| look.task.clone()).collect();
     views::list_text(&tasks, &ViewContext { now, zone }).to_pages().swap_remove(0)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
 use portero::ipc::requests::daemon::GetStatus;
-use portero::ipc::{Challenge, FailureKind, PushMessage, Waiting};
+use portero::ipc::{Challenge, FailureKind, PushMessage, UnconfirmedConfig};
 use portero::policy::Action;
 use portero::task::TaskState;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{Home, Session, Terminal, challenge, is_kind, wait_until};
 
 impl Terminal {
-    async fn waiting_config(&self) -> Waiting {
+    async fn waiting_config(&self) -> UnconfirmedConfig {
         match self.request(GetConfigChanges).await {
             Ok(waiting) => *waiting,
             other => panic!("{other:?}"),
@@ -26,7 +26,7 @@ impl Terminal {
         }
     }
 
-    async fn confirm_config(&self, shown: &Waiting) -> Result<u64, portero::ipc::DaemonFailure> {
+    async fn confirm_config(&self, shown: &UnconfirmedConfig) -> Result<u64, portero::ipc::DaemonFailure> {
         self.request(ConfirmConfig { shown: shown.shown.clone(), challenge: challenge() }).await
     }
 
@@ -73,7 +73,7 @@ async fn an_edit_that_allows_waits_until_a_person_confirms_what_they_were_shown(
     );
     assert_eq!(waiting.tools[0].0.to_string(), "notes/erase", "denied ones first: {:?}", waiting.tools);
     assert!(is_kind(
-        &person.confirm_config(&Waiting { shown: String::new(), ..waiting.clone() }).await,
+        &person.confirm_config(&UnconfirmedConfig { shown: String::new(), ..waiting.clone() }).await,
         FailureKind::Refused
     ));
     let wrong = ConfirmConfig { shown: waiting.shown.clone(), challenge: Challenge::new("not the one") };

@@ -3,7 +3,7 @@
 use portero::audit::{self, AuditEvent, RecordFilter};
 use portero::ipc::requests::approvals::WatchTasks;
 use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
-use portero::ipc::{PushMessage, Watched};
+use portero::ipc::{PushMessage, TaskChanges};
 use portero::notice::{ConfigAdoption, Notice};
 use portero::policy::Action;
 use porterod::approved_config::recent_edits::GATHER_INTERVAL;
@@ -42,7 +42,7 @@ async fn outbox_position(person: &Terminal) -> u64 {
     watch_from(person, None).await.place
 }
 
-async fn watch_from(person: &Terminal, after: Option<u64>) -> Watched {
+async fn watch_from(person: &Terminal, after: Option<u64>) -> TaskChanges {
     match person.request(WatchTasks { after }).await {
         Ok(watched) => watched,
         other => panic!("{other:?}"),

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use portero::audit::{self, AuditEvent, RecordFilter};
 use portero::ipc::requests::approvals::{ApproveTask, AskAgain, GetTask, ListTasks, RejectTask};
-use portero::ipc::requests::audit::ListHeads;
+use portero::ipc::requests::audit::ListCheckpoints;
 use portero::ipc::requests::auth::SetPassphrase;
 use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
 use portero::ipc::requests::daemon::{GetStatus, StopDaemon};
@@ -28,7 +28,7 @@ use portero::ipc::requests::overrides::{
     CreateGrant, CreateRule, Pause, PreviewChange, RemoveRule, Resume, RevokeGrants,
 };
 use portero::ipc::requests::sessions::{
-    CancelTask, CheckTask, ForwardCall, GetServerListing, ListOwnTasks, ReportHead, SubscribeOverrides,
+    CancelTask, CheckTask, ForwardCall, GetServerListing, ListOwnTasks, ReportCheckpoint, SubscribeOverrides,
 };
 use portero::ipc::{
     Act, Challenge, ConnectError, FailureKind, ForwardedCall, Hello, IpcClient, PROTOCOL_VERSION, PeerRole,
@@ -143,8 +143,8 @@ async fn every_act_and_every_refused_attempt_is_written_down() {
     let _ = person.approve(&task).await;
     let _ = person.grant("notes/send", Duration::from_secs(25 * 3600)).await;
     person.grant("notes/send", Duration::from_secs(60)).await.unwrap();
-    let _ = person.request(RevokeGrants { which: portero::ipc::Acting::On(vec![99]) }).await;
-    person.request(RevokeGrants { which: portero::ipc::Acting::All }).await.unwrap();
+    let _ = person.request(RevokeGrants { which: portero::ipc::GrantSelection::Ids(vec![99]) }).await;
+    person.request(RevokeGrants { which: portero::ipc::GrantSelection::All }).await.unwrap();
     let Ok(rule) = person.rule("notes/*", Action::Deny).await else { panic!("denied") };
     let _ = person.request(RemoveRule { id: rule.id, challenge: None }).await;
     person.request(StopDaemon).await.unwrap();
@@ -228,7 +228,7 @@ async fn a_grant_ends_by_itself_and_by_revoke() {
     assert_eq!(action().await, Action::RequireApproval);
 
     person.grant("notes/send", minutes(10)).await.unwrap();
-    let revoked = person.request(RevokeGrants { which: portero::ipc::Acting::All }).await;
+    let revoked = person.request(RevokeGrants { which: portero::ipc::GrantSelection::All }).await;
     assert!(matches!(revoked, Ok(1)), "{revoked:?}");
     assert_eq!(action().await, Action::RequireApproval);
     assert!(session.standing.borrow().grants.is_empty());
@@ -526,15 +526,15 @@ async fn how_far_a_sessions_audit_has_come_is_known_and_told_to_a_terminal_only(
     let segment =
         audit::AuditWriter::open(&home.paths().audit(), "a session", home.app_deps().clock.now()).unwrap();
     let head = segment.checkpoint();
-    assert!(session.request(ReportHead(head.clone())).await.is_ok());
-    let Ok(heads) = terminal.request(ListHeads).await else { panic!("heads") };
+    assert!(session.request(ReportCheckpoint(head.clone())).await.is_ok());
+    let Ok(heads) = terminal.request(ListCheckpoints).await else { panic!("heads") };
     assert!(heads.contains(&head) && heads.len() == 2, "the daemon's own too: {heads:?}");
-    assert!(is_kind(&session.request(ListHeads).await, FailureKind::Invalid));
+    assert!(is_kind(&session.request(ListCheckpoints).await, FailureKind::Invalid));
     let elsewhere = audit::SegmentCheckpoint { segment: "../x.jsonl".to_owned(), ..head };
-    assert!(is_kind(&session.request(ReportHead(elsewhere)).await, FailureKind::Refused));
+    assert!(is_kind(&session.request(ReportCheckpoint(elsewhere)).await, FailureKind::Refused));
     app.shutdown().await;
     let ended = home.start().await;
-    let Ok(heads) = home.terminal().await.request(ListHeads).await else { panic!("heads") };
+    let Ok(heads) = home.terminal().await.request(ListCheckpoints).await else { panic!("heads") };
     assert_eq!(heads.len(), 3);
     assert!(audit::verify_with_checkpoints(&home.paths().audit(), &heads).unwrap().is_intact());
     ended.shutdown().await;

@@ -104,36 +104,36 @@ pub struct InspectTask {
 
 impl Request for InspectTask {
     const METHOD: &'static str = "tasks/inspect";
-    type Response = Box<Look>;
+    type Response = Box<InspectedTask>;
 }
 
 /// A task as a person decides on it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Look {
+pub struct InspectedTask {
     /// The whole task.
     pub task: Task,
     /// The server's own annotations of its tool; none if the daemon hasn't seen the tool.
     pub hints: Option<ToolHints>,
 }
 
-impl Response for Look {}
+impl Response for InspectedTask {}
 
 /// Wait for changes after a place and return them. Without a place, return what waits now. Repeated calls see
 /// every change. Nothing is queued for a client that rarely asks; it has to start over.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WatchTasks {
-    /// The [`Watched::place`] of the last response.
+    /// The [`TaskChanges::place`] of the last response.
     pub after: Option<u64>,
 }
 
 impl Request for WatchTasks {
     const METHOD: &'static str = "tasks/watch";
-    type Response = Watched;
+    type Response = TaskChanges;
 }
 
 /// Changes, or the waiting tasks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Watched {
+pub struct TaskChanges {
     /// The place for the next request.
     pub place: u64,
     /// The tasks that wait now, if this is the first response or if changes in between are gone.
@@ -142,7 +142,7 @@ pub struct Watched {
     pub entries: Vec<NoticeEntry>,
 }
 
-impl Response for Watched {}
+impl Response for TaskChanges {}
 
 /// Check whether an approval would make this task's call run, before the person types anything. If it
 /// wouldn't, a refusal of the kind [`FailureKind::Void`] gives the reason.

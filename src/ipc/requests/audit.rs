@@ -7,10 +7,10 @@ use crate::ipc::{Request, Response};
 
 /// Get the checkpoint of every segment of the audit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ListHeads;
+pub struct ListCheckpoints;
 
-impl Request for ListHeads {
-    const METHOD: &'static str = "audit/heads";
+impl Request for ListCheckpoints {
+    const METHOD: &'static str = "audit/checkpoints";
     type Response = Vec<SegmentCheckpoint>;
 }
 

@@ -13,12 +13,12 @@ pub struct GetConfigChanges;
 
 impl Request for GetConfigChanges {
     const METHOD: &'static str = "config/changes";
-    type Response = Box<Waiting>;
+    type Response = Box<UnconfirmedConfig>;
 }
 
 /// The differences between the configuration and the confirmed one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Waiting {
+pub struct UnconfirmedConfig {
     /// Why the confirmed configuration is unknown: no passphrase is set, or the copy is lost.
     pub note: Option<String>,
     /// The edits that wait, and those that apply at once.
@@ -29,12 +29,12 @@ pub struct Waiting {
     pub shown: String,
 }
 
-impl Response for Waiting {}
+impl Response for UnconfirmedConfig {}
 
 /// Confirm the files as they are. Widens. The response is the number of changes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConfirmConfig {
-    /// The [`Waiting::shown`] that the person saw. Anything else is refused.
+    /// The [`UnconfirmedConfig::shown`] that the person saw. Anything else is refused.
     pub shown: String,
     /// The second factor.
     pub challenge: Challenge,

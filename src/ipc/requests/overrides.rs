@@ -42,7 +42,7 @@ impl Request for CreateGrant {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RevokeGrants {
     /// The grants.
-    pub which: Acting,
+    pub which: GrantSelection,
 }
 
 impl Request for RevokeGrants {
@@ -50,12 +50,12 @@ impl Request for RevokeGrants {
     type Response = u64;
 }
 
-/// The grants of an act.
+/// Which grants a request is about.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Acting {
+pub enum GrantSelection {
     /// The grants with these ids.
-    On(Vec<u64>),
+    Ids(Vec<u64>),
     /// All grants.
     All,
 }

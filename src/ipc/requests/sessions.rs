@@ -172,10 +172,10 @@ impl Request for ListOwnTasks {
 
 /// Get the final tasks of this principal that no agent has fetched.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct GetNews;
+pub struct ListUnseenTasks;
 
-impl Request for GetNews {
-    const METHOD: &'static str = "tasks/news";
+impl Request for ListUnseenTasks {
+    const METHOD: &'static str = "tasks/unseen";
     type Response = UnseenTasks;
 }
 
@@ -208,9 +208,9 @@ impl Request for CancelTask {
 
 /// Report the checkpoint of this session's audit segment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ReportHead(pub SegmentCheckpoint);
+pub struct ReportCheckpoint(pub SegmentCheckpoint);
 
-impl Request for ReportHead {
-    const METHOD: &'static str = "audit/report-head";
+impl Request for ReportCheckpoint {
+    const METHOD: &'static str = "audit/report-checkpoint";
     type Response = ();
 }

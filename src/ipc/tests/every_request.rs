@@ -6,7 +6,7 @@ use crate::ipc::requests::approvals::{
     ApproveTask, AskAgain, CheckApproval, FindTasks, GetTask, InspectTask, ListTasks, RejectTask, RevealTask,
     WatchTasks,
 };
-use crate::ipc::requests::audit::ListHeads;
+use crate::ipc::requests::audit::ListCheckpoints;
 use crate::ipc::requests::auth::{
     EnrollTotp, GetPassphraseSalt, OfferTotp, PairTelegram, RemoveTotp, SetPassphrase, UnpairTelegram,
 };
@@ -17,10 +17,10 @@ use crate::ipc::requests::overrides::{
     Resume, RevokeGrants,
 };
 use crate::ipc::requests::sessions::{
-    CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetNews, GetServerListing, ListOwnTasks,
-    PreviewCall, ReportHead, SetLogLevel, SubmitCall, SubscribeOverrides,
+    CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetServerListing, ListOwnTasks,
+    ListUnseenTasks, PreviewCall, ReportCheckpoint, SetLogLevel, SubmitCall, SubscribeOverrides,
 };
-use crate::ipc::{Act, Acting, Challenge, RawRequest, Request, ToDaemon, WipedJson};
+use crate::ipc::{Act, Challenge, GrantSelection, RawRequest, Request, ToDaemon, WipedJson};
 use crate::names::TaskId;
 use crate::policy::{Action, GrantLimits};
 use crate::server::LogLevel;
@@ -102,10 +102,10 @@ fn sessions() -> Vec<&'static str> {
         survives(&GetServerListing { server: "notes".parse().expect("a name") }),
         survives(&CheckTask { task, wait_millis: 9 }),
         survives(&ListOwnTasks { state: Some(TaskState::Denied), limit: 4 }),
-        survives(&GetNews),
+        survives(&ListUnseenTasks),
         survives(&ClaimNews { tasks: vec![task] }),
         survives(&CancelTask { task }),
-        survives(&ReportHead(head)),
+        survives(&ReportCheckpoint(head)),
     ]
 }
 
@@ -124,7 +124,7 @@ fn decisions() -> Vec<&'static str> {
         survives(&ApproveTask { task, challenge: challenge() }),
         survives(&RejectTask { task, reason: Some("no".to_owned()), for_now: true }),
         survives(&AskAgain { task, challenge: Some(challenge()) }),
-        survives(&ListHeads),
+        survives(&ListCheckpoints),
     ]
 }
 
@@ -139,7 +139,7 @@ fn changes() -> Vec<&'static str> {
     new.set_verifier(derived.verifier(salted), derived.sealing_key());
     vec![
         survives(&CreateGrant { pattern: pattern(), millis: 60_000, limits, challenge: challenge() }),
-        survives(&RevokeGrants { which: Acting::On(vec![1, 2]) }),
+        survives(&RevokeGrants { which: GrantSelection::Ids(vec![1, 2]) }),
         survives(&CreateRule { pattern: pattern(), action: Action::Allow, challenge: Some(challenge()) }),
         survives(&RemoveRule { id: 6, challenge: Some(challenge()) }),
         survives(&Pause),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portero::ipc::requests::approvals::{InspectTask, WatchTasks};
 use portero::ipc::requests::overrides::GetOverrides;
-use portero::ipc::{FailureKind, IpcClient, Look, Request, RequestError, Watched};
+use portero::ipc::{FailureKind, InspectedTask, IpcClient, Request, RequestError, TaskChanges};
 use portero::names::TaskId;
 use portero::notice::{Notice, NoticeEntry};
 use portero::paths::Paths;
@@ -29,7 +29,7 @@ pub(super) enum FeedEvent {
     /// Exactly these tasks wait; each one follows as `TaskWaits`.
     WaitingReset(Vec<TaskId>),
     /// A task that waits, or did when the event was made.
-    TaskWaits(Box<Look>),
+    TaskWaits(Box<InspectedTask>),
     /// A notice of a change.
     NoticeEntry(NoticeEntry),
     /// Following is impossible; no event comes after this one.
@@ -88,7 +88,7 @@ async fn read_events(client: &IpcClient, to: &mpsc::Sender<FeedEvent>) -> Result
     send_event(to, FeedEvent::Paused(standing.paused.is_some())).await?;
     let mut after = None;
     loop {
-        let Watched { place, anew, entries } = tokio::select! {
+        let TaskChanges { place, anew, entries } = tokio::select! {
             watched = request(client, WatchTasks { after }) => watched?,
             () = to.closed() => return Err(FeedEnd::ReceiverGone),
         };

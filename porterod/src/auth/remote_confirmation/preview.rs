@@ -1,6 +1,6 @@
 //! The change that a terminal's act would make, and the act's outcome.
 
-use portero::ipc::{DaemonFailure, Look, Waiting};
+use portero::ipc::{DaemonFailure, InspectedTask, UnconfirmedConfig};
 use portero::json::serialize_raw;
 use portero::names::ToolId;
 use portero::policy::{Action, Grant, PolicyRule};
@@ -13,9 +13,9 @@ pub enum ActPreview {
     /// The tools that are not allowed now, each with its action; denied ones first.
     Tools(Vec<(ToolId, Action)>),
     /// A task.
-    Task(Box<Look>),
+    Task(Box<InspectedTask>),
     /// The difference of the configurations.
-    Configuration(Box<Waiting>),
+    Configuration(Box<UnconfirmedConfig>),
 }
 
 impl ActPreview {

@@ -4,7 +4,7 @@ pub(crate) mod replies;
 
 use std::sync::Arc;
 
-use portero::ipc::{FailureKind, Look};
+use portero::ipc::{FailureKind, InspectedTask};
 use portero::names::TaskId;
 use portero::policy::{Action, DecisionSource};
 use portero::task::{Task, TaskState};
@@ -71,7 +71,7 @@ fn is_still_pending(daemon: &Daemon, task: TaskId) -> bool {
 /// Why an approval would have no effect, or not yet.
 fn approval_obstacle(
     daemon: &Daemon,
-    look: &Look,
+    look: &InspectedTask,
     tapped: &ButtonPress<CardDecision>,
 ) -> Option<ApprovalObstacle> {
     let loosens = match tapped.action().decision {
@@ -100,7 +100,7 @@ fn approval_obstacle(
 }
 
 /// Whether the configuration locks a task's tool, so that only single approvals are possible.
-pub(crate) fn is_tool_locked(daemon: &Daemon, look: &Look) -> bool {
+pub(crate) fn is_tool_locked(daemon: &Daemon, look: &InspectedTask) -> bool {
     daemon.policy.load().is_locked(&look.task.call.tool)
 }
 

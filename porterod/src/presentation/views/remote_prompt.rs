@@ -2,7 +2,7 @@
 
 use portero::anonymize::Anonymizer;
 use portero::approved_config::ConfigChange;
-use portero::ipc::{Act, Look, Waiting};
+use portero::ipc::{Act, InspectedTask, UnconfirmedConfig};
 use portero::names::Actor;
 use portero::policy::Action;
 
@@ -104,11 +104,11 @@ pub const fn tap_reply(heard: AnswerOutcome) -> &'static str {
 }
 
 /// The whole call, as its card shows it.
-fn run_text(look: &Look, view: &ViewContext<'_>) -> StyledText {
+fn run_text(look: &InspectedTask, view: &ViewContext<'_>) -> StyledText {
     card::Card::new(&look.task, look.hints, view).text()
 }
 
-fn reveal_text(look: &Look) -> StyledText {
+fn reveal_text(look: &InspectedTask) -> StyledText {
     let task = &look.task;
     StyledText::new()
         .bold("Show real values?")
@@ -120,8 +120,8 @@ fn reveal_text(look: &Look) -> StyledText {
 }
 
 /// All changes of the configuration that would take effect.
-fn config_change_text(waiting: &Waiting, line: &impl Fn(&str) -> EscapedText) -> StyledText {
-    let Waiting { note, changes, tools, shown: _ } = waiting;
+fn config_change_text(waiting: &UnconfirmedConfig, line: &impl Fn(&str) -> EscapedText) -> StyledText {
+    let UnconfirmedConfig { note, changes, tools, shown: _ } = waiting;
     let text = StyledText::new().bold("Put the changed configuration in force?");
     let text = match note {
         Some(note) => text.literal("\nNote: ").code(&line(note)),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use portero::ipc::requests::overrides::{CreateRule, Pause, RemoveRule, RevokeGrants};
-use portero::ipc::{Act, Acting, DaemonFailure};
+use portero::ipc::{Act, DaemonFailure, GrantSelection};
 use portero::pipeline::BoxFuture;
 use portero::policy::Action;
 use tokio::sync::watch;
@@ -240,7 +240,7 @@ impl CommandHandler {
         };
         match narrow {
             RestrictingCommand::Revoke(id) => {
-                let which = id.map_or(Acting::All, |id| Acting::On(vec![id]));
+                let which = id.map_or(GrantSelection::All, |id| GrantSelection::Ids(vec![id]));
                 api::request_as(daemon, person, RevokeGrants { which }).await.map(Change::Count)
             }
             RestrictingCommand::Ask(pattern) => {

@@ -1,7 +1,7 @@
 //! Tasks and views for tests.
 
 use portero::catalog::ToolHints;
-use portero::ipc::Look;
+use portero::ipc::InspectedTask;
 use portero::names::TaskId;
 use portero::notice::{Notice, NoticeEntry};
 use portero::task::TaskState;
@@ -18,7 +18,7 @@ pub(super) fn task_id(number: u8) -> TaskId {
 }
 
 /// A task that was asked `number` minutes before now and waits.
-pub(super) fn waiting_task(number: u8, tool: &str, arguments: &Value) -> Look {
+pub(super) fn waiting_task(number: u8, tool: &str, arguments: &Value) -> InspectedTask {
     let name = tool.split_once('/').unwrap().1;
     let asked = format!("2026-11-20T07:{:02}:00Z", 60 - number);
     let task = json!({
@@ -37,7 +37,7 @@ pub(super) fn waiting_task(number: u8, tool: &str, arguments: &Value) -> Look {
     });
     let task = serde_json::from_str(&task.to_string()).unwrap();
     let hints = ToolHints { read_only: Some(false), destructive: Some(true), ..ToolHints::default() };
-    Look { task, hints: Some(hints) }
+    InspectedTask { task, hints: Some(hints) }
 }
 
 /// A call with a text that is longer than a screen.

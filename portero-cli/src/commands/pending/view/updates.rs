@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use portero::catalog::ToolHints;
-use portero::ipc::Look;
+use portero::ipc::InspectedTask;
 use portero::names::TaskId;
 use portero::notice::{ConfigAdoption, Notice, NoticeEntry};
 use portero::task::{Task, TaskState};
@@ -43,8 +43,8 @@ impl PendingView {
     }
 
     /// Adds or updates a task that waited when it was read.
-    pub(super) fn update_task(&mut self, look: Look) {
-        let Look { task, hints } = look;
+    pub(super) fn update_task(&mut self, look: InspectedTask) {
+        let InspectedTask { task, hints } = look;
         let ended = (task.state != TaskState::PendingApproval).then(|| task.state.to_string());
         let known = self.item(task.id).is_some();
         if ended.is_none() && !known {
