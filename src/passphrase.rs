@@ -144,7 +144,7 @@ impl PassphraseKey {
 
 impl std::fmt::Debug for PassphraseKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Derived(…)")
+        f.write_str("PassphraseKey(…)")
     }
 }
 

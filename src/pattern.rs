@@ -212,7 +212,7 @@ fn split_at_slashes(text: &str) -> Result<Vec<&str>, PatternError> {
                 braces = braces.checked_sub(1).ok_or(PatternError::Group("`}` without its `{`"))?;
             }
             '/' if in_class || braces > 0 => {
-                return Err(PatternError::Group("a `/` may not stand inside `[…]` or `{…}`"));
+                return Err(PatternError::Group("a `/` may not be inside `[…]` or `{…}`"));
             }
             '/' => {
                 parts.push(&text[start..at]);
@@ -384,7 +384,7 @@ mod tests {
         github/create issue  no name holds ' ', so this pattern never matches
         a/{b                 a `[` or `{` is not closed
         a/b}                 `}` without its `{`
-        {a/b}                a `/` may not stand inside `[…]` or `{…}`
+        {a/b}                a `/` may not be inside `[…]` or `{…}`
         a/[z-a]              not a glob: invalid range; 'z' > 'a'
         Ａ/b                  no name holds 'Ａ', so this pattern never matches
         "

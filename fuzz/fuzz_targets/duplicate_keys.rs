@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use portero::json::{Object, parse_raw, refuse_duplicate_keys};
 use serde_json::value::RawValue;
 
-/// Whether a key stands twice, one level after the other; `None` when a key is no text.
+/// Whether a key appears twice, one level after the other; `None` when a key is no text.
 fn twice(value: &RawValue, depth: usize) -> Option<bool> {
     if depth > 64 {
         return None;

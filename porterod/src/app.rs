@@ -349,8 +349,8 @@ fn forward_server_event(daemon: &Arc<Daemon>, scope: &InstanceScope, event: Serv
             daemon.sessions.notify_scope(scope, &notification);
         }
         Err(Leak) => {
-            tracing::error!(%server, "a notification was withheld: a private value stood in it");
-            let about = format!("a notification of `{server}` was withheld: a private value stood in it");
+            tracing::error!(%server, "a notification was withheld: it held a private value");
+            let about = format!("a notification of `{server}` was withheld: it held a private value");
             let journal = Arc::clone(&daemon.journal);
             daemon.lifecycle.spawn(async move { journal.raise_alarm(AlarmKind::Withheld, &about).await });
         }

@@ -28,9 +28,9 @@ impl AdjacencyGuard {
     pub(super) fn new(rules: &[ReplacementRule], conceal: &Rewriter) -> Self {
         let folded: Vec<String> = rules.iter().map(|rule| fold_text(&rule.fake)).collect();
         let fakes = FakeParts::new(rules, &folded);
-        let mut traps = Self::default();
-        for needle in conceal.terms() {
-            let rule = &rules[needle.rule];
+        let mut guard = Self::default();
+        for term in conceal.terms() {
+            let rule = &rules[term.rule];
             let (replacement, revealed) = match &rule.direction {
                 Direction::Both => (rule.fake.as_str(), true),
                 Direction::OneWay { redaction } => (redaction.as_str(), false),
@@ -61,23 +61,23 @@ impl AdjacencyGuard {
                     }
                 }
             }
-            traps.before.push(before);
-            traps.after.push(after);
+            guard.before.push(before);
+            guard.after.push(after);
         }
-        traps
+        guard
     }
 
     /// Whether any of the replacements in `json` is beside such a text.
     pub(super) fn is_violated(&self, json: &str, places: &[(Range<usize>, usize)]) -> bool {
         let mut last = 0;
-        places.iter().any(|(place, needle)| {
+        places.iter().any(|(place, term)| {
             // Only back to the former replacement: the way back has consumed that one. Two of one number share a
             // place, so `last` may be behind this one's start.
             let before = &json.as_bytes()[last.min(place.start)..place.start];
             let after = &json.as_bytes()[place.end..];
             last = place.end;
-            self.before[*needle].iter().any(|trap| trap.is_suffix_of(before))
-                || self.after[*needle].iter().any(|trap| trap.is_prefix_of(after))
+            self.before[*term].iter().any(|text| text.is_suffix_of(before))
+                || self.after[*term].iter().any(|text| text.is_prefix_of(after))
         })
     }
 }

@@ -21,22 +21,24 @@ pub(super) struct TermAlphabet {
 }
 
 impl TermAlphabet {
-    pub(super) fn new(needles: &[Term]) -> Self {
-        let mut held = [false; 256];
-        let mut wide = HashSet::new();
-        for needle in needles {
-            for c in (0..needle.chars().len()).flat_map(|index| needle.spellings_at(index)) {
-                c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| held[usize::from(byte)] = true);
+    pub(super) fn new(terms: &[Term]) -> Self {
+        let mut term_bytes = [false; 256];
+        let mut non_ascii = HashSet::new();
+        for term in terms {
+            for c in (0..term.chars().len()).flat_map(|index| term.spellings_at(index)) {
+                c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| term_bytes[usize::from(byte)] = true);
                 if !c.is_ascii() {
-                    wide.insert(c);
+                    non_ascii.insert(c);
                 }
             }
         }
-        let mut spelled = held;
+        let mut spelling_bytes = term_bytes;
         // Digits, hex letters and escape letters belong to a window, because an inner layer may spell its
         // escapes with them.
-        b"0123456789abcdefABCDEFunrtbf\\/%\"".iter().for_each(|byte| spelled[usize::from(*byte)] = true);
-        Self { term_bytes: held, spelling_bytes: spelled, non_ascii: wide }
+        b"0123456789abcdefABCDEFunrtbf\\/%\""
+            .iter()
+            .for_each(|byte| spelling_bytes[usize::from(*byte)] = true);
+        Self { term_bytes, spelling_bytes, non_ascii }
     }
 
     /// Returns the stretches to decode, in order and disjoint. Each lies within one string.
@@ -97,9 +99,9 @@ impl TermAlphabet {
 
     fn read_escape(&self, json: &[u8], at: usize) -> EscapeSpan {
         if json[at] == b'%' {
-            let held = self.term_bytes[usize::from(b'%')];
+            let percent_is_relevant = self.term_bytes[usize::from(b'%')];
             return match read_percent_escape(&json[at..]) {
-                Some((EscapeValue::Byte(byte), length)) if held || self.is_relevant(byte) => {
+                Some((EscapeValue::Byte(byte), length)) if percent_is_relevant || self.is_relevant(byte) => {
                     EscapeSpan::new(true, length, length)
                 }
                 // In the text as it is, its digits are digits.
@@ -107,7 +109,11 @@ impl TermAlphabet {
                 // Its digits may be escaped themselves.
                 None => {
                     let digits = json.get(at + 1..at + 3).unwrap_or_default();
-                    EscapeSpan::new(held || digits.iter().any(|byte| matches!(byte, b'\\' | b'%')), 1, 1)
+                    EscapeSpan::new(
+                        percent_is_relevant || digits.iter().any(|byte| matches!(byte, b'\\' | b'%')),
+                        1,
+                        1,
+                    )
                 }
             };
         }

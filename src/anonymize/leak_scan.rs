@@ -28,25 +28,25 @@ const MAX_ESCAPE_LAYERS: usize = 24;
 const STRING_SEPARATOR: u8 = 0xFF;
 
 impl LeakScan {
-    pub(super) fn new(needles: &[Term]) -> Self {
+    pub(super) fn new(terms: &[Term]) -> Self {
         let texts = |folded: bool| -> Vec<String> {
-            let of_kind = needles.iter().filter(|needle| needle.is_folded() == folded);
-            of_kind.map(|needle| needle.text().to_owned()).collect()
+            let of_kind = terms.iter().filter(|term| term.is_folded() == folded);
+            of_kind.map(|term| term.text().to_owned()).collect()
         };
         let (exact, folded) = (texts(false), texts(true));
-        let mut held = vec![false; 256];
+        let mut value_bytes = vec![false; 256];
         for byte in exact.iter().chain(&folded).flat_map(|text| text.bytes()) {
-            held[usize::from(byte)] = true;
+            value_bytes[usize::from(byte)] = true;
         }
         for byte in folded.iter().flat_map(|text| text.bytes()) {
-            held[usize::from(byte.to_ascii_uppercase())] = true;
+            value_bytes[usize::from(byte.to_ascii_uppercase())] = true;
         }
         Self {
             has_non_ascii: exact.iter().chain(&folded).any(|text| !text.is_ascii()) || !folded.is_empty(),
             folded_has_non_ascii: folded.iter().any(|text| !text.is_ascii()),
             exact: SkipSearch::new(exact, false),
             folded: SkipSearch::new(folded, true),
-            value_bytes: held,
+            value_bytes,
         }
     }
 
@@ -440,8 +440,8 @@ mod tests {
     use super::*;
 
     fn scan_for(values: &[(&str, bool)]) -> LeakScan {
-        let needles: Vec<Term> = values.iter().map(|(text, exact)| Term::new(0, text, *exact)).collect();
-        LeakScan::new(&needles)
+        let terms: Vec<Term> = values.iter().map(|(text, exact)| Term::new(0, text, *exact)).collect();
+        LeakScan::new(&terms)
     }
 
     #[test]

@@ -39,9 +39,9 @@ const MAX_ESCAPE_LAYERS: usize = 24;
 impl Rewriter {
     /// Takes each term with its replacement.
     pub(super) fn new(pairs: Vec<(Term, TermReplacement)>) -> Self {
-        let (needles, becomes): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let alphabet = (!needles.is_empty()).then(|| TermAlphabet::new(&needles));
-        Self { finder: TermFinder::new(needles), alphabet, replacements: becomes }
+        let (terms, replacements): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let alphabet = (!terms.is_empty()).then(|| TermAlphabet::new(&terms));
+        Self { finder: TermFinder::new(terms), alphabet, replacements }
     }
 
     pub(super) fn terms(&self) -> &[Term] {
@@ -142,9 +142,9 @@ impl Rewriter {
                     if outer.any(|text| EscapeStyle::from_layer(text, percent).is_inconsistent()) {
                         continue;
                     }
-                    let spelled = &view.bytes[found.start..found.end];
-                    let spelling = self.replacements[found.term].spelling_index(spelled);
-                    let must_escape = needs_json_escape(spelled);
+                    let matched = &view.bytes[found.start..found.end];
+                    let spelling = self.replacements[found.term].spelling_index(matched);
+                    let must_escape = needs_json_escape(matched);
                     hits.push(EscapedMatch {
                         start,
                         end,

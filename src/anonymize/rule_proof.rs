@@ -178,7 +178,7 @@ impl RuleSetProof<'_> {
             self.add_conflict(
                 number,
                 None,
-                "its fake is a single character, which stands in nearly every text",
+                "its fake is a single character, which nearly every text contains",
             );
         }
         if real.trim().is_empty() {
@@ -226,7 +226,7 @@ impl RuleSetProof<'_> {
             if two.is_searched && text_contains(&one.fake, &two.real, exact) {
                 found.push("its fake holds the other's real value");
             } else if !two.injected && text_contains(&two.real, &one.fake, exact) {
-                found.push("its fake stands in the other's real value");
+                found.push("its fake is part of the other's real value");
             }
             let differ = number != other && !texts_equal(&one.fake, &two.fake, exact);
             if differ && !two.injected && text_contains(&one.fake, &two.fake, exact) {
@@ -258,7 +258,7 @@ impl RuleSetProof<'_> {
     fn add_conflict(&mut self, rule: usize, other: Option<usize>, what: &str) {
         let name = |number: usize| format!("replacement {} ({:?})", number + 1, self.shown_fake(number));
         let problem = match other.filter(|other| *other != rule) {
-            Some(other) => format!("{} can't stand beside {}: {what}", name(rule), name(other)),
+            Some(other) => format!("{} conflicts with {}: {what}", name(rule), name(other)),
             None => format!("{} can't be kept: {}", name(rule), what.replace("the other's", "its own")),
         };
         self.conflicts.push(RuleConflict { rule, other: other.filter(|other| *other != rule), problem });

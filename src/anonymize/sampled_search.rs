@@ -24,16 +24,16 @@ pub(super) struct TermFinder {
 }
 
 impl TermFinder {
-    pub(super) fn new(needles: Vec<Term>) -> Self {
+    pub(super) fn new(terms: Vec<Term>) -> Self {
         let mut samplers = Vec::new();
         let (long, short): (Vec<_>, Vec<_>) =
-            needles.iter().enumerate().partition(|(_, needle)| needle.min_length() >= MIN_LONG_TERM_BYTES);
+            terms.iter().enumerate().partition(|(_, term)| term.min_length() >= MIN_LONG_TERM_BYTES);
         for (group, block) in [(long, 4), (short, 3)] {
             if !group.is_empty() {
                 samplers.push(BlockSampler::new(&group, block));
             }
         }
-        Self { terms: needles, samplers }
+        Self { terms, samplers }
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -89,19 +89,19 @@ const CASE_BITS: u32 = 0x2020_2020;
 const BUCKET_BITS: u32 = 12;
 
 impl BlockSampler {
-    fn new(needles: &[(usize, &Term)], block: usize) -> Self {
-        let shortest = needles.iter().map(|(_, needle)| needle.min_length()).min().unwrap_or(block);
+    fn new(terms: &[(usize, &Term)], block: usize) -> Self {
+        let shortest = terms.iter().map(|(_, term)| term.min_length()).min().unwrap_or(block);
         // A value of `shortest` bytes holds `stride` blocks at consecutive offsets, so one of them begins at a
         // multiple of `stride`.
         let stride = (shortest.max(block) - block + 1).min(MAX_STRIDE);
         // A block of three is read as four little-endian bytes, and the mask drops the last.
         let mask = if block == 4 { u32::MAX } else { 0x00FF_FFFF };
         let mut entries: Vec<SampleEntry> = Vec::new();
-        for (number, needle) in needles {
+        for (number, term) in terms {
             // A window of this length has a block at each of the `stride` offsets, and any window of the term
             // will do. The one whose blocks are rarest in text causes the fewest comparisons.
-            let index = rarest_window(needle, stride + block - 1);
-            for path in byte_paths(needle, index, stride + block - 1) {
+            let index = rarest_window(term, stride + block - 1);
+            for path in byte_paths(term, index, stride + block - 1) {
                 for offset in 0..stride {
                     let block = load_block(&path, offset) & mask | CASE_BITS & mask;
                     let bucket = hash_block(block) >> (32 - BUCKET_BITS);
@@ -135,7 +135,7 @@ impl BlockSampler {
         Self { stride, block, mask, bits, shift: 32 - width, firsts, entries }
     }
 
-    fn find_all(&self, needles: &[Term], hay: &[u8], found: &mut Vec<TermMatch>) {
+    fn find_all(&self, terms: &[Term], hay: &[u8], found: &mut Vec<TermMatch>) {
         let coarse = CASE_BITS & self.mask;
         let bits = &*self.bits;
         let mut next = 0;
@@ -145,12 +145,12 @@ impl BlockSampler {
             let block = u32::from_le_bytes([block[0], block[1], block[2], block[3]]) & self.mask | coarse;
             let bit = (hash_block(block) >> self.shift) as usize;
             if bits.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 != 0) {
-                self.compare_block(needles, hay, next, block, found);
+                self.compare_block(terms, hay, next, block, found);
             }
             next += self.stride;
         }
         while next + self.block <= hay.len() {
-            self.compare_block(needles, hay, next, load_block(hay, next) & self.mask | coarse, found);
+            self.compare_block(terms, hay, next, load_block(hay, next) & self.mask | coarse, found);
             next += self.stride;
         }
     }
@@ -158,15 +158,15 @@ impl BlockSampler {
     // Out of line and cold, so that the scanning loop stays tight.
     #[cold]
     #[inline(never)]
-    fn compare_block(&self, needles: &[Term], hay: &[u8], at: usize, block: u32, found: &mut Vec<TermMatch>) {
+    fn compare_block(&self, terms: &[Term], hay: &[u8], at: usize, block: u32, found: &mut Vec<TermMatch>) {
         let bucket = (hash_block(block) >> (32 - BUCKET_BITS)) as usize;
         let entries = &self.entries[self.firsts[bucket] as usize..self.firsts[bucket + 1] as usize];
         for entry in entries.iter().filter(|entry| entry.block == block) {
-            let needle = entry.term as usize;
+            let term = entry.term as usize;
             if let Some(window) = at.checked_sub(entry.offset as usize)
-                && let Some((start, end)) = needles[needle].match_around(hay, window, entry.index as usize)
+                && let Some((start, end)) = terms[term].match_around(hay, window, entry.index as usize)
             {
-                let hit = TermMatch { start, end, term: needle };
+                let hit = TermMatch { start, end, term };
                 // Two spellings that fold to the same block would report the same occurrence twice.
                 if found.last() != Some(&hit) {
                     found.push(hit);
@@ -189,14 +189,14 @@ fn load_block(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// The character at which to sample: the window of `length` bytes from there has the rarest bytes.
-fn rarest_window(needle: &Term, length: usize) -> usize {
-    let shortest: Vec<usize> = (0..needle.chars().len())
-        .map(|index| needle.spellings_at(index).iter().map(|c| c.len_utf8()).min().unwrap_or(1))
+fn rarest_window(term: &Term, length: usize) -> usize {
+    let shortest: Vec<usize> = (0..term.chars().len())
+        .map(|index| term.spellings_at(index).iter().map(|c| c.len_utf8()).min().unwrap_or(1))
         .collect();
-    (0..needle.chars().len())
+    (0..term.chars().len())
         .filter(|&index| shortest[index..].iter().sum::<usize>() >= length)
         .min_by_key(|&index| {
-            let window = byte_paths(needle, index, length);
+            let window = byte_paths(term, index, length);
             let common: u32 = window[0].iter().take(length).map(|byte| byte_frequency(*byte)).sum();
             // Rarity first, then the number of spellings, since each spelling adds entries.
             common * 64 + u32::try_from(window.len()).unwrap_or(u32::MAX / 2).min(63)
@@ -218,16 +218,16 @@ fn byte_frequency(byte: u8) -> u32 {
 
 /// All byte sequences of at least `length` bytes, coarsely folded, that can follow from one of the term's
 /// characters.
-fn byte_paths(needle: &Term, index: usize, length: usize) -> Vec<Vec<u8>> {
+fn byte_paths(term: &Term, index: usize, length: usize) -> Vec<Vec<u8>> {
     let mut done = Vec::new();
     let mut open = vec![(index, Vec::new())];
     while let Some((index, bytes)) = open.pop() {
-        if bytes.len() >= length || index >= needle.chars().len() {
+        if bytes.len() >= length || index >= term.chars().len() {
             done.push(bytes);
             continue;
         }
         let mut nexts: Vec<Vec<u8>> = Vec::new();
-        for spelling in needle.spellings_at(index) {
+        for spelling in term.spellings_at(index) {
             let mut next = bytes.clone();
             next.extend(spelling.encode_utf8(&mut [0; 4]).bytes().map(|byte| byte | 0x20));
             if !nexts.contains(&next) {
@@ -257,8 +257,8 @@ mod tests {
     fn find_naively(finder: &TermFinder, hay: &str) -> Vec<(usize, usize, usize)> {
         let mut all = Vec::new();
         for (start, _) in hay.char_indices() {
-            for (number, needle) in finder.terms().iter().enumerate() {
-                all.extend(needle.match_end(hay.as_bytes(), start).map(|end| (start, end, number)));
+            for (number, term) in finder.terms().iter().enumerate() {
+                all.extend(term.match_end(hay.as_bytes(), start).map(|end| (start, end, number)));
             }
         }
         all.sort_unstable();
@@ -277,8 +277,8 @@ mod tests {
                 let value = &values[index.index(values.len())].0;
                 hay.push_str(&if upper { value.to_uppercase() } else { value.clone() });
             }
-            let needles = values.iter().map(|(text, exact)| Term::new(0, text, *exact)).collect();
-            let finder = TermFinder::new(needles);
+            let terms = values.iter().map(|(text, exact)| Term::new(0, text, *exact)).collect();
+            let finder = TermFinder::new(terms);
             prop_assert_eq!(find_sorted(&finder, &hay), find_naively(&finder, &hay));
         }
     }

@@ -224,10 +224,10 @@ mod tests {
 
     #[test]
     fn spellings_of_another_length_are_found() {
-        let needle = Term::new(0, "kelvin", false);
+        let term = Term::new(0, "kelvin", false);
         let hay = "x\u{212A}ELVIN".as_bytes();
-        assert_eq!(needle.match_end(hay, 1), Some(9));
-        assert_eq!(needle.match_around(hay, 4, 1), Some((1, 9)));
-        assert_eq!(needle.min_length(), 6);
+        assert_eq!(term.match_end(hay, 1), Some(9));
+        assert_eq!(term.match_around(hay, 4, 1), Some((1, 9)));
+        assert_eq!(term.min_length(), 6);
     }
 }

@@ -358,7 +358,7 @@ fn what_several_people_must_approve_does_not_go_with_the_bot() {
     assert_eq!(change_texts(&held.changes.widens), [told]);
     let policy = Policy::new(held.config.policy, Overrides::default());
     let quorums = policy.quorums(&"stripe/refund".parse().expect("a tool"));
-    assert_eq!(quorums[0].to_string(), "2 of 0 people (nobody)");
+    assert_eq!(quorums[0].to_string(), "2 of 0 people (none listed)");
 }
 
 #[test]

@@ -90,35 +90,39 @@ impl CheckedListing {
             }
         };
         Self {
-            tools: complaints.sanitize_entries(&offer.tools, sanitize::sanitize_tool, |raw, mended| {
+            tools: complaints.sanitize_entries(&offer.tools, sanitize::sanitize_tool, |raw, sanitized| {
                 let name =
-                    ToolName::from_child(&mended.identity).expect("an entry without a name is hopeless");
-                tool_entry(ToolId::new(server.clone(), name), shown_as(&mended.identity), raw, mended)
+                    ToolName::from_child(&sanitized.identity).expect("an entry without a name is rejected");
+                tool_entry(ToolId::new(server.clone(), name), shown_as(&sanitized.identity), raw, sanitized)
             }),
             resources: complaints.sanitize_entries(
                 &offer.resources,
                 sanitize::sanitize_resource,
-                |_, mut mended| {
-                    mended.object.set("uri", json::serialize_raw(&uri::wrap_uri(server, &mended.identity)));
-                    ListedResource { listed: mended.object.to_raw(), uri: mended.identity }
+                |_, mut sanitized| {
+                    sanitized
+                        .object
+                        .set("uri", json::serialize_raw(&uri::wrap_uri(server, &sanitized.identity)));
+                    ListedResource { listed: sanitized.object.to_raw(), uri: sanitized.identity }
                 },
             ),
             templates: complaints.sanitize_entries(
                 &offer.templates,
                 sanitize::sanitize_template,
-                |_, mut mended| {
-                    mended
+                |_, mut sanitized| {
+                    sanitized
                         .object
-                        .set("uriTemplate", json::serialize_raw(&uri::wrap_uri(server, &mended.identity)));
+                        .set("uriTemplate", json::serialize_raw(&uri::wrap_uri(server, &sanitized.identity)));
                     ResourceTemplate {
-                        listed: mended.object.to_raw(),
-                        template: UriTemplate::new(mended.identity),
+                        listed: sanitized.object.to_raw(),
+                        template: UriTemplate::new(sanitized.identity),
                     }
                 },
             ),
-            prompts: complaints.sanitize_entries(&offer.prompts, sanitize::sanitize_prompt, |raw, mended| {
-                prompt_entry(shown_as(&mended.identity), raw, mended)
-            }),
+            prompts: complaints.sanitize_entries(
+                &offer.prompts,
+                sanitize::sanitize_prompt,
+                |raw, sanitized| prompt_entry(shown_as(&sanitized.identity), raw, sanitized),
+            ),
             instructions: offer.instructions.clone(),
             capabilities: offer.capabilities.clone(),
             complaints: complaints.all,
@@ -138,7 +142,7 @@ impl CheckedListing {
 
     /// Whether all of it equals another listing.
     pub(super) fn has_same_content(&self, other: &Self) -> bool {
-        let declared = |stock: &Self| stock.capabilities.as_ref().map(|raw| raw.get().to_owned());
+        let declared = |listing: &Self| listing.capabilities.as_ref().map(|raw| raw.get().to_owned());
         self.fingerprints == other.fingerprints
             && self.instructions == other.instructions
             && declared(self) == declared(other)
@@ -148,21 +152,26 @@ impl CheckedListing {
 impl ListingEntry<Tool> {
     /// The same tool under another alias.
     pub(super) fn renamed(&self, alias: &str) -> Self {
-        let Ok(mended) = sanitize::sanitize_tool(self.item.raw.expose()) else { return self.clone() };
-        tool_entry(self.item.id.clone(), alias.to_owned(), self.item.raw.expose(), mended)
+        let Ok(sanitized) = sanitize::sanitize_tool(self.item.raw.expose()) else { return self.clone() };
+        tool_entry(self.item.id.clone(), alias.to_owned(), self.item.raw.expose(), sanitized)
     }
 }
 
 impl ListingEntry<Prompt> {
     /// The same prompt under another alias.
     pub(super) fn renamed(&self, alias: &str) -> Self {
-        let Ok(mended) = sanitize::sanitize_prompt(&self.item.raw) else { return self.clone() };
-        prompt_entry(alias.to_owned(), &self.item.raw, mended)
+        let Ok(sanitized) = sanitize::sanitize_prompt(&self.item.raw) else { return self.clone() };
+        prompt_entry(alias.to_owned(), &self.item.raw, sanitized)
     }
 }
 
-fn tool_entry(id: ToolId, alias: String, raw: &RawValue, mended: SanitizedEntry<'_>) -> ListingEntry<Tool> {
-    let SanitizedEntry { mut object, unlisted, identity, .. } = mended;
+fn tool_entry(
+    id: ToolId,
+    alias: String,
+    raw: &RawValue,
+    sanitized: SanitizedEntry<'_>,
+) -> ListingEntry<Tool> {
+    let SanitizedEntry { mut object, unlisted, identity, .. } = sanitized;
     let input_schema = match object.get("inputSchema") {
         // An unlisted tool can still be called, so any schema of an object shape is better for search than
         // none.
@@ -196,10 +205,10 @@ fn tool_entry(id: ToolId, alias: String, raw: &RawValue, mended: SanitizedEntry<
     ListingEntry { item: tool.into(), listed }
 }
 
-fn prompt_entry(alias: String, raw: &RawValue, mut mended: SanitizedEntry<'_>) -> ListingEntry<Prompt> {
-    mended.object.set("name", json::serialize_raw(&alias));
-    let listed = ListedJson { whole: mended.object.to_raw(), without_output: None };
-    let prompt = Prompt { name: mended.identity, alias, raw: raw.to_owned() };
+fn prompt_entry(alias: String, raw: &RawValue, mut sanitized: SanitizedEntry<'_>) -> ListingEntry<Prompt> {
+    sanitized.object.set("name", json::serialize_raw(&alias));
+    let listed = ListedJson { whole: sanitized.object.to_raw(), without_output: None };
+    let prompt = Prompt { name: sanitized.identity, alias, raw: raw.to_owned() };
     ListingEntry { item: prompt.into(), listed: Some(listed.into()) }
 }
 
@@ -251,7 +260,7 @@ impl ProblemCollector<'_> {
     fn sanitize_entries<'r, T>(
         &mut self,
         entries: &'r [RawJson],
-        mend: fn(&'r RawValue) -> Result<SanitizedEntry<'r>, Rejected>,
+        sanitize: fn(&'r RawValue) -> Result<SanitizedEntry<'r>, Rejected>,
         make: impl Fn(&'r RawValue, SanitizedEntry<'r>) -> T,
     ) -> Vec<T> {
         let mut seen = HashSet::new();
@@ -261,8 +270,8 @@ impl ProblemCollector<'_> {
             self.report_problem("*", problem, Remedy::Dropped);
         }
         for raw in entries.iter().take(MAX_ENTRIES) {
-            let mut mended = match mend(raw) {
-                Ok(mended) => mended,
+            let mut sanitized = match sanitize(raw) {
+                Ok(sanitized) => sanitized,
                 Err(Rejected { subject, problem }) => {
                     self.report_problem(&subject, problem, Remedy::Dropped);
                     continue;
@@ -270,21 +279,21 @@ impl ProblemCollector<'_> {
             };
             // Every client would pick one of the two in its own way; the first is as good as any, and the
             // choice is reported.
-            if !seen.insert(mended.identity.clone()) {
+            if !seen.insert(sanitized.identity.clone()) {
                 self.report_problem(
-                    &mended.identity,
+                    &sanitized.identity,
                     "it is listed twice; the first counts".to_owned(),
                     Remedy::Dropped,
                 );
                 continue;
             }
-            if let Some(problem) = &mended.unlisted {
-                self.report_problem(&mended.identity, problem.clone(), Remedy::Unlisted);
+            if let Some(problem) = &sanitized.unlisted {
+                self.report_problem(&sanitized.identity, problem.clone(), Remedy::Unlisted);
             }
-            for fault in std::mem::take(&mut mended.faults) {
-                self.report_problem(&mended.identity, fault, Remedy::Sanitized);
+            for fault in std::mem::take(&mut sanitized.faults) {
+                self.report_problem(&sanitized.identity, fault, Remedy::Sanitized);
             }
-            made.push(make(raw, mended));
+            made.push(make(raw, sanitized));
         }
         made
     }

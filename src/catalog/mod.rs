@@ -90,10 +90,10 @@ pub fn cached_tools(servers: &[config::ServerConfig], folder: &Path) -> Vec<(Ser
         if offers.is_empty() {
             continue;
         }
-        let stocks = offers.iter().map(|offer| {
+        let listings = offers.iter().map(|offer| {
             CheckedListing::new(&server.name, server.prefix, &serde_json::from_str(offer).unwrap_or_default())
         });
-        let tools = stocks.flat_map(|stock| stock.tools).map(|shown| shown.item.id.clone());
+        let tools = listings.flat_map(|listing| listing.tools).map(|shown| shown.item.id.clone());
         let tools: std::collections::BTreeSet<ToolId> = tools.collect();
         heard.push((server.name.clone(), tools.into_iter().collect()));
     }
@@ -315,16 +315,16 @@ impl Catalog {
         let mut servers = self.lock_servers();
         let Some(known) = servers.iter_mut().find(|known| known.server == *server) else { return Vec::new() };
         let before = known.listing();
-        let stock = Arc::new(CheckedListing::new(server, known.prefix, &offer));
-        let changes = stock.changed_lists(&before);
+        let listing = Arc::new(CheckedListing::new(server, known.prefix, &offer));
+        let changes = listing.changed_lists(&before);
         // Written only if it differs, because every start of every session comes through here.
         if let Some(cache) = &self.cache
-            && !(known.is_known() && stock.has_same_content(&before))
+            && !(known.is_known() && listing.has_same_content(&before))
             && let Err(error) = cache::write_listing(cache, server, &known.key, &offer)
         {
             tracing::warn!(%server, %error, "could not write what the server offers to the cache");
         }
-        known.listing = OnceLock::from(stock);
+        known.listing = OnceLock::from(listing);
         known.cached = None;
         known.failure = None;
         self.snapshot.store(None);
@@ -609,9 +609,9 @@ impl Catalog {
         }
         // Built under the lock, so that the stored snapshot is never older than the last change.
         let servers = self.lock_servers();
-        let shelves = servers.iter().map(ServerState::to_snapshot_server).collect();
+        let snapshot_servers = servers.iter().map(ServerState::to_snapshot_server).collect();
         let mut claims = lock(&self.claims);
-        let snapshot = Arc::new(Snapshot::new(shelves, &mut claims.0));
+        let snapshot = Arc::new(Snapshot::new(snapshot_servers, &mut claims.0));
         drop(claims);
         lock(&self.output_schemas).record_tools(snapshot.tools_with_output_schema());
         self.snapshot.store(Some(snapshot.clone()));

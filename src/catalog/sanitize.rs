@@ -175,9 +175,9 @@ impl<'a> SanitizedEntry<'a> {
             return;
         }
         let fault = format!("in `{key}` {} has the wrong type and was left out", bad.join(", "));
-        let mended = object.clone().without_members(|name| bad.contains(&name)).to_raw();
+        let sanitized = object.clone().without_members(|name| bad.contains(&name)).to_raw();
         self.faults.push(fault);
-        self.object.set(key, mended);
+        self.object.set(key, sanitized);
     }
 }
 
@@ -211,8 +211,8 @@ fn check_object_schema(schema: Option<&RawValue>) -> Result<SchemaCheck, String>
     if let Some(properties) = draft.get("properties") {
         match sanitize_properties(properties)? {
             None => {}
-            Some(Some(mended)) => {
-                draft.set("properties", mended);
+            Some(Some(sanitized)) => {
+                draft.set("properties", sanitized);
                 faults.push("`properties`");
             }
             Some(None) => {
@@ -230,7 +230,7 @@ fn check_object_schema(schema: Option<&RawValue>) -> Result<SchemaCheck, String>
     }
     Ok(SchemaCheck::Sanitized(
         json::serialize_raw(&draft),
-        format!("in `inputSchema` {} was mended", faults.join(", ")),
+        format!("in `inputSchema` {} was corrected", faults.join(", ")),
     ))
 }
 

@@ -59,17 +59,17 @@ struct SnapshotTool {
 
 impl Snapshot {
     /// Combines the servers' listings. A name that `claims` gives to one thing is given to nothing else.
-    pub(super) fn new(shelves: Vec<SnapshotServer>, claims: &mut CatalogClaims) -> Self {
+    pub(super) fn new(servers: Vec<SnapshotServer>, claims: &mut CatalogClaims) -> Self {
         let mut snapshot = Self {
             tools: Vec::new(),
             by_id: HashMap::new(),
             tool_names: AliasTable::default(),
             prompts: Vec::new(),
             prompt_names: AliasTable::default(),
-            complaints: shelves.iter().flat_map(|shelf| shelf.listing.complaints.iter().cloned()).collect(),
+            complaints: servers.iter().flat_map(|owner| owner.listing.complaints.iter().cloned()).collect(),
             resources: OnceLock::new(),
             index: OnceLock::new(),
-            servers: shelves,
+            servers,
         };
         snapshot.name_tools(&mut claims.tools);
         snapshot.name_prompts(&mut claims.prompts);
@@ -79,25 +79,25 @@ impl Snapshot {
     fn name_tools(&mut self, claims: &mut AliasClaims) {
         // Two rounds. All prefixed names are assigned first, so that no unprefixed name can take one of them.
         let mut all: Vec<(usize, ListingEntry<Tool>, String)> = Vec::new();
-        for (at, shelf) in self.servers.iter().enumerate() {
-            for shown in &shelf.listing.tools {
-                let (server, name) = (shelf.server.as_str(), shown.item.name.expose());
+        for (at, owner) in self.servers.iter().enumerate() {
+            for shown in &owner.listing.tools {
+                let (server, name) = (owner.server.as_str(), shown.item.name.expose());
                 match self.tool_names.assign_alias(server, name, all.len(), claims) {
                     Some(alias) => all.push((at, shown.clone(), alias)),
-                    None => self.complaints.push(unnamed_problem(shelf, name)),
+                    None => self.complaints.push(unnamed_problem(owner, name)),
                 }
             }
         }
         for (position, (at, shown, alias)) in all.into_iter().enumerate() {
-            let shelf = &self.servers[at];
+            let owner = &self.servers[at];
             let name = shown.item.name.expose().as_str();
-            let alias = own_name_or(&mut self.tool_names, shelf, name, (alias, position), claims);
+            let alias = own_name_or(&mut self.tool_names, owner, name, (alias, position), claims);
             // The name with a digest is understood too. So a name keeps its meaning if one that differs only
             // in case disappears.
             self.tool_names
-                .insert_alias(&alias::wire_name_with_digest(shelf.server.as_str(), name), position);
+                .insert_alias(&alias::wire_name_with_digest(owner.server.as_str(), name), position);
             // Pins are the server's own names, since people copy them from the server's documentation.
-            let pinned = shelf.pinned.as_ref().is_none_or(|pinned| pinned.iter().any(|pin| pin == name));
+            let pinned = owner.pinned.as_ref().is_none_or(|pinned| pinned.iter().any(|pin| pin == name));
             let shown = if shown.item.alias == alias { shown } else { shown.renamed(&alias) };
             self.by_id.insert(shown.item.id.clone(), position);
             self.tools.push(SnapshotTool { server: at, pinned, entry: shown });
@@ -106,23 +106,23 @@ impl Snapshot {
 
     fn name_prompts(&mut self, claims: &mut AliasClaims) {
         let mut all: Vec<(usize, ListingEntry<Prompt>, String)> = Vec::new();
-        for (at, shelf) in self.servers.iter().enumerate() {
-            for shown in &shelf.listing.prompts {
+        for (at, owner) in self.servers.iter().enumerate() {
+            for shown in &owner.listing.prompts {
                 match self.prompt_names.assign_alias(
-                    shelf.server.as_str(),
+                    owner.server.as_str(),
                     &shown.item.name,
                     all.len(),
                     claims,
                 ) {
                     Some(alias) => all.push((at, shown.clone(), alias)),
-                    None => self.complaints.push(unnamed_problem(shelf, &shown.item.name)),
+                    None => self.complaints.push(unnamed_problem(owner, &shown.item.name)),
                 }
             }
         }
         for (position, (at, shown, alias)) in all.into_iter().enumerate() {
-            let shelf = &self.servers[at];
+            let owner = &self.servers[at];
             let alias =
-                own_name_or(&mut self.prompt_names, shelf, &shown.item.name, (alias, position), claims);
+                own_name_or(&mut self.prompt_names, owner, &shown.item.name, (alias, position), claims);
             let shown = if shown.item.alias == alias { shown } else { shown.renamed(&alias) };
             self.prompts.push((at, shown));
         }
@@ -135,8 +135,8 @@ impl Snapshot {
     /// The servers' own names of all tools and prompts.
     pub(super) fn names(&self) -> impl Iterator<Item = (&ServerName, &str)> {
         let tools = self.tools.iter().map(|item| (item.server, item.entry.item.name.expose().as_str()));
-        let prompts = self.prompts.iter().map(|(shelf, shown)| (*shelf, shown.item.name.as_str()));
-        tools.chain(prompts).map(|(shelf, name)| (&self.servers[shelf].server, name))
+        let prompts = self.prompts.iter().map(|(owner, shown)| (*owner, shown.item.name.as_str()));
+        tools.chain(prompts).map(|(owner, name)| (&self.servers[owner].server, name))
     }
 
     pub(super) fn tools(&self) -> impl ExactSizeIterator<Item = &Arc<Tool>> {
@@ -207,14 +207,14 @@ impl Snapshot {
     pub(super) fn list_resources(&self, view: &CatalogView<'_>) -> RawJson {
         let open = self.visible_servers(view, Operation::ReadResource);
         let list: Vec<&RawValue> =
-            open.flat_map(|(_, shelf)| &shelf.listing.resources).map(|resource| &*resource.listed).collect();
+            open.flat_map(|(_, owner)| &owner.listing.resources).map(|resource| &*resource.listed).collect();
         json::serialize_raw(&list)
     }
 
     pub(super) fn list_templates(&self, view: &CatalogView<'_>) -> RawJson {
         let open = self.visible_servers(view, Operation::ReadResource);
         let list: Vec<&RawValue> =
-            open.flat_map(|(_, shelf)| &shelf.listing.templates).map(|template| &*template.listed).collect();
+            open.flat_map(|(_, owner)| &owner.listing.templates).map(|template| &*template.listed).collect();
         json::serialize_raw(&list)
     }
 
@@ -248,8 +248,8 @@ impl Snapshot {
         view: &'s CatalogView<'_>,
         operation: Operation,
     ) -> impl Iterator<Item = (usize, &'s SnapshotServer)> {
-        self.servers.iter().enumerate().filter(move |(_, shelf)| {
-            (view.action)(&ToolId::new(shelf.server.clone(), operation)) != Action::Deny
+        self.servers.iter().enumerate().filter(move |(_, owner)| {
+            (view.action)(&ToolId::new(owner.server.clone(), operation)) != Action::Deny
         })
     }
 
@@ -284,7 +284,7 @@ impl Snapshot {
     /// Finds a server by name. Some clients write a URI's host in lower case, so that is accepted if it is
     /// unambiguous.
     fn find_server(&self, name: &str) -> Option<&ServerName> {
-        let servers = || self.servers.iter().map(|shelf| &shelf.server);
+        let servers = || self.servers.iter().map(|owner| &owner.server);
         servers().find(|server| server.as_str() == name).or_else(|| {
             // Two servers that differ only in case make such a name ambiguous, and no server is guessed.
             let mut alike = servers().filter(|server| server.as_str().to_ascii_lowercase() == name);
@@ -294,8 +294,8 @@ impl Snapshot {
 
     fn index_resources(&self) -> HashMap<String, Vec<usize>> {
         let mut by_uri: HashMap<String, Vec<usize>> = HashMap::new();
-        for (at, shelf) in self.servers.iter().enumerate() {
-            for resource in &shelf.listing.resources {
+        for (at, owner) in self.servers.iter().enumerate() {
+            for resource in &owner.listing.resources {
                 by_uri.entry(resource.uri.clone()).or_default().push(at);
             }
         }
@@ -304,8 +304,8 @@ impl Snapshot {
 
     fn template_candidates(&self, uri: &str) -> Vec<usize> {
         let has =
-            |shelf: &SnapshotServer| shelf.listing.templates.iter().any(|known| known.template.matches(uri));
-        self.servers.iter().enumerate().filter(|(_, shelf)| has(shelf)).map(|(at, _)| at).collect()
+            |owner: &SnapshotServer| owner.listing.templates.iter().any(|known| known.template.matches(uri));
+        self.servers.iter().enumerate().filter(|(_, owner)| has(owner)).map(|(at, _)| at).collect()
     }
 
     /// The matching tools with their scores, the best first.
@@ -316,10 +316,10 @@ impl Snapshot {
             )
         });
         let in_category = |at: usize| {
-            let shelf = &self.servers[self.tools[at].server];
+            let owner = &self.servers[self.tools[at].server];
             category.is_none_or(|category| {
-                shelf.server.as_str().eq_ignore_ascii_case(category)
-                    || shelf.categories.iter().any(|own| own.eq_ignore_ascii_case(category))
+                owner.server.as_str().eq_ignore_ascii_case(category)
+                    || owner.categories.iter().any(|own| own.eq_ignore_ascii_case(category))
             })
         };
         index
@@ -335,19 +335,19 @@ impl Snapshot {
 /// can't collide with prefixed ones. Of several servers the first in the configuration gets the name.
 fn own_name_or(
     names: &mut AliasTable,
-    shelf: &SnapshotServer,
+    owner: &SnapshotServer,
     name: &str,
     (alias, what): (String, usize),
     claims: &mut AliasClaims,
 ) -> String {
-    let server = shelf.server.as_str();
-    let stands = !shelf.prefix && alias::can_be_unprefixed(name);
-    if stands && names.claim_alias(name, (server, name), what, claims) { name.to_owned() } else { alias }
+    let server = owner.server.as_str();
+    let unprefixed = !owner.prefix && alias::can_be_unprefixed(name);
+    if unprefixed && names.claim_alias(name, (server, name), what, claims) { name.to_owned() } else { alias }
 }
 
-fn unnamed_problem(shelf: &SnapshotServer, name: &str) -> ListingProblem {
+fn unnamed_problem(owner: &SnapshotServer, name: &str) -> ListingProblem {
     ListingProblem {
-        server: shelf.server.clone(),
+        server: owner.server.clone(),
         subject: Real::from_server(name.to_owned()),
         problem: "another one takes its name toward the agent".to_owned(),
         remedy: Remedy::Dropped,

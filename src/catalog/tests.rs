@@ -208,7 +208,7 @@ fn what_is_left_out_is_counted_by_reason_and_private_names_are_no_examples() {
 }
 
 #[test]
-fn a_tool_that_cannot_be_mended_is_not_listed_and_somebody_is_told() {
+fn a_tool_that_cannot_be_corrected_is_not_listed_and_is_reported() {
     let deep = format!(r#"{{"name":"deep","x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
     let offer = ServerListing {
         tools: [
@@ -272,7 +272,7 @@ fn a_tool_is_found_by_its_alias_its_canonical_name_and_nothing_else() {
 }
 
 #[test]
-fn tools_come_in_the_order_of_the_configuration_whoever_answers_first() {
+fn tools_come_in_the_order_of_the_configuration_whichever_answers_first() {
     let (one, two) = (server_config("one"), server_config("two"));
     let catalog = Catalog::new(&[one.clone(), two.clone()], None);
     catalog.set_listing(&two.name, tools_listing(&["z", "a"]));

@@ -180,7 +180,7 @@ impl<'a> ConfigDocument<'a> {
             let (name, at) = (property.name.as_str(), property.name.start());
             if let Some(before) = first.insert(name, at) {
                 let (line, column) = self.line_and_column(before);
-                let message = format!("the key `{}` stands twice in {what}", escape_for_display(name));
+                let message = format!("the key `{}` appears twice in {what}", escape_for_display(name));
                 self.add_error(
                     at,
                     message,
@@ -368,11 +368,9 @@ fn describe_syntax_error(error: &ParseError) -> (String, Option<String>) {
         ParseErrorKind::String(_) => ("a text is not closed, or holds a bad escape".to_owned(), None),
         ParseErrorKind::ExpectedComma => ("a comma is missing before this".to_owned(), None),
         ParseErrorKind::SingleQuotedStringsNotAllowed => {
-            ("texts stand in double quotes, not single ones".to_owned(), None)
+            ("a text needs double quotes, not single ones".to_owned(), None)
         }
-        ParseErrorKind::ExpectedStringObjectProperty => {
-            ("a key must stand in double quotes".to_owned(), None)
-        }
+        ParseErrorKind::ExpectedStringObjectProperty => ("a key must be in double quotes".to_owned(), None),
         kind => (
             format!("not JSON: {}", lower_first(&kind.to_string())),
             Some("comments and trailing commas are allowed, all else is plain JSON".to_owned()),

@@ -32,7 +32,7 @@ pub(super) fn read_dotenv(text: Option<&str>) -> (HashMap<String, Secret>, Vec<C
             Ok(None) => {}
             Ok(Some((name, value))) => {
                 if values.insert(name.to_owned(), value).is_some() {
-                    let message = format!("the variable `{name}` stands twice");
+                    let message = format!("the variable `{name}` appears twice");
                     problems.push(problem(1, Some(name), message, Some("keep one of them")));
                 }
             }
@@ -175,7 +175,7 @@ mod tests {
             [
                 (2, "this line has no `=`"),
                 (3, "a variable's name holds letters, digits and `_` only"),
-                (4, "the variable `A` stands twice"),
+                (4, "the variable `A` appears twice"),
                 (5, "a quote is not closed"),
                 (6, "something follows the closing quote"),
             ]

@@ -152,7 +152,7 @@ impl Drop for DisclosedSecret {
 
 impl std::fmt::Debug for DisclosedSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Disclosed(…)")
+        f.write_str("DisclosedSecret(…)")
     }
 }
 
@@ -172,6 +172,6 @@ mod tests {
     fn neither_prints_itself() {
         let shown =
             format!("{:?} {:?}", Challenge::new("correct horse"), DisclosedSecret::from(Secret::new("47")));
-        assert_eq!(shown, "Challenge(…) Disclosed(…)");
+        assert_eq!(shown, "Challenge(…) DisclosedSecret(…)");
     }
 }

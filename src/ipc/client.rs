@@ -65,7 +65,7 @@ struct NotificationSinkSlot(OnceLock<NotificationSink>);
 
 impl std::fmt::Debug for NotificationSinkSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Hearing").finish_non_exhaustive()
+        f.debug_struct("NotificationSinkSlot").finish_non_exhaustive()
     }
 }
 

@@ -31,7 +31,7 @@ fn write_canonical(value: &RawValue, depth: usize, out: &mut Vec<u8>) -> Result<
             let mut members: Vec<_> = object.iter().collect();
             members.sort_unstable_by_key(|(key, _)| *key);
             if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-                return Err(format!("the key {:?} stands twice", pair[0].0).into());
+                return Err(format!("the key {:?} appears twice", pair[0].0).into());
             }
             out.push(b'{');
             for (key, member) in members {
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_apart_is_refused() {
-        assert!(canonical_text(r#"{"a":{"b":1,"\u0062":2}}"#).unwrap_err().contains("stands twice"));
+        assert!(canonical_text(r#"{"a":{"b":1,"\u0062":2}}"#).unwrap_err().contains("appears twice"));
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(canonical_text(&deep).unwrap_err().contains("deeply"));
         assert_eq!(canonical_text(r#"["\ud800"]"#).unwrap(), r#"["\ud800",]"#);

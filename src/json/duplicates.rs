@@ -74,7 +74,7 @@ const MAX_LINEAR_KEYS: usize = 16;
 impl<'a> SeenKeys<'a> {
     fn insert_unique(&mut self, key: Cow<'a, str>) -> Result<(), serde_json::Error> {
         if self.few.contains(&key) || self.many.contains(&key) {
-            return Err(serde::de::Error::custom(format_args!("the key {key:?} stands twice")));
+            return Err(serde::de::Error::custom(format_args!("the key {key:?} appears twice")));
         }
         if self.many.is_empty() && self.few.len() < MAX_LINEAR_KEYS {
             self.few.push(key);
@@ -176,7 +176,7 @@ mod tests {
         assert!(refuse_duplicate_keys(&nested(MAX_NESTING + 1)).is_err());
     }
 
-    /// JSON with few different keys, and whether one stands twice in an object.
+    /// JSON with few different keys, and whether one appears twice in an object.
     fn any_document() -> impl Strategy<Value = (String, bool)> {
         let leaf = prop_oneof![Just("1.5"), Just("\"a\""), Just("\"{\\\"a\\\":\""), Just("null"), Just("{}")]
             .prop_map(|text| (text.to_owned(), false));

@@ -671,7 +671,7 @@ fn refuse_duplicate_keys(call: &Call) -> Result<(), Refusal> {
 
 /// Withholds an answer that still holds a private value, and logs that (guarantee N5).
 fn withhold_answer(leak: Leak) -> CallReply {
-    tracing::error!("an answer was withheld: a private value stood in it after it was concealed");
+    tracing::error!("an answer was withheld: it still held a private value after it was concealed");
     CallReply::Refused(Refusal::Withheld(leak))
 }
 

@@ -103,7 +103,7 @@ impl fmt::Display for Quorum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {} people", self.approvals, self.of.len())?;
         if self.of.is_empty() {
-            return f.write_str(" (nobody)");
+            return f.write_str(" (none listed)");
         }
         write!(f, " (user {})", join_ids(self.of.iter()))
     }
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn it_says_how_many_of_whom() {
         assert_eq!(quorum(2, &[11, 22, 33]).to_string(), "2 of 3 people (user 11, 22, 33)");
-        assert_eq!(quorum(2, &[]).to_string(), "2 of 0 people (nobody)");
+        assert_eq!(quorum(2, &[]).to_string(), "2 of 0 people (none listed)");
         assert_eq!(describe_voters(&votes(&[22, 11])), "telegram user 22, 11");
         let (two, three) = (quorum(2, &[11, 22, 33]), quorum(3, &[22, 33, 44]));
         let told = |quorums: &[Quorum], users: &[u64]| describe_progress(quorums, &votes(users));

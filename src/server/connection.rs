@@ -212,8 +212,7 @@ impl Connection {
             return;
         }
         let found = wire::salvage_messages(line);
-        let why =
-            if found.len() > 1 { "two messages stand on one line".to_owned() } else { fault.to_string() };
+        let why = if found.len() > 1 { "two messages are on one line".to_owned() } else { fault.to_string() };
         for answer in found.iter().filter(|message| message.is_response) {
             self.settle_malformed(answer.id().as_deref(), why.clone());
         }

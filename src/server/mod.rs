@@ -60,7 +60,7 @@ pub struct LaunchOptions {
 
 impl std::fmt::Debug for LaunchOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Launch").field("directory", &self.directory).finish_non_exhaustive()
+        f.debug_struct("LaunchOptions").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
 
@@ -116,7 +116,7 @@ pub struct CallOptions {
 
 impl std::fmt::Debug for CallOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Follow").field("progress", &self.progress.is_some()).finish_non_exhaustive()
+        f.debug_struct("CallOptions").field("progress", &self.progress.is_some()).finish_non_exhaustive()
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Upstreams {
 
 impl std::fmt::Debug for Upstreams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fleet").field("health", &self.health()).finish_non_exhaustive()
+        f.debug_struct("Upstreams").field("health", &self.health()).finish_non_exhaustive()
     }
 }
 

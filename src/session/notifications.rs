@@ -84,7 +84,7 @@ impl Notifications {
                     self.count_left_out_log();
                 }
             }
-            Err(Leak) => tracing::error!(%server, "a log message was withheld: a private value stood in it"),
+            Err(Leak) => tracing::error!(%server, "a log message was withheld: it held a private value"),
         }
     }
 
@@ -143,7 +143,7 @@ impl Notifications {
             let spelled = json::serialize_raw(&spelled);
             let params = Real::from_server(object.clone().with_member("uri", &spelled).to_raw());
             let Ok(params) = self.client.conceal(params) else {
-                tracing::error!(server = %resource.0, "a notification was withheld: a private value stood in it");
+                tracing::error!(server = %resource.0, "a notification was withheld: it held a private value");
                 continue;
             };
             self.client.send_notification(target, "notifications/resources/updated", Some(&params));

@@ -130,7 +130,7 @@ impl ClientRequest {
             }
             match client.conceal(params) {
                 Ok(params) => client.queue.queue_progress(&token, &params),
-                Err(Leak) => tracing::error!("progress was withheld: a private value stood in it"),
+                Err(Leak) => tracing::error!("progress was withheld: it held a private value"),
             }
         }))
     }
@@ -182,7 +182,7 @@ impl ClientRequest {
 
     /// Answers that the answer is withheld (guarantee N5).
     pub(super) fn answer_withheld(self) {
-        tracing::error!("an answer was withheld: a private value stood in it after it was concealed");
+        tracing::error!("an answer was withheld: it still held a private value after it was concealed");
         self.answer_fixed_error(
             codes::INTERNAL_ERROR,
             "the answer was withheld: a second look found a private value in it",

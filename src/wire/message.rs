@@ -71,7 +71,7 @@ pub enum MessageFault {
     #[error("the message is not a JSON object")]
     NotObject,
     /// A member of the envelope occurs twice. Parsers disagree on which of the two counts.
-    #[error("`{0}` stands twice in the message")]
+    #[error("`{0}` appears twice in the message")]
     Duplicate(&'static str),
     /// `jsonrpc` isn't `"2.0"`.
     #[error("`jsonrpc` must be \"2.0\"")]

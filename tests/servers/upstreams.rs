@@ -419,7 +419,7 @@ const MALFORMED: &[(&str, &str)] = &[
     (r#"{"jsonrpc":"1.0","id":ID,"result":{}}"#, "`jsonrpc`"),
     (r#"{"jsonrpc":"2.0","id":ID,"result":{},"error":{"code":1,"message":"x"}}"#, "neither"),
     (r#"{"jsonrpc":"2.0","id":ID}"#, "neither"),
-    (r#"{"jsonrpc":"2.0","id":ID,"result":{},"result":{}}"#, "stands twice"),
+    (r#"{"jsonrpc":"2.0","id":ID,"result":{},"result":{}}"#, "appears twice"),
     (r#"{"jsonrpc":"2.0","id":ID,"result":{"mean":NaN}}"#, "not JSON"),
     (r#"{"jsonrpc":"2.0","id":ID,"result":{"max":-Infinity}}"#, "not JSON"),
     (r#"{"jsonrpc":"2.0","id":ID,"result":{"a":"\x09"}}"#, "not JSON"),

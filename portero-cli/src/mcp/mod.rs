@@ -68,8 +68,8 @@ pub(crate) async fn run(paths: &Paths, no_start: bool, output: &Output) -> Comma
         match waited
             .map_err(|error| CommandFailure::refused("the connection to the agent broke").caused_by(&error))?
         {
-            Some(mended) => {
-                (ready, resumed, reader) = (Ok(mended.ready), Some(mended.resumed), mended.reader);
+            Some(recovered) => {
+                (ready, resumed, reader) = (Ok(recovered.ready), Some(recovered.resumed), recovered.reader);
             }
             None => {
                 let place = paths.config.display();

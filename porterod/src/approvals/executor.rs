@@ -220,8 +220,7 @@ impl Executor {
         let tool = task.call.tool.clone();
         let reply = self.claim_and_run(task, cancel).await;
         if matches!(reply, Ok(CallReply::Refused(Refusal::Withheld(_)))) {
-            let about =
-                format!("the answer of {tool} to task {id} was withheld: a private value stood in it");
+            let about = format!("the answer of {tool} to task {id} was withheld: it held a private value");
             self.deps.journal.raise_alarm(AlarmKind::Withheld, &about).await;
         }
         let mut ending = self.outcome_of_reply(reply, most);

@@ -196,7 +196,7 @@ impl AlarmWatcher {
 
     async fn report_withheld(&self, tool: &ToolId, count: u64) {
         let about = format!(
-            "an answer of {tool} was withheld from a session, because a private value stood in it; see \
+            "an answer of {tool} was withheld from a session, because it held a private value; see \
              `portero logs --tool {tool}`"
         );
         for _ in 0..count {

@@ -97,7 +97,7 @@ fn read_users<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>, what: &s
             Some(before) => {
                 let (line, column) = document.line_and_column(before);
                 let hint = format!("the first one is at portero.json:{line}:{column}");
-                document.add_error(item.start(), format!("a user stands twice in {what}"), Some(hint));
+                document.add_error(item.start(), format!("a user appears twice in {what}"), Some(hint));
             }
         }
     }
@@ -144,7 +144,7 @@ fn read_quorum<'a>(
 fn read_quorum_users<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>, deciders: &[u64]) -> Vec<u64> {
     let people = read_users(document, value, "`telegram.quorum.of`");
     if people.iter().any(|user| !deciders.contains(user)) {
-        let hint = "only who stands in `telegram.deciders` decides anything";
+        let hint = "only the people in `telegram.deciders` decide anything";
         let message = "`telegram.quorum.of` names a user who is no decider";
         document.add_error(value.start(), message.into(), Some(hint.into()));
     }

@@ -664,10 +664,10 @@ fn replacements_that_cannot_hold_together_are_told_where_they_stand() {
     let env = [("TOKEN", "t0ken-t0ken"), ("REAL_NAME", "Maria Rossi")];
     assert!(read_with(&texts, &env).0.is_none());
     insta::assert_snapshot!(problem_text(&texts, &env), @r#"
-    error: replacements.json:2:3: replacement 1 ("Jane") can't stand beside replacement 2 ("Jane"): they have the same fake
+    error: replacements.json:2:3: replacement 1 ("Jane") conflicts with replacement 2 ("Jane"): they have the same fake
       | { "fake": "…", "real": "…" },
       hint: the other one is at replacements.json:3:3
-    error: replacements.json:4:3: replacement 3 ("…") can't stand beside replacement 4 ("…"): its fake holds the other's real value
+    error: replacements.json:4:3: replacement 3 ("…") conflicts with replacement 4 ("…"): its fake holds the other's real value
       | { "fake": "…", "real": "…" }
       hint: the other one is at mcps.json:2:16
     "#);

@@ -41,15 +41,15 @@ fn supervise_command(parent: Option<i32>, mut command: Command) -> io::Result<Ex
     platform::tie_to_parent(parent)?;
     // A group of its own, which can be signalled as a whole where descendants can't be listed.
     let child = command.process_group(0).spawn()?;
-    let mut brood = ProcessTree::new(Pid::from_child(&child), ends);
+    let mut tree = ProcessTree::new(Pid::from_child(&child), ends);
     // Now only the command holds the pipes, so they close when it closes them. Stderr stays open for messages.
     redirect_stdio_to_null()?;
     // The command's end is no reason to stop: its descendants may live on, and end here either way.
-    let code = match brood.wait_for_end(&mut signals) {
+    let code = match tree.wait_for_end(&mut signals) {
         WaitEnd::ByItself(status) => exit_code(status),
         WaitEnd::BySignal => ExitCode::from(signal_code(SIGTERM)),
     };
-    brood.end_descendants();
+    tree.end_descendants();
     Ok(code)
 }
 

@@ -118,16 +118,9 @@ impl SessionFixture {
 
     fn with_limits(set: FixtureSetup, limits: ServerLimits) -> Self {
         let stage = Fixture::new(set);
-        let (run, handle, shelf, connection) = spawn_session(&stage, limits);
+        let (run, handle, tasks, connection) = spawn_session(&stage, limits);
         let (reader, writer) = tokio::io::split(connection);
-        Self {
-            fixture: stage,
-            tasks: shelf,
-            handle,
-            run,
-            reader: BufReader::new(reader),
-            writer: Some(writer),
-        }
+        Self { fixture: stage, tasks, handle, run, reader: BufReader::new(reader), writer: Some(writer) }
     }
 
     async fn send_line(&mut self, line: &str) {
@@ -229,10 +222,10 @@ impl SessionFixture {
 type SpawnedSession = (JoinHandle<std::io::Result<()>>, SessionHandle, Arc<FakeTasks>, DuplexStream);
 
 fn spawn_session(stage: &Fixture, limits: ServerLimits) -> SpawnedSession {
-    let shelf = Arc::new(FakeTasks::default());
+    let tasks = Arc::new(FakeTasks::default());
     let (session, handle) = Session::new(SessionDeps {
         pipeline: Arc::clone(&stage.pipeline),
-        tasks: Arc::clone(&shelf) as _,
+        tasks: Arc::clone(&tasks) as _,
         origin: stage.origin(),
         skipped: vec![crate::config::SkippedServer {
             server: "absent".parse().unwrap(),
@@ -244,7 +237,7 @@ fn spawn_session(stage: &Fixture, limits: ServerLimits) -> SpawnedSession {
     });
     let (near, far) = tokio::io::duplex(1 << 20);
     let (reader, writer) = tokio::io::split(far);
-    (tokio::spawn(session.run(reader, writer)), handle, shelf, near)
+    (tokio::spawn(session.run(reader, writer)), handle, tasks, near)
 }
 
 /// `_meta` of a modern request.
