@@ -73,7 +73,8 @@ async fn serve_connection(daemon: Arc<Daemon>, accepted: AcceptedPeer, slot: Con
             let origin = CallOrigin { principal, session: id, agent_session, client, directory };
             let seat = daemon.sessions.join_session(&origin, outbox.clone());
             let subscriber = Subscriber::new(&daemon, &origin);
-            Caller::Session(Session { seat, subscriber, origin, outbox: outbox.clone() })
+            let session = Session { seat, subscriber, origin, outbox: outbox.clone() };
+            Caller::Session(Box::new(session))
         }
     };
     let open = Arc::new(OpenRequests::default());

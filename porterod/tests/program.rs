@@ -6,10 +6,11 @@ use std::io::{BufRead, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::{self, Hello, PROTOCOL_VERSION, PeerRole, ProbeResult};
 use portero::store_identity::Nonce;
-use rustix::process::{Pid, Signal, getpgid, getsid, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -173,7 +174,8 @@ fn a_detached_one_lets_go_of_its_streams_and_logs_to_a_file() {
 fn a_detached_one_is_below_nobody_who_started_it() {
     let home = Home::new();
     let daemon = DetachedDaemon::start(&home);
-    let (group, session) = (getpgid(Some(daemon.0)).unwrap(), getsid(Some(daemon.0)).unwrap());
+    let group = rustix::process::getpgid(Some(daemon.0)).unwrap();
+    let session = rustix::process::getsid(Some(daemon.0)).unwrap();
     assert_eq!((group, session), (daemon.0, daemon.0), "a session and a group of its own");
     let mut process = daemon.0.as_raw_nonzero().get();
     while process > 1 {

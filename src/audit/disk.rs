@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use crate::files::{self, FileError, FileProblem, SymlinkMode};
+use crate::files::{self, FileError, FileProblem};
 
 /// Creates and removes the files of segments.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -139,7 +139,7 @@ pub(super) fn hold(_: &Path, _: &File) {}
 /// If the file can't be opened, or the system doesn't tell.
 #[cfg(unix)]
 pub(super) fn is_held(path: &Path) -> Result<bool, FileError> {
-    match files::open(path, SymlinkMode::Refuse)?.file().try_lock() {
+    match files::open(path, files::SymlinkMode::Refuse)?.file().try_lock() {
         // The lock is released with the handle, so this check doesn't hold the segment itself.
         Ok(()) => Ok(false),
         Err(fs::TryLockError::WouldBlock) => Ok(true),

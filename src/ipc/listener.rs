@@ -68,8 +68,8 @@ impl DaemonListener {
     #[must_use]
     pub fn stop_listening(self) -> DaemonLock {
         let Self { file, socket, lock } = self;
-        drop(file);
-        drop(socket);
+        // A tuple drops its fields in order: the file goes while the socket still exists.
+        drop((file, socket));
         lock
     }
 

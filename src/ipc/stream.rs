@@ -21,7 +21,8 @@ pub(super) struct ForeignWriter(pub(super) u32);
 /// The process at the other end, if it belongs to this user.
 pub(super) fn same_user_peer(stream: &Stream) -> io::Result<Option<SameUserPeer>> {
     let peer = stream.peer_creds()?;
-    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
+    // Signed or not, as the system has it.
+    let pid = peer.pid().and_then(|pid| u32::try_from(i64::from(pid)).ok()).filter(|pid| *pid > 0);
     Ok(address::is_own_user(&peer).then_some(SameUserPeer { pid }))
 }
 

@@ -93,11 +93,13 @@ impl Agent {
     }
 
     /// Sends a notification.
+    #[cfg(unix)]
     pub(crate) fn notify(&mut self, method: &str, params: &Value) {
         self.send_message(&json!({"jsonrpc": "2.0", "method": method, "params": params}));
     }
 
     /// Waits for a message that is as wanted; others that come meanwhile are dropped.
+    #[cfg(unix)]
     pub(crate) fn wait_for_message(&mut self, is_wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
             let message = self.next_message();

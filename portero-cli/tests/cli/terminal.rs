@@ -8,7 +8,9 @@ use expectrl::session::OsSession;
 use expectrl::{Eof, Expect as _, Session};
 
 use crate::agent::Agent;
-use crate::test_support::{CommandOutput, TEST_TIMEOUT, TestHome};
+#[cfg(target_os = "linux")]
+use crate::test_support::CommandOutput;
+use crate::test_support::{TEST_TIMEOUT, TestHome};
 use serde_json::json;
 
 /// The passphrase of these tests.
@@ -178,6 +180,7 @@ fn a_rule_that_asks_is_made_at_once_and_ended_with_the_passphrase() {
         assert!(told.contains("not where rule 3 asks") && !told.contains("rule 1,"), "{command}: {told}");
     }
 
+    #[cfg(target_os = "linux")]
     for id in ["3", "1"] {
         let said = run_without_terminal(&world, &["unrule", id], PASSPHRASE);
         assert!(said.stderr.contains("no terminal here"), "{}", said.stderr);

@@ -80,6 +80,7 @@ impl TestHome {
     }
 
     /// `porterod` in this world.
+    #[cfg(target_os = "linux")]
     pub(crate) fn porterod(&self) -> PathBuf {
         self.portero().with_file_name("porterod")
     }
@@ -97,6 +98,7 @@ impl TestHome {
     }
 
     /// A file that the user of this world can read.
+    #[cfg(target_os = "linux")]
     pub(crate) fn copy_readable(&self, file: &std::path::Path) -> PathBuf {
         let copy = self.path("project").join(file.file_name().unwrap());
         fs::copy(file, &copy).unwrap();

@@ -43,7 +43,7 @@ use crate::sessions::SessionSeat;
 /// The peer that makes requests on a connection.
 pub enum Caller {
     /// One agent's session.
-    Session(Session),
+    Session(Box<Session>),
     /// A person's terminal, and the way back to it.
     Terminal(PeerProcess, MessageSender),
 }

@@ -174,16 +174,21 @@ fn file_paths(home: &Home) -> Vec<PathBuf> {
     config.into_iter().chain(state).collect()
 }
 
+/// Makes a named pipe by the system's own program, since macOS has no `mknodat`.
+#[cfg(unix)]
+fn make_pipe(place: &Path) {
+    assert!(std::process::Command::new("mkfifo").arg(place).status().unwrap().success());
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_pipe_in_the_place_of_any_file_holds_up_no_deny_pause_reject_or_stop() {
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
     let home = Home::new();
     let app = home.start().await;
     for place in file_paths(&home) {
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
         let _ = std::fs::remove_file(&place);
-        mknodat(CWD, &place, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        make_pipe(&place);
     }
     let person = home.terminal().await;
     wait_until("it is told", async || !person.get_status().await.config_valid).await;
@@ -198,14 +203,13 @@ async fn a_pipe_in_the_place_of_any_file_holds_up_no_deny_pause_reject_or_stop()
 #[cfg(unix)]
 #[tokio::test]
 async fn a_daemon_starts_where_other_things_stand_in_the_places_of_what_it_kept() {
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
     let home = Home::new();
     home.start().await.shutdown().await;
     let paths = home.paths();
     for place in file_paths(&home).into_iter().filter(|place| place.starts_with(&paths.state)) {
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
         let _ = std::fs::remove_file(&place);
-        mknodat(CWD, &place, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        make_pipe(&place);
     }
     // Without its key the copy cannot be written, so a daemon says so and does not start.
     let refused = App::start(home.app_deps()).await.err().unwrap();
@@ -258,11 +262,10 @@ impl Odd {
     fn put(self, place: &Path) {
         use std::os::unix::fs::symlink;
 
-        use rustix::fs::{CWD, FileType, Mode, mknodat};
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
         let _ = std::fs::remove_file(place);
         match self {
-            Self::Pipe => mknodat(CWD, place, FileType::Fifo, Mode::RWXU, 0).unwrap(),
+            Self::Pipe => make_pipe(place),
             // In a directory nothing takes the place of something else by being renamed.
             Self::Directory => std::fs::create_dir_all(place.join("below")).unwrap(),
             Self::Endless => symlink("/dev/zero", place).unwrap(),

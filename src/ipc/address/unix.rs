@@ -9,7 +9,7 @@ use interprocess::local_socket::{GenericFilePath, ListenerOptions, Name, PeerCre
 use interprocess::os::unix::local_socket::ListenerOptionsExt;
 use rustix::process::geteuid;
 
-const OWNER_ONLY: u16 = 0o600;
+const OWNER_ONLY: rustix::fs::RawMode = 0o600;
 
 /// The socket's name.
 pub(in crate::ipc) fn socket_name(socket: &Path) -> io::Result<Name<'_>> {
@@ -20,7 +20,7 @@ pub(in crate::ipc) fn socket_name(socket: &Path) -> io::Result<Name<'_>> {
 pub(in crate::ipc) fn bind_socket(socket: &Path) -> io::Result<Listener> {
     let options =
         || Ok::<_, io::Error>(ListenerOptions::new().name(socket_name(socket)?).reclaim_name(false));
-    match options()?.mode(OWNER_ONLY.into()).create_tokio() {
+    match options()?.mode(OWNER_ONLY).create_tokio() {
         // macOS can't set the mode before binding. There only the directory protects the socket.
         Err(error) if error.kind() == io::ErrorKind::Unsupported => options()?.create_tokio(),
         bound => bound,

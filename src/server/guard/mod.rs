@@ -68,7 +68,6 @@ fn run_order(_: GuardOrder) -> ExitCode {
 }
 
 /// The arguments of a guard.
-#[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has guards"))]
 #[derive(Debug, PartialEq, Eq)]
 struct GuardOrder {
     stage: GuardStage,
