@@ -101,29 +101,33 @@ mod tests {
 
     #[test]
     fn the_first_goes_through_and_the_others_come_together() {
-        let mut damper = Debouncer::new(5 * MINUTE);
-        assert_eq!(damper.admit("a", 1, MINUTE, add), Some(1));
+        let mut debouncer = Debouncer::new(5 * MINUTE);
+        assert_eq!(debouncer.admit("a", 1, MINUTE, add), Some(1));
         for second in 0..100 {
-            assert_eq!(damper.admit("a", 1, MINUTE + Duration::from_secs(second), add), None);
+            assert_eq!(debouncer.admit("a", 1, MINUTE + Duration::from_secs(second), add), None);
         }
-        assert_eq!(damper.admit("b", 7, 2 * MINUTE, add), Some(7), "another kind is another matter");
-        assert_eq!(damper.take_due(5 * MINUTE), []);
-        assert_eq!(damper.take_due(6 * MINUTE), [("a", 100)]);
-        assert_eq!(damper.take_due(6 * MINUTE), [], "once");
-        assert_eq!(damper.admit("a", 1, 7 * MINUTE, add), None, "another while began");
-        assert_eq!(damper.admit("a", 1, 20 * MINUTE, add), Some(2), "nothing is lost, whoever looks first");
+        assert_eq!(debouncer.admit("b", 7, 2 * MINUTE, add), Some(7), "another kind is another matter");
+        assert_eq!(debouncer.take_due(5 * MINUTE), []);
+        assert_eq!(debouncer.take_due(6 * MINUTE), [("a", 100)]);
+        assert_eq!(debouncer.take_due(6 * MINUTE), [], "once");
+        assert_eq!(debouncer.admit("a", 1, 7 * MINUTE, add), None, "another while began");
+        assert_eq!(
+            debouncer.admit("a", 1, 20 * MINUTE, add),
+            Some(2),
+            "nothing is lost, whoever looks first"
+        );
     }
 
     #[test]
     fn who_wants_all_of_it_gets_it_and_what_is_long_ago_is_forgotten() {
-        let mut damper = Debouncer::new(MINUTE);
+        let mut debouncer = Debouncer::new(MINUTE);
         for kind in ["a", "b"] {
-            damper.admit(kind, 1, MINUTE, add);
-            damper.admit(kind, 1, MINUTE, add);
+            debouncer.admit(kind, 1, MINUTE, add);
+            debouncer.admit(kind, 1, MINUTE, add);
         }
-        assert_eq!(damper.take_all(MINUTE), [("a", 1), ("b", 1)]);
-        assert_eq!((damper.take_all(MINUTE), damper.kind_count()), (vec![], 2));
-        assert_eq!((damper.take_due(3 * MINUTE), damper.kind_count()), (vec![], 0));
-        assert_eq!(damper.admit("a", 1, 3 * MINUTE, add), Some(1));
+        assert_eq!(debouncer.take_all(MINUTE), [("a", 1), ("b", 1)]);
+        assert_eq!((debouncer.take_all(MINUTE), debouncer.kind_count()), (vec![], 2));
+        assert_eq!((debouncer.take_due(3 * MINUTE), debouncer.kind_count()), (vec![], 0));
+        assert_eq!(debouncer.admit("a", 1, 3 * MINUTE, add), Some(1));
     }
 }

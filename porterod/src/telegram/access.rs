@@ -38,7 +38,11 @@ pub(super) enum Sender {
 }
 
 /// Identifies the sender of an update; `bot` is the bot's own name.
-pub(super) fn identify_sender(what: UpdateKind, circle: Option<&AuthorizedChat>, bot: &str) -> Sender {
+pub(super) fn identify_sender(
+    what: UpdateKind,
+    authorized_chat: Option<&AuthorizedChat>,
+    bot: &str,
+) -> Sender {
     let (who, word) = match what {
         UpdateKind::Message(message) => {
             let who = person_in_chat(message.from, message.chat, message.is_private)
@@ -53,17 +57,19 @@ pub(super) fn identify_sender(what: UpdateKind, circle: Option<&AuthorizedChat>,
         }
         UpdateKind::ChatMigrated { from, to } => {
             // Only the move of the authorized group counts: the bot may be in other groups too.
-            let ours = matches!(circle, Some(AuthorizedChat::Group(group)) if group.chat == from.0);
+            let ours = matches!(authorized_chat, Some(AuthorizedChat::Group(group)) if group.chat == from.0);
             return if ours { Sender::ChatMigrated { from, to } } else { Sender::Stranger };
         }
         UpdateKind::BotMembership(chat) => {
-            let ours = circle.is_some_and(|circle| circle.chat() == chat.0);
+            let ours = authorized_chat.is_some_and(|allowed| allowed.chat() == chat.0);
             return if ours { Sender::MembershipChanged(chat) } else { Sender::Stranger };
         }
         UpdateKind::Other => return Sender::Stranger,
     };
-    match (who, circle) {
-        (Some(who), Some(circle)) if circle.authorizes(who) => Sender::Authorized(who, word),
+    match (who, authorized_chat) {
+        (Some(who), Some(authorized_chat)) if authorized_chat.authorizes(who) => {
+            Sender::Authorized(who, word)
+        }
         // The person needs a group's number to write it into the configuration, and learns it in that group.
         (Some(who), Some(AuthorizedChat::Private(person))) if who.user == person.user => {
             match_whoami(who, word, bot)
@@ -153,8 +159,8 @@ mod tests {
         }
     }
 
-    fn identify(message: ReceivedMessage, circle: Option<&AuthorizedChat>) -> Sender {
-        identify_sender(UpdateKind::Message(message), circle, "portero_bot")
+    fn identify(message: ReceivedMessage, authorized_chat: Option<&AuthorizedChat>) -> Sender {
+        identify_sender(UpdateKind::Message(message), authorized_chat, "portero_bot")
     }
 
     fn message_in_group(user: i64, chat: i64) -> ReceivedMessage {
@@ -243,9 +249,14 @@ mod tests {
         let moved = |from| UpdateKind::ChatMigrated { from: ChatId(from), to: ChatId(-9) };
         let told = Sender::ChatMigrated { from: ChatId(GROUP), to: ChatId(-9) };
         assert_eq!(identify_sender(moved(GROUP), Some(&group()), "bot"), told);
-        for (from, circle) in [(-7, Some(group())), (501, Some(jane())), (GROUP, Some(jane())), (GROUP, None)]
+        for (from, authorized_chat) in
+            [(-7, Some(group())), (501, Some(jane())), (GROUP, Some(jane())), (GROUP, None)]
         {
-            assert_eq!(identify_sender(moved(from), circle.as_ref(), "bot"), Sender::Stranger, "{from}");
+            assert_eq!(
+                identify_sender(moved(from), authorized_chat.as_ref(), "bot"),
+                Sender::Stranger,
+                "{from}"
+            );
         }
     }
 
@@ -260,8 +271,12 @@ mod tests {
             identify_sender(changed(501), Some(&jane()), "bot"),
             Sender::MembershipChanged(ChatId(501))
         );
-        for (chat, circle) in [(-7, Some(group())), (502, Some(jane())), (GROUP, None)] {
-            assert_eq!(identify_sender(changed(chat), circle.as_ref(), "bot"), Sender::Stranger, "{chat}");
+        for (chat, authorized_chat) in [(-7, Some(group())), (502, Some(jane())), (GROUP, None)] {
+            assert_eq!(
+                identify_sender(changed(chat), authorized_chat.as_ref(), "bot"),
+                Sender::Stranger,
+                "{chat}"
+            );
         }
     }
 

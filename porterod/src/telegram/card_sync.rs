@@ -66,10 +66,10 @@ enum DrawResult {
 
 impl CardSync {
     pub(super) fn new(daemon: Arc<Daemon>, zone: TimeZone) -> Arc<Self> {
-        let taps = Buttons::new(Arc::clone(&daemon.journal));
+        let buttons = Buttons::new(Arc::clone(&daemon.journal));
         let topics = TopicRouter::new(Arc::clone(&daemon));
         let link = watch::Sender::new(None);
-        Arc::new(Self { daemon, buttons: taps, topics, zone, link, drawing: Mutex::default() })
+        Arc::new(Self { daemon, buttons, topics, zone, link, drawing: Mutex::default() })
     }
 
     /// Reads the store.
@@ -207,14 +207,15 @@ impl CardSync {
             }
             Err(failure) => return Err(StoreError::Failed(failure.to_string())),
         };
-        let face = CardView { daemon: &self.daemon, zone: &self.zone, task_view: &look, owner: link.owner };
+        let card_view =
+            CardView { daemon: &self.daemon, zone: &self.zone, task_view: &look, owner: link.owner };
         let spot = link.message_ref(&cause);
         let waits = look.task.state == TaskState::PendingApproval;
         let drawn = match (waits, message) {
             (true, message) => {
                 let read = card.was_read && self.has_document(link, task)?;
-                let (text, standing) = face.render_question(&card, read);
-                let rows = card_buttons(task, &standing);
+                let (text, state) = card_view.render_question(&card, read);
+                let rows = card_buttons(task, &state);
                 let (keyboard, redrawing) = inline_buttons::make_keyboard(&self.buttons, spot, rows).await?;
                 #[cfg(test)]
                 crate::crash::crash_at("card made");
@@ -223,7 +224,7 @@ impl CardSync {
                 let put = self.send_or_edit(to, cause, message, (text, keyboard)).await?;
                 inline_buttons::settle_redraw(&self.buttons, redrawing, &put).await?;
                 if put.is_ok() {
-                    self.send_document(link, &face).await?;
+                    self.send_document(link, &card_view).await?;
                 }
                 put
             }
@@ -233,7 +234,7 @@ impl CardSync {
                 let redrawing =
                     self.buttons.begin_removal(&spot, &ButtonAction::Decide(TaskDecision::Forbid))?;
                 let edited = match message {
-                    Some(message) => edit_message(link, message, face.render_outcome(&card), None).await,
+                    Some(message) => edit_message(link, message, card_view.render_outcome(&card), None).await,
                     None => Ok(MessageId(0)),
                 };
                 inline_buttons::settle_redraw(&self.buttons, redrawing, &edited).await?;
@@ -288,15 +289,16 @@ impl CardSync {
 
     /// Sends a card's document once, if it has one. If Telegram refuses it, the card's other buttons still
     /// work, and the card's next change tries again.
-    async fn send_document(&self, link: &ChatLink, face: &CardView<'_>) -> Result<(), StoreError> {
-        let task = face.task_view.task.id;
-        let Some(document) = face.render_document() else { return Ok(()) };
+    async fn send_document(&self, link: &ChatLink, card_view: &CardView<'_>) -> Result<(), StoreError> {
+        let task = card_view.task_view.task.id;
+        let Some(document) = card_view.render_document() else { return Ok(()) };
         if self.has_document(link, task)? {
             return Ok(());
         }
-        let (letter, cause) = (OutgoingMessage::Document(document), MessageKey::new("document", task));
-        let project = &face.task_view.task.origin.principal;
-        let sent = self.topics.send_to_topic(link, project, (letter, SendPriority::Required, cause)).await?;
+        let (outgoing, cause) = (OutgoingMessage::Document(document), MessageKey::new("document", task));
+        let project = &card_view.task_view.task.origin.principal;
+        let sent =
+            self.topics.send_to_topic(link, project, (outgoing, SendPriority::Required, cause)).await?;
         if let Err(DeliveryError::Refused(refusal)) = sent {
             tracing::warn!(%refusal, %task, "Telegram does not take a card's document");
         }
@@ -332,13 +334,13 @@ impl CardSync {
                 return Ok(Err(DeliveryError::Dropped));
             }
         }
-        let letter = OutgoingMessage::Text(text, keyboard);
+        let outgoing = OutgoingMessage::Text(text, keyboard);
         match project {
             Some(project) => {
-                self.topics.send_to_topic(link, project, (letter, SendPriority::Required, cause)).await
+                self.topics.send_to_topic(link, project, (outgoing, SendPriority::Required, cause)).await
             }
             None => {
-                let sent = link.sender.send(link.chat(), letter, SendPriority::Required, cause);
+                let sent = link.sender.send(link.chat(), outgoing, SendPriority::Required, cause);
                 Ok(sent.outcome().await)
             }
         }

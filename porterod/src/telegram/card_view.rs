@@ -37,7 +37,7 @@ impl CardView<'_> {
         // The text may have become shorter since the page was opened.
         let page = kept.page.min(pages.len().saturating_sub(1));
         let most = self.daemon.config.current().settings.approvals.max_grant_duration.as_secs() / 60;
-        let standing = CardState {
+        let state = CardState {
             page,
             pages: pages.len(),
             must_read: !is_whole && !read,
@@ -45,7 +45,7 @@ impl CardView<'_> {
             max_grant_minutes: u32::try_from(most).unwrap_or(u32::MAX),
             mode: view,
         };
-        (pages.swap_remove(page), standing)
+        (pages.swap_remove(page), state)
     }
 
     /// The whole call as a document, if the card doesn't contain it.

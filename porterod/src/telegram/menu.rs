@@ -60,8 +60,8 @@ impl MenuSync {
             loop {
                 let now = served.borrow_and_update().clone();
                 let follow = async {
-                    if let Some((courier, chat)) = now {
-                        self.place_menu_with_retries(courier.client(), chat).await;
+                    if let Some((sender, chat)) = now {
+                        self.place_menu_with_retries(sender.client(), chat).await;
                     }
                     std::future::pending::<()>().await;
                 };

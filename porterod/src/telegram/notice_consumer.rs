@@ -25,13 +25,13 @@ const OUTBOX_CHANNEL: &str = "telegram";
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Follows the outbox and the connection until the daemon ends. The composition root spawns it.
-pub(super) async fn run_consumer(board: Arc<CardSync>) {
+pub(super) async fn run_consumer(cards: Arc<CardSync>) {
     let telling = async {
-        let (mut changes, mut links) = (board.daemon.outbox.subscribe(), board.link.subscribe());
+        let (mut changes, mut links) = (cards.daemon.outbox.subscribe(), cards.link.subscribe());
         let mut met = LastLink::default();
         loop {
             let link = links.borrow_and_update().clone();
-            if let Err(error) = consume_notices(&board, link.as_ref(), &mut met).await {
+            if let Err(error) = consume_notices(&cards, link.as_ref(), &mut met).await {
                 tracing::error!(%error, "what a person is to be told on Telegram waits");
                 tokio::time::sleep(RETRY_INTERVAL).await;
                 continue;
@@ -42,7 +42,7 @@ pub(super) async fn run_consumer(board: Arc<CardSync>) {
             }
         }
     };
-    board.daemon.lifecycle.stop_signal().run_until_cancelled(telling).await;
+    cards.daemon.lifecycle.stop_signal().run_until_cancelled(telling).await;
 }
 
 /// The connection that was last begun. Connections are compared because outbox and connection may change at
@@ -57,24 +57,24 @@ enum LastLink {
 }
 
 async fn consume_notices(
-    board: &Arc<CardSync>,
+    cards: &Arc<CardSync>,
     link: Option<&ChatLink>,
     met: &mut LastLink,
 ) -> Result<(), StoreError> {
     let Some(link) = link else {
         // No chat is authorized, so nothing is kept for one. The next authorized chat begins with the open
         // tasks.
-        if !matches!(met, LastLink::Absent) && has_no_recipient(&board.daemon) {
-            board.daemon.outbox.unregister_channel(OUTBOX_CHANNEL).await?;
+        if !matches!(met, LastLink::Absent) && has_no_recipient(&cards.daemon) {
+            cards.daemon.outbox.unregister_channel(OUTBOX_CHANNEL).await?;
             *met = LastLink::Absent;
         }
         return Ok(());
     };
     if !matches!(met, LastLink::Present(known) if known.is_same(link)) {
-        begin_link(board, link).await?;
+        begin_link(cards, link).await?;
         *met = LastLink::Present(link.clone());
     }
-    while take_next_batch(board, link).await? {}
+    while take_next_batch(cards, link).await? {}
     Ok(())
 }
 
@@ -88,16 +88,16 @@ pub(super) fn has_no_recipient(daemon: &Daemon) -> bool {
 }
 
 /// Begins a connection: every waiting task gets its card, and undrawn messages are drawn.
-async fn begin_link(board: &Arc<CardSync>, link: &ChatLink) -> Result<(), StoreError> {
-    board.daemon.outbox.register_channel(OUTBOX_CHANNEL).await?;
-    let (at, now) = (link.bot_chat, board.daemon.clock.now().wall);
+async fn begin_link(cards: &Arc<CardSync>, link: &ChatLink) -> Result<(), StoreError> {
+    cards.daemon.outbox.register_channel(OUTBOX_CHANNEL).await?;
+    let (at, now) = (link.bot_chat, cards.daemon.clock.now().wall);
     let change = move |store: &Connection| {
         kept::mark_ended_undrawn(store, at)?;
         kept::waiting_tasks(store)?.into_iter().try_for_each(|task| add_card(store, at, task, now))
     };
-    board.write_store(change).await?;
-    board.buttons.prune_buttons().await?;
-    board.redraw_stale()
+    cards.write_store(change).await?;
+    cards.buttons.prune_buttons().await?;
+    cards.redraw_stale()
 }
 
 /// Adds a card for a waiting task, unless it has one; in a burst it goes into a list.
@@ -121,12 +121,12 @@ fn add_card(store: &Connection, at: BotChat, task: TaskId, now: Timestamp) -> Re
 }
 
 /// Takes the next batch of notices, and returns whether there was one.
-async fn take_next_batch(board: &Arc<CardSync>, link: &ChatLink) -> Result<bool, StoreError> {
-    let outbox = &board.daemon.outbox;
+async fn take_next_batch(cards: &Arc<CardSync>, link: &ChatLink) -> Result<bool, StoreError> {
+    let outbox = &cards.daemon.outbox;
     let entries = outbox.next_entries(OUTBOX_CHANNEL)?;
     let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(false) };
-    let (at, now) = (link.bot_chat, board.daemon.clock.now().wall);
-    board
+    let (at, now) = (link.bot_chat, cards.daemon.clock.now().wall);
+    cards
         .write_store(move |store| {
             for NoticeEntry { at: when, notice, .. } in &entries {
                 match notice {
@@ -156,6 +156,6 @@ async fn take_next_batch(board: &Arc<CardSync>, link: &ChatLink) -> Result<bool,
     #[cfg(test)]
     crate::crash::crash_at("card kept");
     outbox.acknowledge(OUTBOX_CHANNEL, last).await?;
-    board.redraw_stale()?;
+    cards.redraw_stale()?;
     Ok(true)
 }

@@ -117,9 +117,9 @@ async fn serve_bot(
     former: &mut Option<TelegramSender>,
     stop: &CancellationToken,
 ) {
-    let weather = &daemon.bot_health;
+    let health = &daemon.bot_health;
     let Some(DesiredConnection { telegram, proxy, .. }) = wanted else {
-        weather.reset(TelegramState::Off, None);
+        health.reset(TelegramState::Off, None);
         return stop.cancelled().await;
     };
     let address = BotAddress {
@@ -131,24 +131,24 @@ async fn serve_bot(
     let bot = match Bot::new(&address) {
         Ok(bot) => bot,
         Err(error) => {
-            weather.reset(TelegramState::Invalid, None);
+            health.reset(TelegramState::Invalid, None);
             note_trouble(daemon, TelegramState::Invalid, "invalid", error.to_string());
             return stop.cancelled().await;
         }
     };
     let place = bot_endpoint(&bot, telegram);
-    weather.reset(TelegramState::Connecting, Some(place.clone()));
+    health.reset(TelegramState::Connecting, Some(place.clone()));
     let mut tries = 0;
     loop {
         let ended = match stop.run_until_cancelled(fetch_account(daemon, &bot, tuning)).await {
             None => return,
             Some(None) => DisconnectReason::BotUnknown { was_known: false },
             Some(Some(me)) => {
-                let (ear, courier) = connect_bot(daemon, flow, tuning, (&bot, me, &place));
-                if let Some(former) = former.replace(courier.clone()) {
-                    courier.inherit_usage(&former);
+                let (listener, sender) = connect_bot(daemon, flow, tuning, (&bot, me, &place));
+                if let Some(former) = former.replace(sender.clone()) {
+                    sender.inherit_usage(&former);
                 }
-                run_connection(daemon, &ear, &courier, stop).await
+                run_connection(daemon, &listener, &sender, stop).await
             }
         };
         match ended {
@@ -181,13 +181,13 @@ fn connect_bot(
     tuning: &TelegramTiming,
     (bot, me, place): (&Bot, BotAccount, &ConfiguredBot),
 ) -> (UpdateListener, TelegramSender) {
-    let courier = TelegramSender::new(
+    let sender = TelegramSender::new(
         bot.clone(),
         Arc::clone(&daemon.journal),
         Arc::clone(&daemon.anonymizer),
         tuning.sending.clone(),
     );
-    let waiting = courier.clone();
+    let waiting = sender.clone();
     let in_group = place.group.is_some();
     let sending = move || SendingState {
         waiting: waiting.pending_count(),
@@ -195,21 +195,21 @@ fn connect_bot(
         refused: waiting.refusals(),
     };
     daemon.bot_health.set_connected(me.username.clone(), Arc::new(sending));
-    let ear = UpdateListener {
+    let listener = UpdateListener {
         bot: bot.clone(),
         username: me.username,
         endpoint: place.clone(),
         journal: Arc::clone(&daemon.journal),
         pairing: Arc::clone(&daemon.pairing),
         bot_health: Arc::clone(&daemon.bot_health),
-        sender: courier.clone(),
+        sender: sender.clone(),
         handler: Arc::clone(flow),
         timing: tuning.polling.clone(),
         aside: Aside::new(daemon.paths.updates(bot.id().0)),
         last_whoami: Mutex::default(),
         has_polled: AtomicBool::new(false),
     };
-    (ear, courier)
+    (listener, sender)
 }
 
 fn bot_endpoint(bot: &Bot, telegram: &TelegramSettings) -> ConfiguredBot {
@@ -225,22 +225,22 @@ fn bot_endpoint(bot: &Bot, telegram: &TelegramSettings) -> ConfiguredBot {
 /// A waiting poll is cancelled.
 async fn run_connection(
     daemon: &Daemon,
-    ear: &UpdateListener,
-    courier: &TelegramSender,
+    listener: &UpdateListener,
+    sender: &TelegramSender,
     stop: &CancellationToken,
 ) -> DisconnectReason {
-    match ear.pairing.authorized_chat(&ear.endpoint) {
-        Ok(circle) => ear.handler.chat_connected(courier, circle),
+    match listener.pairing.authorized_chat(&listener.endpoint) {
+        Ok(authorized_chat) => listener.handler.chat_connected(sender, authorized_chat),
         Err(error) => tracing::error!(%error, "it cannot be told who is paired"),
     }
     let ending = stop.child_token();
-    let sending = courier.run(ending.clone());
+    let sending = sender.run(ending.clone());
     tokio::pin!(sending);
     let listening = async {
         tokio::select! {
             () = stop.cancelled() => DisconnectReason::Stopped,
-            () = ear.poll_updates() => DisconnectReason::BotUnknown { was_known: true },
-            () = wait_for_migration(daemon, ear, courier) => DisconnectReason::ChatMigrated,
+            () = listener.poll_updates() => DisconnectReason::BotUnknown { was_known: true },
+            () = wait_for_migration(daemon, listener, sender) => DisconnectReason::ChatMigrated,
         }
     };
     let ended = tokio::select! {
@@ -256,18 +256,18 @@ async fn run_connection(
         }
         None if stop.is_cancelled() => DisconnectReason::Stopped,
         None | Some(DisconnectReason::BotUnknown { .. }) => {
-            DisconnectReason::BotUnknown { was_known: ear.has_polled.load(Ordering::Relaxed) }
+            DisconnectReason::BotUnknown { was_known: listener.has_polled.load(Ordering::Relaxed) }
         }
     }
 }
 
 /// Returns once the authorized group became a supergroup and that is stored.
-async fn wait_for_migration(daemon: &Daemon, ear: &UpdateListener, courier: &TelegramSender) {
-    let mut moves = courier.watch_migrations();
+async fn wait_for_migration(daemon: &Daemon, listener: &UpdateListener, sender: &TelegramSender) {
+    let mut moves = sender.watch_migrations();
     loop {
         let known = *moves.borrow_and_update();
         if let Some((ChatId(from), ChatId(to))) = known {
-            match ear.pairing.note_group_moved(&ear.endpoint, from, to).await {
+            match listener.pairing.note_group_moved(&listener.endpoint, from, to).await {
                 Ok(true) => {
                     tracing::warn!("Telegram: the group {from} is a supergroup now, and is followed to {to}");
                     return;

@@ -58,7 +58,7 @@ impl TopicRouter {
         &self,
         link: &ChatLink,
         project: &Principal,
-        (letter, rank, cause): (OutgoingMessage, SendPriority, MessageKey),
+        (outgoing, rank, cause): (OutgoingMessage, SendPriority, MessageKey),
     ) -> Result<Result<MessageId, DeliveryError>, StoreError> {
         let chat = ChatId(link.bot_chat.chat);
         let mut room = Destination::from(chat);
@@ -68,7 +68,7 @@ impl TopicRouter {
                 Ok(topic) => topic,
                 Err(undelivered) => return Ok(Err(undelivered)),
             };
-            let sent = link.sender.send(room, letter.clone(), rank, cause.clone()).outcome().await;
+            let sent = link.sender.send(room, outgoing.clone(), rank, cause.clone()).outcome().await;
             match (&sent, room.topic) {
                 (Err(DeliveryError::Refused(Refusal::TopicGone)), Some(topic)) => {
                     self.forget_topic(link.bot_chat, project, topic).await?;
@@ -81,7 +81,7 @@ impl TopicRouter {
                 _ => return Ok(sent),
             }
         }
-        Ok(link.sender.send(chat, letter, rank, cause).outcome().await)
+        Ok(link.sender.send(chat, outgoing, rank, cause).outcome().await)
     }
 
     /// The topic of a project, created if missing; none for General. The inner error says why it is unknown

@@ -71,8 +71,8 @@ impl Default for PollTiming {
 /// Handles updates of authorized users. Its implementations are in higher modules.
 pub trait UpdateHandler: Send + Sync {
     /// Called when the bot can write to a chat with this sender. Earlier messages may be sent again under
-    /// their keys. `circle` is none until a person is paired; then this is called again.
-    fn chat_connected(&self, courier: &TelegramSender, circle: Option<AuthorizedChat>);
+    /// their keys. `authorized_chat` is none until a person is paired; then this is called again.
+    fn chat_connected(&self, sender: &TelegramSender, authorized_chat: Option<AuthorizedChat>);
 
     /// Handles an update. It returns once everything that must not be lost is stored. Slow work must continue
     /// in the background, because the next update waits for this.
@@ -318,8 +318,8 @@ impl UpdateListener {
     }
 
     async fn handle_one(&self, id: UpdateId, what: UpdateKind, is_overtaken: bool) -> Result<(), StoreError> {
-        let circle = self.pairing.authorized_chat(&self.endpoint)?;
-        match identify_sender(what, circle.as_ref(), &self.username) {
+        let authorized_chat = self.pairing.authorized_chat(&self.endpoint)?;
+        match identify_sender(what, authorized_chat.as_ref(), &self.username) {
             Sender::Stranger => {}
             Sender::ChatMigrated { from, to } => self.sender.note_migration(from, to),
             Sender::MembershipChanged(chat) => self.sender.retry_chat(chat),
@@ -349,8 +349,9 @@ impl UpdateListener {
         }
         tracing::error!(update = id.0, %error, "an update of Telegram failed {MAX_UPDATE_ATTEMPTS} times, and is given up");
         self.bot_health.count_given_up();
-        let circle = self.pairing.authorized_chat(&self.endpoint).ok().flatten();
-        if let Sender::Authorized(person, _) = identify_sender(what.clone(), circle.as_ref(), &self.username)
+        let authorized_chat = self.pairing.authorized_chat(&self.endpoint).ok().flatten();
+        if let Sender::Authorized(person, _) =
+            identify_sender(what.clone(), authorized_chat.as_ref(), &self.username)
         {
             let text = StyledText::new()
                 .literal("Something that you wrote or tapped here could not be done, and is given up. ");
@@ -372,9 +373,9 @@ impl UpdateListener {
         if store.read(move |store| kept::is_handled(store, receipt.bot.0, id.0))? {
             return Ok(());
         }
-        let courier = self.sender.clone();
+        let sender = self.sender.clone();
         self.handler
-            .handle_update(AuthorizedUpdate { input: word, person, sender: courier, receipt, is_overtaken })
+            .handle_update(AuthorizedUpdate { input: word, person, sender, receipt, is_overtaken })
             .await?;
         let now = self.journal.now().wall;
         store.write(Durability::StoreSynced, move |store| receipt.mark_handled(store, now).map(drop)).await

@@ -246,10 +246,10 @@ impl CallbackHandler {
 }
 
 impl UpdateHandler for CallbackHandler {
-    fn chat_connected(&self, courier: &TelegramSender, circle: Option<AuthorizedChat>) {
-        let link = circle.as_ref().map(|circle| ChatLink::new(courier, circle));
+    fn chat_connected(&self, sender: &TelegramSender, authorized_chat: Option<AuthorizedChat>) {
+        let link = authorized_chat.as_ref().map(|authorized_chat| ChatLink::new(sender, authorized_chat));
         self.cards.link.send_replace(link);
-        self.next.chat_connected(courier, circle);
+        self.next.chat_connected(sender, authorized_chat);
     }
 
     fn handle_update(&self, heard: AuthorizedUpdate) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -260,22 +260,22 @@ impl UpdateHandler for CallbackHandler {
 /// The meaning of a press, once its message is confirmed. The person may be faster than Telegram's
 /// confirmation.
 async fn await_press_meaning(
-    courier: &TelegramSender,
+    sender: &TelegramSender,
     look: impl Fn() -> Result<PressMeaning, StoreError>,
 ) -> Result<PressMeaning, StoreError> {
     let look = || match look()? {
         PressMeaning::MessageUnconfirmed => Ok(None),
         found => Ok(Some(found)),
     };
-    Ok(await_sent(courier, look).await?.unwrap_or(PressMeaning::MessageUnconfirmed))
+    Ok(await_sent(sender, look).await?.unwrap_or(PressMeaning::MessageUnconfirmed))
 }
 
 /// Looks now, and again after each confirmed message, until the timeout.
 async fn await_sent<T>(
-    courier: &TelegramSender,
+    sender: &TelegramSender,
     look: impl Fn() -> Result<Option<T>, StoreError>,
 ) -> Result<Option<T>, StoreError> {
-    let (mut sent, until) = (courier.watch_sent(), tokio::time::Instant::now() + ARRIVAL_TIMEOUT);
+    let (mut sent, until) = (sender.watch_sent(), tokio::time::Instant::now() + ARRIVAL_TIMEOUT);
     loop {
         // A confirmation that comes after this line wakes the wait below.
         sent.borrow_and_update();
@@ -301,9 +301,9 @@ fn send_reply(
     });
     let message = text.and_then(|text| text.fit_message(MAX_MESSAGE_UNITS));
     if let Some(message) = message {
-        let letter = OutgoingMessage::Text(message, None);
+        let outgoing = OutgoingMessage::Text(message, None);
         let room = Destination { chat: link.chat(), topic };
-        drop(link.sender.send(room, letter, SendPriority::Notice, receipt.message_key()));
+        drop(link.sender.send(room, outgoing, SendPriority::Notice, receipt.message_key()));
     }
 }
 

@@ -43,14 +43,14 @@ impl CallbackHandler {
             }
         };
         if let Some(message) = text.fit_message(MAX_MESSAGE_UNITS) {
-            let (board, link) = (Arc::clone(&self.cards), link.clone());
-            let letter = (OutgoingMessage::Question(message), SendPriority::Required, cause);
+            let (cards, link) = (Arc::clone(&self.cards), link.clone());
+            let outgoing = (OutgoingMessage::Question(message), SendPriority::Required, cause);
             // Spawned: the answer to the press must not wait for this message.
             self.cards.daemon.lifecycle.spawn(async move {
-                if let Err(error) = board.topics.send_to_topic(&link, &project, letter).await {
+                if let Err(error) = cards.topics.send_to_topic(&link, &project, outgoing).await {
                     tracing::error!(%error, "a reason could not be asked for");
                 }
-                board.redraw_lost_topics();
+                cards.redraw_lost_topics();
             });
         }
         Ok(())

@@ -76,11 +76,11 @@ impl CommandHandler {
     /// A handler for a person in this time zone.
     #[must_use]
     pub fn new(daemon: Arc<Daemon>, zone: TimeZone) -> Self {
-        let taps = Buttons::new(Arc::clone(&daemon.journal));
+        let buttons = Buttons::new(Arc::clone(&daemon.journal));
         let link = watch::Sender::new(None);
-        let notices = NoticeSender::new(Arc::clone(&daemon), taps.clone(), zone.clone(), link.clone());
+        let notices = NoticeSender::new(Arc::clone(&daemon), buttons.clone(), zone.clone(), link.clone());
         let menu = MenuSync::new(Arc::clone(&daemon));
-        Self { daemon, buttons: taps, zone, link, notices, menu }
+        Self { daemon, buttons, zone, link, notices, menu }
     }
 
     /// The sender of notices to the same chat.
@@ -264,9 +264,9 @@ impl CommandHandler {
 }
 
 impl UpdateHandler for CommandHandler {
-    fn chat_connected(&self, courier: &TelegramSender, circle: Option<AuthorizedChat>) {
-        let link = circle.as_ref().map(|circle| ChatLink::new(courier, circle));
-        self.menu.serve(courier, link.as_ref().map(ChatLink::chat));
+    fn chat_connected(&self, sender: &TelegramSender, authorized_chat: Option<AuthorizedChat>) {
+        let link = authorized_chat.as_ref().map(|authorized_chat| ChatLink::new(sender, authorized_chat));
+        self.menu.serve(sender, link.as_ref().map(ChatLink::chat));
         if let Some(link) = link.clone() {
             let notices = self.notices.clone();
             self.daemon.lifecycle.spawn(async move { notices.redraw_notices(&link).await });
@@ -276,12 +276,12 @@ impl UpdateHandler for CommandHandler {
 
     fn handle_update(&self, heard: AuthorizedUpdate) -> BoxFuture<'_, Result<(), StoreError>> {
         // An overtaken press that widens was already refused by `callbacks`.
-        let AuthorizedUpdate { input: word, person, sender: courier, receipt, is_overtaken: _ } = heard;
+        let AuthorizedUpdate { input: word, person, sender, receipt, is_overtaken: _ } = heard;
         let topic = match &word {
             UserInput::Message(said) => said.topic,
             UserInput::Callback(_) => None,
         };
-        let here = ReplyContext { person, sender: courier, receipt, topic };
+        let here = ReplyContext { person, sender, receipt, topic };
         Box::pin(async move {
             match word {
                 UserInput::Message(said) => self.handle_message(said.text.as_deref(), &here).await,

@@ -145,8 +145,8 @@ impl CommandHandler {
             cause: cause.as_str().to_owned(),
         };
         let (keyboard, redrawing) = self.make_keyboard(spot, sheet.button_rows()).await?;
-        let letter = OutgoingMessage::Text(message.clone(), keyboard);
-        let answer = here.sender.send(here.destination(), letter, SendPriority::Required, cause.clone());
+        let outgoing = OutgoingMessage::Text(message.clone(), keyboard);
+        let answer = here.sender.send(here.destination(), outgoing, SendPriority::Required, cause.clone());
         self.track_delivery(here, cause, answer, redrawing);
         Ok(())
     }
@@ -247,18 +247,18 @@ impl CommandHandler {
         answer: SendHandle,
         redrawing: ButtonRedraw,
     ) {
-        let (taps, courier, room) = (self.buttons.clone(), here.sender.clone(), here.destination());
+        let (buttons, sender, room) = (self.buttons.clone(), here.sender.clone(), here.destination());
         self.daemon.lifecycle.spawn(async move {
             let sent = answer.outcome().await;
-            if let Err(error) = inline_buttons::settle_redraw(&taps, redrawing, &sent).await {
+            if let Err(error) = inline_buttons::settle_redraw(&buttons, redrawing, &sent).await {
                 tracing::warn!(%error, "former buttons of a message on Telegram go on counting");
             }
             let Err(DeliveryError::Refused(refusal)) = sent else { return };
             if refusal.concerns_message() {
-                send_undeliverable_note(&courier, room, &cause);
+                send_undeliverable_note(&sender, room, &cause);
             } else if refusal.concerns_topic() {
                 // The topic is gone, so the note goes to the group itself.
-                send_undeliverable_note(&courier, Destination { topic: None, ..room }, &cause);
+                send_undeliverable_note(&sender, Destination { topic: None, ..room }, &cause);
             }
         });
     }

@@ -104,8 +104,8 @@ impl CommandHandler {
         let spot = link.message_ref(&cause);
         let (keyboard, redrawing) =
             self.make_keyboard(spot, prompt_buttons(&question, 0, pages.len())).await?;
-        let letter = OutgoingMessage::Text(page.clone(), keyboard);
-        let sending = link.sender.send(link.chat(), letter, SendPriority::Immediate, cause);
+        let outgoing = OutgoingMessage::Text(page.clone(), keyboard);
+        let sending = link.sender.send(link.chat(), outgoing, SendPriority::Immediate, cause);
         let sent = sending.outcome().await;
         inline_buttons::settle_redraw(&self.buttons, redrawing, &sent).await?;
         match sent {

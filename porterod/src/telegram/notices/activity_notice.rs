@@ -42,14 +42,14 @@ impl NoticeSender {
             }
         };
         let message = told.message_text(&stands).fit_message(MAX_MESSAGE_UNITS)?;
-        let (chat, letter, courier) =
+        let (chat, outgoing, sender) =
             (link.chat(), OutgoingMessage::Text(message, keyboard), link.sender.clone());
         let sent =
-            courier.send(Destination { chat, topic }, letter.clone(), SendPriority::Notice, cause.clone());
+            sender.send(Destination { chat, topic }, outgoing.clone(), SendPriority::Notice, cause.clone());
         Some(Box::pin(async move {
             match sent.outcome().await {
                 Err(DeliveryError::Refused(Refusal::TopicGone | Refusal::TopicClosed)) => {
-                    courier.send(chat, letter, SendPriority::Notice, cause).outcome().await
+                    sender.send(chat, outgoing, SendPriority::Notice, cause).outcome().await
                 }
                 told => told,
             }
@@ -138,18 +138,18 @@ impl NoticeSender {
         &self,
         spot: &MessageRef,
         message: MessageId,
-        courier: &TelegramSender,
+        sender: &TelegramSender,
     ) -> Result<(), StoreError> {
         let stale = spot.clone();
         self.write_store(move |store| kept::mark_undrawn(store, &stale)).await?;
-        self.draw_notice(spot.clone(), message, courier).await
+        self.draw_notice(spot.clone(), message, sender).await
     }
 
     async fn draw_notice(
         &self,
         spot: MessageRef,
         message: MessageId,
-        courier: &TelegramSender,
+        sender: &TelegramSender,
     ) -> Result<(), StoreError> {
         let wanted = spot.clone();
         let Some(notice) =
@@ -169,7 +169,7 @@ impl NoticeSender {
         let rows = button_rows(&stands, notice.page);
         let keyboard = inline_buttons::add_keyboard(&self.buttons, spot.clone(), rows).await?;
         let Some(text) = text.fit_message(MAX_MESSAGE_UNITS) else { return Ok(()) };
-        let edited = courier.edit_message(ChatId(spot.chat), message, MessageEdit(text, keyboard));
+        let edited = sender.edit_message(ChatId(spot.chat), message, MessageEdit(text, keyboard));
         let talk = self.clone();
         self.daemon.lifecycle.spawn(async move {
             // A permanent refusal, as for a message that the person removed, also counts as drawn.

@@ -24,8 +24,8 @@ impl NoticeSender {
                     let text = head.map(|head| audit_head::audit_head_text(&head, day));
                     let cause = MessageKey::new("audit", day);
                     if let Some(message) = text.and_then(|text| text.fit_message(MAX_MESSAGE_UNITS)) {
-                        let letter = OutgoingMessage::Text(message, None);
-                        let sent = link.sender.send(link.chat(), letter, SendPriority::Notice, cause);
+                        let outgoing = OutgoingMessage::Text(message, None);
+                        let sent = link.sender.send(link.chat(), outgoing, SendPriority::Notice, cause);
                         // Telegram refused this text permanently, which `status` reports.
                         if !sent.outcome().await.is_err_and(|error| error.is_transient()) {
                             told = Some((link.bot_chat, day));

@@ -46,11 +46,11 @@ impl std::fmt::Debug for NoticeSender {
 }
 
 /// Tells the person that a message could not be shown, in words that Telegram has no reason to refuse.
-pub(super) fn send_undeliverable_note(courier: &TelegramSender, room: Destination, cause: &MessageKey) {
+pub(super) fn send_undeliverable_note(sender: &TelegramSender, room: Destination, cause: &MessageKey) {
     let text = StyledText::new().literal("Portero could not show this here; use the terminal: ");
     let text = text.code(&EscapedText::line("portero status")).literal(" tells more.");
     if let Some(message) = text.fit_message(MAX_MESSAGE_UNITS) {
         let unshown = MessageKey::new("unshown", cause.as_str());
-        drop(courier.send(room, OutgoingMessage::Text(message, None), SendPriority::Required, unshown));
+        drop(sender.send(room, OutgoingMessage::Text(message, None), SendPriority::Required, unshown));
     }
 }

@@ -67,8 +67,8 @@ impl NoticeSender {
         };
         let Some(message) = text.fit_message(MAX_MESSAGE_UNITS) else { return Ok(false) };
         let cause = MessageKey::new("news", last);
-        let (chat, letter) = (link.chat(), OutgoingMessage::Text(message, None));
-        let sent = link.sender.send(chat, letter, SendPriority::Notice, cause.clone()).outcome().await;
+        let (chat, outgoing) = (link.chat(), OutgoingMessage::Text(message, None));
+        let sent = link.sender.send(chat, outgoing, SendPriority::Notice, cause.clone()).outcome().await;
         match sent {
             Err(DeliveryError::Refused(refusal)) => {
                 if refusal.concerns_message() {

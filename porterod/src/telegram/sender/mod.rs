@@ -206,12 +206,12 @@ impl TelegramSender {
         anonymizer: Arc<ArcSwap<Anonymizer>>,
         pace: SendTiming,
     ) -> Self {
-        let lanes = Mutex::new(SendQueue::new(pace));
+        let queue = Mutex::new(SendQueue::new(pace));
         Self(Arc::new(SenderState {
             bot,
             journal,
             anonymizer,
-            queue: lanes,
+            queue,
             enqueued: Notify::new(),
             last_error: Mutex::default(),
             sent_count: watch::Sender::new(0),
@@ -230,12 +230,12 @@ impl TelegramSender {
     pub fn send(
         &self,
         room: impl Into<Destination>,
-        letter: OutgoingMessage,
+        outgoing: OutgoingMessage,
         rank: SendPriority,
         cause: MessageKey,
     ) -> SendHandle {
         let Destination { chat, topic } = room.into();
-        self.enqueue(chat, SendJob::Send { cause, letter, topic }, Some(rank))
+        self.enqueue(chat, SendJob::Send { cause, outgoing, topic }, Some(rank))
     }
 
     /// Edits a message. Of several waiting edits of one message only the last is made.
@@ -337,8 +337,8 @@ impl TelegramSender {
             let handed_in = self.0.enqueued.notified();
             let next = self.0.lock_queue().next_job(Instant::now());
             let until = match next {
-                NextJob::Due(parcel) => {
-                    under_way.spawn(Arc::clone(&self.0).execute_job(parcel));
+                NextJob::Due(due) => {
+                    under_way.spawn(Arc::clone(&self.0).execute_job(due));
                     continue;
                 }
                 NextJob::WaitUntil(at) => Some(at),
@@ -361,9 +361,9 @@ impl TelegramSender {
         }
     }
 
-    fn enqueue(&self, chat: ChatId, errand: SendJob, rank: Option<SendPriority>) -> SendHandle {
+    fn enqueue(&self, chat: ChatId, send_job: SendJob, rank: Option<SendPriority>) -> SendHandle {
         let (done, delivery) = oneshot::channel();
-        self.0.lock_queue().enqueue(chat, errand, rank, done);
+        self.0.lock_queue().enqueue(chat, send_job, rank, done);
         self.0.enqueued.notify_one();
         SendHandle(delivery)
     }
@@ -416,10 +416,10 @@ impl SenderState {
         self.lock_queue().settle_job(ticket, result, Instant::now(), rand::random());
     }
 
-    async fn execute_job(self: Arc<Self>, DueJob { source: ticket, job: errand }: DueJob) -> JobOutcome {
-        let result = match (ticket, &*errand) {
-            (JobSource::Chat(chat), SendJob::Send { cause, letter, topic }) => {
-                self.send_message(Destination { chat, topic: *topic }, letter, cause).await
+    async fn execute_job(self: Arc<Self>, DueJob { source: ticket, job: send_job }: DueJob) -> JobOutcome {
+        let result = match (ticket, &*send_job) {
+            (JobSource::Chat(chat), SendJob::Send { cause, outgoing, topic }) => {
+                self.send_message(Destination { chat, topic: *topic }, outgoing, cause).await
             }
             (JobSource::Chat(chat), SendJob::Edit { message, edit }) => {
                 self.edit_message(chat, *message, edit).await
@@ -433,7 +433,7 @@ impl SenderState {
             }
         };
         if let Err(BotError::Refused(refusal)) = &result {
-            self.refusals.note_refusal(&errand, refusal, self.journal.now().wall);
+            self.refusals.note_refusal(&send_job, refusal, self.journal.now().wall);
         }
         (ticket, result)
     }
@@ -441,7 +441,7 @@ impl SenderState {
     async fn send_message(
         &self,
         room: Destination,
-        letter: &OutgoingMessage,
+        outgoing: &OutgoingMessage,
         cause: &MessageKey,
     ) -> Result<MessageId, BotError> {
         let chat = room.chat;
@@ -455,7 +455,7 @@ impl SenderState {
             Err(error) => tracing::error!(%error, "a message may be sent twice"),
         }
         let rules = self.anonymizer.load_full();
-        let message = match letter {
+        let message = match outgoing {
             OutgoingMessage::Text(text, keyboard) => {
                 self.bot.send_message(room, &conceal_message(text, &rules), keyboard.as_ref()).await?
             }
@@ -466,7 +466,7 @@ impl SenderState {
             OutgoingMessage::CreateTopic(name) => MessageId(self.bot.create_topic(chat, name).await?.0),
         };
         #[cfg(test)]
-        match letter {
+        match outgoing {
             OutgoingMessage::CreateTopic(_) => crate::crash::crash_at("topic made"),
             _ if cause.as_str().starts_with("card:") => crate::crash::crash_at("card sent"),
             _ => {}

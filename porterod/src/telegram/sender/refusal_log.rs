@@ -20,14 +20,14 @@ impl RefusalLog {
     }
 
     /// Counts a message that will not be shown, unless the person caused that or it is sent in another way.
-    pub(super) fn note_refusal(&self, errand: &SendJob, refusal: &Refusal, at: Timestamp) {
-        let message = match errand {
+    pub(super) fn note_refusal(&self, send_job: &SendJob, refusal: &Refusal, at: Timestamp) {
+        let message = match send_job {
             SendJob::Send { cause, .. } => cause.kind(),
             SendJob::Edit { .. } => "edit",
             // An unanswered press loses only its brief reply; its effect is visible in the chat.
             SendJob::Answer { .. } => return,
         };
-        let is_document = matches!(errand, SendJob::Send { letter: OutgoingMessage::Document(_), .. });
+        let is_document = matches!(send_job, SendJob::Send { outgoing: OutgoingMessage::Document(_), .. });
         match refusal {
             Refusal::MethodNotFound | Refusal::TooLong | Refusal::Other(_) => {}
             Refusal::WriteForbidden if is_document => {}
@@ -78,12 +78,12 @@ mod tests {
         let to = log.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || to.clone()).finish();
         let message = FormattedText { text: "hunter2".to_owned(), entities: Vec::new() };
-        let letter = OutgoingMessage::Text(message, None);
-        let errand = SendJob::Send { cause: MessageKey::new("news", 7), letter, topic: None };
+        let outgoing = OutgoingMessage::Text(message, None);
+        let send_job = SendJob::Send { cause: MessageKey::new("news", 7), outgoing, topic: None };
         let refusals = RefusalLog::default();
         tracing::subscriber::with_default(subscriber, || {
             for refusal in [Refusal::TooLong, Refusal::MessageGone, Refusal::Other("why".to_owned())] {
-                refusals.note_refusal(&errand, &refusal, Timestamp::UNIX_EPOCH);
+                refusals.note_refusal(&send_job, &refusal, Timestamp::UNIX_EPOCH);
             }
         });
         let seen = refusals.summary().unwrap();

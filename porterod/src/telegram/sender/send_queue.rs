@@ -28,7 +28,7 @@ type ResultSender = oneshot::Sender<Result<MessageId, DeliveryError>>;
 /// A job for Telegram.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SendJob {
-    Send { cause: MessageKey, letter: OutgoingMessage, topic: Option<TopicId> },
+    Send { cause: MessageKey, outgoing: OutgoingMessage, topic: Option<TopicId> },
     Edit { message: MessageId, edit: MessageEdit },
     Answer { query: QueryId, text: Option<String>, alert: bool },
 }
@@ -114,7 +114,7 @@ impl SendQueue {
     pub(super) fn enqueue(
         &mut self,
         chat: ChatId,
-        errand: SendJob,
+        send_job: SendJob,
         rank: Option<SendPriority>,
         done: ResultSender,
     ) {
@@ -130,8 +130,8 @@ impl SendQueue {
             return;
         }
         match rank {
-            None => lane.enqueue_edit(errand, done),
-            Some(rank) => lane.enqueue_message(errand, rank, done),
+            None => lane.enqueue_edit(send_job, done),
+            Some(rank) => lane.enqueue_message(send_job, rank, done),
         }
     }
 
@@ -183,8 +183,8 @@ impl SendQueue {
             let Some(at) = lane.ready_at(*chat, &self.timing, now) else { continue };
             if at > now {
                 later(at);
-            } else if let Some(errand) = lane.take_next() {
-                return NextJob::Due(DueJob { source: JobSource::Chat(*chat), job: errand });
+            } else if let Some(send_job) = lane.take_next() {
+                return NextJob::Due(DueJob { source: JobSource::Chat(*chat), job: send_job });
             }
         }
         earliest.map_or(NextJob::Idle, NextJob::WaitUntil)
@@ -297,8 +297,8 @@ impl ChatQueue {
     }
 
     /// Adds a message. If one with the same key already waits, the caller waits for that one.
-    fn enqueue_message(&mut self, errand: SendJob, rank: SendPriority, done: ResultSender) {
-        let same = |job: &&mut QueuedJob| match (&*job.job, &errand) {
+    fn enqueue_message(&mut self, send_job: SendJob, rank: SendPriority, done: ResultSender) {
+        let same = |job: &&mut QueuedJob| match (&*job.job, &send_job) {
             (SendJob::Send { cause, .. }, SendJob::Send { cause: other, .. }) => cause == other,
             _ => false,
         };
@@ -307,7 +307,8 @@ impl ChatQueue {
             job.waiters.push(done);
             return;
         }
-        let job = QueuedJob { job: Arc::new(errand), priority: Some(rank), waiters: vec![done], failures: 0 };
+        let job =
+            QueuedJob { job: Arc::new(send_job), priority: Some(rank), waiters: vec![done], failures: 0 };
         match rank {
             SendPriority::Required | SendPriority::Immediate => self.cards.push_back(job),
             SendPriority::Notice => push_bounded(&mut self.notices, job, MAX_QUEUED_NOTICES),
@@ -315,13 +316,13 @@ impl ChatQueue {
     }
 
     /// Adds an edit. It replaces a waiting edit of the same message, whose callers then wait for this one.
-    fn enqueue_edit(&mut self, errand: SendJob, done: ResultSender) {
-        if let Some(job) = self.edits.iter_mut().find(|job| edits_same_message(&job.job, &errand)) {
-            job.job = Arc::new(errand);
+    fn enqueue_edit(&mut self, send_job: SendJob, done: ResultSender) {
+        if let Some(job) = self.edits.iter_mut().find(|job| edits_same_message(&job.job, &send_job)) {
+            job.job = Arc::new(send_job);
             job.waiters.push(done);
             return;
         }
-        let job = QueuedJob { job: Arc::new(errand), priority: None, waiters: vec![done], failures: 0 };
+        let job = QueuedJob { job: Arc::new(send_job), priority: None, waiters: vec![done], failures: 0 };
         push_bounded(&mut self.edits, job, MAX_QUEUED_EDITS);
     }
 
@@ -353,9 +354,9 @@ impl ChatQueue {
         // The order is the priority: questions, then edits, then notices.
         let queues = [&mut self.cards, &mut self.edits, &mut self.notices];
         let job = queues.into_iter().find_map(VecDeque::pop_front)?;
-        let errand = Arc::clone(&job.job);
+        let send_job = Arc::clone(&job.job);
         self.in_flight = Some(job);
-        Some(errand)
+        Some(send_job)
     }
 
     fn settle_in_flight(
@@ -465,7 +466,7 @@ impl ChatQueue {
 impl QueuedJob {
     /// Whether the job was refused because it is a file. Texts may be permitted in the same chat.
     fn needs_document_right(&self, error: &BotError) -> bool {
-        let is_document = matches!(&*self.job, SendJob::Send { letter: OutgoingMessage::Document(_), .. });
+        let is_document = matches!(&*self.job, SendJob::Send { outgoing: OutgoingMessage::Document(_), .. });
         is_document && *error == BotError::Refused(Refusal::WriteForbidden)
     }
 

@@ -25,9 +25,9 @@ impl QueueFixture {
         rank: SendPriority,
     ) -> oneshot::Receiver<Result<MessageId, DeliveryError>> {
         let (done, outcome) = oneshot::channel();
-        let letter = OutgoingMessage::Text(message_of(text), None);
-        let errand = SendJob::Send { cause: MessageKey::new("test", text), letter, topic: None };
-        self.queue.enqueue(chat, errand, Some(rank), done);
+        let outgoing = OutgoingMessage::Text(message_of(text), None);
+        let send_job = SendJob::Send { cause: MessageKey::new("test", text), outgoing, topic: None };
+        self.queue.enqueue(chat, send_job, Some(rank), done);
         outcome
     }
 
@@ -48,7 +48,7 @@ impl QueueFixture {
     /// What goes now.
     fn next_due(&mut self) -> Option<(JobSource, String)> {
         match self.queue.next_job(self.now) {
-            NextJob::Due(parcel) => Some((parcel.source, describe_job(&parcel.job))),
+            NextJob::Due(due) => Some((due.source, describe_job(&due.job))),
             NextJob::WaitUntil(_) | NextJob::Idle => None,
         }
     }
@@ -68,7 +68,7 @@ impl QueueFixture {
     fn time_to_next(&mut self) -> Option<Duration> {
         match self.queue.next_job(self.now) {
             NextJob::WaitUntil(at) => Some(at - self.now),
-            NextJob::Due(parcel) => panic!("{parcel:?}"),
+            NextJob::Due(due) => panic!("{due:?}"),
             NextJob::Idle => None,
         }
     }
@@ -78,13 +78,13 @@ fn message_of(text: &str) -> FormattedText {
     FormattedText { text: text.to_owned(), entities: Vec::new() }
 }
 
-fn describe_job(errand: &SendJob) -> String {
-    match errand {
+fn describe_job(send_job: &SendJob) -> String {
+    match send_job {
         SendJob::Send {
-            letter: OutgoingMessage::Text(text, _) | OutgoingMessage::Question(text), ..
+            outgoing: OutgoingMessage::Text(text, _) | OutgoingMessage::Question(text), ..
         } => text.text.clone(),
-        SendJob::Send { letter: OutgoingMessage::Document(document), .. } => document.name().to_owned(),
-        SendJob::Send { letter: OutgoingMessage::CreateTopic(name), .. } => name.clone(),
+        SendJob::Send { outgoing: OutgoingMessage::Document(document), .. } => document.name().to_owned(),
+        SendJob::Send { outgoing: OutgoingMessage::CreateTopic(name), .. } => name.clone(),
         SendJob::Edit { message, edit: MessageEdit(text, _) } => {
             format!("{}: {}", message.0, text.text)
         }
@@ -230,7 +230,7 @@ fn what_telegram_refuses_is_told_and_not_tried_again() {
     let mut world = QueueFixture::new();
     for (error, told) in [
         (BotError::Refused(Refusal::TooLong), DeliveryError::Refused(Refusal::TooLong)),
-        // The next courier knows the chat by its new number.
+        // The next sender knows the chat by its new number.
         (BotError::Migrated(ChatId(-9)), DeliveryError::Closed),
     ] {
         let mut outcome = world.enqueue_text(JANE, "card", SendPriority::Required);
@@ -459,12 +459,12 @@ fn a_group_that_takes_no_files_takes_texts() {
     let mut world = QueueFixture::new();
     let (done, mut outcome) = oneshot::channel();
     let document = DocumentUpload::new("call.json", b"{}".to_vec(), None).unwrap();
-    let errand = SendJob::Send {
+    let send_job = SendJob::Send {
         cause: MessageKey::new("document", 1),
-        letter: OutgoingMessage::Document(document),
+        outgoing: OutgoingMessage::Document(document),
         topic: None,
     };
-    world.queue.enqueue(JANE, errand, Some(SendPriority::Required), done);
+    world.queue.enqueue(JANE, send_job, Some(SendPriority::Required), done);
     let (ticket, _) = world.next_due().unwrap();
     world.settle_job(ticket, Err(BotError::Refused(Refusal::WriteForbidden)));
     assert_eq!(outcome.try_recv().unwrap(), Err(DeliveryError::Refused(Refusal::WriteForbidden)));
