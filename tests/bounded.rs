@@ -26,7 +26,7 @@ const UNBOUNDED_FUNCTIONS: [(&str, &str, &str); 8] = [
     ("tests/daemon/support.rs", "session", "follows until its connection ends"),
     ("tests/telegram/fake_user.rs", "connect", "reads on until its connection ends"),
     ("benches/telegram/main.rs", "connect", "reads on until its connection ends"),
-    ("tests/telegram/standin/http.rs", "serve", "serves until the stand-in is dropped"),
+    ("tests/telegram/fake_telegram/http.rs", "serve", "serves until the fake Telegram is dropped"),
     ("crash/tests/channel.rs", "run_channel", "a channel of the daemon that the test kills"),
     ("retention/tests.rs", "pass_time", "counts down the time that it lets pass"),
     ("tests/cli/skew.rs", "a_daemon_of_another_version", "a daemon that the test ends"),

@@ -153,8 +153,8 @@ impl DaemonUpstreams {
 
     /// Sets the queue for calls that need a person. It must be called once, before the first call: queue and
     /// upstreams need each other, so one of them must be completed later.
-    pub fn set_approval_queue(&self, desk: Arc<dyn Approvals>) {
-        let _ = self.approval_queue.set(desk);
+    pub fn set_approval_queue(&self, queue: Arc<dyn Approvals>) {
+        let _ = self.approval_queue.set(queue);
     }
 
     /// Creates the user's servers. From now on the listener receives the notifications of all shared servers.
@@ -501,7 +501,7 @@ impl DaemonUpstreams {
             servers: Arc::clone(&fleet) as _,
             audit: Arc::clone(&parts.audit),
             clock: Arc::clone(&parts.clock),
-            approvals: Arc::clone(self.approval_queue.get().expect("the desk is set before the first call")),
+            approvals: Arc::clone(self.approval_queue.get().expect("the queue is set before the first call")),
             grant_uses: Arc::clone(&parts.uses),
             policy_source: Arc::new(InDaemon),
             shared_servers: Arc::new(InDaemon),

@@ -15,6 +15,9 @@ mod crash;
 mod daemon;
 mod daemon_connection;
 mod fake_daemon;
+#[allow(unused_imports, reason = "a part of it is used here")]
+#[path = "../../../porterod/tests/telegram/fake_telegram/mod.rs"]
+mod fake_telegram;
 mod generated;
 mod grants;
 mod help;
@@ -31,9 +34,6 @@ mod session;
 mod settings;
 mod skew;
 mod soak;
-#[allow(unused_imports, reason = "a part of it is used here")]
-#[path = "../../../porterod/tests/telegram/standin/mod.rs"]
-mod standin;
 mod telegram;
 mod telegram_confirmation;
 mod terminal;

@@ -1,4 +1,4 @@
-//! Pairing with a bot at the terminal: the real programs, and a stand-in for Telegram on loopback.
+//! Pairing with a bot at the terminal: the real programs, and a fake Telegram on loopback.
 
 #![cfg(unix)]
 
@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use expectrl::{Eof, Expect as _};
 use serde_json::{Value, json};
 
-use crate::standin::{StandIn, TOKEN, USERNAME};
+use crate::fake_telegram::{FakeTelegram, TOKEN, USERNAME};
 use crate::terminal::{PASSPHRASE, confirm_with_passphrase, set_passphrase, spawn_on_terminal};
 use crate::test_support::{TestHome, eventually};
 use crate::totp::{answer_prompt, enroll_totp, read_to_end, totp_code};
@@ -15,35 +15,37 @@ use crate::totp::{answer_prompt, enroll_totp, read_to_end, totp_code};
 const JANE_USER_ID: i64 = 501;
 
 /// Telegram, on a thread of its own, since these tests have no runtime.
-struct FakeTelegram {
-    bot: Option<StandIn>,
+struct BackgroundTelegram {
+    bot: Option<FakeTelegram>,
     runtime: tokio::runtime::Handle,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     running: Option<JoinHandle<()>>,
 }
 
-impl FakeTelegram {
+impl BackgroundTelegram {
     fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let handle = runtime.handle().clone();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let bot = runtime.block_on(StandIn::start());
+        let bot = runtime.block_on(FakeTelegram::start());
         let running = std::thread::spawn(move || drop(runtime.block_on(stopped)));
         Self { bot: Some(bot), runtime: handle, stop: Some(stop), running: Some(running) }
     }
 
-    fn stand_in(&self) -> &StandIn {
+    fn fake(&self) -> &FakeTelegram {
         self.bot.as_ref().unwrap()
     }
 
     /// Waits until the bot said something to Jane that begins so.
     fn wait_for_message(&self, words: &str) {
-        let told = |it: &StandIn| it.by_bot(JANE_USER_ID).into_iter().find(|it| it.text.starts_with(words));
-        self.runtime.block_on(self.stand_in().until(words, told));
+        let told = |it: &FakeTelegram| {
+            it.bot_messages(JANE_USER_ID).into_iter().find(|it| it.text.starts_with(words))
+        };
+        self.runtime.block_on(self.fake().wait_until(words, told));
     }
 }
 
-impl Drop for FakeTelegram {
+impl Drop for BackgroundTelegram {
     fn drop(&mut self) {
         drop(self.bot.take());
         if let Some(stop) = self.stop.take() {
@@ -55,10 +57,10 @@ impl Drop for FakeTelegram {
     }
 }
 
-/// A world whose configuration names the stand-in's bot; the daemon listens to it.
-fn home_with_bot(telegram: &FakeTelegram, more: &Value) -> TestHome {
+/// A world whose configuration names the bot of the fake Telegram; the daemon listens to it.
+fn home_with_bot(telegram: &BackgroundTelegram, more: &Value) -> TestHome {
     let world = TestHome::with_office();
-    let mut settings = json!({"token": TOKEN, "apiUrl": telegram.stand_in().api_url()});
+    let mut settings = json!({"token": TOKEN, "apiUrl": telegram.fake().api_url()});
     settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     world.write("portero.json", &json!({"telegram": settings}));
     eventually("the bot is served", || {
@@ -72,15 +74,15 @@ fn paired_person(world: &TestHome) -> Value {
     world.json(&["status"])["telegram"]["person"].clone()
 }
 
-fn pair_jane(world: &TestHome, telegram: &FakeTelegram) {
+fn pair_jane(world: &TestHome, telegram: &BackgroundTelegram) {
     let shown = world.json(&["telegram", "pair"]);
-    telegram.stand_in().say(JANE_USER_ID, &format!("/pair {}", shown["code"].as_str().unwrap()));
+    telegram.fake().send_text(JANE_USER_ID, &format!("/pair {}", shown["code"].as_str().unwrap()));
     telegram.wait_for_message("Paired.");
 }
 
 #[test]
 fn a_code_a_link_and_a_picture_of_it_are_shown_and_pair_whoever_says_the_code() {
-    let telegram = FakeTelegram::start();
+    let telegram = BackgroundTelegram::start();
     let world = home_with_bot(&telegram, &json!({}));
     let said = world.run(&["telegram", "pair"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
@@ -95,7 +97,7 @@ fn a_code_a_link_and_a_picture_of_it_are_shown_and_pair_whoever_says_the_code() 
     );
     assert!(said.stderr.contains("No passphrase is set"), "{}", said.stderr);
     assert_eq!(paired_person(&world), json!(null));
-    telegram.stand_in().say(JANE_USER_ID, &format!("/pair {code}"));
+    telegram.fake().send_text(JANE_USER_ID, &format!("/pair {code}"));
     telegram.wait_for_message("Paired.");
     assert_eq!(paired_person(&world), json!({"user": JANE_USER_ID, "configured": false}));
     assert!(world.run(&["status"]).stdout.contains("paired with user 501"));
@@ -105,7 +107,7 @@ fn a_code_a_link_and_a_picture_of_it_are_shown_and_pair_whoever_says_the_code() 
 
 #[test]
 fn as_json_it_is_one_line() {
-    let telegram = FakeTelegram::start();
+    let telegram = BackgroundTelegram::start();
     let world = home_with_bot(&telegram, &json!({}));
     let said = world.run(&["telegram", "pair", "--json"]);
     assert_eq!((said.code, said.stdout.lines().count()), (0, 1), "{}", said.stdout);
@@ -118,7 +120,7 @@ fn as_json_it_is_one_line() {
 
 #[test]
 fn with_a_passphrase_only_a_person_at_a_terminal_gets_a_code_and_ends_a_pairing() {
-    let telegram = FakeTelegram::start();
+    let telegram = BackgroundTelegram::start();
     let mut world = home_with_bot(&telegram, &json!({}));
     world.variables.push(("TERM", "xterm-256color"));
     set_passphrase(&world);
@@ -143,7 +145,7 @@ fn with_a_passphrase_only_a_person_at_a_terminal_gets_a_code_and_ends_a_pairing(
     let shown = read_to_end(&mut terminal);
     assert!(shown.contains("https://t.me/") && shown.contains("\x1b[38;5;16;48;5;231m"), "{shown}");
     let (_, code) = shown.split_once("/pair ").unwrap();
-    telegram.stand_in().say(JANE_USER_ID, &format!("/pair {}", code.lines().next().unwrap().trim()));
+    telegram.fake().send_text(JANE_USER_ID, &format!("/pair {}", code.lines().next().unwrap().trim()));
     telegram.wait_for_message("Paired.");
 
     confirm_with_passphrase(&world, &["telegram", "unpair"], "the pairing has ended");
@@ -155,7 +157,7 @@ fn with_a_passphrase_only_a_person_at_a_terminal_gets_a_code_and_ends_a_pairing(
 
 #[test]
 fn where_an_authenticator_is_enrolled_its_code_is_needed_too() {
-    let telegram = FakeTelegram::start();
+    let telegram = BackgroundTelegram::start();
     let world = home_with_bot(&telegram, &json!({}));
     pair_jane(&world, &telegram);
     set_passphrase(&world);
@@ -183,7 +185,7 @@ fn where_an_authenticator_is_enrolled_its_code_is_needed_too() {
 
 #[test]
 fn who_is_paired_stays_so_until_that_is_ended() {
-    let telegram = FakeTelegram::start();
+    let telegram = BackgroundTelegram::start();
     let world = home_with_bot(&telegram, &json!({}));
     pair_jane(&world, &telegram);
     let refused = world.run(&["telegram", "pair"]);
@@ -203,8 +205,8 @@ fn who_is_paired_stays_so_until_that_is_ended() {
 
 #[test]
 fn who_is_named_by_the_configuration_is_not_paired_over() {
-    let telegram = FakeTelegram::start();
-    telegram.stand_in().say(JANE_USER_ID, "/start");
+    let telegram = BackgroundTelegram::start();
+    telegram.fake().send_text(JANE_USER_ID, "/start");
     let world = home_with_bot(&telegram, &json!({"admin": JANE_USER_ID}));
     let refused = world.run(&["telegram", "pair"]);
     assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));

@@ -11,7 +11,7 @@ use expectrl::{Eof, Expect as _, Session};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::standin::{Shown, StandIn, TOKEN};
+use crate::fake_telegram::{FakeTelegram, ShownMessage, TOKEN};
 use crate::terminal::{PASSPHRASE, confirm_with_passphrase, set_passphrase, spawn_on_terminal};
 use crate::test_support::{TEST_TIMEOUT, TestHome, eventually};
 use crate::totp;
@@ -22,7 +22,7 @@ const CHOICE_PROMPT: &str = "Passphrase, or Enter to confirm on Telegram, to ";
 
 /// Jane's phone, with Telegram in a thread of its own.
 pub(crate) struct FakePhone {
-    telegram: Arc<StandIn>,
+    telegram: Arc<FakeTelegram>,
     _stop: oneshot::Sender<()>,
     _thread: JoinHandle<()>,
 }
@@ -40,12 +40,12 @@ impl FakePhone {
         let thread = std::thread::spawn(move || {
             let io = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             io.block_on(async {
-                made.send(Arc::new(StandIn::start().await)).unwrap();
+                made.send(Arc::new(FakeTelegram::start().await)).unwrap();
                 let _ = stopped.await;
             });
         });
         let telegram = telegram.recv().unwrap();
-        telegram.say(JANE_USER_ID, "/start");
+        telegram.send_text(JANE_USER_ID, "/start");
         let settings = json!({"token": TOKEN, "apiUrl": telegram.api_url(), "admin": JANE_USER_ID});
         let mut all = more.clone();
         all["telegram"] = settings;
@@ -69,13 +69,13 @@ impl FakePhone {
     }
 
     /// What terminals asked, the oldest first.
-    pub(crate) fn questions(&self) -> Vec<Shown> {
-        let asked = |it: &Shown| it.text.contains("portero ") && it.text.contains("erminal");
-        self.telegram.by_bot(JANE_USER_ID).into_iter().filter(asked).collect()
+    pub(crate) fn questions(&self) -> Vec<ShownMessage> {
+        let asked = |it: &ShownMessage| it.text.contains("portero ") && it.text.contains("erminal");
+        self.telegram.bot_messages(JANE_USER_ID).into_iter().filter(asked).collect()
     }
 
     /// The question that is open now.
-    pub(crate) fn wait_for_question(&self) -> Shown {
+    pub(crate) fn wait_for_question(&self) -> ShownMessage {
         let open = || self.questions().into_iter().next_back().filter(|it| it.keyboard.is_some());
         eventually("a question on the phone", open)
     }
@@ -83,7 +83,7 @@ impl FakePhone {
     /// Taps a button of the card that says this, once it is there.
     pub(crate) fn tap_on_card(&self, words: &str, button: &str) {
         let card = || {
-            let shown = self.telegram.by_bot(JANE_USER_ID);
+            let shown = self.telegram.bot_messages(JANE_USER_ID);
             shown.into_iter().find(|it| it.text.contains(words) && it.keyboard.is_some())
         };
         self.telegram.press(JANE_USER_ID, eventually("a card on the phone", card).id, button);
@@ -100,7 +100,7 @@ impl FakePhone {
         self.wait_until_shown(&card, "Confirmed and done.");
     }
 
-    fn wait_until_shown(&self, shown: &Shown, words: &str) {
+    fn wait_until_shown(&self, shown: &ShownMessage, words: &str) {
         eventually(words, || {
             let now = self.questions().into_iter().find(|now| now.id == shown.id)?;
             (now.text.starts_with(words) && now.keyboard.is_none()).then_some(())

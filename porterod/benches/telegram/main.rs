@@ -1,4 +1,4 @@
-//! What Portero adds to a decision on Telegram, measured against a stand-in on loopback.
+//! What Portero adds to a decision on Telegram, measured against a fake one on loopback.
 //!
 //! `cargo bench -p porterod --bench telegram` prints, over 400 calls one after another, how long it takes from
 //! the agent's question until its card is on the wire, and from a tap until the approved call reaches its server,
@@ -10,13 +10,14 @@
 
 mod child;
 #[allow(unused_imports, reason = "a part of it is used here")]
-#[path = "../../tests/telegram/standin/mod.rs"]
-mod standin;
+#[path = "../../tests/telegram/fake_telegram/mod.rs"]
+mod fake_telegram;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fake_telegram::{FakeTelegram, ShownMessage, TOKEN};
 use portero::clock::SystemClock;
 use portero::ipc::requests::sessions::SubmitCall;
 use portero::ipc::{Hello, IpcClient, PROTOCOL_VERSION, PeerRole};
@@ -28,7 +29,6 @@ use porterod::app::{App, AppDeps};
 use porterod::telegram::sender::SendTiming;
 use porterod::telegram::supervisor::TelegramTiming;
 use serde_json::{Value, json};
-use standin::{Shown, StandIn, TOKEN};
 
 const CALL_COUNT: usize = 400;
 /// Calls before those that are measured.
@@ -61,19 +61,19 @@ fn print_row(name: &str, figures: &mut [Duration]) {
 
 async fn measure(calls: usize) -> (Vec<Duration>, Vec<Duration>) {
     let directory = tempfile::tempdir().unwrap();
-    let telegram = StandIn::start().await;
-    telegram.say(JANE, "/start");
+    let telegram = FakeTelegram::start().await;
+    telegram.send_text(JANE, "/start");
     let app = start(directory.path(), &telegram).await;
     let agent = connect(directory.path()).await;
     let (mut shown, mut ran) = (Vec::new(), Vec::new());
     for n in 0..WARMUP_CALLS + calls {
         let began = Instant::now();
         let task = submit(&agent, n).await;
-        let card = telegram.until("a card", |it| card(it, &task)).await;
+        let card = telegram.wait_until("a card", |it| card(it, &task)).await;
         let sent = telegram.calls("sendMessage").last().expect("it was sent").at;
         let tapped = child::unix_nanos();
         telegram.press(JANE, card.id, "✅ Approve");
-        telegram.until("the outcome", |it| outcome(it, &task)).await;
+        telegram.wait_until("the outcome", |it| outcome(it, &task)).await;
         if n >= WARMUP_CALLS {
             shown.push(sent.duration_since(began));
             let nanos = last_call(directory.path()).saturating_sub(tapped);
@@ -84,7 +84,7 @@ async fn measure(calls: usize) -> (Vec<Duration>, Vec<Duration>) {
     (shown, ran)
 }
 
-async fn start(directory: &Path, telegram: &StandIn) -> App {
+async fn start(directory: &Path, telegram: &FakeTelegram) -> App {
     for name in ["config", "home", "project"] {
         std::fs::create_dir(directory.join(name)).unwrap();
     }
@@ -140,16 +140,16 @@ async fn submit(agent: &IpcClient, n: usize) -> Task {
     }
 }
 
-fn message_about(telegram: &StandIn, task: &Task) -> Option<Shown> {
+fn message_about(telegram: &FakeTelegram, task: &Task) -> Option<ShownMessage> {
     let id = task.id.to_string();
-    telegram.by_bot(JANE).into_iter().rev().find(|shown| shown.text.contains(&id[id.len() - 8..]))
+    telegram.bot_messages(JANE).into_iter().rev().find(|shown| shown.text.contains(&id[id.len() - 8..]))
 }
 
-fn card(telegram: &StandIn, task: &Task) -> Option<Shown> {
+fn card(telegram: &FakeTelegram, task: &Task) -> Option<ShownMessage> {
     message_about(telegram, task).filter(|shown| shown.keyboard.is_some())
 }
 
-fn outcome(telegram: &StandIn, task: &Task) -> Option<()> {
+fn outcome(telegram: &FakeTelegram, task: &Task) -> Option<()> {
     message_about(telegram, task).filter(|shown| shown.text.contains("Done.")).map(drop)
 }
 

@@ -202,7 +202,7 @@ fn open_approval_queue(
     settings: Arc<ArcSwap<ApprovalSettings>>,
     clock: Arc<dyn Clock>,
 ) -> Arc<ApprovalQueue> {
-    let desk = ApprovalQueue::new(ApprovalQueueDeps {
+    let queue = ApprovalQueue::new(ApprovalQueueDeps {
         journal: Arc::clone(journal),
         binding_source: Arc::clone(servers) as _,
         policy: Arc::clone(policy),
@@ -210,8 +210,8 @@ fn open_approval_queue(
         clock: Arc::new(MonotonicWallClock::new(clock)),
         rejections: paths.rejections(),
     });
-    servers.set_approval_queue(Arc::clone(&desk) as _);
-    desk
+    servers.set_approval_queue(Arc::clone(&queue) as _);
+    queue
 }
 
 fn build_executor(daemon: &Daemon, settings: Arc<ArcSwap<ApprovalSettings>>) -> Arc<Executor> {

@@ -32,7 +32,7 @@ use crate::journal::Journal;
 use crate::journal::outbox::{NoticesAfter, Outbox};
 use crate::store::Store;
 
-/// Everything below the desk, in a directory of its own.
+/// Everything below the queue, in a directory of its own.
 pub(crate) struct Fixture {
     pub(crate) directory: TempDir,
     pub(crate) clock: Arc<TestClock>,
@@ -82,7 +82,7 @@ impl Fixture {
         Self::in_directory(tempfile::tempdir().unwrap())
     }
 
-    /// On what another bench left in its directory.
+    /// On what another fixture left in its directory.
     #[must_use]
     pub(crate) fn in_directory(directory: TempDir) -> Self {
         Self::with_disk(directory, Arc::new(SystemDisk))
@@ -97,7 +97,7 @@ impl Fixture {
             Arc::new(ArcSwap::from_pointee(Policy::new(ConfigPolicy::default(), Overrides::default())));
         let settings = Arc::new(ArcSwap::from_pointee(ApprovalSettings::default()));
         let ground = Arc::new(FakeBindingSource(Mutex::new(Ok(binding_inputs("definition")))));
-        let desk = ApprovalQueue::new(ApprovalQueueDeps {
+        let queue = ApprovalQueue::new(ApprovalQueueDeps {
             journal: journal.clone(),
             binding_source: ground.clone(),
             policy: policy.clone(),
@@ -113,7 +113,7 @@ impl Fixture {
             policy,
             settings,
             binding_source: ground,
-            approval_queue: desk,
+            approval_queue: queue,
             outbox,
         }
     }
@@ -222,48 +222,48 @@ pub(crate) fn principal(project: &str) -> Principal {
 
 #[tokio::test]
 async fn a_task_is_on_disk_and_in_the_audit_before_its_id_is_known() {
-    let bench = Fixture::new();
-    let task = bench.open_task("hello").await;
-    let after = bench.after_crash();
+    let fixture = Fixture::new();
+    let task = fixture.open_task("hello").await;
+    let after = fixture.after_crash();
     let found = after.approval_queue.find_task(task.id, Some(&principal("/project"))).unwrap();
     assert_eq!(found.state, TaskState::PendingApproval);
     assert_eq!(found.call.params.get().get(), r#"{"name":"send","arguments":{"text":"hello"}}"#);
     assert_eq!(found.asked, task.asked);
     assert_eq!(found.binding, task.binding);
-    assert_eq!(bench.audited_states(), [(TaskState::PendingApproval, "agent".to_owned())]);
+    assert_eq!(fixture.audited_states(), [(TaskState::PendingApproval, "agent".to_owned())]);
 }
 
 #[tokio::test]
 async fn the_identical_call_of_one_principal_waits_once() {
-    let bench = Fixture::new();
-    let first = bench.open_task("hello").await;
-    assert_eq!(bench.open_task("hello").await.id, first.id);
-    assert_ne!(bench.open_task("other").await.id, first.id);
-    let elsewhere = bench.approval_queue.submit_call(call("hello"), &context("/other")).await.unwrap();
+    let fixture = Fixture::new();
+    let first = fixture.open_task("hello").await;
+    assert_eq!(fixture.open_task("hello").await.id, first.id);
+    assert_ne!(fixture.open_task("other").await.id, first.id);
+    let elsewhere = fixture.approval_queue.submit_call(call("hello"), &context("/other")).await.unwrap();
     assert_ne!(elsewhere.id, first.id);
-    bench.approval_queue.reject_without_cooldown(first.id, None, &"test".into()).await.unwrap();
-    assert_ne!(bench.open_task("hello").await.id, first.id);
+    fixture.approval_queue.reject_without_cooldown(first.id, None, &"test".into()).await.unwrap();
+    assert_ne!(fixture.open_task("hello").await.id, first.id);
 }
 
 #[tokio::test]
 async fn an_expired_twin_makes_room_for_a_new_task() {
-    let bench = Fixture::new();
-    let first = bench.open_task("hello").await;
-    bench.clock.advance(Duration::from_secs(25 * 3600));
-    let second = bench.open_task("hello").await;
+    let fixture = Fixture::new();
+    let first = fixture.open_task("hello").await;
+    fixture.clock.advance(Duration::from_secs(25 * 3600));
+    let second = fixture.open_task("hello").await;
     assert_ne!(first.id, second.id);
-    assert_eq!(bench.approval_queue.find_task(first.id, None).unwrap().state, TaskState::Expired);
+    assert_eq!(fixture.approval_queue.find_task(first.id, None).unwrap().state, TaskState::Expired);
 }
 
 #[tokio::test]
 async fn what_the_daemon_denies_is_no_task() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let config = ConfigPolicy { default: portero::policy::Action::Deny, ..ConfigPolicy::default() };
-    bench.policy.store(Arc::new(Policy::new(config, Overrides::default())));
-    let refused = bench.approval_queue.submit_call(call("hello"), &context("/project")).await;
+    fixture.policy.store(Arc::new(Policy::new(config, Overrides::default())));
+    let refused = fixture.approval_queue.submit_call(call("hello"), &context("/project")).await;
     assert!(matches!(refused, Err(Refusal::Denied(_))));
     assert!(
-        bench
+        fixture
             .approval_queue
             .list_tasks(&TaskFilter { limit: 10, ..TaskFilter::default() })
             .unwrap()
@@ -273,50 +273,52 @@ async fn what_the_daemon_denies_is_no_task() {
 
 #[tokio::test]
 async fn a_task_is_settled_only_once() {
-    let bench = Fixture::new();
-    let task = bench.open_task("hello").await;
+    let fixture = Fixture::new();
+    let task = fixture.open_task("hello").await;
     let approvals = (0..100)
-        .map(|_| bench.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))));
+        .map(|_| fixture.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))));
     let outcomes = futures_util::future::join_all(approvals).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     let late = outcomes.into_iter().find_map(Result::err).unwrap();
     assert_eq!(late, ApprovalError::WrongState(task.id, TaskState::Approved));
-    assert_eq!(bench.audited_states().len(), 2);
+    assert_eq!(fixture.audited_states().len(), 2);
 }
 
 #[tokio::test]
 async fn an_expired_task_cannot_be_approved_even_before_the_timer_saw_it() {
-    let bench = Fixture::new();
-    let task = bench.open_task("hello").await;
-    bench.clock.advance(Duration::from_secs(24 * 3600));
-    let refused = bench.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await;
+    let fixture = Fixture::new();
+    let task = fixture.open_task("hello").await;
+    fixture.clock.advance(Duration::from_secs(24 * 3600));
+    let refused =
+        fixture.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await;
     assert_eq!(refused.unwrap_err(), ApprovalError::WrongState(task.id, TaskState::Expired));
-    assert_eq!(bench.audited_states().last().unwrap(), &(TaskState::Expired, "expiry".to_owned()));
+    assert_eq!(fixture.audited_states().last().unwrap(), &(TaskState::Expired, "expiry".to_owned()));
 }
 
 #[tokio::test]
 async fn what_is_due_expires_and_nothing_else() {
-    let bench = Fixture::new();
-    let pending = bench.open_task("pending").await;
-    let approved = bench.approve_task("approved").await;
-    bench.clock.advance(Duration::from_secs(15 * 60));
-    assert_eq!(bench.approval_queue.expire_due().await.unwrap(), 1);
-    assert_eq!(bench.approval_queue.find_task(approved.id, None).unwrap().state, TaskState::Expired);
-    assert_eq!(bench.approval_queue.find_task(pending.id, None).unwrap().state, TaskState::PendingApproval);
+    let fixture = Fixture::new();
+    let pending = fixture.open_task("pending").await;
+    let approved = fixture.approve_task("approved").await;
+    fixture.clock.advance(Duration::from_secs(15 * 60));
+    assert_eq!(fixture.approval_queue.expire_due().await.unwrap(), 1);
+    assert_eq!(fixture.approval_queue.find_task(approved.id, None).unwrap().state, TaskState::Expired);
+    assert_eq!(fixture.approval_queue.find_task(pending.id, None).unwrap().state, TaskState::PendingApproval);
 }
 
 #[tokio::test]
 async fn the_timer_expires_by_itself() {
-    let bench = Fixture::new();
-    bench.settings.store(Arc::new(ApprovalSettings {
+    let fixture = Fixture::new();
+    fixture.settings.store(Arc::new(ApprovalSettings {
         decision_timeout: Duration::from_millis(1),
         ..ApprovalSettings::default()
     }));
-    let task = bench.open_task("hello").await;
-    bench.clock.advance(Duration::from_millis(2));
+    let task = fixture.open_task("hello").await;
+    fixture.clock.advance(Duration::from_millis(2));
     let stop = tokio_util::sync::CancellationToken::new();
-    let timer = tokio::spawn(bench.approval_queue.clone().run_expiry(stop.clone()));
-    let ended = bench.approval_queue.wait_until_final(task.id, None, Duration::from_secs(10)).await.unwrap();
+    let timer = tokio::spawn(fixture.approval_queue.clone().run_expiry(stop.clone()));
+    let ended =
+        fixture.approval_queue.wait_until_final(task.id, None, Duration::from_secs(10)).await.unwrap();
     assert_eq!(ended.state, TaskState::Expired);
     stop.cancel();
     timer.await.unwrap();
@@ -324,90 +326,96 @@ async fn the_timer_expires_by_itself() {
 
 #[tokio::test]
 async fn another_principal_sees_no_task_and_cannot_take_it_back() {
-    let bench = Fixture::new();
-    let task = bench.open_task("hello").await;
+    let fixture = Fixture::new();
+    let task = fixture.open_task("hello").await;
     let other = principal("/other");
     assert_eq!(
-        bench.approval_queue.find_task(task.id, Some(&other)).unwrap_err(),
+        fixture.approval_queue.find_task(task.id, Some(&other)).unwrap_err(),
         ApprovalError::NotFound(task.id)
     );
     assert_eq!(
-        bench.approval_queue.cancel(task.id, &other).await.unwrap_err(),
+        fixture.approval_queue.cancel(task.id, &other).await.unwrap_err(),
         ApprovalError::NotFound(task.id)
     );
-    let waited = bench.approval_queue.wait_until_final(task.id, Some(&other), Duration::ZERO).await;
+    let waited = fixture.approval_queue.wait_until_final(task.id, Some(&other), Duration::ZERO).await;
     assert_eq!(waited.unwrap_err(), ApprovalError::NotFound(task.id));
     let which = TaskFilter { principal: Some(other), limit: 10, ..TaskFilter::default() };
-    assert!(bench.approval_queue.list_tasks(&which).unwrap().is_empty());
-    let cancelled = bench.approval_queue.cancel(task.id, &principal("/project")).await.unwrap();
+    assert!(fixture.approval_queue.list_tasks(&which).unwrap().is_empty());
+    let cancelled = fixture.approval_queue.cancel(task.id, &principal("/project")).await.unwrap();
     assert_eq!(cancelled.state, TaskState::Cancelled);
 }
 
 #[tokio::test]
 async fn who_waits_is_woken_by_the_final_state() {
-    let bench = Fixture::new();
-    let task = bench.open_task("hello").await;
-    let waiting = bench.approval_queue.wait_until_final(task.id, None, Duration::from_secs(10));
+    let fixture = Fixture::new();
+    let task = fixture.open_task("hello").await;
+    let waiting = fixture.approval_queue.wait_until_final(task.id, None, Duration::from_secs(10));
     let deciding = async {
         tokio::task::yield_now().await;
-        bench.approval_queue.reject(task.id, None, &"test".into()).await.unwrap();
+        fixture.approval_queue.reject(task.id, None, &"test".into()).await.unwrap();
     };
     let (ended, ()) = tokio::join!(waiting, deciding);
     assert_eq!(ended.unwrap().state, TaskState::Denied);
-    let still = bench.open_task("other").await;
+    let still = fixture.open_task("other").await;
     let waited =
-        bench.approval_queue.wait_until_final(still.id, None, Duration::from_millis(1)).await.unwrap();
+        fixture.approval_queue.wait_until_final(still.id, None, Duration::from_millis(1)).await.unwrap();
     assert_eq!(waited.state, TaskState::PendingApproval);
 }
 
 #[tokio::test]
 async fn people_are_told_of_each_change_in_order_and_of_no_twin() {
-    let bench = Fixture::new();
-    let task = bench.open_task("hello").await;
-    bench.open_task("hello").await;
-    bench.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await.unwrap();
-    bench
+    let fixture = Fixture::new();
+    let task = fixture.open_task("hello").await;
+    fixture.open_task("hello").await;
+    fixture.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await.unwrap();
+    fixture
         .approval_queue
         .reject(task.id, Some(serde_json::from_str("\"no\"").unwrap()), &"test".into())
         .await
         .unwrap();
-    assert_eq!(bench.notice_texts(), ["pending-approval by agent", "approved by test", "denied by test: no"]);
-    assert_eq!(bench.approval_queue.find_task(task.id, None).unwrap().note.unwrap().get(), "no");
+    assert_eq!(
+        fixture.notice_texts(),
+        ["pending-approval by agent", "approved by test", "denied by test: no"]
+    );
+    assert_eq!(fixture.approval_queue.find_task(task.id, None).unwrap().note.unwrap().get(), "no");
 }
 
 #[tokio::test]
 async fn what_ended_long_ago_is_removed_and_nothing_else() {
-    let bench = Fixture::new();
+    let fixture = Fixture::new();
     let day = Duration::from_secs(24 * 3600);
     let open = ApprovalSettings {
         decision_timeout: 30 * day,
         start_timeout: 30 * day,
         ..ApprovalSettings::default()
     };
-    bench.settings.store(Arc::new(open));
-    let (old, waits, approved) =
-        (bench.open_task("old").await, bench.open_task("waits").await, bench.approve_task("approved").await);
-    bench.approval_queue.reject(old.id, None, &"test".into()).await.unwrap();
-    bench.clock.advance(6 * day);
-    let young = bench.open_task("young").await;
-    bench.approval_queue.reject(young.id, None, &"test".into()).await.unwrap();
-    assert_eq!(bench.approval_queue.prune_ended_tasks().await.unwrap(), 0);
-    bench.clock.advance(2 * day);
-    assert_eq!(bench.approval_queue.prune_ended_tasks().await.unwrap(), 1);
-    assert!(matches!(bench.approval_queue.find_task(old.id, None), Err(ApprovalError::NotFound(_))));
+    fixture.settings.store(Arc::new(open));
+    let (old, waits, approved) = (
+        fixture.open_task("old").await,
+        fixture.open_task("waits").await,
+        fixture.approve_task("approved").await,
+    );
+    fixture.approval_queue.reject(old.id, None, &"test".into()).await.unwrap();
+    fixture.clock.advance(6 * day);
+    let young = fixture.open_task("young").await;
+    fixture.approval_queue.reject(young.id, None, &"test".into()).await.unwrap();
+    assert_eq!(fixture.approval_queue.prune_ended_tasks().await.unwrap(), 0);
+    fixture.clock.advance(2 * day);
+    assert_eq!(fixture.approval_queue.prune_ended_tasks().await.unwrap(), 1);
+    assert!(matches!(fixture.approval_queue.find_task(old.id, None), Err(ApprovalError::NotFound(_))));
     for task in [&young, &waits, &approved] {
-        assert!(bench.approval_queue.find_task(task.id, None).is_ok());
+        assert!(fixture.approval_queue.find_task(task.id, None).is_ok());
     }
 }
 
 #[tokio::test]
 async fn lists_are_the_newest_first() {
-    let bench = Fixture::new();
-    let first = bench.open_task("1").await;
-    bench.clock.advance(Duration::from_secs(1));
-    let second = bench.approve_task("2").await;
+    let fixture = Fixture::new();
+    let first = fixture.open_task("1").await;
+    fixture.clock.advance(Duration::from_secs(1));
+    let second = fixture.approve_task("2").await;
     let ids = |which: &TaskFilter| {
-        bench.approval_queue.list_tasks(which).unwrap().iter().map(|task| task.id).collect::<Vec<_>>()
+        fixture.approval_queue.list_tasks(which).unwrap().iter().map(|task| task.id).collect::<Vec<_>>()
     };
     assert_eq!(ids(&TaskFilter { limit: 10, ..TaskFilter::default() }), [second.id, first.id]);
     assert_eq!(ids(&TaskFilter { limit: 1, ..TaskFilter::default() }), [second.id]);
@@ -417,9 +425,9 @@ async fn lists_are_the_newest_first() {
 
 #[tokio::test]
 async fn a_task_is_found_by_either_end_of_its_id() {
-    let bench = Fixture::new();
-    let (task, other) = (bench.open_task("1").await, bench.approve_task("2").await);
-    let find = |part: &str, state| bench.approval_queue.find_task_ids(part, state).unwrap();
+    let fixture = Fixture::new();
+    let (task, other) = (fixture.open_task("1").await, fixture.approve_task("2").await);
+    let find = |part: &str, state| fixture.approval_queue.find_task_ids(part, state).unwrap();
     let id = task.id.to_string();
     assert_eq!(find(&id[..35], None), [task.id]);
     assert_eq!(find(&id[28..].to_uppercase(), None), [task.id]);

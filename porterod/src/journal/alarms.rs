@@ -220,9 +220,9 @@ mod tests {
     use crate::approvals::tests::Fixture;
     use crate::journal::ALARM_GATHER_INTERVAL;
 
-    fn outcome(bench: &Fixture, outcome: RecordedOutcome) -> AuditRecord {
+    fn outcome(fixture: &Fixture, outcome: RecordedOutcome) -> AuditRecord {
         let event = AuditEvent::Outcome { call: 1, tool: "mail/read".parse().unwrap(), outcome, micros: 1 };
-        AuditRecord { at: bench.clock.now().wall, session: None, principal: None, event }
+        AuditRecord { at: fixture.clock.now().wall, session: None, principal: None, event }
     }
 
     /// No rule, no grant, no session.
@@ -234,131 +234,136 @@ mod tests {
         }
     }
 
-    fn intent(bench: &Fixture, reason: &str) -> AuditRecord {
+    fn intent(fixture: &Fixture, reason: &str) -> AuditRecord {
         let (tool, reason) = ("mail/send".parse().unwrap(), reason.to_owned());
         let event = AuditEvent::Intent { call: 1, tool, reason, task: None, arguments: None };
-        AuditRecord { at: bench.clock.now().wall, session: None, principal: None, event }
+        AuditRecord { at: fixture.clock.now().wall, session: None, principal: None, event }
     }
 
     #[tokio::test]
     async fn a_session_that_makes_calls_and_never_greets_is_told_of_once_and_one_that_greets_late_is_not() {
-        let bench = Fixture::new();
-        let directory = bench.directory.path().join("audit");
-        let open = |name: &str| AuditWriter::open(&directory, name, bench.clock.now()).unwrap();
+        let fixture = Fixture::new();
+        let directory = fixture.directory.path().join("audit");
+        let open = |name: &str| AuditWriter::open(&directory, name, fixture.clock.now()).unwrap();
         let early = open("before the daemon");
-        early.append(&intent(&bench, "allowed by `a/b` (policies.json)")).unwrap();
+        early.append(&intent(&fixture, "allowed by `a/b` (policies.json)")).unwrap();
         let announced: Arc<std::sync::Mutex<HashSet<String>>> = Arc::default();
         let asked = Arc::clone(&announced);
         let is_announced = Arc::new(move |segment: &str| asked.lock().unwrap().contains(segment));
         let known = SessionChecks { is_announced, ..no_session_known() };
-        let mut alarms = AlarmWatcher::new(Arc::clone(&bench.journal), known, &directory);
+        let mut alarms = AlarmWatcher::new(Arc::clone(&fixture.journal), known, &directory);
         let (silent, late, idle) = (open("silent"), open("late"), open("idle"));
         for session in [&silent, &late] {
-            session.append(&intent(&bench, "allowed by `a/b` (policies.json)")).unwrap();
+            session.append(&intent(&fixture, "allowed by `a/b` (policies.json)")).unwrap();
         }
         alarms.scan_segments().await;
-        assert!(bench.notice_texts().is_empty(), "it has some time: {:?}", bench.notice_texts());
+        assert!(fixture.notice_texts().is_empty(), "it has some time: {:?}", fixture.notice_texts());
         announced.lock().unwrap().insert(late.checkpoint().segment);
-        bench.clock.advance(GREET_TIMEOUT);
+        fixture.clock.advance(GREET_TIMEOUT);
         alarms.scan_segments().await;
-        assert_eq!(bench.notice_texts().len(), 1, "{:?}", bench.notice_texts());
-        let told = &bench.notice_texts()[0];
+        assert_eq!(fixture.notice_texts().len(), 1, "{:?}", fixture.notice_texts());
+        let told = &fixture.notice_texts()[0];
         assert!(told.contains("never greeted") && told.contains(&silent.checkpoint().segment), "{told}");
         for other in [early, late, idle] {
             assert!(!told.contains(&other.checkpoint().segment), "{told}");
         }
-        silent.append(&intent(&bench, "allowed by `a/b` (policies.json)")).unwrap();
-        bench.clock.advance(2 * GREET_TIMEOUT);
+        silent.append(&intent(&fixture, "allowed by `a/b` (policies.json)")).unwrap();
+        fixture.clock.advance(2 * GREET_TIMEOUT);
         alarms.scan_segments().await;
         alarms.scan_segments().await;
-        assert_eq!(bench.notice_texts().len(), 1, "once: {:?}", bench.notice_texts());
+        assert_eq!(fixture.notice_texts().len(), 1, "once: {:?}", fixture.notice_texts());
     }
 
     #[tokio::test]
     async fn a_session_that_ends_before_it_greets_is_told_of_only_where_it_needed_a_daemon() {
-        let bench = Fixture::new();
-        let directory = bench.directory.path().join("audit");
-        let open = |name: &str| AuditWriter::open(&directory, name, bench.clock.now()).unwrap();
-        let by_file = intent(&bench, "allowed by `a/b` (policies.json)");
-        let by_rule = intent(&bench, "allowed by `a/b` (rule 3)");
+        let fixture = Fixture::new();
+        let directory = fixture.directory.path().join("audit");
+        let open = |name: &str| AuditWriter::open(&directory, name, fixture.clock.now()).unwrap();
+        let by_file = intent(&fixture, "allowed by `a/b` (policies.json)");
+        let by_rule = intent(&fixture, "allowed by `a/b` (rule 3)");
         for (record, restricted, told) in [(&by_file, false, 0), (&by_file, true, 1), (&by_rule, false, 1)] {
             let known = SessionChecks {
                 was_in_force: Arc::new(|_| true),
                 is_restricted: Arc::new(move |_| restricted),
                 ..no_session_known()
             };
-            let mut alarms = AlarmWatcher::new(Arc::clone(&bench.journal), known, &directory);
-            let before = bench.notice_texts().len();
+            let mut alarms = AlarmWatcher::new(Arc::clone(&fixture.journal), known, &directory);
+            let before = fixture.notice_texts().len();
             let ends = open("ends");
             ends.append(record).unwrap();
             drop(ends);
             alarms.scan_segments().await;
-            bench.clock.advance(GREET_TIMEOUT);
+            fixture.clock.advance(GREET_TIMEOUT);
             alarms.scan_segments().await;
-            assert_eq!(bench.notice_texts().len() - before, told, "{record:?}, restricted: {restricted}");
+            assert_eq!(fixture.notice_texts().len() - before, told, "{record:?}, restricted: {restricted}");
         }
     }
 
     #[tokio::test]
     async fn a_call_by_a_rule_or_grant_that_never_was_raises_an_alarm() {
-        let bench = Fixture::new();
-        let directory = bench.directory.path().join("audit");
+        let fixture = Fixture::new();
+        let directory = fixture.directory.path().join("audit");
         let was_in_force = Arc::new(|id| id == 3);
         let known = SessionChecks { is_announced: Arc::new(|_| true), was_in_force, ..no_session_known() };
-        let mut alarms = AlarmWatcher::new(Arc::clone(&bench.journal), known, &directory);
-        let session = AuditWriter::open(&directory, "session", bench.clock.now()).unwrap();
+        let mut alarms = AlarmWatcher::new(Arc::clone(&fixture.journal), known, &directory);
+        let session = AuditWriter::open(&directory, "session", fixture.clock.now()).unwrap();
         for known in
             ["allowed by `a/b` (rule 3)", "allowed by `a/b` (grant 3)", "allowed by `*` (policies.json:2:4)"]
         {
-            session.append(&intent(&bench, known)).unwrap();
+            session.append(&intent(&fixture, known)).unwrap();
         }
         alarms.scan_segments().await;
-        assert!(bench.notice_texts().is_empty(), "{:?}", bench.notice_texts());
+        assert!(fixture.notice_texts().is_empty(), "{:?}", fixture.notice_texts());
         for forged in ["allowed by `*` (rule 9)", "allowed by `*` (rule 9)", "allowed by `*` (grant 8)"] {
-            session.append(&intent(&bench, forged)).unwrap();
+            session.append(&intent(&fixture, forged)).unwrap();
         }
         alarms.scan_segments().await;
-        assert_eq!(bench.notice_texts().len(), 1, "one for all: {:?}", bench.notice_texts());
-        assert!(bench.notice_texts()[0].contains("cites rule 9, and 1 more"), "{:?}", bench.notice_texts());
+        assert_eq!(fixture.notice_texts().len(), 1, "one for all: {:?}", fixture.notice_texts());
+        assert!(
+            fixture.notice_texts()[0].contains("cites rule 9, and 1 more"),
+            "{:?}",
+            fixture.notice_texts()
+        );
     }
 
     #[tokio::test]
     async fn people_are_told_once_of_what_a_session_withheld_and_of_nothing_else() {
-        let bench = Fixture::new();
-        let directory = bench.directory.path().join("audit");
-        let session = AuditWriter::open(&directory, "session", bench.clock.now()).unwrap();
-        session.append(&outcome(&bench, RecordedOutcome::Withheld)).unwrap();
-        let mut alarms = AlarmWatcher::new(Arc::clone(&bench.journal), no_session_known(), &directory);
+        let fixture = Fixture::new();
+        let directory = fixture.directory.path().join("audit");
+        let session = AuditWriter::open(&directory, "session", fixture.clock.now()).unwrap();
+        session.append(&outcome(&fixture, RecordedOutcome::Withheld)).unwrap();
+        let mut alarms = AlarmWatcher::new(Arc::clone(&fixture.journal), no_session_known(), &directory);
         alarms.scan_segments().await;
-        assert!(bench.notice_texts().is_empty(), "what was before is not told");
-        session.append(&outcome(&bench, RecordedOutcome::Failed)).unwrap();
-        session.append(&outcome(&bench, RecordedOutcome::Withheld)).unwrap();
-        bench.journal.record(outcome(&bench, RecordedOutcome::Withheld)).await.unwrap();
+        assert!(fixture.notice_texts().is_empty(), "what was before is not told");
+        session.append(&outcome(&fixture, RecordedOutcome::Failed)).unwrap();
+        session.append(&outcome(&fixture, RecordedOutcome::Withheld)).unwrap();
+        fixture.journal.record(outcome(&fixture, RecordedOutcome::Withheld)).await.unwrap();
         alarms.scan_segments().await;
         alarms.scan_segments().await;
-        assert_eq!(bench.notice_texts().len(), 1, "{:?}", bench.notice_texts());
-        assert!(bench.notice_texts()[0].contains("mail/read"));
+        assert_eq!(fixture.notice_texts().len(), 1, "{:?}", fixture.notice_texts());
+        assert!(fixture.notice_texts()[0].contains("mail/read"));
         for _ in 0..50 {
-            session.append(&outcome(&bench, RecordedOutcome::Withheld)).unwrap();
+            session.append(&outcome(&fixture, RecordedOutcome::Withheld)).unwrap();
         }
         alarms.scan_segments().await;
         assert_eq!(
-            bench.notice_texts().len(),
+            fixture.notice_texts().len(),
             1,
             "what says the same is counted: {:?}",
-            bench.notice_texts()
+            fixture.notice_texts()
         );
-        bench.clock.advance(ALARM_GATHER_INTERVAL);
+        fixture.clock.advance(ALARM_GATHER_INTERVAL);
         alarms.scan_segments().await;
-        assert_eq!(bench.notice_texts().len(), 2);
+        assert_eq!(fixture.notice_texts().len(), 2);
         assert!(
-            bench.notice_texts()[1].contains("mail/read") && bench.notice_texts()[1].contains("(50 times)")
+            fixture.notice_texts()[1].contains("mail/read")
+                && fixture.notice_texts()[1].contains("(50 times)")
         );
-        bench.clock.advance(2 * ALARM_GATHER_INTERVAL);
+        fixture.clock.advance(2 * ALARM_GATHER_INTERVAL);
         alarms.scan_segments().await;
-        let later = AuditWriter::open(&directory, "another", bench.clock.now()).unwrap();
-        later.append(&outcome(&bench, RecordedOutcome::Withheld)).unwrap();
+        let later = AuditWriter::open(&directory, "another", fixture.clock.now()).unwrap();
+        later.append(&outcome(&fixture, RecordedOutcome::Withheld)).unwrap();
         alarms.scan_segments().await;
-        assert_eq!(bench.notice_texts().len(), 3, "a session that came later is followed too");
+        assert_eq!(fixture.notice_texts().len(), 3, "a session that came later is followed too");
     }
 }

@@ -11,19 +11,19 @@ use crate::approvals::tests::{Fixture, call, context, copy_files};
 use crate::journal::outbox::NoticesAfter;
 use crate::store::Durability;
 
-fn store_deps(bench: &Fixture, boot_id: &str) -> OverrideStoreDeps {
+fn store_deps(fixture: &Fixture, boot_id: &str) -> OverrideStoreDeps {
     OverrideStoreDeps {
-        journal: bench.journal.clone(),
-        policy: bench.policy.clone(),
-        offline_denies: bench.directory.path().join("denies.json"),
+        journal: fixture.journal.clone(),
+        policy: fixture.policy.clone(),
+        offline_denies: fixture.directory.path().join("denies.json"),
         boot_id: boot_id.to_owned(),
-        clock: bench.clock.clone(),
+        clock: fixture.clock.clone(),
         sessions: Arc::default(),
     }
 }
 
-pub(crate) async fn open_store(bench: &Fixture) -> Arc<OverrideStore> {
-    OverrideStore::open(store_deps(bench, "boot")).await.unwrap()
+pub(crate) async fn open_store(fixture: &Fixture) -> Arc<OverrideStore> {
+    OverrideStore::open(store_deps(fixture, "boot")).await.unwrap()
 }
 
 fn pattern(text: &str) -> Pattern {
@@ -39,24 +39,24 @@ fn removal(rule: &PolicyRule) -> Act {
     Act::RemoveRule(rule.id, rule.pattern.clone(), rule.action)
 }
 
-fn decided_action(bench: &Fixture, tool: &str) -> Action {
+fn decided_action(fixture: &Fixture, tool: &str) -> Action {
     let tool: ToolId = tool.parse().unwrap();
-    bench.policy.load().decide(&tool, None, None, bench.clock.now()).action
+    fixture.policy.load().decide(&tool, None, None, fixture.clock.now()).action
 }
 
-fn read_denies_file(bench: &Fixture) -> Overrides {
-    let path = bench.directory.path().join("denies.json");
+fn read_denies_file(fixture: &Fixture) -> Overrides {
+    let path = fixture.directory.path().join("denies.json");
     offline_denies::read(&path, &path).unwrap()
 }
 
 /// Lets the store refuse every change of rules and grants, as on a full disk, or no longer.
-async fn set_store_blocked(bench: &Fixture, on: bool) {
+async fn set_store_blocked(fixture: &Fixture, on: bool) {
     let sql = if on {
         "CREATE TEMP TRIGGER full BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'disk full'); END"
     } else {
         "DROP TRIGGER full"
     };
-    bench
+    fixture
         .journal
         .store()
         .write(Durability::StoreSynced, move |store| Ok(store.execute_batch(sql)?))
@@ -65,8 +65,8 @@ async fn set_store_blocked(bench: &Fixture, on: bool) {
 }
 
 /// What people were told, such as `rule 1 Made deny mail/*`.
-fn notice_texts(bench: &Fixture) -> Vec<String> {
-    let NoticesAfter::Entries(entries) = bench.outbox.entries_after(0).unwrap() else { panic!("removed") };
+fn notice_texts(fixture: &Fixture) -> Vec<String> {
+    let NoticesAfter::Entries(entries) = fixture.outbox.entries_after(0).unwrap() else { panic!("removed") };
     entries.into_iter().map(|entry| describe_notice(&entry.notice)).collect()
 }
 
@@ -85,20 +85,20 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[tokio::test]
 async fn each_change_raises_the_epoch_by_one_and_is_in_force_and_on_disk() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let changes = rules.subscribe_epoch();
     let deny = rules.add_deny_rule(pattern("mail/*"), &"pid 1".into()).await.unwrap();
-    assert_eq!(decided_action(&bench, "mail/send"), Action::Deny);
+    assert_eq!(decided_action(&fixture, "mail/send"), Action::Deny);
     let allow = rules
         .add_allow_rule(pattern("notes/*"), Authorization::for_test(Act::Allow(pattern("notes/*"))))
         .await
         .unwrap();
-    assert_eq!(decided_action(&bench, "notes/read"), Action::Allow);
+    assert_eq!(decided_action(&fixture, "notes/read"), Action::Allow);
     assert_eq!((deny.id, allow.id, *changes.borrow()), (1, 2, 2));
-    assert_eq!(read_denies_file(&bench).rules, std::slice::from_ref(&deny));
-    assert_eq!(read_denies_file(&bench).epoch, 2);
-    let after = bench.after_crash();
+    assert_eq!(read_denies_file(&fixture).rules, std::slice::from_ref(&deny));
+    assert_eq!(read_denies_file(&fixture).epoch, 2);
+    let after = fixture.after_crash();
     let again = open_store(&after).await;
     assert_eq!(again.overrides(), rules.overrides());
     assert_eq!(decided_action(&after, "mail/send"), Action::Deny);
@@ -106,8 +106,8 @@ async fn each_change_raises_the_epoch_by_one_and_is_in_force_and_on_disk() {
 
 #[tokio::test]
 async fn removing_a_deny_needs_a_confirmation_and_removing_an_allow_does_not() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let deny = rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.unwrap();
     let allow = rules
         .add_allow_rule(pattern("notes/*"), Authorization::for_test(Act::Allow(pattern("notes/*"))))
@@ -117,19 +117,19 @@ async fn removing_a_deny_needs_a_confirmation_and_removing_an_allow_does_not() {
         rules.remove_rule(deny.id, None, &"p".into()).await.unwrap_err(),
         OverridesError::NeedsConfirmation
     );
-    assert_eq!(decided_action(&bench, "mail/send"), Action::Deny);
+    assert_eq!(decided_action(&fixture, "mail/send"), Action::Deny);
     rules.remove_rule(allow.id, None, &"p".into()).await.unwrap();
     rules.remove_rule(deny.id, Some(Authorization::for_test(removal(&deny))), &"p".into()).await.unwrap();
-    assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
+    assert_eq!(decided_action(&fixture, "mail/send"), Action::RequireApproval);
     let missing = rules.remove_rule(deny.id, None, &"p".into()).await.unwrap_err();
     assert_eq!(missing, OverridesError::NotFound { what: "rule", id: deny.id });
-    assert!(read_denies_file(&bench).rules.is_empty());
+    assert!(read_denies_file(&fixture).rules.is_empty());
 }
 
 #[tokio::test]
 async fn a_rule_that_asks_overrules_the_grants_of_before_and_not_those_of_after() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let hour = Duration::from_secs(3600);
     rules
         .make_grant(
@@ -141,8 +141,8 @@ async fn a_rule_that_asks_overrules_the_grants_of_before_and_not_those_of_after(
         .unwrap();
     let ask = rules.add_ask_rule(pattern("mail/send"), &"p".into()).await.unwrap();
     assert_eq!((ask.id, ask.action), (2, Action::RequireApproval));
-    assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
-    assert_eq!(decided_action(&bench, "mail/read"), Action::Allow, "of other tools the grant holds");
+    assert_eq!(decided_action(&fixture, "mail/send"), Action::RequireApproval);
+    assert_eq!(decided_action(&fixture, "mail/read"), Action::Allow, "of other tools the grant holds");
     rules
         .make_grant(
             grant_request("mail/send", hour),
@@ -151,21 +151,21 @@ async fn a_rule_that_asks_overrules_the_grants_of_before_and_not_those_of_after(
         )
         .await
         .unwrap();
-    assert_eq!(decided_action(&bench, "mail/send"), Action::Allow);
-    let after = bench.after_crash();
+    assert_eq!(decided_action(&fixture, "mail/send"), Action::Allow);
+    let after = fixture.after_crash();
     open_store(&after).await;
     assert_eq!(decided_action(&after, "mail/send"), Action::Allow, "in this order on the disk too");
     rules.add_ask_rule(pattern("mail/send"), &"p".into()).await.unwrap();
-    assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval, "asked for again");
-    let alone = bench.policy.load().with_overrides(read_denies_file(&bench));
+    assert_eq!(decided_action(&fixture, "mail/send"), Action::RequireApproval, "asked for again");
+    let alone = fixture.policy.load().with_overrides(read_denies_file(&fixture));
     let tool: ToolId = "mail/send".parse().unwrap();
-    assert_eq!(alone.decide(&tool, None, None, bench.clock.now()).action, Action::RequireApproval);
+    assert_eq!(alone.decide(&tool, None, None, fixture.clock.now()).action, Action::RequireApproval);
 }
 
 #[tokio::test]
 async fn a_rule_that_asks_ends_with_a_confirmation_or_in_favour_of_an_allow() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let [one, two] = ["mail/send", "mail/*"].map(pattern);
     let asks = rules.add_ask_rule(one.clone(), &"p".into()).await.unwrap();
     assert_eq!(
@@ -179,8 +179,8 @@ async fn a_rule_that_asks_ends_with_a_confirmation_or_in_favour_of_an_allow() {
     rules.add_allow_rule(one.clone(), Authorization::for_test(Act::Allow(one.clone()))).await.unwrap();
     let left: Vec<_> = rules.overrides().rules.into_iter().map(|rule| (rule.action, rule.pattern)).collect();
     assert_eq!(left, [(Action::RequireApproval, two), (Action::Allow, one)]);
-    assert_eq!(decided_action(&bench, "mail/send"), Action::Allow);
-    let told = notice_texts(&bench);
+    assert_eq!(decided_action(&fixture, "mail/send"), Action::Allow);
+    let told = notice_texts(&fixture);
     let last = ["rule 2 Ended", "rule 4 Ended", "rule 5 Made allow mail/send"];
     for (told, expected) in told[told.len() - 3..].iter().zip(last) {
         assert!(told.starts_with(expected), "{told}");
@@ -189,8 +189,8 @@ async fn a_rule_that_asks_ends_with_a_confirmation_or_in_favour_of_an_allow() {
 
 #[tokio::test]
 async fn nothing_is_made_with_the_confirmation_of_another_act() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let (many, one) = (pattern("mail/*"), pattern("mail/send"));
     let many_denied = rules.add_deny_rule(many, &"p".into()).await.unwrap();
     let one_denied = rules.add_deny_rule(one.clone(), &"p".into()).await.unwrap();
@@ -225,8 +225,8 @@ async fn nothing_is_made_with_the_confirmation_of_another_act() {
 
 #[tokio::test]
 async fn a_grant_ends_by_time_by_revocation_and_by_another_boot() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let hour = Duration::from_secs(3600);
     rules
         .make_grant(
@@ -236,14 +236,14 @@ async fn a_grant_ends_by_time_by_revocation_and_by_another_boot() {
         )
         .await
         .unwrap();
-    assert_eq!(decided_action(&bench, "mail/send"), Action::Allow);
-    let other_boot = bench.after_crash();
+    assert_eq!(decided_action(&fixture, "mail/send"), Action::Allow);
+    let other_boot = fixture.after_crash();
     let rebooted = OverrideStore::open(store_deps(&other_boot, "next boot")).await.unwrap();
     assert!(rebooted.overrides().grants.is_empty());
     assert_eq!(decided_action(&other_boot, "mail/send"), Action::RequireApproval);
-    bench.clock.advance(hour);
+    fixture.clock.advance(hour);
     assert!(rules.overrides().grants.is_empty());
-    assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
+    assert_eq!(decided_action(&fixture, "mail/send"), Action::RequireApproval);
     let grant = rules
         .make_grant(
             grant_request("mail/*", hour),
@@ -261,7 +261,7 @@ async fn a_grant_ends_by_time_by_revocation_and_by_another_boot() {
         .await
         .unwrap();
     assert_eq!(rules.revoke_grants(Some(&[grant.id]), &"p".into()).await.unwrap(), 1);
-    assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
+    assert_eq!(decided_action(&fixture, "mail/send"), Action::RequireApproval);
     assert_eq!(rules.revoke_grants(None, &"p".into()).await.unwrap(), 1);
     let missing = rules.revoke_grants(Some(&[grant.id]), &"p".into()).await.unwrap_err();
     assert_eq!(missing, OverridesError::NotFound { what: "grant", id: grant.id });
@@ -269,8 +269,8 @@ async fn a_grant_ends_by_time_by_revocation_and_by_another_boot() {
 
 #[tokio::test]
 async fn one_grant_that_is_over_keeps_no_other_in_force() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
     let short = rules
         .make_grant(
@@ -288,15 +288,15 @@ async fn one_grant_that_is_over_keeps_no_other_in_force() {
         )
         .await
         .unwrap();
-    bench.clock.advance(minute);
+    fixture.clock.advance(minute);
     assert_eq!(rules.revoke_grants(Some(&[short.id, long.id, long.id]), &"p".into()).await.unwrap(), 1);
-    assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
+    assert_eq!(decided_action(&fixture, "mail/send"), Action::RequireApproval);
 }
 
 #[tokio::test]
 async fn a_grant_lasts_no_longer_than_the_most() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     for lasts in [DAY + Duration::from_secs(1), Duration::ZERO] {
         let refused = rules
             .make_grant(
@@ -325,8 +325,8 @@ fn uses_by_grant(rules: &OverrideStore) -> Vec<u32> {
 
 #[tokio::test]
 async fn of_a_hundred_at_once_exactly_as_many_get_a_use_as_there_are() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let grant = grant(&rules, uses(10)).await;
     let (call, contexts) = (call("x"), (0..100).map(|_| context("/project")).collect::<Vec<_>>());
     let consuming = contexts.iter().map(|context| rules.consume_use(grant.id, &call, &context.origin));
@@ -337,9 +337,9 @@ async fn of_a_hundred_at_once_exactly_as_many_get_a_use_as_there_are() {
     assert_eq!(consumed.iter().filter(|one| one.is_ok()).count(), 10);
     let refused = consumed.into_iter().find_map(Result::err);
     assert_eq!(refused, Some(OverridesError::NotCovered(grant.id)));
-    assert_eq!(decided_action(&bench, "mail/send"), Action::RequireApproval);
+    assert_eq!(decided_action(&fixture, "mail/send"), Action::RequireApproval);
     assert_eq!(rules.overrides().grants[0].uses_left(), Some(0), "it is still listed");
-    let after = bench.after_crash();
+    let after = fixture.after_crash();
     let again = open_store(&after).await;
     assert_eq!(uses_by_grant(&again), [10]);
     assert!(again.consume_use(grant.id, &call, &context("/project").origin).await.is_err());
@@ -348,21 +348,21 @@ async fn of_a_hundred_at_once_exactly_as_many_get_a_use_as_there_are() {
 
 #[tokio::test]
 async fn a_use_that_was_consumed_is_gone_after_a_crash_and_after_other_changes() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let grant = grant(&rules, uses(3)).await;
     let origin = context("/project").origin;
     rules.consume_use(grant.id, &call("x"), &origin).await.unwrap();
-    assert_eq!(uses_by_grant(&*open_store(&bench.after_crash()).await), [1]);
+    assert_eq!(uses_by_grant(&*open_store(&fixture.after_crash()).await), [1]);
     rules.add_deny_rule(pattern("notes/*"), &"p".into()).await.unwrap();
     rules.consume_use(grant.id, &call("x"), &origin).await.unwrap();
-    assert_eq!(uses_by_grant(&*open_store(&bench.after_crash()).await), [2]);
+    assert_eq!(uses_by_grant(&*open_store(&fixture.after_crash()).await), [2]);
 }
 
 #[tokio::test]
 async fn a_use_is_consumed_only_for_a_call_that_runs_by_it() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let mine = context("/project").origin;
     let limits =
         GrantLimits { session: Some(mine.session), project: Some(mine.principal.clone()), ..uses(5) };
@@ -389,47 +389,47 @@ async fn a_use_is_consumed_only_for_a_call_that_runs_by_it() {
 
 #[tokio::test]
 async fn a_clock_that_jumps_ends_a_limited_grant_and_its_uses() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let grant = grant(&rules, uses(5)).await;
-    let (call, origin, made) = (call("x"), context("/project").origin, bench.clock.now().wall);
+    let (call, origin, made) = (call("x"), context("/project").origin, fixture.clock.now().wall);
     let second = Duration::from_secs(1);
     for (wall, holds) in [(made + DAY, false), (made - second, false), (made + second, true)] {
-        bench.clock.set_wall(wall);
+        fixture.clock.set_wall(wall);
         assert_eq!(rules.consume_use(grant.id, &call, &origin).await.is_ok(), holds, "{wall}");
     }
-    bench.clock.advance(DAY);
-    bench.clock.set_wall(made);
+    fixture.clock.advance(DAY);
+    fixture.clock.set_wall(made);
     assert!(rules.consume_use(grant.id, &call, &origin).await.is_err(), "the wall clock was set back");
-    let other_boot = bench.after_crash();
+    let other_boot = fixture.after_crash();
     let rebooted = OverrideStore::open(store_deps(&other_boot, "next boot")).await.unwrap();
     assert!(rebooted.consume_use(grant.id, &call, &origin).await.is_err(), "another boot");
 }
 
 #[tokio::test]
 async fn without_its_record_no_use_is_consumed_and_what_is_unknown_is_lost() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let grant = grant(&rules, uses(2)).await;
     let (call, origin) = (call("x"), context("/project").origin);
-    set_store_blocked(&bench, true).await;
+    set_store_blocked(&fixture, true).await;
     let refused = rules.consume_use(grant.id, &call, &origin).await;
     assert!(matches!(refused, Err(OverridesError::Store(_))), "{refused:?}");
-    set_store_blocked(&bench, false).await;
+    set_store_blocked(&fixture, false).await;
     assert_eq!(rules.consume_use(grant.id, &call, &origin).await.unwrap().uses_left(), Some(0));
     assert!(rules.consume_use(grant.id, &call, &origin).await.is_err());
-    assert_eq!(uses_by_grant(&*open_store(&bench.after_crash()).await), [2], "the lost one stays lost");
+    assert_eq!(uses_by_grant(&*open_store(&fixture.after_crash()).await), [2], "the lost one stays lost");
 }
 
 #[tokio::test]
 async fn the_audit_tells_who_granted_what_and_of_each_use() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let origin = context("/project").origin;
     let limits = GrantLimits { project: Some(origin.principal.clone()), ..uses(2) };
     let grant = grant(&rules, limits).await;
     rules.consume_use(grant.id, &call("x"), &origin).await.unwrap();
-    let log = audit::read_log(&bench.directory.path().join("audit"), &RecordFilter::default()).unwrap();
+    let log = audit::read_log(&fixture.directory.path().join("audit"), &RecordFilter::default()).unwrap();
     let acts: Vec<_> = log
         .entries
         .into_iter()
@@ -449,34 +449,34 @@ async fn the_audit_tells_who_granted_what_and_of_each_use() {
 
 #[tokio::test]
 async fn on_a_full_disk_a_deny_is_in_force_and_an_allow_is_not() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
-    set_store_blocked(&bench, true).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
+    set_store_blocked(&fixture, true).await;
     let deny = rules.add_deny_rule(pattern("mail/*"), &"p".into()).await;
     assert!(matches!(deny, Err(OverridesError::NotSaved(_))), "{deny:?}");
-    assert_eq!(decided_action(&bench, "mail/send"), Action::Deny);
+    assert_eq!(decided_action(&fixture, "mail/send"), Action::Deny);
     assert!(matches!(
         rules.add_ask_rule(pattern("x/*"), &"p".into()).await,
         Err(OverridesError::NotSaved(_))
     ));
-    assert_eq!(read_denies_file(&bench).rules.len(), 2, "the file of denies could still be written");
+    assert_eq!(read_denies_file(&fixture).rules.len(), 2, "the file of denies could still be written");
     let allow = rules
         .add_allow_rule(pattern("notes/*"), Authorization::for_test(Act::Allow(pattern("notes/*"))))
         .await;
     assert!(matches!(allow, Err(OverridesError::Store(_))), "{allow:?}");
-    assert_eq!(decided_action(&bench, "notes/read"), Action::RequireApproval);
+    assert_eq!(decided_action(&fixture, "notes/read"), Action::RequireApproval);
     assert!(!rules.retry_save().await);
-    set_store_blocked(&bench, false).await;
+    set_store_blocked(&fixture, false).await;
     assert!(rules.retry_save().await);
-    let after = bench.after_crash();
+    let after = fixture.after_crash();
     open_store(&after).await;
     assert_eq!(decided_action(&after, "mail/send"), Action::Deny);
 }
 
 #[tokio::test]
 async fn a_deny_that_reached_only_the_file_is_found_there_at_the_next_start() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     rules
         .make_grant(
             grant_request("notes/*", DAY),
@@ -485,9 +485,9 @@ async fn a_deny_that_reached_only_the_file_is_found_there_at_the_next_start() {
         )
         .await
         .unwrap();
-    set_store_blocked(&bench, true).await;
+    set_store_blocked(&fixture, true).await;
     assert!(rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.is_err());
-    let after = bench.after_crash();
+    let after = fixture.after_crash();
     let again = open_store(&after).await;
     assert_eq!(decided_action(&after, "mail/send"), Action::Deny);
     assert_eq!(
@@ -495,22 +495,22 @@ async fn a_deny_that_reached_only_the_file_is_found_there_at_the_next_start() {
         Action::RequireApproval,
         "nobody knows whether it was revoked"
     );
-    assert!(again.overrides().epoch > read_denies_file(&bench).epoch);
+    assert!(again.overrides().epoch > read_denies_file(&fixture).epoch);
 }
 
 #[tokio::test]
 async fn an_older_store_that_is_put_back_does_not_bring_back_what_was_taken() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let allow = rules
         .add_allow_rule(pattern("notes/*"), Authorization::for_test(Act::Allow(pattern("notes/*"))))
         .await
         .unwrap();
     let older = tempfile::tempdir().unwrap();
-    copy_files(bench.directory.path(), older.path());
+    copy_files(fixture.directory.path(), older.path());
     rules.remove_rule(allow.id, None, &"p".into()).await.unwrap();
     rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.unwrap();
-    std::fs::copy(bench.directory.path().join("denies.json"), older.path().join("denies.json")).unwrap();
+    std::fs::copy(fixture.directory.path().join("denies.json"), older.path().join("denies.json")).unwrap();
     let after = Fixture::in_directory(older);
     open_store(&after).await;
     assert_eq!(decided_action(&after, "mail/send"), Action::Deny);
@@ -519,20 +519,20 @@ async fn an_older_store_that_is_put_back_does_not_bring_back_what_was_taken() {
 
 #[tokio::test]
 async fn a_pause_denies_everything_across_restarts_until_a_person_resumes() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     rules
         .add_allow_rule(pattern("notes/*"), Authorization::for_test(Act::Allow(pattern("notes/*"))))
         .await
         .unwrap();
     let since = rules.pause_all(&"p".into()).await.unwrap();
-    assert_eq!(decided_action(&bench, "notes/read"), Action::Deny);
-    assert_eq!(read_denies_file(&bench).paused, Some(since), "sessions without a daemon are paused too");
-    bench.clock.advance(DAY);
+    assert_eq!(decided_action(&fixture, "notes/read"), Action::Deny);
+    assert_eq!(read_denies_file(&fixture).paused, Some(since), "sessions without a daemon are paused too");
+    fixture.clock.advance(DAY);
     assert_eq!(rules.pause_all(&"p".into()).await.unwrap(), since, "a second pause changes nothing");
     assert_eq!((rules.overrides().epoch, rules.overrides().paused), (2, Some(since)));
 
-    let after = bench.after_crash();
+    let after = fixture.after_crash();
     let again = open_store(&after).await;
     assert_eq!(decided_action(&after, "notes/read"), Action::Deny);
     assert_eq!(again.resume_all(Authorization::for_test(Act::Resume)).await.unwrap(), Some(since));
@@ -551,38 +551,38 @@ async fn a_pause_denies_everything_across_restarts_until_a_person_resumes() {
 
 #[tokio::test]
 async fn on_a_full_disk_a_pause_is_in_force_and_does_not_end() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
-    set_store_blocked(&bench, true).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
+    set_store_blocked(&fixture, true).await;
     assert!(matches!(rules.pause_all(&"p".into()).await, Err(OverridesError::NotSaved(_))));
-    assert_eq!(decided_action(&bench, "notes/read"), Action::Deny);
-    assert!(read_denies_file(&bench).paused.is_some(), "the file of denies could still be written");
-    let after = bench.after_crash();
+    assert_eq!(decided_action(&fixture, "notes/read"), Action::Deny);
+    assert!(read_denies_file(&fixture).paused.is_some(), "the file of denies could still be written");
+    let after = fixture.after_crash();
     open_store(&after).await;
     assert_eq!(decided_action(&after, "notes/read"), Action::Deny, "what only the file knows is taken over");
     assert!(matches!(
         rules.resume_all(Authorization::for_test(Act::Resume)).await,
         Err(OverridesError::Store(_))
     ));
-    assert_eq!(decided_action(&bench, "notes/read"), Action::Deny);
-    set_store_blocked(&bench, false).await;
+    assert_eq!(decided_action(&fixture, "notes/read"), Action::Deny);
+    set_store_blocked(&fixture, false).await;
     assert!(
         rules.pause_all(&"p".into()).await.is_ok(),
         "a second pause writes down what the first could not"
     );
-    let saved = bench.after_crash();
+    let saved = fixture.after_crash();
     open_store(&saved).await;
     assert_eq!(decided_action(&saved, "notes/read"), Action::Deny);
 }
 
 #[tokio::test]
 async fn an_older_store_that_is_put_back_does_not_end_a_pause() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let older = tempfile::tempdir().unwrap();
-    copy_files(bench.directory.path(), older.path());
+    copy_files(fixture.directory.path(), older.path());
     rules.pause_all(&"p".into()).await.unwrap();
-    std::fs::copy(bench.directory.path().join("denies.json"), older.path().join("denies.json")).unwrap();
+    std::fs::copy(fixture.directory.path().join("denies.json"), older.path().join("denies.json")).unwrap();
     let after = Fixture::in_directory(older);
     open_store(&after).await;
     assert_eq!(decided_action(&after, "notes/read"), Action::Deny);
@@ -590,8 +590,8 @@ async fn an_older_store_that_is_put_back_does_not_end_a_pause() {
 
 #[tokio::test]
 async fn people_are_told_of_every_rule_grant_and_pause_that_is_made_or_ends() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let hour = Duration::from_secs(3600);
     let deny = rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.unwrap();
     let first = rules
@@ -606,14 +606,14 @@ async fn people_are_told_of_every_rule_grant_and_pause_that_is_made_or_ends() {
         .make_grant(grant_request("b/*", DAY), DAY, Authorization::for_test(grant_request("b/*", DAY).act()))
         .await
         .unwrap();
-    bench.clock.advance(2 * hour);
+    fixture.clock.advance(2 * hour);
     rules.remove_rule(deny.id, Some(Authorization::for_test(removal(&deny))), &"p".into()).await.unwrap();
     rules.revoke_grants(Some(&[second.id]), &"p".into()).await.unwrap();
     rules.pause_all(&"p".into()).await.unwrap();
     rules.resume_all(Authorization::for_test(Act::Resume)).await.unwrap();
     assert_eq!((deny.id, first.id, second.id), (1, 2, 3));
     assert_eq!(
-        notice_texts(&bench),
+        notice_texts(&fixture),
         [
             "rule 1 Made deny mail/*",
             "grant 2 Made a/*",
@@ -629,24 +629,24 @@ async fn people_are_told_of_every_rule_grant_and_pause_that_is_made_or_ends() {
 
 #[tokio::test]
 async fn people_are_told_once_that_a_grant_is_used_up() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let grant = grant(&rules, uses(2)).await;
     for _ in 0..2 {
         rules.consume_use(grant.id, &call("x"), &context("/project").origin).await.unwrap();
     }
-    bench.clock.advance(DAY);
+    fixture.clock.advance(DAY);
     rules.add_deny_rule(pattern("notes/*"), &"p".into()).await.unwrap();
     assert_eq!(
-        notice_texts(&bench),
+        notice_texts(&fixture),
         ["grant 1 Made mail/*", "grant 1 Ended mail/*", "rule 2 Made deny notes/*"]
     );
 }
 
 #[tokio::test]
 async fn a_grant_that_is_over_is_put_away_once_and_people_are_told() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     assert_eq!(rules.next_expiry(), None);
     let hour = Duration::from_secs(3600);
     rules
@@ -666,12 +666,12 @@ async fn a_grant_that_is_over_is_put_away_once_and_people_are_told() {
         .await
         .unwrap();
     assert_eq!((rules.next_expiry(), rules.expire_grants().await), (Some(hour), Ok(false)));
-    bench.clock.advance(hour);
+    fixture.clock.advance(hour);
     assert_eq!((rules.next_expiry(), rules.expire_grants().await), (Some(Duration::ZERO), Ok(true)));
     assert_eq!((rules.next_expiry(), rules.expire_grants().await), (Some(hour), Ok(false)));
-    assert_eq!(read_denies_file(&bench).epoch, 3);
-    assert_eq!(notice_texts(&bench).last().unwrap(), "grant 1 Expired a/*");
-    let after = bench.after_crash();
+    assert_eq!(read_denies_file(&fixture).epoch, 3);
+    assert_eq!(notice_texts(&fixture).last().unwrap(), "grant 1 Expired a/*");
+    let after = fixture.after_crash();
     let rebooted = OverrideStore::open(store_deps(&after, "next boot")).await.unwrap();
     assert_eq!(rebooted.expire_grants().await, Ok(true), "a grant of another boot holds for nothing");
     assert_eq!(notice_texts(&after).last().unwrap(), "grant 2 Expired b/*");
@@ -679,21 +679,24 @@ async fn a_grant_that_is_over_is_put_away_once_and_people_are_told() {
 
 #[tokio::test]
 async fn of_a_deny_that_could_not_be_saved_people_are_told_once_it_is() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
-    set_store_blocked(&bench, true).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
+    set_store_blocked(&fixture, true).await;
     rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.unwrap_err();
     rules.add_deny_rule(pattern("notes/*"), &"p".into()).await.unwrap_err();
-    assert_eq!(notice_texts(&bench), ["alarm Store"]);
-    set_store_blocked(&bench, false).await;
+    assert_eq!(notice_texts(&fixture), ["alarm Store"]);
+    set_store_blocked(&fixture, false).await;
     assert!(rules.retry_save().await);
-    assert_eq!(notice_texts(&bench), ["alarm Store", "rule 1 Made deny mail/*", "rule 2 Made deny notes/*"]);
+    assert_eq!(
+        notice_texts(&fixture),
+        ["alarm Store", "rule 1 Made deny mail/*", "rule 2 Made deny notes/*"]
+    );
 }
 
 #[tokio::test]
 async fn a_file_of_denies_that_hangs_keeps_no_later_deny_from_being_in_force() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let grant = grant(&rules, uses(2)).await;
     let hangs = Arc::clone(&rules.denies_file_order).lock_owned().await;
     let deny = |text: &'static str| {
@@ -703,7 +706,7 @@ async fn a_file_of_denies_that_hangs_keeps_no_later_deny_from_being_in_force() {
     let mut denying = Vec::new();
     for tool in ["notes/read", "notes/send"] {
         denying.push(deny(tool));
-        wait_until_true(|| decided_action(&bench, tool) == Action::Deny).await;
+        wait_until_true(|| decided_action(&fixture, tool) == Action::Deny).await;
     }
     let pausing = tokio::spawn({
         let rules = Arc::clone(&rules);
@@ -717,9 +720,12 @@ async fn a_file_of_denies_that_hangs_keeps_no_later_deny_from_being_in_force() {
         denied.await.unwrap().unwrap();
     }
     pausing.await.unwrap().unwrap();
-    assert_eq!((read_denies_file(&bench).rules.len(), read_denies_file(&bench).paused.is_some()), (2, true));
+    assert_eq!(
+        (read_denies_file(&fixture).rules.len(), read_denies_file(&fixture).paused.is_some()),
+        (2, true)
+    );
     assert_eq!(rules.overrides().grants[0].id, grant.id);
-    assert_eq!(notice_texts(&bench).len(), 4, "{:?}", notice_texts(&bench));
+    assert_eq!(notice_texts(&fixture).len(), 4, "{:?}", notice_texts(&fixture));
 }
 
 async fn wait_until_true(holds: impl Fn() -> bool) {
@@ -733,12 +739,12 @@ async fn wait_until_true(holds: impl Fn() -> bool) {
 
 #[tokio::test]
 async fn what_is_narrowed_while_something_is_widened_counts() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let (reached, waits) = std::sync::mpsc::channel::<()>();
     // Another change holds the writer, as a disk that takes its time.
     let (go, gate) = std::sync::mpsc::channel::<()>();
-    let journal = Arc::clone(&bench.journal);
+    let journal = Arc::clone(&fixture.journal);
     let holding = tokio::spawn(async move {
         let hold = move |_: &rusqlite::Connection| {
             drop(reached);
@@ -765,40 +771,40 @@ async fn what_is_narrowed_while_something_is_widened_counts() {
         let rules = Arc::clone(&rules);
         async move { rules.add_deny_rule(pattern("mail/*"), &"p".into()).await }
     });
-    wait_until_true(|| decided_action(&bench, "mail/send") == Action::Deny).await;
+    wait_until_true(|| decided_action(&fixture, "mail/send") == Action::Deny).await;
     go.send(()).unwrap();
     holding.await.unwrap().unwrap();
     let granted = granting.await.unwrap();
     assert!(matches!(granted, Err(OverridesError::Store(StoreError::Refused(_)))), "{granted:?}");
     denying.await.unwrap().unwrap();
-    let after = bench.after_crash();
+    let after = fixture.after_crash();
     let again = open_store(&after).await.overrides();
     assert_eq!((again.rules.len(), again.grants.len()), (1, 0));
 }
 
 /// Nothing can be written where the file of denies is written before it takes its place.
-fn block_file(bench: &Fixture, on: bool) {
-    let beside = bench.directory.path().join("denies.json.new");
+fn block_file(fixture: &Fixture, on: bool) {
+    let beside = fixture.directory.path().join("denies.json.new");
     if on { std::fs::create_dir(beside).unwrap() } else { std::fs::remove_dir(beside).unwrap() }
 }
 
 #[tokio::test]
 async fn a_file_of_denies_that_cannot_be_written_anew_stays_unless_it_lacks_what_narrows() {
-    let bench = Fixture::new();
-    let rules = open_store(&bench).await;
+    let fixture = Fixture::new();
+    let rules = open_store(&fixture).await;
     let deny = rules.add_deny_rule(pattern("mail/*"), &"p".into()).await.unwrap();
-    let there = || bench.directory.path().join("denies.json").exists();
-    block_file(&bench, true);
+    let there = || fixture.directory.path().join("denies.json").exists();
+    block_file(&fixture, true);
     rules
         .add_allow_rule(pattern("notes/*"), Authorization::for_test(Act::Allow(pattern("notes/*"))))
         .await
         .unwrap();
-    assert_eq!(read_denies_file(&bench).rules, [deny], "it denies more");
-    assert!(OverrideStore::open(store_deps(&bench, "boot")).await.is_err());
+    assert_eq!(read_denies_file(&fixture).rules, [deny], "it denies more");
+    assert!(OverrideStore::open(store_deps(&fixture, "boot")).await.is_err());
     assert!(there(), "a start that fails leaves it");
     assert!(rules.add_deny_rule(pattern("x/*"), &"p".into()).await.is_err());
     assert!(!there(), "a session could go by it and miss the deny");
-    block_file(&bench, false);
+    block_file(&fixture, false);
     let saving = async {
         // The alarm may still be on its way to the store.
         while !rules.retry_save().await {
@@ -806,5 +812,5 @@ async fn a_file_of_denies_that_cannot_be_written_anew_stays_unless_it_lacks_what
         }
     };
     tokio::time::timeout(Duration::from_secs(5), saving).await.unwrap();
-    assert_eq!(read_denies_file(&bench).rules.len(), 2);
+    assert_eq!(read_denies_file(&fixture).rules.len(), 2);
 }

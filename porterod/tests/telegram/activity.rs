@@ -9,8 +9,8 @@ use portero::ipc::requests::overrides::{CreateRule, GetOverrides};
 use portero::policy::Action;
 use serde_json::{Value, json};
 
+use crate::fake_telegram::{FakeTelegram, ShownMessage, TOKEN};
 use crate::fixture::{JANE, MALLORY, TelegramFixture};
-use crate::standin::{Shown, StandIn, TOKEN};
 
 /// A session's records, beside the daemon's.
 struct RecordingSession {
@@ -46,19 +46,20 @@ async fn fixture_with_notices(notices: &Value) -> TelegramFixture {
     world.write_telegram_config(&json!({
         "token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE, "notices": notices,
     }));
-    world.telegram.say(JANE, "/start");
+    world.telegram.send_text(JANE, "/start");
     let world = world.start().await;
     world.wait_until_serving().await;
     world
 }
 
-fn activity_messages(it: &StandIn) -> Vec<Shown> {
-    let begins = |shown: &Shown| ["Refused", "Failed", "Ran"].iter().any(|word| shown.text.starts_with(word));
-    it.by_bot(JANE).into_iter().filter(begins).collect()
+fn activity_messages(it: &FakeTelegram) -> Vec<ShownMessage> {
+    let begins =
+        |shown: &ShownMessage| ["Refused", "Failed", "Ran"].iter().any(|word| shown.text.starts_with(word));
+    it.bot_messages(JANE).into_iter().filter(begins).collect()
 }
 
 async fn wait_for_first_notice(world: &TelegramFixture) -> String {
-    world.telegram.until("a notice", |it| activity_messages(it).into_iter().next()).await.text
+    world.telegram.wait_until("a notice", |it| activity_messages(it).into_iter().next()).await.text
 }
 
 #[tokio::test]
@@ -78,7 +79,7 @@ async fn what_sessions_did_is_told_in_one_message() {
     let world = world.restart().await;
     world.wait_until_serving().await;
     RecordingSession::open(&world).record_outcome(&world, "files/later", RecordedOutcome::Done);
-    let second = world.telegram.until("another", |it| activity_messages(it).into_iter().nth(1)).await;
+    let second = world.telegram.wait_until("another", |it| activity_messages(it).into_iter().nth(1)).await;
     assert_eq!(second.text, "Ran without asking\n1 × files/later", "nothing old is told again");
 }
 
@@ -100,14 +101,14 @@ async fn what_is_off_is_not_told_and_quiet_hours_are_told_when_they_are_over() {
 }
 
 /// The words on the buttons below a message.
-fn button_labels(shown: &Shown) -> Vec<String> {
+fn button_labels(shown: &ShownMessage) -> Vec<String> {
     let rows = shown.keyboard.iter().flat_map(|rows| rows.as_array().unwrap());
     let all = rows.flat_map(|row| row.as_array().unwrap());
     all.map(|button| button["text"].as_str().unwrap().to_owned()).collect()
 }
 
 /// What the button with these words carries.
-fn callback_data(shown: &Shown, words: &str) -> String {
+fn callback_data(shown: &ShownMessage, words: &str) -> String {
     let rows = shown.keyboard.iter().flat_map(|rows| rows.as_array().unwrap());
     let mut all = rows.flat_map(|row| row.as_array().unwrap());
     let button = all.find(|button| button["text"] == words).unwrap_or_else(|| panic!("no button {words}"));
@@ -117,14 +118,14 @@ fn callback_data(shown: &Shown, words: &str) -> String {
 impl TelegramFixture {
     /// What a press was answered with.
     async fn wait_for_answer(&self, query: &str) -> String {
-        let answer = self.telegram.until("an answer", |it| it.answer_to(query)).await;
+        let answer = self.telegram.wait_until("an answer", |it| it.press_answer(query)).await;
         answer["text"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The notice, once it says this.
-    async fn wait_until_notice_says(&self, notice: &Shown, words: &str) -> Shown {
-        let now = |it: &StandIn| it.by_bot(JANE).into_iter().find(|now| now.id == notice.id);
-        self.telegram.until(words, |it| now(it).filter(|now| now.text.contains(words))).await
+    async fn wait_until_notice_says(&self, notice: &ShownMessage, words: &str) -> ShownMessage {
+        let now = |it: &FakeTelegram| it.bot_messages(JANE).into_iter().find(|now| now.id == notice.id);
+        self.telegram.wait_until(words, |it| now(it).filter(|now| now.text.contains(words))).await
     }
 
     async fn rule_lines(&self) -> Vec<String> {
@@ -134,13 +135,13 @@ impl TelegramFixture {
 }
 
 /// A notice of these tools, each of which ran once.
-async fn wait_for_notice_of(world: &TelegramFixture, tools: &[&str]) -> Shown {
+async fn wait_for_notice_of(world: &TelegramFixture, tools: &[&str]) -> ShownMessage {
     let mut session = RecordingSession::open(world);
     let before = activity_messages(&world.telegram).len();
     for tool in tools {
         session.record_outcome(world, tool, RecordedOutcome::Done);
     }
-    world.telegram.until("a notice", |it| activity_messages(it).into_iter().nth(before)).await
+    world.telegram.wait_until("a notice", |it| activity_messages(it).into_iter().nth(before)).await
 }
 
 #[tokio::test]
@@ -151,7 +152,7 @@ async fn a_tap_below_a_notice_has_its_tool_ask_or_denies_it_and_says_how_that_is
     session.record_outcome(&world, "files/write_file", RecordedOutcome::Failed);
     session.record_refusal(&world, "shell/run");
     session.record_outcome(&world, "portero/check_task", RecordedOutcome::Done);
-    let notice = world.telegram.until("a notice", |it| activity_messages(it).into_iter().next()).await;
+    let notice = world.telegram.wait_until("a notice", |it| activity_messages(it).into_iter().next()).await;
     let offered = [
         "✋ Ask: files/read_file",
         "⛔ Deny: files/read_file",
@@ -177,7 +178,7 @@ async fn a_tap_below_a_notice_has_its_tool_ask_or_denies_it_and_says_how_that_is
     assert_eq!(button_labels(&asks).len(), 4);
 
     // A button of before counts as long as it is known.
-    let query = world.telegram.press_with(JANE, notice.id, &callback_data(&notice, "⛔ Deny: shell/run"));
+    let query = world.telegram.press_data(JANE, notice.id, &callback_data(&notice, "⛔ Deny: shell/run"));
     assert_eq!(
         world.wait_for_answer(&query).await,
         "This tool is denied from now on: rule 2. Undo it with /unrule 2"
@@ -241,14 +242,14 @@ async fn a_late_tap_counts_and_a_repeated_or_foreign_one_changes_nothing() {
         callback_data(&notice, "✋ Ask: files/read_file"),
         callback_data(&notice, "⛔ Deny: files/write_file"),
     );
-    world.telegram.say(MALLORY, "/start");
-    let silence = world.telegram.press_with(MALLORY, notice.id, &deny);
+    world.telegram.send_text(MALLORY, "/start");
+    let silence = world.telegram.press_data(MALLORY, notice.id, &deny);
     let elsewhere = wait_for_notice_of(&world, &["files/other"]).await;
     for (message, data) in [(elsewhere.id, deny.as_str()), (notice.id, "AAAA")] {
-        let query = world.telegram.press_with(JANE, message, data);
+        let query = world.telegram.press_data(JANE, message, data);
         assert!(world.wait_for_answer(&query).await.contains("Nothing was changed"));
     }
-    assert_eq!(world.telegram.answer_to(&silence), None);
+    assert_eq!(world.telegram.press_answer(&silence), None);
     assert!(world.rule_lines().await.is_empty());
 
     // Somebody made the rule at the terminal meanwhile.
@@ -256,12 +257,12 @@ async fn a_late_tap_counts_and_a_repeated_or_foreign_one_changes_nothing() {
         |pattern: &str, action| CreateRule { pattern: pattern.parse().unwrap(), action, challenge: None };
     world.request(rule("files/read_file", Action::RequireApproval)).await.unwrap();
     world.clock.advance(Duration::from_secs(6 * 24 * 3600));
-    let query = world.telegram.press_with(JANE, notice.id, &ask);
+    let query = world.telegram.press_data(JANE, notice.id, &ask);
     assert_eq!(world.wait_for_answer(&query).await, "Rule 1 says so already. Nothing was changed.");
     world.wait_until_notice_says(&notice, "files/read_file, asks: rule 1").await;
-    let query = world.telegram.press_with(JANE, notice.id, &deny);
+    let query = world.telegram.press_data(JANE, notice.id, &deny);
     assert!(world.wait_for_answer(&query).await.starts_with("This tool is denied from now on: rule 2."));
-    let query = world.telegram.press_with(JANE, notice.id, &deny);
+    let query = world.telegram.press_data(JANE, notice.id, &deny);
     assert_eq!(world.wait_for_answer(&query).await, "This button was used already. Nothing was changed.");
     assert_eq!(world.rule_lines().await, ["1 require-approval files/read_file", "2 deny files/write_file"]);
 }

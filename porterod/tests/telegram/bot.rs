@@ -10,13 +10,13 @@ use porterod::telegram::client::{
 use porterod::telegram::text::{FormattedText, TextEntity, TextStyle};
 use serde_json::json;
 
-use crate::standin::{Fault, StandIn, TOKEN, USERNAME};
+use crate::fake_telegram::{FakeTelegram, Fault, TOKEN, USERNAME};
 
 const JANE: i64 = 501;
 const CHAT: ChatId = ChatId(JANE);
 const NO_WAIT: Duration = Duration::ZERO;
 
-pub(crate) fn address_of(telegram: &StandIn) -> BotAddress {
+pub(crate) fn address_of(telegram: &FakeTelegram) -> BotAddress {
     BotAddress {
         token: Secret::new(TOKEN),
         api_url: Some(telegram.api_url()),
@@ -26,10 +26,10 @@ pub(crate) fn address_of(telegram: &StandIn) -> BotAddress {
 }
 
 /// A bot that Jane has written to, with the update confirmed.
-async fn bot_started_by_jane() -> (StandIn, Bot) {
-    let telegram = StandIn::start().await;
+async fn bot_started_by_jane() -> (FakeTelegram, Bot) {
+    let telegram = FakeTelegram::start().await;
     let bot = Bot::new(&address_of(&telegram)).unwrap();
-    let update = telegram.say(JANE, "/start");
+    let update = telegram.send_text(JANE, "/start");
     bot.get_updates(Some(UpdateId(update + 1)), NO_WAIT).await.unwrap();
     (telegram, bot)
 }
@@ -55,7 +55,7 @@ fn update_text(update: &Update) -> String {
 
 #[tokio::test]
 async fn a_bot_knows_its_name() {
-    let telegram = StandIn::start().await;
+    let telegram = FakeTelegram::start().await;
     assert_eq!(Bot::new(&address_of(&telegram)).unwrap().get_me().await.unwrap().username, USERNAME);
 }
 
@@ -65,7 +65,7 @@ async fn a_message_arrives_with_its_marks_and_buttons() {
     let bold = TextEntity { style: TextStyle::Bold, offset: 0, length: 2 };
     let message = FormattedText { text: "🦀 <b>*raw*</b>".to_owned(), entities: vec![bold] };
     let id = bot.send_message(CHAT, &message, Some(&yes_no_keyboard())).await.unwrap();
-    let shown = telegram.by_bot(JANE).pop().unwrap();
+    let shown = telegram.bot_messages(JANE).pop().unwrap();
     assert_eq!((MessageId(shown.id), shown.text.as_str()), (id, "🦀 <b>*raw*</b>"));
     assert_eq!(shown.entities, json!([{"type": "bold", "offset": 0, "length": 2}]));
     assert_eq!(shown.keyboard.unwrap()[0][1], json!({"text": "No", "callback_data": "No-token"}));
@@ -77,11 +77,11 @@ async fn a_message_is_edited_until_it_is_removed() {
     let id = bot.send_message(CHAT, &plain_text("before"), Some(&yes_no_keyboard())).await.unwrap();
     bot.edit_text(CHAT, id, &plain_text("after"), Some(&yes_no_keyboard())).await.unwrap();
     bot.edit_text(CHAT, id, &plain_text("after"), None).await.unwrap();
-    let shown = telegram.by_bot(JANE).pop().unwrap();
+    let shown = telegram.bot_messages(JANE).pop().unwrap();
     assert_eq!((shown.text.as_str(), shown.keyboard), ("after", None));
     let again = bot.edit_text(CHAT, id, &plain_text("after"), None).await;
     assert_eq!(again, Err(BotError::Refused(Refusal::NotModified)));
-    telegram.remove(JANE, id.0);
+    telegram.remove_message(JANE, id.0);
     let gone = bot.edit_text(CHAT, id, &plain_text("x"), None).await;
     assert_eq!(gone, Err(BotError::Refused(Refusal::MessageGone)));
 }
@@ -94,7 +94,7 @@ async fn a_file_arrives_byte_for_byte() {
     let caption = FormattedText { text: "the whole call".to_owned(), entities: vec![code] };
     let document = DocumentUpload::new("call-1.json", bytes.clone(), Some(caption)).unwrap();
     bot.send_document(CHAT, &document).await.unwrap();
-    let shown = telegram.by_bot(JANE).pop().unwrap();
+    let shown = telegram.bot_messages(JANE).pop().unwrap();
     assert_eq!(shown.document, Some(("call-1.json".to_owned(), bytes)));
     assert_eq!((shown.text.as_str(), &shown.entities[0]["type"]), ("the whole call", &json!("code")));
 }
@@ -105,15 +105,15 @@ async fn commands_are_offered_in_one_chat() {
     bot.set_commands(CHAT, &[MenuCommand::new("status", "how things stand").unwrap()]).await.unwrap();
     let call = telegram.calls("setMyCommands").pop().unwrap();
     assert_eq!(call.body["scope"], json!({"type": "chat", "chat_id": JANE}));
-    assert_eq!(telegram.menu(JANE), ["status"]);
+    assert_eq!(telegram.menu_commands(JANE), ["status"]);
     bot.clear_commands(CHAT).await.unwrap();
-    assert!(telegram.menu(JANE).is_empty());
+    assert!(telegram.menu_commands(JANE).is_empty());
 }
 
 #[tokio::test]
 async fn what_people_write_is_read_until_it_is_confirmed() {
     let (telegram, bot) = bot_started_by_jane().await;
-    let (first, second) = (telegram.say(JANE, "one"), telegram.say(JANE, "two"));
+    let (first, second) = (telegram.send_text(JANE, "one"), telegram.send_text(JANE, "two"));
     let both = bot.get_updates(None, NO_WAIT).await.unwrap();
     assert_eq!(both.iter().map(update_text).collect::<Vec<_>>(), ["one", "two"]);
     let rest = bot.get_updates(Some(UpdateId(first + 1)), NO_WAIT).await.unwrap();
@@ -126,15 +126,15 @@ async fn a_poll_waits_for_what_comes() {
     let (telegram, bot) = bot_started_by_jane().await;
     let asked = telegram.calls("getUpdates").len();
     let polling = tokio::spawn(async move { bot.get_updates(None, Duration::from_secs(30)).await });
-    telegram.until("a poll", |it| (it.calls("getUpdates").len() > asked).then_some(())).await;
-    telegram.say(JANE, "now");
+    telegram.wait_until("a poll", |it| (it.calls("getUpdates").len() > asked).then_some(())).await;
+    telegram.send_text(JANE, "now");
     assert_eq!(update_text(&polling.await.unwrap().unwrap()[0]), "now");
 }
 
 #[tokio::test]
 async fn every_poll_says_what_it_wants() {
     let (telegram, bot) = bot_started_by_jane().await;
-    telegram.fault("getUpdates", Fault::Server(502), 1);
+    telegram.inject_fault("getUpdates", Fault::Server(502), 1);
     assert_eq!(bot.get_updates(None, NO_WAIT).await, Err(BotError::ServerError(502)));
     bot.get_updates(None, NO_WAIT).await.unwrap();
     for call in telegram.calls("getUpdates") {
@@ -145,8 +145,8 @@ async fn every_poll_says_what_it_wants() {
 #[tokio::test]
 async fn what_nobody_knows_hides_no_later_message() {
     let (telegram, bot) = bot_started_by_jane().await;
-    let strange = telegram.something_new();
-    telegram.say(JANE, "after it");
+    let strange = telegram.send_unknown_update();
+    telegram.send_text(JANE, "after it");
     let updates = bot.get_updates(None, NO_WAIT).await.unwrap();
     assert_eq!(updates[0], Update { id: UpdateId(strange), kind: UpdateKind::Other });
     assert_eq!(update_text(&updates[1]), "after it");
@@ -161,7 +161,7 @@ async fn a_press_is_read_and_answered() {
     let UpdateKind::CallbackQuery(press) = &updates[0].kind else { panic!("{updates:?}") };
     assert_eq!((press.message_place, press.data.as_deref()), (Some((CHAT, true, id)), Some("Yes-token")));
     bot.answer_callback_query(&press.query, Some(&"long ".repeat(100)), true).await.unwrap();
-    assert_eq!(telegram.answer_to(&query).unwrap()["show_alert"], true);
+    assert_eq!(telegram.press_answer(&query).unwrap()["show_alert"], true);
     telegram.age_presses();
     let late = bot.answer_callback_query(&QueryId(query), None, false).await;
     assert_eq!(late, Err(BotError::Refused(Refusal::QueryTooOld)));
@@ -183,14 +183,14 @@ async fn every_failure_has_its_name_and_none_is_waited_for() {
         (Fault::Drop, BotError::Network(NetworkFailure::Lost)),
         (Fault::DropAfter, BotError::Network(NetworkFailure::Lost)),
     ] {
-        telegram.fault("sendMessage", fault, 1);
+        telegram.inject_fault("sendMessage", fault, 1);
         assert_eq!(bot.send_message(CHAT, &plain_text("x"), None).await, Err(error), "{fault:?}");
     }
-    telegram.fault("sendMessage", Fault::NotFound, 1);
-    telegram.fault("getMe", Fault::NotFound, 1);
+    telegram.inject_fault("sendMessage", Fault::NotFound, 1);
+    telegram.inject_fault("getMe", Fault::NotFound, 1);
     assert_eq!(bot.send_message(CHAT, &plain_text("x"), None).await, Err(BotError::Unauthorized));
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
-    assert_eq!(telegram.by_bot(JANE).len(), 1, "only what was done before the connection broke");
+    assert_eq!(telegram.bot_messages(JANE).len(), 1, "only what was done before the connection broke");
 }
 
 #[tokio::test]
@@ -204,10 +204,10 @@ async fn whoever_blocks_the_bot_or_never_wrote_is_told_apart() {
 
 #[tokio::test]
 async fn a_call_that_hangs_ends() {
-    let telegram = StandIn::start().await;
+    let telegram = FakeTelegram::start().await;
     let bot = Bot::new(&BotAddress { request_timeout: Duration::from_millis(200), ..address_of(&telegram) })
         .unwrap();
-    telegram.fault("getMe", Fault::Hang, 1);
+    telegram.inject_fault("getMe", Fault::Hang, 1);
     assert_eq!(bot.get_me().await.err(), Some(BotError::Network(NetworkFailure::TimedOut)));
 }
 
@@ -216,7 +216,7 @@ async fn nobody_there_is_no_connection() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let telegram = StandIn::start().await;
+    let telegram = FakeTelegram::start().await;
     let bot = Bot::new(&BotAddress { api_url: Some(url), ..address_of(&telegram) }).unwrap();
     assert_eq!(bot.get_me().await.err(), Some(BotError::Network(NetworkFailure::Unreachable)));
 }
@@ -227,24 +227,24 @@ async fn of_two_that_poll_the_older_is_told() {
     let asked = telegram.calls("getUpdates").len();
     let other = bot.clone();
     let polling = tokio::spawn(async move { other.get_updates(None, Duration::from_secs(30)).await });
-    telegram.until("a poll", |it| (it.calls("getUpdates").len() > asked).then_some(())).await;
+    telegram.wait_until("a poll", |it| (it.calls("getUpdates").len() > asked).then_some(())).await;
     bot.get_updates(None, NO_WAIT).await.unwrap();
     assert_eq!(polling.await.unwrap(), Err(BotError::Conflict));
 }
 
 #[tokio::test]
 async fn another_token_is_nobodys() {
-    let telegram = StandIn::start().await;
+    let telegram = FakeTelegram::start().await;
     let bot = Bot::new(&BotAddress { token: Secret::new("4711:other"), ..address_of(&telegram) }).unwrap();
     assert_eq!(bot.get_me().await.err(), Some(BotError::Unauthorized));
 }
 
 #[tokio::test]
 async fn no_failure_holds_the_token() {
-    let telegram = StandIn::start().await;
+    let telegram = FakeTelegram::start().await;
     let bot = Bot::new(&BotAddress { request_timeout: Duration::from_millis(200), ..address_of(&telegram) })
         .unwrap();
-    telegram.say(JANE, "hi");
+    telegram.send_text(JANE, "hi");
     for fault in [
         Fault::RetryAfter(1),
         Fault::Server(500),
@@ -253,9 +253,9 @@ async fn no_failure_holds_the_token() {
         Fault::Drop,
         Fault::Hang,
     ] {
-        telegram.fault("sendMessage", fault, 1);
+        telegram.inject_fault("sendMessage", fault, 1);
         let error = bot.send_message(CHAT, &plain_text("x"), None).await.unwrap_err();
         let shown = format!("{error} {error:?} {error:#?}");
-        assert!(!shown.contains("stand_in") && !shown.contains("127.0.0.1"), "{shown}");
+        assert!(!shown.contains("fake-secret") && !shown.contains("127.0.0.1"), "{shown}");
     }
 }

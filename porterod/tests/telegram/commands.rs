@@ -7,8 +7,8 @@ use portero::ipc::requests::overrides::{CreateRule, GetOverrides, Pause};
 use portero::policy::{Action, Overrides};
 use serde_json::json;
 
+use crate::fake_telegram::{FakeTelegram, ShownMessage};
 use crate::fixture::{JANE, MALLORY, TelegramFixture, WAIT_TIMEOUT};
-use crate::standin::{Shown, StandIn};
 
 const MCPS: &str = r#"{"mcpServers": {"github": {"command": "no-such-program"}}}"#;
 
@@ -17,7 +17,7 @@ impl TelegramFixture {
     pub(crate) async fn with_jane_and_github() -> Self {
         let world = Self::without_bot().await;
         world.write_telegram_config(&json!({
-            "token": crate::standin::TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE,
+            "token": crate::fake_telegram::TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE,
         }));
         world.write_config("mcps.json", MCPS);
         let world = world.start().await;
@@ -26,7 +26,7 @@ impl TelegramFixture {
     }
 
     /// Says this until the answer fits.
-    pub(crate) async fn say_until(&self, text: &str, fits: impl Fn(&str) -> bool) -> Shown {
+    pub(crate) async fn say_until(&self, text: &str, fits: impl Fn(&str) -> bool) -> ShownMessage {
         let asking = async {
             loop {
                 let answer = self.say_and_wait(text).await;
@@ -39,27 +39,28 @@ impl TelegramFixture {
     }
 
     /// Says this and waits for the answer that it gets.
-    pub(crate) async fn say_and_wait(&self, text: &str) -> Shown {
-        let answers =
-            |it: &StandIn| it.by_bot(JANE).into_iter().filter(|it| !is_news_message(it)).collect::<Vec<_>>();
+    pub(crate) async fn say_and_wait(&self, text: &str) -> ShownMessage {
+        let answers = |it: &FakeTelegram| {
+            it.bot_messages(JANE).into_iter().filter(|it| !is_news_message(it)).collect::<Vec<_>>()
+        };
         let before = answers(&self.telegram).len();
-        self.telegram.say(JANE, text);
-        let answer = |it: &StandIn| answers(it).into_iter().nth(before);
-        self.telegram.until(text, answer).await
+        self.telegram.send_text(JANE, text);
+        let answer = |it: &FakeTelegram| answers(it).into_iter().nth(before);
+        self.telegram.wait_until(text, answer).await
     }
 
     /// Presses, and waits until the message is another.
-    pub(crate) async fn press_and_wait(&self, shown: &Shown, words: &str) -> Shown {
+    pub(crate) async fn press_and_wait(&self, shown: &ShownMessage, words: &str) -> ShownMessage {
         self.telegram.press(JANE, shown.id, words);
         self.wait_for_edit(shown).await
     }
 
-    async fn wait_for_edit(&self, shown: &Shown) -> Shown {
-        let edited = |it: &StandIn| {
-            let now = it.by_bot(JANE).into_iter().find(|now| now.id == shown.id)?;
+    async fn wait_for_edit(&self, shown: &ShownMessage) -> ShownMessage {
+        let edited = |it: &FakeTelegram| {
+            let now = it.bot_messages(JANE).into_iter().find(|now| now.id == shown.id)?;
             (now.edits > shown.edits).then_some(now)
         };
-        self.telegram.until("an edit", edited).await
+        self.telegram.wait_until("an edit", edited).await
     }
 
     async fn fetch_overrides(&self) -> Overrides {
@@ -72,7 +73,7 @@ impl TelegramFixture {
     }
 }
 
-fn button_labels(shown: &Shown) -> Vec<String> {
+fn button_labels(shown: &ShownMessage) -> Vec<String> {
     let rows = shown.keyboard.iter().flat_map(|rows| rows.as_array().unwrap());
     let all = rows.flat_map(|row| row.as_array().unwrap());
     all.map(|button| button["text"].as_str().unwrap().to_owned()).collect()
@@ -81,7 +82,7 @@ fn button_labels(shown: &Shown) -> Vec<String> {
 /// What stands outside of code in all that the bot ever said.
 fn texts_outside_entities(world: &TelegramFixture) -> String {
     let mut open = String::new();
-    for shown in world.telegram.by_bot(JANE) {
+    for shown in world.telegram.bot_messages(JANE) {
         let units: Vec<u16> = shown.text.encode_utf16().collect();
         let mut at = 0;
         for entity in shown.entities.as_array().unwrap() {
@@ -196,7 +197,7 @@ async fn what_widens_is_shown_and_waits_for_its_button() {
     let done = world.press_and_wait(&asked, "✅ Confirm").await;
     assert!(done.text.starts_with("Permitted: grant 2, github/* for 30 min"), "{}", done.text);
     assert_eq!(button_labels(&done), [""; 0]);
-    world.telegram.press_with(JANE, asked.id, &data);
+    world.telegram.press_data(JANE, asked.id, &data);
     world.say_and_wait("/rules").await;
     assert_eq!(world.fetch_overrides().await.grants.len(), 1, "a button is used once");
     assert!(world.say_and_wait("/revoke 2").await.text.starts_with("Done, changed: 1"));
@@ -223,7 +224,7 @@ async fn a_person_can_think_better_of_it() {
     let asked = world.say_and_wait("/allow github/*").await;
     let data = asked.keyboard.as_ref().unwrap()[0][0]["callback_data"].as_str().unwrap().to_owned();
     assert_eq!(world.press_and_wait(&asked, "❌ Not now").await.text, "Nothing was changed.");
-    world.telegram.press_with(JANE, asked.id, &data);
+    world.telegram.press_data(JANE, asked.id, &data);
     world.say_and_wait("/rules").await;
     assert!(world.fetch_overrides().await.rules.is_empty(), "the button is void");
 }
@@ -293,7 +294,7 @@ async fn only_the_last_page_of_what_widens_has_the_yes() {
 #[tokio::test]
 async fn what_comes_twice_is_done_once() {
     let world = TelegramFixture::with_jane_and_github().await;
-    let update = world.telegram.say(JANE, "/deny github/*");
+    let update = world.telegram.send_text(JANE, "/deny github/*");
     world.wait_for_answers(JANE, 1).await;
     world.telegram.redeliver(update);
     world.say_and_wait("/rules").await;
@@ -305,10 +306,10 @@ async fn another_persons_press_is_nothing() {
     let world = TelegramFixture::with_jane_and_github().await;
     let asked = world.say_and_wait("/allow github/*").await;
     let data = asked.keyboard.as_ref().unwrap()[0][0]["callback_data"].as_str().unwrap().to_owned();
-    world.telegram.say(MALLORY, "hi");
-    world.telegram.press_with(MALLORY, asked.id, &data);
+    world.telegram.send_text(MALLORY, "hi");
+    world.telegram.press_data(MALLORY, asked.id, &data);
     let other = world.say_and_wait("/rules").await;
-    world.telegram.press_with(JANE, other.id, &data);
+    world.telegram.press_data(JANE, other.id, &data);
     world.say_and_wait("/status").await;
     assert!(world.fetch_overrides().await.rules.is_empty());
 }
@@ -316,8 +317,8 @@ async fn another_persons_press_is_nothing() {
 #[tokio::test]
 async fn the_menu_is_set_for_the_person() {
     let world = TelegramFixture::with_jane_and_github().await;
-    let set = |it: &StandIn| it.calls("setMyCommands").into_iter().next();
-    let call = world.telegram.until("a menu", set).await;
+    let set = |it: &FakeTelegram| it.calls("setMyCommands").into_iter().next();
+    let call = world.telegram.wait_until("a menu", set).await;
     assert_eq!(call.body["scope"], json!({"type": "chat", "chat_id": JANE}));
     let names: Vec<_> = call.body["commands"].as_array().unwrap().iter().map(|it| &it["command"]).collect();
     assert_eq!(names.len(), 17);
@@ -348,15 +349,15 @@ async fn nothing_from_outside_becomes_a_link_a_command_or_a_mention() {
 
 #[tokio::test]
 async fn the_head_of_the_audit_is_told_once_a_day_and_can_be_compared() {
-    let told = |it: &StandIn| -> Vec<Shown> {
-        it.by_bot(JANE).into_iter().filter(|it| it.text.starts_with("The audit of this day")).collect()
+    let told = |it: &FakeTelegram| -> Vec<ShownMessage> {
+        it.bot_messages(JANE).into_iter().filter(|it| it.text.starts_with("The audit of this day")).collect()
     };
     let world = TelegramFixture::with_jane_and_github().await;
     world.add_deny_rule("github/delete_*").await;
     world.say_and_wait("/status").await;
     assert!(told(&world.telegram).is_empty(), "the day is not over");
     world.clock.advance(Duration::from_secs(6 * 3600));
-    let first = world.telegram.until("a head", |it| told(it).into_iter().next()).await;
+    let first = world.telegram.wait_until("a head", |it| told(it).into_iter().next()).await;
     assert!(first.text.contains("2026-11-20"), "{}", first.text);
     let hash = first.text.split_once("has the hash ").unwrap().1.lines().next().unwrap();
     assert!(hash.len() == 64 && world.all_files().contains(&format!("\"hash\":\"{hash}\"")), "{hash}");
@@ -365,24 +366,26 @@ async fn the_head_of_the_audit_is_told_once_a_day_and_can_be_compared() {
     world.say_and_wait("/status").await;
     assert_eq!(told(&world.telegram).len(), 1, "once, whatever restarts");
     world.clock.advance(Duration::from_secs(24 * 3600));
-    world.telegram.until("another head", |it| told(it).into_iter().nth(1)).await;
+    world.telegram.wait_until("another head", |it| told(it).into_iter().nth(1)).await;
 }
 
 #[tokio::test]
 async fn what_is_paused_elsewhere_and_what_is_wrong_is_told_in_the_chat() {
-    let told = |it: &StandIn, words: &str| it.by_bot(JANE).into_iter().find(|it| it.text.contains(words));
+    let told =
+        |it: &FakeTelegram, words: &str| it.bot_messages(JANE).into_iter().find(|it| it.text.contains(words));
     let world = TelegramFixture::with_jane_and_github().await;
     world.say_and_wait("/status").await;
     world.request(Pause).await.unwrap();
-    world.telegram.until("the pause", |it| told(it, "Everything is paused: no call runs")).await;
+    world.telegram.wait_until("the pause", |it| told(it, "Everything is paused: no call runs")).await;
     std::fs::write(world.path_of("config").join("policies.json"), "{").unwrap();
-    world.telegram.until("the errors", |it| told(it, "The configuration has errors")).await;
+    world.telegram.wait_until("the errors", |it| told(it, "The configuration has errors")).await;
 }
 
 /// Jane blocks the bot, and lets it again: nothing is taken as told meanwhile.
 #[tokio::test]
 async fn what_she_should_know_waits_while_she_blocks_the_bot() {
-    let told = |it: &StandIn, words: &str| it.by_bot(JANE).into_iter().find(|it| it.text.contains(words));
+    let told =
+        |it: &FakeTelegram, words: &str| it.bot_messages(JANE).into_iter().find(|it| it.text.contains(words));
     let world = TelegramFixture::with_jane_and_github().await;
     world.set_passphrase().await;
     world.say_and_wait("/status").await;
@@ -399,11 +402,11 @@ async fn what_she_should_know_waits_while_she_blocks_the_bot() {
     let world = world.restart().await;
     world.wait_for_status("what is wrong", barred).await;
     world.telegram.unblock(JANE);
-    world.telegram.say(JANE, "/start");
+    world.telegram.send_text(JANE, "/start");
     for words in
         ["Everything is paused: no call runs", "The configuration was edited", "The audit of this day"]
     {
-        world.telegram.until(words, |it| told(it, words)).await;
+        world.telegram.wait_until(words, |it| told(it, words)).await;
     }
     world
         .wait_for_status("all is well", |status| status.sending_trouble.is_none() && status.refused.is_none())
@@ -411,7 +414,7 @@ async fn what_she_should_know_waits_while_she_blocks_the_bot() {
 }
 
 /// What the bot says unasked.
-fn is_news_message(shown: &Shown) -> bool {
+fn is_news_message(shown: &ShownMessage) -> bool {
     ["Everything is paused: no call runs", "ALARM", "The configuration"]
         .iter()
         .any(|it| shown.text.starts_with(it))

@@ -15,8 +15,8 @@ use portero::task::{Task, TaskState};
 use serde_json::{Value, json};
 
 use crate::fake_server::{MORE, RECORD_VARIABLE, ROLE_VARIABLE};
+use crate::fake_telegram::{FakeTelegram, ShownMessage, TOKEN};
 use crate::fixture::{ADA, BOB, CLEO, GROUP, JANE, PASSPHRASE, TelegramFixture, WAIT_TIMEOUT};
-use crate::standin::{Shown, StandIn, TOKEN};
 
 /// A tool whose name policy spells in another way.
 pub(crate) const ODD_TOOL: &str = "github/create_issue";
@@ -39,7 +39,7 @@ impl FakeUser {
     /// With more in `policies.json`.
     pub(crate) async fn with_policies(policies: Value) -> Self {
         let world = TelegramFixture::without_bot().await;
-        world.telegram.say(JANE, "/start");
+        world.telegram.send_text(JANE, "/start");
         Self::start_in_chat(world, JANE, json!({"admin": JANE}), policies).await
     }
 
@@ -53,7 +53,7 @@ impl FakeUser {
     /// In the group, which has topics.
     pub(crate) async fn in_forum() -> Self {
         let world = TelegramFixture::without_bot().await;
-        world.telegram.forum(GROUP);
+        world.telegram.create_forum(GROUP);
         Self::start_in_group(world).await
     }
 
@@ -100,7 +100,7 @@ impl FakeUser {
         Self { fixture: world, session: None, chat, project }
     }
 
-    pub(crate) fn telegram(&self) -> &StandIn {
+    pub(crate) fn telegram(&self) -> &FakeTelegram {
         &self.fixture.telegram
     }
 
@@ -188,37 +188,37 @@ impl FakeUser {
     }
 
     /// Waits for the card that asks for this task, with its buttons.
-    pub(crate) async fn wait_for_card(&self, task: &Task) -> Shown {
+    pub(crate) async fn wait_for_card(&self, task: &Task) -> ShownMessage {
         self.wait_for_card_with(task, "❌ Deny").await
     }
 
     /// Waits until the task's card has this button.
-    pub(crate) async fn wait_for_card_with(&self, task: &Task, words: &str) -> Shown {
-        let found = |it: &StandIn| {
-            let cards = it.by_bot(self.chat).into_iter().rev();
+    pub(crate) async fn wait_for_card_with(&self, task: &Task, words: &str) -> ShownMessage {
+        let found = |it: &FakeTelegram| {
+            let cards = it.bot_messages(self.chat).into_iter().rev();
             cards
                 .into_iter()
                 .find(|shown| is_about(shown, task) && button_labels(shown).iter().any(|it| it == words))
         };
-        self.telegram().until(&format!("a card with `{words}`"), found).await
+        self.telegram().wait_until(&format!("a card with `{words}`"), found).await
     }
 
     /// Waits until the task's card shows an outcome that begins so.
-    pub(crate) async fn wait_for_outcome(&self, task: &Task, words: &str) -> Shown {
-        let found = |it: &StandIn| {
-            let mut cards = it.by_bot(self.chat).into_iter();
+    pub(crate) async fn wait_for_outcome(&self, task: &Task, words: &str) -> ShownMessage {
+        let found = |it: &FakeTelegram| {
+            let mut cards = it.bot_messages(self.chat).into_iter();
             cards.find(|shown| is_about(shown, task) && shown.text.starts_with(words))
         };
-        self.telegram().until(&format!("an outcome `{words}`"), found).await
+        self.telegram().wait_until(&format!("an outcome `{words}`"), found).await
     }
 
     /// Waits until the outcome holds these words, too.
-    pub(crate) async fn wait_for_outcome_with(&self, task: &Task, words: &str) -> Shown {
-        let found = |it: &StandIn| {
-            let mut cards = it.by_bot(self.chat).into_iter();
+    pub(crate) async fn wait_for_outcome_with(&self, task: &Task, words: &str) -> ShownMessage {
+        let found = |it: &FakeTelegram| {
+            let mut cards = it.bot_messages(self.chat).into_iter();
             cards.find(|it| is_about(it, task) && it.keyboard.is_none() && it.text.contains(words))
         };
-        self.telegram().until(&format!("an outcome with `{words}`"), found).await
+        self.telegram().wait_until(&format!("an outcome with `{words}`"), found).await
     }
 
     /// Jane presses a button of the task's card; what she is told.
@@ -235,7 +235,7 @@ impl FakeUser {
 
     /// What the press is answered with; nothing where it is only ended.
     pub(crate) async fn wait_for_answer(&self, query: &str) -> String {
-        let answer = self.telegram().until("an answer to a press", |it| it.answer_to(query)).await;
+        let answer = self.telegram().wait_until("an answer to a press", |it| it.press_answer(query)).await;
         answer["text"].as_str().unwrap_or_default().to_owned()
     }
 
@@ -260,7 +260,7 @@ pub(crate) fn short_id(task: &Task) -> String {
     id[id.len() - 8..].to_owned()
 }
 
-fn is_about(shown: &Shown, task: &Task) -> bool {
+fn is_about(shown: &ShownMessage, task: &Task) -> bool {
     shown.text.contains(&short_id(task))
         && shown.document.is_none()
         && !shown.text.starts_with("Calls wait")
@@ -268,14 +268,14 @@ fn is_about(shown: &Shown, task: &Task) -> bool {
 }
 
 /// The words on a message's buttons.
-pub(crate) fn button_labels(shown: &Shown) -> Vec<String> {
+pub(crate) fn button_labels(shown: &ShownMessage) -> Vec<String> {
     let rows = shown.keyboard.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
     let buttons = rows.iter().filter_map(Value::as_array).flatten();
     buttons.map(|button| button["text"].as_str().unwrap().to_owned()).collect()
 }
 
 /// What the button with these words carries.
-pub(crate) fn callback_data(shown: &Shown, words: &str) -> String {
+pub(crate) fn callback_data(shown: &ShownMessage, words: &str) -> String {
     let rows = shown.keyboard.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
     let mut buttons = rows.iter().filter_map(Value::as_array).flatten();
     let button = buttons.find(|button| button["text"] == words).expect("such a button");

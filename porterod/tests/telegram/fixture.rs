@@ -1,4 +1,4 @@
-//! A daemon in this process whose bot is the stand-in's, and the terminal beside it.
+//! A daemon in this process whose bot is the fake Telegram's, and the terminal beside it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use porterod::telegram::updates::PollTiming;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::standin::{StandIn, TOKEN};
+use crate::fake_telegram::{FakeTelegram, TOKEN};
 
 pub(crate) const JANE: i64 = 501;
 pub(crate) const ADA: i64 = 502;
@@ -41,7 +41,7 @@ pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Directories, Telegram and a running daemon.
 pub(crate) struct TelegramFixture {
     directory: TempDir,
-    pub(crate) telegram: StandIn,
+    pub(crate) telegram: FakeTelegram,
     pub(crate) clock: Arc<TestClock>,
     environment: Vec<(OsString, OsString)>,
     /// The first pause before a bot that Telegram does not know is tried again.
@@ -67,7 +67,7 @@ async fn start_app(parts: impl Fn() -> AppDeps) -> App {
 }
 
 impl TelegramFixture {
-    /// A daemon whose configuration names the stand-in's bot.
+    /// A daemon whose configuration names the fake Telegram's bot.
     pub(crate) async fn new() -> Self {
         let world = Self::without_bot().await;
         world.write_telegram_config(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url()}));
@@ -80,7 +80,7 @@ impl TelegramFixture {
         world.write_telegram_config(
             &json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE}),
         );
-        world.telegram.say(JANE, "/start");
+        world.telegram.send_text(JANE, "/start");
         let world = world.start().await;
         world.wait_until_serving().await;
         world
@@ -93,7 +93,7 @@ impl TelegramFixture {
             std::fs::create_dir(directory.path().join(name)).unwrap();
         }
         let clock = Arc::new(TestClock::at("2026-11-20T12:00:00Z".parse().unwrap()));
-        let telegram = StandIn::start().await;
+        let telegram = FakeTelegram::start().await;
         let long = Duration::from_secs(3600);
         Self {
             directory,
@@ -234,20 +234,22 @@ impl TelegramFixture {
     /// Pairs Jane, and waits until she is told.
     pub(crate) async fn pair_jane(&self) {
         let code = self.new_pairing_code().await.code;
-        self.telegram.say(JANE, &format!("/pair {code}"));
+        self.telegram.send_text(JANE, &format!("/pair {code}"));
         self.wait_for_message(JANE, "Paired.").await;
     }
 
     /// Waits for a message of the bot that begins so.
     pub(crate) async fn wait_for_message(&self, person: i64, words: &str) -> String {
-        let found = |it: &StandIn| it.by_bot(person).into_iter().find(|shown| shown.text.starts_with(words));
-        self.telegram.until(words, found).await.text
+        let found = |it: &FakeTelegram| {
+            it.bot_messages(person).into_iter().find(|shown| shown.text.starts_with(words))
+        };
+        self.telegram.wait_until(words, found).await.text
     }
 
     /// Waits until the bot has answered so many of a person's words.
     pub(crate) async fn wait_for_answers(&self, person: i64, count: usize) {
-        let answers = |it: &StandIn| (it.by_bot(person).len() >= count).then_some(());
-        self.telegram.until("answers", answers).await;
+        let answers = |it: &FakeTelegram| (it.bot_messages(person).len() >= count).then_some(());
+        self.telegram.wait_until("answers", answers).await;
     }
 
     /// How often a configuration was put in force.

@@ -1,4 +1,4 @@
-//! The Telegram channel against a stand-in for Telegram, in good and in bad weather.
+//! The Telegram channel against a fake Telegram, in good and in bad times.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod activity;
@@ -9,6 +9,7 @@ mod cards;
 mod commands;
 #[path = "../daemon/fake_server.rs"]
 mod fake_server;
+mod fake_telegram;
 mod fake_user;
 mod fixture;
 mod groups;
@@ -18,6 +19,5 @@ mod pairing;
 mod quorum;
 mod remote_prompts;
 mod sender;
-mod standin;
 mod topics;
 mod undeliverable;

@@ -11,9 +11,9 @@ use portero::policy::Action;
 use portero::task::{Task, TaskState};
 use serde_json::json;
 
+use crate::fake_telegram::{FakeTelegram, Fault, TOKEN, USERNAME};
 use crate::fake_user::FakeUser;
 use crate::fixture::{JANE, MALLORY, MIN_BACKOFF, TelegramFixture, WAIT_TIMEOUT};
-use crate::standin::{Fault, StandIn, TOKEN, USERNAME};
 
 #[tokio::test]
 async fn status_tells_how_the_bot_fares() {
@@ -36,42 +36,42 @@ async fn a_token_in_the_environment_is_enough() {
 #[tokio::test]
 async fn what_is_said_is_answered_once() {
     let world = TelegramFixture::with_jane().await;
-    let before = world.telegram.by_bot(JANE).len();
-    let update = world.telegram.say(JANE, "one");
+    let before = world.telegram.bot_messages(JANE).len();
+    let update = world.telegram.send_text(JANE, "one");
     world.wait_for_answers(JANE, before + 1).await;
     world.telegram.redeliver(update);
-    world.telegram.say(JANE, "two");
+    world.telegram.send_text(JANE, "two");
     world.wait_for_answers(JANE, before + 2).await;
-    assert_eq!(world.telegram.by_bot(JANE).len(), before + 2);
+    assert_eq!(world.telegram.bot_messages(JANE).len(), before + 2);
 }
 
 #[tokio::test]
 async fn nothing_is_lost_or_done_twice_across_a_restart() {
     let mut world = TelegramFixture::with_jane().await;
-    world.telegram.say(JANE, "before");
+    world.telegram.send_text(JANE, "before");
     world.wait_for_answers(JANE, 2).await;
     // What was answered last is not confirmed to Telegram before the next poll begins.
-    world.telegram.fault("getUpdates", Fault::Server(502), 1_000_000);
-    world.telegram.say(JANE, "at the end");
+    world.telegram.inject_fault("getUpdates", Fault::Server(502), 1_000_000);
+    world.telegram.send_text(JANE, "at the end");
     world.shut_down().await;
-    world.telegram.say(JANE, "meanwhile");
-    world.telegram.calm("getUpdates");
+    world.telegram.send_text(JANE, "meanwhile");
+    world.telegram.clear_faults("getUpdates");
     let world = world.start().await;
     world.wait_for_answers(JANE, 4).await;
-    world.telegram.say(JANE, "after");
+    world.telegram.send_text(JANE, "after");
     world.wait_for_answers(JANE, 5).await;
-    assert_eq!(world.telegram.by_bot(JANE).len(), 5, "one answer each, the first /start among them");
+    assert_eq!(world.telegram.bot_messages(JANE).len(), 5, "one answer each, the first /start among them");
 }
 
 #[tokio::test]
 async fn an_answer_to_a_poll_that_is_lost_comes_again() {
     let world = TelegramFixture::with_jane().await;
-    world.telegram.fault("getUpdates", Fault::DropAfter, 3);
-    world.telegram.say(JANE, "one");
+    world.telegram.inject_fault("getUpdates", Fault::DropAfter, 3);
+    world.telegram.send_text(JANE, "one");
     world.wait_for_answers(JANE, 2).await;
-    world.telegram.say(JANE, "two");
+    world.telegram.send_text(JANE, "two");
     world.wait_for_answers(JANE, 3).await;
-    assert_eq!(world.telegram.by_bot(JANE).len(), 3);
+    assert_eq!(world.telegram.bot_messages(JANE).len(), 3);
 }
 
 #[tokio::test]
@@ -79,17 +79,17 @@ async fn numbers_may_be_left_out_and_come_in_any_order() {
     let mut world = TelegramFixture::with_jane().await;
     world.wait_for_answers(JANE, 1).await;
     world.shut_down().await;
-    world.telegram.set_reversed(true);
+    world.telegram.reverse_updates(true);
     for text in ["one", "two", "three"] {
-        world.telegram.say(JANE, text);
+        world.telegram.send_text(JANE, text);
         world.telegram.skip_updates(7);
     }
-    world.telegram.something_new();
+    world.telegram.send_unknown_update();
     let world = world.start().await;
     world.wait_for_answers(JANE, 4).await;
-    world.telegram.say(JANE, "four");
+    world.telegram.send_text(JANE, "four");
     world.wait_for_answers(JANE, 5).await;
-    assert_eq!(world.telegram.by_bot(JANE).len(), 5);
+    assert_eq!(world.telegram.bot_messages(JANE).len(), 5);
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn it_comes_through_a_long_outage_without_a_busy_loop() {
     let status = world.wait_for_state(TelegramState::Troubled).await;
     assert_eq!(status.last_trouble.unwrap().kind, "network");
     world.clock.advance(Duration::from_secs(3600));
-    world.telegram.fault("getUpdates", Fault::Server(502), 1_000_000);
+    world.telegram.inject_fault("getUpdates", Fault::Server(502), 1_000_000);
     world.telegram.set_down(false);
     world
         .wait_for_status("the gateway's failure", |it| {
@@ -107,12 +107,12 @@ async fn it_comes_through_a_long_outage_without_a_busy_loop() {
         })
         .await;
     let (tries, began) = (world.telegram.calls("getUpdates").len(), Instant::now());
-    let more = |it: &StandIn| (it.calls("getUpdates").len() >= tries + 6).then_some(());
-    world.telegram.until("six more tries", more).await;
+    let more = |it: &FakeTelegram| (it.calls("getUpdates").len() >= tries + 6).then_some(());
+    world.telegram.wait_until("six more tries", more).await;
     assert!(began.elapsed() >= 5 * MIN_BACKOFF, "{:?}", began.elapsed());
-    world.telegram.say(JANE, "still there?");
-    let before = world.telegram.by_bot(JANE).len();
-    world.telegram.calm("getUpdates");
+    world.telegram.send_text(JANE, "still there?");
+    let before = world.telegram.bot_messages(JANE).len();
+    world.telegram.clear_faults("getUpdates");
     world.wait_for_answers(JANE, before + 1).await;
     let status = world.wait_for_state(TelegramState::Serving).await;
     assert_eq!(status.last_poll, Some("2026-11-20T13:00:00Z".parse().unwrap()));
@@ -130,9 +130,9 @@ async fn every_kind_of_failure_is_told_and_got_over() {
         (Fault::Forbidden, "blocked"),
         (Fault::Conflict, "conflict"),
     ] {
-        let answered = world.telegram.by_bot(JANE).len();
-        world.telegram.fault("getUpdates", fault, 2);
-        world.telegram.say(JANE, kind);
+        let answered = world.telegram.bot_messages(JANE).len();
+        world.telegram.inject_fault("getUpdates", fault, 2);
+        world.telegram.send_text(JANE, kind);
         world.wait_for_status(kind, |it| it.last_trouble.as_ref().is_some_and(|it| it.kind == kind)).await;
         world.wait_for_answers(JANE, answered + 1).await;
         world.wait_for_state(TelegramState::Serving).await;
@@ -142,29 +142,29 @@ async fn every_kind_of_failure_is_told_and_got_over() {
 /// teloxide's own calls would sleep ten seconds on each of these failures.
 #[tokio::test]
 async fn a_servers_failure_on_one_card_delays_no_other_decision() {
-    let mut hands = FakeUser::new().await;
-    let (one, two) = (hands.submit_call("one").await, hands.submit_call("two").await);
+    let mut user = FakeUser::new().await;
+    let (one, two) = (user.submit_call("one").await, user.submit_call("two").await);
     for task in [&one, &two] {
-        hands.wait_for_card(task).await;
+        user.wait_for_card(task).await;
     }
     let began = Instant::now();
-    hands.telegram().fault("editMessageText", Fault::Server(500), 1_000_000);
-    hands.telegram().fault("sendMessage", Fault::Server(502), 2);
-    assert_eq!(hands.press_button(&one, "✅ Approve").await, "Approved.");
-    let failed = |it: &StandIn| it.calls("editMessageText").iter().any(|call| call.code == Some(500));
-    hands.telegram().until("a failure", |it| failed(it).then_some(())).await;
-    assert_eq!(hands.press_button(&two, "✅ Approve").await, "Approved.");
-    hands.wait_for_task_state(two.id, TaskState::Completed).await;
-    let three = hands.submit_call("three").await;
-    hands.wait_for_card(&three).await;
+    user.telegram().inject_fault("editMessageText", Fault::Server(500), 1_000_000);
+    user.telegram().inject_fault("sendMessage", Fault::Server(502), 2);
+    assert_eq!(user.press_button(&one, "✅ Approve").await, "Approved.");
+    let failed = |it: &FakeTelegram| it.calls("editMessageText").iter().any(|call| call.code == Some(500));
+    user.telegram().wait_until("a failure", |it| failed(it).then_some(())).await;
+    assert_eq!(user.press_button(&two, "✅ Approve").await, "Approved.");
+    user.wait_for_task_state(two.id, TaskState::Completed).await;
+    let three = user.submit_call("three").await;
+    user.wait_for_card(&three).await;
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
-    hands.telegram().calm("editMessageText");
-    hands.wait_for_outcome_with(&two, "Done.").await;
+    user.telegram().clear_faults("editMessageText");
+    user.wait_for_outcome_with(&two, "Done.").await;
 }
 
 /// Nothing that changes the view of this task's card can be stored.
-fn break_task_row(hands: &FakeUser, task: &Task) -> rusqlite::Connection {
-    let store = rusqlite::Connection::open(hands.fixture.paths().store()).unwrap();
+fn break_task_row(user: &FakeUser, task: &Task) -> rusqlite::Connection {
+    let store = rusqlite::Connection::open(user.fixture.paths().store()).unwrap();
     let trigger = format!(
         "CREATE TRIGGER poison BEFORE UPDATE OF view ON telegram_cards WHEN NEW.task = '{}'
          BEGIN SELECT RAISE(ABORT, 'poison'); END",
@@ -176,34 +176,34 @@ fn break_task_row(hands: &FakeUser, task: &Task) -> rusqlite::Connection {
 
 #[tokio::test]
 async fn an_update_that_fails_for_ever_holds_up_no_other_and_is_given_up_and_told() {
-    let mut hands = FakeUser::new().await;
-    let (one, two) = (hands.submit_call("one").await, hands.submit_call("two").await);
-    let card = hands.wait_for_card(&one).await;
-    hands.wait_for_card(&two).await;
-    let store = break_task_row(&hands, &one);
-    hands.telegram().press(JANE, card.id, "More…");
-    hands.telegram().say(JANE, "/pause");
-    hands.fixture.wait_for_message(JANE, "Everything is paused, since").await;
-    assert!(hands.press_button(&two, "❌ Deny").await.starts_with("Denied."));
-    hands.fixture.wait_for_status("it is given up", |status| status.given_up == 1).await;
-    hands.fixture.wait_for_message(JANE, "Something that you wrote or tapped here could not be done").await;
-    hands.fixture.wait_until_serving().await;
+    let mut user = FakeUser::new().await;
+    let (one, two) = (user.submit_call("one").await, user.submit_call("two").await);
+    let card = user.wait_for_card(&one).await;
+    user.wait_for_card(&two).await;
+    let store = break_task_row(&user, &one);
+    user.telegram().press(JANE, card.id, "More…");
+    user.telegram().send_text(JANE, "/pause");
+    user.fixture.wait_for_message(JANE, "Everything is paused, since").await;
+    assert!(user.press_button(&two, "❌ Deny").await.starts_with("Denied."));
+    user.fixture.wait_for_status("it is given up", |status| status.given_up == 1).await;
+    user.fixture.wait_for_message(JANE, "Something that you wrote or tapped here could not be done").await;
+    user.fixture.wait_until_serving().await;
     store.execute_batch("DROP TRIGGER poison").unwrap();
     // It stays given up, and its button can be pressed anew.
-    hands.press_button(&one, "More…").await;
-    hands.wait_for_card_with(&one, "Less").await;
-    assert_eq!(hands.fixture.status().await.given_up, 1);
-    let paused = hands.fixture.audited_acts().iter().filter(|act| act.starts_with("pause")).count();
+    user.press_button(&one, "More…").await;
+    user.wait_for_card_with(&one, "Less").await;
+    assert_eq!(user.fixture.status().await.given_up, 1);
+    let paused = user.fixture.audited_acts().iter().filter(|act| act.starts_with("pause")).count();
     assert_eq!(paused, 1, "what was dealt with is not done again");
 }
 
 /// Another program that holds the store: nothing can be written, and no update is at fault.
 #[tokio::test]
 async fn while_nothing_can_be_stored_no_update_is_given_up() {
-    let mut hands = FakeUser::new().await;
-    let task = hands.submit_call("one").await;
-    let card = hands.wait_for_card(&task).await;
-    let store = rusqlite::Connection::open(hands.fixture.paths().store()).unwrap();
+    let mut user = FakeUser::new().await;
+    let task = user.submit_call("one").await;
+    let card = user.wait_for_card(&task).await;
+    let store = rusqlite::Connection::open(user.fixture.paths().store()).unwrap();
     // The daemon has noted that the card is there.
     let is_drawn = || {
         let sql = "SELECT min(drawn = version) FROM telegram_cards";
@@ -216,45 +216,45 @@ async fn while_nothing_can_be_stored_no_update_is_given_up() {
     };
     tokio::time::timeout(WAIT_TIMEOUT, drawn).await.expect("in time");
     store.execute_batch("BEGIN IMMEDIATE").unwrap();
-    hands.telegram().press(JANE, card.id, "More…");
+    user.telegram().press(JANE, card.id, "More…");
     let troubled = |status: &portero::ipc::TelegramStatus| {
         status.last_trouble.as_ref().is_some_and(|trouble| trouble.kind == "store")
     };
-    hands.fixture.wait_for_status("the store's failure", troubled).await;
+    user.fixture.wait_for_status("the store's failure", troubled).await;
     store.execute_batch("ROLLBACK").unwrap();
-    hands.wait_for_card_with(&task, "Less").await;
-    assert_eq!(hands.fixture.status().await.given_up, 0);
+    user.wait_for_card_with(&task, "Less").await;
+    assert_eq!(user.fixture.status().await.given_up, 0);
 }
 
 #[tokio::test]
 async fn another_program_on_the_same_bot_is_an_alarm() {
     let world = TelegramFixture::with_jane().await;
-    world.telegram.fault("getUpdates", Fault::Conflict, 1_000_000);
-    world.telegram.say(JANE, "hi");
+    world.telegram.inject_fault("getUpdates", Fault::Conflict, 1_000_000);
+    world.telegram.send_text(JANE, "hi");
     world.wait_for_state(TelegramState::Conflict).await;
-    world.telegram.calm("getUpdates");
+    world.telegram.clear_faults("getUpdates");
     world.wait_for_state(TelegramState::Serving).await;
 }
 
 #[tokio::test]
 async fn a_revoked_token_is_hardly_tried_until_another_is_configured() {
     let world = TelegramFixture::with_jane().await;
-    world.telegram.fault("getUpdates", Fault::Unauthorized, 1);
-    world.telegram.say(JANE, "hi");
+    world.telegram.inject_fault("getUpdates", Fault::Unauthorized, 1);
+    world.telegram.send_text(JANE, "hi");
     let status = world.wait_for_state(TelegramState::Unauthorized).await;
     assert_eq!(status.last_trouble.unwrap().kind, "unauthorized");
-    let calls = |it: &StandIn| it.calls("getUpdates").len() + it.calls("getMe").len();
+    let calls = |it: &FakeTelegram| it.calls("getUpdates").len() + it.calls("getMe").len();
     let before = calls(&world.telegram);
     tokio::time::timeout(
         10 * MIN_BACKOFF,
-        world.telegram.until("another try", |it| (calls(it) > before).then_some(())),
+        world.telegram.wait_until("another try", |it| (calls(it) > before).then_some(())),
     )
     .await
     .expect_err("it is not tried for a long while");
     world.write_telegram_config(
         &json!({"token": format!("{TOKEN}x"), "apiUrl": world.telegram.api_url(), "admin": JANE}),
     );
-    world.telegram.until("another try", |it| (calls(it) > before).then_some(())).await;
+    world.telegram.wait_until("another try", |it| (calls(it) > before).then_some(())).await;
     world.wait_for_state(TelegramState::Unauthorized).await;
     world.write_telegram_config(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE}));
     world.wait_until_serving().await;
@@ -267,9 +267,9 @@ async fn a_bot_that_is_said_to_be_unknown_by_mistake_serves_again() {
     (world.initial_unknown_bot_backoff, world.max_unknown_bot_backoff) = (MIN_BACKOFF, MIN_BACKOFF);
     let world = world.restart().await;
     world.wait_until_serving().await;
-    world.telegram.fault("getUpdates", Fault::Unauthorized, 1);
-    world.telegram.fault("getMe", Fault::Unauthorized, 20);
-    world.telegram.say(JANE, "hi");
+    world.telegram.inject_fault("getUpdates", Fault::Unauthorized, 1);
+    world.telegram.inject_fault("getMe", Fault::Unauthorized, 20);
+    world.telegram.send_text(JANE, "hi");
     world.wait_for_state(TelegramState::Unauthorized).await;
     world.wait_for_message(JANE, "I understand commands only").await;
     world.wait_until_serving().await;
@@ -282,10 +282,10 @@ async fn a_bot_that_is_unknown_for_a_moment_serves_again_soon() {
     world.initial_unknown_bot_backoff = MIN_BACKOFF;
     let world = world.restart().await;
     world.wait_until_serving().await;
-    world.telegram.fault("getUpdates", Fault::Unauthorized, 1);
-    world.telegram.fault("getMe", Fault::Unauthorized, 5);
+    world.telegram.inject_fault("getUpdates", Fault::Unauthorized, 1);
+    world.telegram.inject_fault("getMe", Fault::Unauthorized, 5);
     let began = Instant::now();
-    world.telegram.say(JANE, "hi");
+    world.telegram.send_text(JANE, "hi");
     world.wait_for_message(JANE, "I understand commands only").await;
     world.wait_until_serving().await;
     // 1 + 2 + 4 + 8 + 16 + 32 pauses, each shortened by up to half.
@@ -334,8 +334,8 @@ async fn the_token_is_nowhere() {
     let _guard = logged.capture();
     let mut world = TelegramFixture::with_jane().await;
     for fault in [Fault::Server(502), Fault::Nonsense, Fault::Drop, Fault::Conflict, Fault::Unauthorized] {
-        world.telegram.fault("getUpdates", fault, 1);
-        world.telegram.say(JANE, "hunter2-of-jane");
+        world.telegram.inject_fault("getUpdates", fault, 1);
+        world.telegram.send_text(JANE, "hunter2-of-jane");
     }
     let status = world.wait_for_state(TelegramState::Unauthorized).await;
     let mut all = format!("{status:?}{}", serde_json::to_string(&status).unwrap());
@@ -343,7 +343,7 @@ async fn the_token_is_nowhere() {
     all.push_str(&world.all_files());
     all.push_str(&logged.captured_text());
     assert!(all.contains("Telegram: "), "the log was caught");
-    for secret in ["stand_in-secret", "hunter2"] {
+    for secret in ["fake-secret", "hunter2"] {
         assert!(!all.contains(secret), "{secret}");
     }
 }
@@ -418,10 +418,10 @@ impl portero::files::faults::FileFault for Gated {
 /// The store itself, and a file that is replaced whole.
 #[tokio::test]
 async fn a_disk_that_takes_its_time_holds_up_no_poll_no_request_and_no_session() {
-    let mut hands = FakeUser::new().await;
-    let paths = hands.fixture.paths();
+    let mut user = FakeUser::new().await;
+    let paths = user.fixture.paths();
     for (slow, tool) in [(paths.store(), "notes/one"), (paths.offline_denies(), "notes/two")] {
-        let task = hands.submit_call(tool).await;
+        let task = user.submit_call(tool).await;
         let disk = Arc::new(Gated::default());
         let _fault = portero::files::faults::inject_fault(&slow, Arc::clone(&disk) as _);
         disk.set_closed(true);
@@ -430,16 +430,16 @@ async fn a_disk_that_takes_its_time_holds_up_no_poll_no_request_and_no_session()
         let meanwhile = async {
             disk.is_reached().await;
             for _ in 0..3 {
-                let polls = hands.telegram().calls("getUpdates").len();
-                hands.telegram().say(MALLORY, "hello");
-                let polled = |it: &StandIn| (it.calls("getUpdates").len() > polls).then_some(());
-                hands.telegram().until("another poll", polled).await;
-                hands.fixture.status().await;
-                assert_eq!(hands.fetch_task(task.id).await.state, TaskState::PendingApproval);
+                let polls = user.telegram().calls("getUpdates").len();
+                user.telegram().send_text(MALLORY, "hello");
+                let polled = |it: &FakeTelegram| (it.calls("getUpdates").len() > polls).then_some(());
+                user.telegram().wait_until("another poll", polled).await;
+                user.fixture.status().await;
+                assert_eq!(user.fetch_task(task.id).await.state, TaskState::PendingApproval);
             }
         };
         {
-            let denying = hands.fixture.request(deny);
+            let denying = user.fixture.request(deny);
             tokio::pin!(denying);
             tokio::select! {
                 biased;

@@ -11,19 +11,19 @@ use portero::ipc::requests::approvals::{ListTasks, RejectTask};
 use portero::task::TaskState;
 use serde_json::json;
 
+use crate::fake_telegram::{FakeTelegram, ShownMessage};
 use crate::fake_user::{FakeUser, button_labels};
 use crate::fixture::{JANE, TelegramFixture};
-use crate::standin::{Shown, StandIn};
 
 /// So many calls that were asked for, one a second, in these states by turns.
 async fn fixture_with_tasks(count: u32, states: &[&str]) -> TelegramFixture {
-    let mut hands = FakeUser::new().await;
-    let task = hands.submit_call("first").await;
-    hands.wait_for_card(&task).await;
+    let mut user = FakeUser::new().await;
+    let task = user.submit_call("first").await;
+    user.wait_for_card(&task).await;
     let reject = RejectTask { task: task.id, reason: None, for_now: false };
-    hands.fixture.request(reject).await.unwrap();
-    hands.wait_for_outcome(&task, "Denied").await;
-    let mut world = hands.fixture;
+    user.fixture.request(reject).await.unwrap();
+    user.wait_for_outcome(&task, "Denied").await;
+    let mut world = user.fixture;
     world.shut_down().await;
     let store = rusqlite::Connection::open(world.paths().store()).unwrap();
     let copy = "INSERT INTO tasks (id, state, tool, call, decision, principal, session, client, directory,
@@ -54,7 +54,7 @@ async fn fixture_with_tasks(count: u32, states: &[&str]) -> TelegramFixture {
 }
 
 /// The numbers of the calls on a page, in their order.
-fn task_numbers(shown: &Shown) -> Vec<u32> {
+fn task_numbers(shown: &ShownMessage) -> Vec<u32> {
     shown.text.split("call ").skip(1).map(|rest| rest[..5].parse().unwrap()).collect()
 }
 
@@ -62,7 +62,7 @@ fn task_numbers(shown: &Shown) -> Vec<u32> {
 const MAX_PAGES: usize = 1000;
 
 /// Presses until there is no such button, and tells what every page showed.
-async fn press_through(world: &TelegramFixture, first: Shown, words: &str) -> Vec<Shown> {
+async fn press_through(world: &TelegramFixture, first: ShownMessage, words: &str) -> Vec<ShownMessage> {
     let mut pages = vec![first];
     for _ in 0..MAX_PAGES {
         if !button_labels(&pages[pages.len() - 1]).iter().any(|button| button == words) {
@@ -129,11 +129,11 @@ async fn what_is_removed_or_added_meanwhile_costs_nobody_their_place() {
 #[tokio::test]
 async fn what_waits_is_paged_too() {
     let world = fixture_with_tasks(45, &["pending-approval"]).await;
-    let asked = |it: &StandIn| {
-        let texts: String = it.by_bot(JANE).into_iter().map(|shown| shown.text).collect();
+    let asked = |it: &FakeTelegram| {
+        let texts: String = it.bot_messages(JANE).into_iter().map(|shown| shown.text).collect();
         (1..=45).all(|number| texts.contains(&format!("call {number:05}"))).then_some(())
     };
-    world.telegram.until("a question about each", asked).await;
+    world.telegram.wait_until("a question about each", asked).await;
     let first = world.say_and_wait("/pending").await;
     assert!(
         first.text.starts_with("1 to 20 of 45, the newest first\nThese wait for you: 45\n"),
@@ -173,7 +173,7 @@ fn append_outcomes(world: &TelegramFixture, tool: &str, calls: std::ops::Range<u
 }
 
 /// The numbers of the calls on a page, the newest first.
-fn call_numbers(shown: &Shown, tool: &str) -> Vec<u64> {
+fn call_numbers(shown: &ShownMessage, tool: &str) -> Vec<u64> {
     let marked = format!("{tool}_");
     let found = shown.text.split(&marked).skip(1).map(|rest| rest[..5].parse().unwrap());
     found.collect::<Vec<_>>().into_iter().rev().collect()
@@ -222,7 +222,7 @@ async fn a_record_that_is_longer_than_a_message_is_shown_whole() {
     assert!(first.text.starts_with("Page 1 of 3") && first.text.contains("begin"), "{}", first.text);
     let second = world.press_and_wait(&first, "Page 2 ›").await;
     let third = world.press_and_wait(&second, "Page 3 ›").await;
-    let words = |shown: &Shown| shown.text.matches("long").count();
+    let words = |shown: &ShownMessage| shown.text.matches("long").count();
     assert!(third.text.ends_with("end"), "{}", third.text);
     assert!(words(&first) + words(&second) + words(&third) >= 1998, "at most two words are on two pages");
 }
@@ -232,10 +232,10 @@ async fn another_persons_press_turns_nothing() {
     let world = fixture_with_tasks(45, &["completed"]).await;
     let first = world.say_and_wait("/tasks").await;
     let data = first.keyboard.as_ref().unwrap()[0][0]["callback_data"].as_str().unwrap().to_owned();
-    world.telegram.press_with(crate::fixture::MALLORY, first.id, &data);
+    world.telegram.press_data(crate::fixture::MALLORY, first.id, &data);
     world.say_and_wait("/whoami").await;
-    let now = |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.id == first.id);
-    let shown = world.telegram.until("the list", now).await;
+    let now = |it: &FakeTelegram| it.bot_messages(JANE).into_iter().find(|it| it.id == first.id);
+    let shown = world.telegram.wait_until("the list", now).await;
     assert_eq!((shown.text, shown.edits), (first.text, first.edits));
     assert_eq!(json!(shown.keyboard), json!(first.keyboard));
 }

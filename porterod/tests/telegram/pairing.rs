@@ -4,8 +4,8 @@ use portero::ipc::requests::auth::PairTelegram;
 use portero::ipc::{Challenge, FailureKind, TelegramPerson, TelegramState};
 use serde_json::json;
 
+use crate::fake_telegram::{FakeTelegram, Fault, TOKEN, USERNAME};
 use crate::fixture::{JANE, MALLORY, PASSPHRASE, TelegramFixture};
-use crate::standin::{Fault, StandIn, TOKEN, USERNAME};
 
 const JANE_PAIRED: Option<TelegramPerson> = Some(TelegramPerson { user: JANE, configured: false });
 
@@ -15,7 +15,7 @@ async fn whoever_says_the_code_of_the_terminal_is_paired() {
     let shown = world.new_pairing_code().await;
     assert_eq!(shown.link, format!("https://t.me/{USERNAME}?start={}", shown.code.replace('-', "")));
     assert_eq!(shown.expires, "2026-11-20T12:05:00Z".parse().unwrap());
-    world.telegram.say(JANE, &format!("/pair {}", shown.code));
+    world.telegram.send_text(JANE, &format!("/pair {}", shown.code));
     world.wait_for_message(JANE, "Paired.").await;
     assert_eq!(world.status().await.person, JANE_PAIRED);
     let acts = world.audited_acts();
@@ -30,7 +30,7 @@ async fn the_link_pairs_too() {
     let world = TelegramFixture::new().await;
     let link = world.new_pairing_code().await.link;
     let (_, code) = link.split_once("start=").unwrap();
-    world.telegram.say(JANE, &format!("/start {code}"));
+    world.telegram.send_text(JANE, &format!("/start {code}"));
     world.wait_for_message(JANE, "Paired.").await;
 }
 
@@ -40,15 +40,15 @@ async fn strangers_who_guess_get_silence_and_lock_nobody_out() {
     let code = world.new_pairing_code().await.code;
     for stranger in 700..720 {
         for _ in 0..6 {
-            world.telegram.say(stranger, "/pair 0000-0000-0000");
+            world.telegram.send_text(stranger, "/pair 0000-0000-0000");
         }
     }
-    world.telegram.say(JANE, "/pair 0000-0000-0000");
-    world.telegram.say(JANE, &format!("/pair {code}"));
+    world.telegram.send_text(JANE, "/pair 0000-0000-0000");
+    world.telegram.send_text(JANE, &format!("/pair {code}"));
     world.wait_for_message(JANE, "Paired.").await;
     assert_eq!(world.status().await.person, JANE_PAIRED);
-    assert_eq!(world.telegram.by_bot(JANE).len(), 1, "a wrong code is not answered");
-    assert!((700..720).all(|stranger| world.telegram.by_bot(stranger).is_empty()));
+    assert_eq!(world.telegram.bot_messages(JANE).len(), 1, "a wrong code is not answered");
+    assert!((700..720).all(|stranger| world.telegram.bot_messages(stranger).is_empty()));
 }
 
 #[tokio::test]
@@ -56,24 +56,24 @@ async fn who_guessed_five_times_is_not_paired_by_this_code() {
     let world = TelegramFixture::new().await;
     let code = world.new_pairing_code().await.code;
     for _ in 0..5 {
-        world.telegram.say(MALLORY, "/pair 0000-0000-0000");
+        world.telegram.send_text(MALLORY, "/pair 0000-0000-0000");
     }
-    world.telegram.say(MALLORY, &format!("/pair {code}"));
-    world.telegram.say(MALLORY, "/whoami");
+    world.telegram.send_text(MALLORY, &format!("/pair {code}"));
+    world.telegram.send_text(MALLORY, "/whoami");
     world.wait_for_message(MALLORY, "Your user: 666").await;
-    assert_eq!((world.status().await.person, world.telegram.by_bot(MALLORY).len()), (None, 1));
+    assert_eq!((world.status().await.person, world.telegram.bot_messages(MALLORY).len()), (None, 1));
 }
 
 #[tokio::test]
 async fn people_can_ask_who_they_are_before_anyone_is_paired() {
     let world = TelegramFixture::new().await;
-    world.telegram.say(MALLORY, "/whoami");
+    world.telegram.send_text(MALLORY, "/whoami");
     assert_eq!(world.wait_for_message(MALLORY, "Your user").await, "Your user: 666\nThis chat: 666");
     world.pair_jane().await;
-    world.telegram.say(MALLORY, "/whoami");
-    world.telegram.say(JANE, "hi");
+    world.telegram.send_text(MALLORY, "/whoami");
+    world.telegram.send_text(JANE, "hi");
     world.wait_for_answers(JANE, 2).await;
-    assert_eq!(world.telegram.by_bot(MALLORY).len(), 1, "a stranger hears nothing any more");
+    assert_eq!(world.telegram.bot_messages(MALLORY).len(), 1, "a stranger hears nothing any more");
 }
 
 #[tokio::test]
@@ -81,17 +81,17 @@ async fn strangers_cost_nothing() {
     let mut world = TelegramFixture::with_jane().await;
     world.expect_no_pairing_code().await;
     for text in ["hi", "/start", "/pair AAAA-AAAA", "/whoami", "/status hunter2-of-mallory"] {
-        world.telegram.say(MALLORY, text);
-        world.telegram.say_in_group(MALLORY, -7, text);
+        world.telegram.send_text(MALLORY, text);
+        world.telegram.send_text_in_group(MALLORY, -7, text);
     }
-    world.telegram.press_with(MALLORY, 1, "token");
-    world.telegram.say_in_group(JANE, -7, "Jane in a group");
-    world.telegram.forward(JANE, "hunter2-of-someone");
-    let before = world.telegram.by_bot(JANE).len();
-    world.telegram.say(JANE, "Jane herself");
+    world.telegram.press_data(MALLORY, 1, "token");
+    world.telegram.send_text_in_group(JANE, -7, "Jane in a group");
+    world.telegram.forward_text(JANE, "hunter2-of-someone");
+    let before = world.telegram.bot_messages(JANE).len();
+    world.telegram.send_text(JANE, "Jane herself");
     world.wait_for_answers(JANE, before + 1).await;
-    assert!(world.telegram.by_bot(MALLORY).is_empty() && world.telegram.by_bot(-7).is_empty());
-    assert_eq!(world.telegram.by_bot(JANE).len(), before + 1, "her own words alone are answered");
+    assert!(world.telegram.bot_messages(MALLORY).is_empty() && world.telegram.bot_messages(-7).is_empty());
+    assert_eq!(world.telegram.bot_messages(JANE).len(), before + 1, "her own words alone are answered");
     assert!(world.telegram.calls("answerCallbackQuery").is_empty());
     world.shut_down().await;
     assert!(!world.all_files().contains("hunter2"), "nothing that strangers write is kept");
@@ -102,7 +102,7 @@ async fn whom_the_configuration_names_is_heard_without_a_code() {
     let world = TelegramFixture::with_jane().await;
     let person = world.status().await.person;
     assert_eq!(person, Some(TelegramPerson { user: JANE, configured: true }));
-    world.telegram.say(JANE, "hi");
+    world.telegram.send_text(JANE, "hi");
     world.wait_for_message(JANE, "I understand commands only").await;
 }
 
@@ -144,10 +144,10 @@ async fn only_who_knows_the_passphrase_lets_another_be_paired() {
     assert!(world.unpair(PASSPHRASE).await.unwrap(), "a person was paired");
     assert_eq!(world.status().await.person, None);
     world.wait_until_serving().await;
-    world.telegram.say(JANE, "hi");
-    world.telegram.say(JANE, "/whoami");
+    world.telegram.send_text(JANE, "hi");
+    world.telegram.send_text(JANE, "/whoami");
     world.wait_for_message(JANE, "Your user").await;
-    assert_eq!(world.telegram.by_bot(JANE).len(), 2, "she is a stranger now");
+    assert_eq!(world.telegram.bot_messages(JANE).len(), 2, "she is a stranger now");
 }
 
 #[tokio::test]
@@ -165,12 +165,12 @@ impl TelegramFixture {
     }
 }
 
-fn has_menu(person: i64) -> impl Fn(&StandIn) -> Option<()> {
-    move |it| it.menu(person).contains(&"status".to_owned()).then_some(())
+fn has_menu(person: i64) -> impl Fn(&FakeTelegram) -> Option<()> {
+    move |it| it.menu_commands(person).contains(&"status".to_owned()).then_some(())
 }
 
-fn has_no_menu(person: i64) -> impl Fn(&StandIn) -> Option<()> {
-    move |it| it.menu(person).is_empty().then_some(())
+fn has_no_menu(person: i64) -> impl Fn(&FakeTelegram) -> Option<()> {
+    move |it| it.menu_commands(person).is_empty().then_some(())
 }
 
 #[tokio::test]
@@ -179,10 +179,10 @@ async fn the_menu_comes_with_the_pairing_and_goes_with_it() {
     world.set_passphrase().await;
     for _ in 0..2 {
         let code = world.new_pairing_code_with(PASSPHRASE).await;
-        world.telegram.say(JANE, &format!("/pair {code}"));
-        world.telegram.until("a menu", has_menu(JANE)).await;
+        world.telegram.send_text(JANE, &format!("/pair {code}"));
+        world.telegram.wait_until("a menu", has_menu(JANE)).await;
         world.unpair(PASSPHRASE).await.unwrap();
-        world.telegram.until("no menu", has_no_menu(JANE)).await;
+        world.telegram.wait_until("no menu", has_no_menu(JANE)).await;
     }
 }
 
@@ -191,28 +191,28 @@ async fn the_menu_goes_though_telegram_was_down_and_the_daemon_restarted() {
     let world = TelegramFixture::new().await;
     world.set_passphrase().await;
     let code = world.new_pairing_code_with(PASSPHRASE).await;
-    world.telegram.say(JANE, &format!("/pair {code}"));
-    world.telegram.until("a menu", has_menu(JANE)).await;
-    world.telegram.fault("deleteMyCommands", Fault::Server(502), 1_000_000);
+    world.telegram.send_text(JANE, &format!("/pair {code}"));
+    world.telegram.wait_until("a menu", has_menu(JANE)).await;
+    world.telegram.inject_fault("deleteMyCommands", Fault::Server(502), 1_000_000);
     world.unpair(PASSPHRASE).await.unwrap();
-    let tried = |it: &StandIn| (!it.calls("deleteMyCommands").is_empty()).then_some(());
-    world.telegram.until("a try", tried).await;
+    let tried = |it: &FakeTelegram| (!it.calls("deleteMyCommands").is_empty()).then_some(());
+    world.telegram.wait_until("a try", tried).await;
     let mut world = world;
     world.shut_down().await;
     assert!(has_menu(JANE)(&world.telegram).is_some());
-    world.telegram.calm("deleteMyCommands");
+    world.telegram.clear_faults("deleteMyCommands");
     let world = world.start().await;
-    world.telegram.until("no menu", has_no_menu(JANE)).await;
+    world.telegram.wait_until("no menu", has_no_menu(JANE)).await;
 }
 
 #[tokio::test]
 async fn the_menu_follows_whom_the_configuration_names() {
     let world = TelegramFixture::with_jane().await;
-    world.telegram.until("a menu", has_menu(JANE)).await;
-    world.telegram.say(MALLORY, "/start");
+    world.telegram.wait_until("a menu", has_menu(JANE)).await;
+    world.telegram.send_text(MALLORY, "/start");
     world.write_telegram_config(
         &json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": MALLORY}),
     );
-    world.telegram.until("no menu", has_no_menu(JANE)).await;
-    world.telegram.until("a menu", has_menu(MALLORY)).await;
+    world.telegram.wait_until("no menu", has_no_menu(JANE)).await;
+    world.telegram.wait_until("a menu", has_menu(MALLORY)).await;
 }

@@ -18,9 +18,9 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::fake_telegram::{FakeTelegram, Fault, ShownMessage, TOKEN};
 use crate::fake_user::{FakeUser, button_labels, callback_data};
 use crate::fixture::{GROUP, JANE, MALLORY, TelegramFixture, WAIT_TIMEOUT};
-use crate::standin::{Fault, Shown, StandIn, TOKEN};
 
 const HOUR: u64 = 3_600_000;
 
@@ -97,17 +97,18 @@ impl TelegramFixture {
     }
 
     /// The question in the chat.
-    async fn wait_for_prompt(&self) -> Shown {
-        let asks = |it: &StandIn| it.by_bot(JANE).into_iter().rev().find(|it| it.keyboard.is_some());
-        self.telegram.until("a question", asks).await
+    async fn wait_for_prompt(&self) -> ShownMessage {
+        let asks =
+            |it: &FakeTelegram| it.bot_messages(JANE).into_iter().rev().find(|it| it.keyboard.is_some());
+        self.telegram.wait_until("a question", asks).await
     }
 
-    async fn wait_until_shows(&self, shown: &Shown, words: &str) -> Shown {
-        let now = |it: &StandIn| {
-            let now = it.by_bot(JANE).into_iter().find(|now| now.id == shown.id)?;
+    async fn wait_until_shows(&self, shown: &ShownMessage, words: &str) -> ShownMessage {
+        let now = |it: &FakeTelegram| {
+            let now = it.bot_messages(JANE).into_iter().find(|now| now.id == shown.id)?;
             now.text.contains(words).then_some(now)
         };
-        let now = self.telegram.until(words, now).await;
+        let now = self.telegram.wait_until(words, now).await;
         assert!(now.keyboard.is_none(), "nothing that looks open stays: {now:?}");
         now
     }
@@ -122,11 +123,11 @@ impl TelegramFixture {
 
     /// What a press was answered with.
     async fn wait_for_press_answer(&self, query: &str) -> String {
-        let answer = self.telegram.until("an answer to a press", |it| it.answer_to(query)).await;
+        let answer = self.telegram.wait_until("an answer to a press", |it| it.press_answer(query)).await;
         answer["text"].as_str().unwrap_or_default().to_owned()
     }
 
-    fn press_number(&self, shown: &Shown, words: &str) -> String {
+    fn press_number(&self, shown: &ShownMessage, words: &str) -> String {
         self.telegram.press(JANE, shown.id, words)
     }
 }
@@ -145,7 +146,7 @@ fn grant_request(pattern: &str) -> CreateGrant {
 }
 
 /// A number on the card that is not the one.
-fn wrong_number(shown: &Shown, right: &str) -> String {
+fn wrong_number(shown: &ShownMessage, right: &str) -> String {
     let other = |it: &String| it.len() == 2 && it.as_str() != right;
     button_labels(shown).into_iter().find(other).unwrap()
 }
@@ -175,10 +176,10 @@ async fn the_right_number_confirms_what_was_shown_once() {
     let done = world.wait_until_shows(&card, "Confirmed and done.").await;
     assert!(done.text.contains("Permitted: grant 1, github/* for 1 h"), "{}", done.text);
     for _ in 0..3 {
-        world.telegram.press_with(JANE, card.id, &right);
+        world.telegram.press_data(JANE, card.id, &right);
     }
     world.telegram.redeliver_last();
-    let query = world.telegram.press_with(JANE, card.id, &right);
+    let query = world.telegram.press_data(JANE, card.id, &right);
     world.wait_for_press_answer(&query).await;
     assert_eq!(world.active_overrides().await.grants.len(), 1, "once");
     let acts = world.audited_acts();
@@ -203,7 +204,7 @@ async fn a_wrong_number_and_a_refusal_end_it_and_hold_all_others_for_ten_minutes
         };
         terminal.expect_refusal(said).await;
         world.wait_until_shows(&card, shown).await;
-        let late = world.telegram.press_with(JANE, card.id, &right);
+        let late = world.telegram.press_data(JANE, card.id, &right);
         assert!(
             world.wait_for_press_answer(&late).await.contains("Nothing changed"),
             "the right number comes too late"
@@ -220,7 +221,7 @@ async fn a_wrong_number_and_a_refusal_end_it_and_hold_all_others_for_ten_minutes
         world.wait_until_serving().await;
         world.expect_no_prompt(grant_request("a/b"), "was refused").await;
         world.clock.advance(Duration::from_secs(601));
-        world.telegram.say(JANE, "/status");
+        world.telegram.send_text(JANE, "/status");
         world.wait_for_status("all is well", |status| status.confirms == TelegramConfirmation::Now).await;
         world.ask_from_terminal(grant_request("a/b")).await.disconnect().await;
     }
@@ -235,7 +236,7 @@ async fn a_tap_that_comes_too_late_is_void_and_says_why() {
     world.clock.advance(Duration::from_secs(121));
     terminal.expect_refusal("no answer came on Telegram in time").await;
     world.wait_until_shows(&card, "No answer came in time. Nothing changed.").await;
-    let late = world.telegram.press_with(JANE, card.id, &right);
+    let late = world.telegram.press_data(JANE, card.id, &right);
     assert!(world.wait_for_press_answer(&late).await.starts_with("No answer came in time."));
     assert!(world.active_overrides().await.grants.is_empty());
 }
@@ -263,10 +264,11 @@ async fn one_question_is_open_at_a_time_and_three_without_an_answer_end_all_for_
     world
         .expect_no_prompt(grant_request("a/*"), "3 questions on Telegram within an hour had no answer")
         .await;
-    let asked = world.telegram.by_bot(JANE).into_iter().filter(|it| it.text.contains("asked: portero grant"));
+    let asked =
+        world.telegram.bot_messages(JANE).into_iter().filter(|it| it.text.contains("asked: portero grant"));
     assert!(asked.count() <= 3);
     world.clock.advance(Duration::from_secs(3700));
-    world.telegram.say(JANE, "/status");
+    world.telegram.send_text(JANE, "/status");
     world.wait_for_status("all is well", |status| status.confirms == TelegramConfirmation::Now).await;
 }
 
@@ -278,7 +280,7 @@ async fn the_message_says_when_the_terminal_has_gone() {
     let right = callback_data(&card, &terminal.number);
     terminal.disconnect().await;
     world.wait_until_shows(&card, "The terminal has gone. Nothing changed.").await;
-    let late = world.telegram.press_with(JANE, card.id, &right);
+    let late = world.telegram.press_data(JANE, card.id, &right);
     assert!(world.wait_for_press_answer(&late).await.starts_with("The terminal has gone."));
     assert!(world.active_overrides().await.grants.is_empty());
 }
@@ -294,7 +296,7 @@ async fn a_restart_ends_it_and_leaves_no_message_that_looks_open() {
     let world = world.start().await;
     world.wait_until_serving().await;
     world.wait_until_shows(&card, "Nothing changed.").await;
-    let late = world.telegram.press_with(JANE, card.id, &right);
+    let late = world.telegram.press_data(JANE, card.id, &right);
     assert!(world.wait_for_press_answer(&late).await.ends_with("Nothing changed."));
     assert!(world.active_overrides().await.grants.is_empty());
 }
@@ -305,12 +307,12 @@ async fn somebody_elses_tap_is_nothing_and_so_is_one_elsewhere() {
     let terminal = world.ask_from_terminal(grant_request("a/*")).await;
     let card = world.wait_for_prompt().await;
     let right = callback_data(&card, &terminal.number);
-    world.telegram.say(MALLORY, "hi");
-    world.telegram.press_with(MALLORY, card.id, &right);
-    world.telegram.say(JANE, "/rules");
+    world.telegram.send_text(MALLORY, "hi");
+    world.telegram.press_data(MALLORY, card.id, &right);
+    world.telegram.send_text(JANE, "/rules");
     let other = world.wait_for_message(JANE, "No rules and no grants").await;
-    let id = world.telegram.by_bot(JANE).into_iter().find(|it| it.text == other).unwrap().id;
-    let query = world.telegram.press_with(JANE, id, &right);
+    let id = world.telegram.bot_messages(JANE).into_iter().find(|it| it.text == other).unwrap().id;
+    let query = world.telegram.press_data(JANE, id, &right);
     world.wait_for_press_answer(&query).await;
     assert!(world.active_overrides().await.grants.is_empty());
     let number = terminal.number.clone();
@@ -323,7 +325,7 @@ async fn what_changed_since_it_was_shown_is_not_done() {
     let world = TelegramFixture::without_bot().await;
     world.write_telegram_config(&json!({"token": TOKEN, "apiUrl": world.telegram.api_url(), "admin": JANE}));
     world.write_config("mcps.json", r#"{"mcpServers": {"github": {"command": "no-such-program"}}}"#);
-    world.telegram.say(JANE, "/start");
+    world.telegram.send_text(JANE, "/start");
     let world = world.start().await;
     world.wait_until_serving().await;
     let allow = CreateRule {
@@ -388,7 +390,7 @@ async fn what_changes_a_second_factor_takes_the_passphrase() {
     world.expect_no_prompt(RemoveTotp { challenge: telegram_challenge() }, words).await;
     world.expect_no_prompt(PairTelegram { challenge: Some(telegram_challenge()) }, words).await;
     world.expect_no_prompt(UnpairTelegram { challenge: telegram_challenge() }, words).await;
-    assert!(world.telegram.by_bot(JANE).iter().all(|it| it.keyboard.is_none()));
+    assert!(world.telegram.bot_messages(JANE).iter().all(|it| it.keyboard.is_none()));
 }
 
 #[tokio::test]
@@ -404,13 +406,13 @@ async fn a_bot_that_cannot_be_reached_is_told_at_once() {
 
     for fault in [Fault::Conflict, Fault::Unauthorized] {
         let world = TelegramFixture::with_jane().await;
-        world.telegram.fault("getUpdates", fault, 50);
-        world.telegram.say(JANE, "/status");
+        world.telegram.inject_fault("getUpdates", fault, 50);
+        world.telegram.send_text(JANE, "/status");
         world
             .wait_for_status("it is bad", |status| matches!(status.confirms, TelegramConfirmation::NotNow(_)))
             .await;
         world.expect_no_prompt(grant_request("a/*"), "the bot cannot be reached: ").await;
-        world.telegram.calm("getUpdates");
+        world.telegram.clear_faults("getUpdates");
     }
 
     let world = TelegramFixture::with_jane().await;
@@ -423,13 +425,13 @@ async fn a_bot_that_cannot_be_reached_is_told_at_once() {
 
 #[tokio::test]
 async fn what_a_terminal_asks_follows_a_group_that_became_a_supergroup() {
-    let hands = FakeUser::in_group().await;
-    hands.telegram().upgrade_silently(GROUP, -1_009);
-    let terminal = hands.fixture.ask_from_terminal(grant_request("notes/*")).await;
-    let asks = |it: &StandIn| it.by_bot(-1_009).into_iter().find(|it| it.keyboard.is_some());
-    let shown = hands.telegram().until("the question in the new chat", asks).await;
+    let user = FakeUser::in_group().await;
+    user.telegram().upgrade_silently(GROUP, -1_009);
+    let terminal = user.fixture.ask_from_terminal(grant_request("notes/*")).await;
+    let asks = |it: &FakeTelegram| it.bot_messages(-1_009).into_iter().find(|it| it.keyboard.is_some());
+    let shown = user.telegram().wait_until("the question in the new chat", asks).await;
     let number = terminal.number.clone();
-    hands.telegram().press_in(JANE, -1_009, shown.id, &number);
+    user.telegram().press_in(JANE, -1_009, shown.id, &number);
     terminal.expect_grant().await;
 }
 
@@ -456,21 +458,22 @@ async fn the_number_is_in_no_file_and_no_answer() {
 
 #[tokio::test]
 async fn a_call_is_approved_with_the_whole_of_it_before_the_eyes() {
-    let mut hands = FakeUser::new().await;
-    let task = hands.submit_call("hello John Doe").await;
-    let world = &hands.fixture;
+    let mut user = FakeUser::new().await;
+    let task = user.submit_call("hello John Doe").await;
+    let world = &user.fixture;
     let approve = || ApproveTask { task: task.id, challenge: telegram_challenge() };
     let terminal = world.ask_from_terminal(approve()).await;
-    let asks =
-        |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("A terminal of yours"));
-    let card = world.telegram.until("a question", asks).await;
+    let asks = |it: &FakeTelegram| {
+        it.bot_messages(JANE).into_iter().find(|it| it.text.starts_with("A terminal of yours"))
+    };
+    let card = world.telegram.wait_until("a question", asks).await;
     assert!(card.text.contains("May this run?") && card.text.contains("hello John Doe"), "{}", card.text);
     let number = terminal.number.clone();
     world.press_number(&card, &number);
     assert_eq!(terminal.wait_for_reply().await.unwrap().id, task.id);
-    hands.wait_for_task_state(task.id, TaskState::Completed).await;
-    assert_eq!(hands.received_texts(), ["hello Jane Roe"]);
-    let by = hands.audited_states().into_iter().find(|state| state.starts_with("approved")).unwrap();
+    user.wait_for_task_state(task.id, TaskState::Completed).await;
+    assert_eq!(user.received_texts(), ["hello Jane Roe"]);
+    let by = user.audited_states().into_iter().find(|state| state.starts_with("approved")).unwrap();
     assert!(by.ends_with(", confirmed by telegram user 501"), "{by}");
     let again = world.request(approve()).await.expect_err("it is decided");
     assert!(again.message.contains(&task.id.to_string()), "{again:?}");
@@ -478,14 +481,15 @@ async fn a_call_is_approved_with_the_whole_of_it_before_the_eyes() {
 
 #[tokio::test]
 async fn real_values_are_shown_to_the_terminal_and_not_on_the_phone() {
-    let mut hands = FakeUser::new().await;
-    let task = hands.submit_call("hello John Doe").await;
-    let world = &hands.fixture;
+    let mut user = FakeUser::new().await;
+    let task = user.submit_call("hello John Doe").await;
+    let world = &user.fixture;
     let terminal =
         world.ask_from_terminal(RevealTask { task: task.id, challenge: telegram_challenge() }).await;
-    let asks =
-        |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("A terminal of yours"));
-    let card = world.telegram.until("a question", asks).await;
+    let asks = |it: &FakeTelegram| {
+        it.bot_messages(JANE).into_iter().find(|it| it.text.starts_with("A terminal of yours"))
+    };
+    let card = world.telegram.wait_until("a question", asks).await;
     assert!(card.text.contains("Show real values?") && card.text.contains("notes/send"), "{}", card.text);
     let number = terminal.number.clone();
     world.press_number(&card, &number);
@@ -494,6 +498,6 @@ async fn real_values_are_shown_to_the_terminal_and_not_on_the_phone() {
         other => panic!("{other:?}"),
     }
     world.wait_until_shows(&card, "Confirmed and done.").await;
-    assert!(world.telegram.by_bot(JANE).iter().all(|it| !it.text.contains("Jane Roe")));
+    assert!(world.telegram.bot_messages(JANE).iter().all(|it| !it.text.contains("Jane Roe")));
     assert!(world.audited_acts().contains(&format!("task real: task {}: true", task.id)));
 }

@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::bot::address_of;
+use crate::fake_telegram::{FakeTelegram, Fault};
 use crate::fixture::WAIT_TIMEOUT;
-use crate::standin::{Fault, StandIn};
 
 const JANE: i64 = 501;
 const CHAT: ChatId = ChatId(JANE);
@@ -30,7 +30,7 @@ const CHAT: ChatId = ChatId(JANE);
 struct SenderFixture {
     _directory: TempDir,
     journal: Arc<Journal>,
-    telegram: StandIn,
+    telegram: FakeTelegram,
     sender: TelegramSender,
     stop: CancellationToken,
     running: JoinHandle<SenderExit>,
@@ -48,8 +48,8 @@ impl SenderFixture {
             Arc::new(AuditWriter::open(&directory.path().join("audit"), "test", clock.now()).unwrap());
         let store = Store::open(&directory.path().join("portero.db"), None, Box::new(|| Ok(()))).unwrap();
         let journal = Journal::new(store, audit, Arc::default(), clock);
-        let telegram = StandIn::start().await;
-        telegram.say(JANE, "/start");
+        let telegram = FakeTelegram::start().await;
+        telegram.send_text(JANE, "/start");
         let (courier, stop, running) = start_sender(&telegram, &journal, gap);
         Self { _directory: directory, journal, telegram, sender: courier, stop, running }
     }
@@ -69,12 +69,12 @@ impl SenderFixture {
     }
 
     fn shown_texts(&self) -> Vec<String> {
-        self.telegram.by_bot(JANE).into_iter().map(|message| message.text).collect()
+        self.telegram.bot_messages(JANE).into_iter().map(|message| message.text).collect()
     }
 }
 
 fn start_sender(
-    telegram: &StandIn,
+    telegram: &FakeTelegram,
     journal: &Arc<Journal>,
     gap: Duration,
 ) -> (TelegramSender, CancellationToken, JoinHandle<SenderExit>) {
@@ -120,10 +120,10 @@ async fn a_card_arrives_in_any_weather_and_once() {
         Fault::Nonsense,
         Fault::Drop,
     ] {
-        post.telegram.fault("sendMessage", fault, 3);
+        post.telegram.inject_fault("sendMessage", fault, 3);
     }
     let id = post.send_card("card").await.unwrap();
-    let shown = post.telegram.by_bot(JANE);
+    let shown = post.telegram.bot_messages(JANE);
     assert_eq!(shown.iter().map(|shown| MessageId(shown.id)).collect::<Vec<_>>(), [id]);
     assert_eq!(post.sender.current_error(), None);
 }
@@ -141,12 +141,12 @@ async fn what_was_confirmed_is_not_sent_again_after_a_restart() {
 #[tokio::test]
 async fn what_was_under_way_at_the_end_can_be_handed_in_again() {
     let mut post = SenderFixture::new().await;
-    post.telegram.fault("sendMessage", Fault::Server(502), 1_000_000);
+    post.telegram.inject_fault("sendMessage", Fault::Server(502), 1_000_000);
     let waiting = post.send_card("card");
-    post.telegram.until("a try", |it| (!it.calls("sendMessage").is_empty()).then_some(())).await;
+    post.telegram.wait_until("a try", |it| (!it.calls("sendMessage").is_empty()).then_some(())).await;
     post.restart_sender().await;
     assert_eq!(waiting.await, Err(DeliveryError::Closed));
-    post.telegram.calm("sendMessage");
+    post.telegram.clear_faults("sendMessage");
     post.send_card("card").await.unwrap();
     assert_eq!(post.shown_texts(), ["card"]);
 }
@@ -154,9 +154,9 @@ async fn what_was_under_way_at_the_end_can_be_handed_in_again() {
 #[tokio::test]
 async fn a_lost_answer_may_send_twice_but_never_loses() {
     let post = SenderFixture::new().await;
-    post.telegram.fault("sendMessage", Fault::DropAfter, 1);
+    post.telegram.inject_fault("sendMessage", Fault::DropAfter, 1);
     let id = post.send_card("card").await.unwrap();
-    let shown = post.telegram.by_bot(JANE);
+    let shown = post.telegram.bot_messages(JANE);
     assert_eq!(
         shown.last().map(|shown| MessageId(shown.id)),
         Some(id),
@@ -181,11 +181,11 @@ async fn messages_keep_their_distance() {
 #[tokio::test]
 async fn an_answer_does_not_wait_for_a_message_that_hangs() {
     let post = SenderFixture::new().await;
-    post.telegram.fault("sendMessage", Fault::Hang, 1);
+    post.telegram.inject_fault("sendMessage", Fault::Hang, 1);
     drop(post.send_card("card"));
-    let query = post.telegram.press_with(JANE, 1, "token");
+    let query = post.telegram.press_data(JANE, 1, "token");
     post.sender.answer_callback(QueryId(query.clone()), Some("noted".to_owned()), false);
-    let answer = post.telegram.until("the answer", |it| it.answer_to(&query)).await;
+    let answer = post.telegram.wait_until("the answer", |it| it.press_answer(&query)).await;
     assert_eq!(answer["text"], "noted");
 }
 
@@ -200,7 +200,7 @@ async fn a_message_changes_to_the_last_of_its_changes() {
     for change in changes {
         assert_eq!(change.await, Ok(id));
     }
-    let shown = post.telegram.by_bot(JANE).pop().unwrap();
+    let shown = post.telegram.bot_messages(JANE).pop().unwrap();
     assert_eq!((shown.text.as_str(), shown.edits, shown.keyboard), ("three", 1, None));
     let same = post.sender.edit_message(CHAT, id, MessageEdit(plain_message("three"), None)).outcome().await;
     assert_eq!(same, Ok(id), "what is so already is done");
@@ -211,7 +211,7 @@ async fn what_waits_for_a_person_who_blocked_the_bot_arrives_once_they_let_it() 
     let post = SenderFixture::new().await;
     post.telegram.block(JANE);
     let card = post.send_card("card");
-    post.telegram.until("a try", |it| (!it.calls("sendMessage").is_empty()).then_some(())).await;
+    post.telegram.wait_until("a try", |it| (!it.calls("sendMessage").is_empty()).then_some(())).await;
     let waiting = async {
         while post.sender.current_error() != Some(BotError::Blocked) {
             tokio::task::yield_now().await;
@@ -236,7 +236,7 @@ async fn what_waits_for_a_person_who_blocked_the_bot_arrives_once_they_let_it() 
 #[tokio::test]
 async fn an_absurd_wait_is_told_and_not_kept_to() {
     let post = SenderFixture::new().await;
-    post.telegram.fault("sendMessage", Fault::RetryAfter(u64::MAX), 1);
+    post.telegram.inject_fault("sendMessage", Fault::RetryAfter(u64::MAX), 1);
     drop(post.send_card("card"));
     let told = async {
         loop {
@@ -255,7 +255,7 @@ async fn an_absurd_wait_is_told_and_not_kept_to() {
 #[tokio::test]
 async fn a_revoked_token_ends_it_and_tells_who_waits() {
     let post = SenderFixture::new().await;
-    post.telegram.fault("sendMessage", Fault::Unauthorized, 1);
+    post.telegram.inject_fault("sendMessage", Fault::Unauthorized, 1);
     let (one, two) = (post.send_card("one"), post.send_card("two"));
     assert_eq!((one.await, two.await), (Err(DeliveryError::Closed), Err(DeliveryError::Closed)));
     assert_eq!(post.running.await.unwrap(), SenderExit::Unauthorized);

@@ -2,8 +2,8 @@
 
 use portero::ipc::requests::overrides::Pause;
 
+use crate::fake_telegram::{FakeTelegram, Fault};
 use crate::fixture::{JANE, TelegramFixture};
-use crate::standin::{Fault, StandIn};
 
 const REFUSAL_FAULT: Fault = Fault::Bad("ENTITY_TEXT_INVALID");
 
@@ -11,8 +11,8 @@ const REFUSAL_FAULT: Fault = Fault::Bad("ENTITY_TEXT_INVALID");
 async fn an_answer_that_is_refused_is_told_in_plain_words() {
     let world = TelegramFixture::with_jane().await;
     world.wait_for_answers(JANE, 1).await;
-    world.telegram.fault("sendMessage", REFUSAL_FAULT, 1);
-    world.telegram.say(JANE, "/why notes/read");
+    world.telegram.inject_fault("sendMessage", REFUSAL_FAULT, 1);
+    world.telegram.send_text(JANE, "/why notes/read");
     world
         .wait_for_message(
             JANE,
@@ -31,7 +31,7 @@ async fn an_answer_that_is_refused_is_told_in_plain_words() {
 async fn news_that_is_refused_leaves_a_word() {
     let world = TelegramFixture::with_jane().await;
     world.wait_for_answers(JANE, 1).await;
-    world.telegram.fault("sendMessage", REFUSAL_FAULT, 1);
+    world.telegram.inject_fault("sendMessage", REFUSAL_FAULT, 1);
     world.request(Pause).await.unwrap();
     world.wait_for_message(JANE, "Portero could not show this here").await;
     let status = world.wait_for_status("a refusal", |it| it.refused.is_some()).await;
@@ -43,19 +43,23 @@ async fn a_page_that_is_refused_is_told_and_one_that_was_removed_is_not() {
     let world = TelegramFixture::with_jane().await;
     world.set_passphrase().await;
     let shown = world.say_and_wait("/grant notes/* 30m").await;
-    world.telegram.fault("editMessageText", REFUSAL_FAULT, 1);
+    world.telegram.inject_fault("editMessageText", REFUSAL_FAULT, 1);
     world.telegram.press(JANE, shown.id, "❌ Not now");
     world.wait_for_message(JANE, "Portero could not show this here").await;
     let shown = world.say_and_wait("/grant notes/* 30m").await;
     let no = crate::fake_user::callback_data(&shown, "❌ Not now");
-    world.telegram.remove(JANE, shown.id);
-    let query = world.telegram.press_with(JANE, shown.id, &no);
-    world.telegram.until("the end of the press", |it| it.answer_to(&query)).await;
-    let tries = |it: &StandIn| (it.calls("editMessageText").len() == 2).then_some(());
-    world.telegram.until("a try", tries).await;
+    world.telegram.remove_message(JANE, shown.id);
+    let query = world.telegram.press_data(JANE, shown.id, &no);
+    world.telegram.wait_until("the end of the press", |it| it.press_answer(&query)).await;
+    let tries = |it: &FakeTelegram| (it.calls("editMessageText").len() == 2).then_some(());
+    world.telegram.wait_until("a try", tries).await;
     world.say_and_wait("/whoami").await;
     assert_eq!(world.status().await.refused.unwrap().count, 1);
-    let told =
-        world.telegram.by_bot(JANE).iter().filter(|it| it.text.starts_with("Portero could not")).count();
+    let told = world
+        .telegram
+        .bot_messages(JANE)
+        .iter()
+        .filter(|it| it.text.starts_with("Portero could not"))
+        .count();
     assert_eq!(told, 1);
 }

@@ -267,12 +267,12 @@ async fn much_news_stays_short_and_names_nothing_private() {
 
 /// Speaks with rmcp's client, which knows nothing of this crate.
 async fn converse(lifecycle: ClientLifecycleMode, version: ProtocolVersion) {
-    let stage = Fixture::new(FixtureSetup {
+    let fixture = Fixture::new(FixtureSetup {
         servers: vec![("files", FakeServer::with_tools(&["read", "write"]))],
         policies: vec![("files/write", Action::RequireApproval)],
         ..FixtureSetup::default()
     });
-    let (run, _handle, _shelf, connection) = spawn_session(&stage, ServerLimits::default());
+    let (run, _handle, _shelf, connection) = spawn_session(&fixture, ServerLimits::default());
     let connecting = ClientConfig::default().serve_with_lifecycle(connection, lifecycle);
     let client = tokio::time::timeout(TEST_TIMEOUT, connecting).await.expect("in time").expect("it connects");
     assert_eq!(client.peer_info().expect("it was told").protocol_version, version);
@@ -285,7 +285,7 @@ async fn converse(lifecycle: ClientLifecycleMode, version: ProtocolVersion) {
     call.arguments = json!({ "text": "x" }).as_object().cloned();
     let result = client.call_tool(call).await.expect("it calls");
     assert_ne!(result.is_error, Some(true));
-    assert_eq!(stage.received_calls()[0].params, r#"{"name":"read","arguments":{"text":"x"}}"#);
+    assert_eq!(fixture.received_calls()[0].params, r#"{"name":"read","arguments":{"text":"x"}}"#);
     let waiting = client.call_tool(CallToolRequestParams::new("files__write")).await.expect("it calls");
     assert_eq!(waiting.structured_content.expect("a status")["status"], "pending-approval");
     client.cancel().await.expect("it leaves");

@@ -117,10 +117,10 @@ impl SessionFixture {
     }
 
     fn with_limits(set: FixtureSetup, limits: ServerLimits) -> Self {
-        let stage = Fixture::new(set);
-        let (run, handle, tasks, connection) = spawn_session(&stage, limits);
+        let fixture = Fixture::new(set);
+        let (run, handle, tasks, connection) = spawn_session(&fixture, limits);
         let (reader, writer) = tokio::io::split(connection);
-        Self { fixture: stage, tasks, handle, run, reader: BufReader::new(reader), writer: Some(writer) }
+        Self { fixture, tasks, handle, run, reader: BufReader::new(reader), writer: Some(writer) }
     }
 
     async fn send_line(&mut self, line: &str) {
@@ -221,12 +221,12 @@ impl SessionFixture {
 
 type SpawnedSession = (JoinHandle<std::io::Result<()>>, SessionHandle, Arc<FakeTasks>, DuplexStream);
 
-fn spawn_session(stage: &Fixture, limits: ServerLimits) -> SpawnedSession {
+fn spawn_session(fixture: &Fixture, limits: ServerLimits) -> SpawnedSession {
     let tasks = Arc::new(FakeTasks::default());
     let (session, handle) = Session::new(SessionDeps {
-        pipeline: Arc::clone(&stage.pipeline),
+        pipeline: Arc::clone(&fixture.pipeline),
         tasks: Arc::clone(&tasks) as _,
-        origin: stage.origin(),
+        origin: fixture.origin(),
         skipped: vec![crate::config::SkippedServer {
             server: "absent".parse().unwrap(),
             reason: "the variable `TOKEN` is not set".into(),

@@ -42,7 +42,7 @@ impl CallRunner for RecordingRunner {
 
 struct FaultRun {
     how: String,
-    bench: Fixture,
+    fixture: Fixture,
     rules: Arc<OverrideStore>,
     executor: Arc<Executor>,
     ran: Arc<RecordingRunner>,
@@ -56,27 +56,27 @@ impl FaultRun {
     async fn new(fault: DiskFault, which: Range<u64>) -> Self {
         let how = format!("{fault:?} at {which:?}");
         let disk = FaultyDisk::default();
-        let bench = Fixture::with_disk(tempfile::tempdir().unwrap(), Arc::new(disk.clone()));
+        let fixture = Fixture::with_disk(tempfile::tempdir().unwrap(), Arc::new(disk.clone()));
         let rules = OverrideStore::open(OverrideStoreDeps {
-            journal: bench.journal.clone(),
-            policy: bench.policy.clone(),
-            offline_denies: bench.directory.path().join("denies.json"),
+            journal: fixture.journal.clone(),
+            policy: fixture.policy.clone(),
+            offline_denies: fixture.directory.path().join("denies.json"),
             boot_id: "boot".to_owned(),
-            clock: bench.clock.clone(),
+            clock: fixture.clock.clone(),
             sessions: Arc::default(),
         });
         let rules = rules.await.unwrap();
         let ran = Arc::new(RecordingRunner::default());
-        let executor = tests::executor(&bench, ran.clone());
+        let executor = tests::executor(&fixture, ran.clone());
         disk.fail_range(fault, which);
-        Self { how, bench, rules, executor, ran, disk, approved: Vec::new(), rejected: Vec::new() }
+        Self { how, fixture, rules, executor, ran, disk, approved: Vec::new(), rejected: Vec::new() }
     }
 
     /// An afternoon: two calls are approved and run, one is rejected, something is denied, granted, revoked.
     async fn act_as_person(&mut self) {
         self.approve_and_run("one").await;
-        if let Ok(task) = self.bench.approval_queue.submit_call(call("no"), &context("/project")).await {
-            let rejected = self.bench.approval_queue.reject(task.id, None, &"terminal".into()).await;
+        if let Ok(task) = self.fixture.approval_queue.submit_call(call("no"), &context("/project")).await {
+            let rejected = self.fixture.approval_queue.reject(task.id, None, &"terminal".into()).await;
             assert!(rejected.is_ok(), "{}: a no needs no record: {rejected:?}", self.how);
             self.rejected.push(task.id);
         }
@@ -97,14 +97,18 @@ impl FaultRun {
     }
 
     async fn approve_and_run(&mut self, text: &str) {
-        let Ok(task) = self.bench.approval_queue.submit_call(call(text), &context("/project")).await else {
+        let Ok(task) = self.fixture.approval_queue.submit_call(call(text), &context("/project")).await else {
             return;
         };
-        match self.bench.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await
+        match self
+            .fixture
+            .approval_queue
+            .approve(task.id, Authorization::for_test(Act::Approve(task.id)))
+            .await
         {
             Ok(_) => self.approved.push(task.id),
             Err(_) => {
-                let state = self.bench.approval_queue.find_task(task.id, None).unwrap().state;
+                let state = self.fixture.approval_queue.find_task(task.id, None).unwrap().state;
                 assert_eq!(state, TaskState::PendingApproval, "{}: no record, no approval", self.how);
             }
         }
@@ -114,11 +118,11 @@ impl FaultRun {
 
     fn decided_action(&self, tool: &str) -> Action {
         let tool: ToolId = tool.parse().unwrap();
-        self.bench.policy.load().decide(&tool, None, None, self.bench.clock.now()).action
+        self.fixture.policy.load().decide(&tool, None, None, self.fixture.clock.now()).action
     }
 
     fn audit_directory(&self) -> std::path::PathBuf {
-        self.bench.directory.path().join("audit")
+        self.fixture.directory.path().join("audit")
     }
 
     /// The disk works again: what was approved before runs now, and everything is written down.
@@ -128,7 +132,7 @@ impl FaultRun {
             self.executor.execute_task(id, CancellationToken::new()).await;
         }
         self.approve_and_run("three").await;
-        assert_eq!(self.bench.journal.record_act("after", "", true, None).await, Ok(()), "{}", self.how);
+        assert_eq!(self.fixture.journal.record_act("after", "", true, None).await, Ok(()), "{}", self.how);
     }
 
     async fn check_invariants(&self) {
@@ -137,7 +141,7 @@ impl FaultRun {
         for id in &self.approved {
             assert_eq!(ran.iter().filter(|ran| *ran == id).count(), 1, "{how}: what was approved ran once");
             assert_eq!(
-                self.bench.approval_queue.find_task(*id, None).unwrap().state,
+                self.fixture.approval_queue.find_task(*id, None).unwrap().state,
                 TaskState::Completed,
                 "{how}"
             );
@@ -170,7 +174,7 @@ impl FaultRun {
     }
 
     async fn verify_audit(&self) {
-        let heads = AuditCheckpoints::new(self.bench.journal.clone(), self.audit_directory());
+        let heads = AuditCheckpoints::new(self.fixture.journal.clone(), self.audit_directory());
         heads.scan_segments().await.unwrap();
         let verdict =
             audit::verify_with_checkpoints(&self.audit_directory(), &heads.list_checkpoints().unwrap())
@@ -230,10 +234,10 @@ async fn a_daemon_that_ends_while_the_disk_fails_begins_again_with_what_was_said
         assert!(denied.is_ok(), "{fault:?}");
         first.approve_and_run("two").await;
         assert_eq!(first.approved.len(), 1, "{fault:?}");
-        let FaultRun { bench, rules, executor, ran, .. } = first;
+        let FaultRun { fixture, rules, executor, ran, .. } = first;
         let before = ran.0.lock().unwrap().len();
         drop((rules, executor));
-        let again = Fixture::in_directory(bench.into_directory());
+        let again = Fixture::in_directory(fixture.into_directory());
         let rules = OverrideStore::open(OverrideStoreDeps {
             journal: again.journal.clone(),
             policy: again.policy.clone(),

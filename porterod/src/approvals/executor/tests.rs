@@ -51,7 +51,7 @@ impl CallRunner for ScriptedRunner {
 }
 
 struct ExecutorFixture {
-    bench: Fixture,
+    fixture: Fixture,
     script: Arc<ScriptedRunner>,
     executor: Arc<Executor>,
     stop: CancellationToken,
@@ -60,24 +60,24 @@ struct ExecutorFixture {
 
 impl ExecutorFixture {
     #[must_use]
-    fn start(bench: Fixture, script: ScriptedRunner) -> Self {
+    fn start(fixture: Fixture, script: ScriptedRunner) -> Self {
         let script = Arc::new(script);
-        let executor = executor(&bench, script.clone());
+        let executor = executor(&fixture, script.clone());
         let stop = CancellationToken::new();
         let loops = tokio::spawn(executor.clone().run(stop.clone()));
-        Self { bench, script, executor, stop, loops }
+        Self { fixture, script, executor, stop, loops }
     }
 
     async fn final_state(&self, id: TaskId) -> Task {
         let task =
-            self.bench.approval_queue.wait_until_final(id, None, Duration::from_secs(20)).await.unwrap();
+            self.fixture.approval_queue.wait_until_final(id, None, Duration::from_secs(20)).await.unwrap();
         assert!(task.state.is_final(), "still {}", task.state);
         task
     }
 
     /// Approves a call and gives the task once it is final.
     async fn approve_and_wait(&self, text: &str) -> Task {
-        let task = self.bench.approve_task(text).await;
+        let task = self.fixture.approve_task(text).await;
         self.final_state(task.id).await
     }
 
@@ -88,19 +88,19 @@ impl ExecutorFixture {
     async fn stop(self) -> Fixture {
         self.stop.cancel();
         self.loops.await.unwrap();
-        self.bench
+        self.fixture
     }
 }
 
-pub(super) fn executor(bench: &Fixture, runner: Arc<dyn CallRunner>) -> Arc<Executor> {
+pub(super) fn executor(fixture: &Fixture, runner: Arc<dyn CallRunner>) -> Arc<Executor> {
     Executor::new(ExecutorDeps {
-        journal: bench.journal.clone(),
-        approval_queue: bench.approval_queue.clone(),
+        journal: fixture.journal.clone(),
+        approval_queue: fixture.approval_queue.clone(),
         runner,
-        policy: bench.policy.clone(),
-        settings: bench.settings.clone(),
+        policy: fixture.policy.clone(),
+        settings: fixture.settings.clone(),
         anonymizer: Arc::new(ArcSwap::from_pointee(Anonymizer::empty())),
-        clock: bench.clock.clone(),
+        clock: fixture.clock.clone(),
     })
 }
 
@@ -108,9 +108,9 @@ fn replying(reply: CallReply) -> ScriptedRunner {
     ScriptedRunner { replies: Mutex::new([reply].into()), ..ScriptedRunner::default() }
 }
 
-fn deny_all(bench: &Fixture) {
+fn deny_all(fixture: &Fixture) {
     let config = ConfigPolicy { default: Action::Deny, ..ConfigPolicy::default() };
-    bench.policy.store(Arc::new(Policy::new(config, Overrides::default())));
+    fixture.policy.store(Arc::new(Policy::new(config, Overrides::default())));
 }
 
 fn note(task: &Task) -> &str {
@@ -123,21 +123,21 @@ async fn an_approved_task_runs_and_its_result_is_kept() {
     let task = running.approve_and_wait("hello").await;
     assert_eq!(task.state, TaskState::Completed);
     assert_eq!(task.result.unwrap().get().get(), "{\"ok\":true}");
-    let bench = running.stop().await;
-    let states: Vec<_> = bench.audited_states().into_iter().map(|(state, _)| state).collect();
+    let fixture = running.stop().await;
+    let states: Vec<_> = fixture.audited_states().into_iter().map(|(state, _)| state).collect();
     assert_eq!(
         states,
         [TaskState::PendingApproval, TaskState::Approved, TaskState::Executing, TaskState::Completed]
     );
-    assert!(bench.after_crash().approval_queue.find_task(task.id, None).unwrap().result.is_some());
+    assert!(fixture.after_crash().approval_queue.find_task(task.id, None).unwrap().result.is_some());
 }
 
 #[tokio::test]
 async fn a_hundred_approvals_at_once_run_it_once() {
     let running = ExecutorFixture::start(Fixture::new(), ScriptedRunner::default());
-    let task = running.bench.open_task("hello").await;
+    let task = running.fixture.open_task("hello").await;
     let approvals = (0..100).map(|_| {
-        running.bench.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id)))
+        running.fixture.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id)))
     });
     futures_util::future::join_all(approvals).await;
     assert_eq!(running.final_state(task.id).await.state, TaskState::Completed);
@@ -148,8 +148,8 @@ async fn a_hundred_approvals_at_once_run_it_once() {
 #[tokio::test]
 async fn two_executors_on_one_store_run_it_once() {
     let running = ExecutorFixture::start(Fixture::new(), ScriptedRunner::default());
-    let task = running.bench.approve_task("hello").await;
-    let second = executor(&running.bench, running.script.clone());
+    let task = running.fixture.approve_task("hello").await;
+    let second = executor(&running.fixture, running.script.clone());
     tokio::join!(
         running.executor.execute_task(task.id, CancellationToken::new()),
         second.execute_task(task.id, CancellationToken::new()),
@@ -162,10 +162,10 @@ async fn two_executors_on_one_store_run_it_once() {
 #[tokio::test]
 async fn what_stands_on_other_ground_than_when_it_was_asked_does_not_run() {
     let running = ExecutorFixture::start(Fixture::new(), ScriptedRunner::default());
-    let task = running.bench.open_task("hello").await;
-    *running.bench.binding_source.0.lock().unwrap() = Ok(binding_inputs("another definition"));
+    let task = running.fixture.open_task("hello").await;
+    *running.fixture.binding_source.0.lock().unwrap() = Ok(binding_inputs("another definition"));
     running
-        .bench
+        .fixture
         .approval_queue
         .approve(task.id, Authorization::for_test(Act::Approve(task.id)))
         .await
@@ -184,11 +184,11 @@ async fn what_stands_on_other_ground_than_when_it_was_asked_does_not_run() {
 #[tokio::test]
 async fn a_server_that_does_not_start_fails_the_task() {
     let running = ExecutorFixture::start(Fixture::new(), ScriptedRunner::default());
-    let task = running.bench.open_task("hello").await;
+    let task = running.fixture.open_task("hello").await;
     let error = ServerError::StartFailed("mail".parse().unwrap(), "no such program".to_owned());
-    *running.bench.binding_source.0.lock().unwrap() = Err(Refusal::ServerUnavailable(error.to_string()));
+    *running.fixture.binding_source.0.lock().unwrap() = Err(Refusal::ServerUnavailable(error.to_string()));
     running
-        .bench
+        .fixture
         .approval_queue
         .approve(task.id, Authorization::for_test(Act::Approve(task.id)))
         .await
@@ -200,20 +200,20 @@ async fn a_server_that_does_not_start_fails_the_task() {
 
 #[tokio::test]
 async fn a_deny_between_the_approval_and_the_start_wins() {
-    let bench = Fixture::new();
-    let task = bench.approve_task("hello").await;
-    deny_all(&bench);
-    let running = ExecutorFixture::start(bench, ScriptedRunner::default());
+    let fixture = Fixture::new();
+    let task = fixture.approve_task("hello").await;
+    deny_all(&fixture);
+    let running = ExecutorFixture::start(fixture, ScriptedRunner::default());
     assert_eq!(running.final_state(task.id).await.state, TaskState::Denied);
     assert_eq!(running.count_calls(), 0);
 }
 
 #[tokio::test]
 async fn an_approval_that_expired_before_the_start_does_not_run() {
-    let bench = Fixture::new();
-    let task = bench.approve_task("hello").await;
-    bench.clock.advance(Duration::from_secs(15 * 60));
-    let running = ExecutorFixture::start(bench, ScriptedRunner::default());
+    let fixture = Fixture::new();
+    let task = fixture.approve_task("hello").await;
+    fixture.clock.advance(Duration::from_secs(15 * 60));
+    let running = ExecutorFixture::start(fixture, ScriptedRunner::default());
     assert_eq!(running.final_state(task.id).await.state, TaskState::Expired);
     assert_eq!(running.count_calls(), 0);
 }
@@ -222,10 +222,10 @@ async fn an_approval_that_expired_before_the_start_does_not_run() {
 async fn what_was_running_at_a_crash_is_interrupted_and_never_runs_again() {
     let script = ScriptedRunner { held: Some("hello"), ..ScriptedRunner::default() };
     let running = ExecutorFixture::start(Fixture::new(), script);
-    let task = running.bench.approve_task("hello").await;
+    let task = running.fixture.approve_task("hello").await;
     wait_until("the call runs", || running.count_calls() > 0).await;
-    let waiting = running.bench.approve_task("after").await;
-    let after = running.bench.after_crash();
+    let waiting = running.fixture.approve_task("after").await;
+    let after = running.fixture.after_crash();
     running.stop.cancel();
     let script = Arc::new(ScriptedRunner::default());
     let again = executor(&after, script.clone());
@@ -243,9 +243,9 @@ async fn what_was_running_at_a_crash_is_interrupted_and_never_runs_again() {
 
 #[tokio::test]
 async fn an_approved_task_is_resumed_after_a_restart() {
-    let bench = Fixture::new();
-    let task = bench.approve_task("hello").await;
-    let after = bench.after_crash();
+    let fixture = Fixture::new();
+    let task = fixture.approve_task("hello").await;
+    let after = fixture.after_crash();
     let found = executor(&after, Arc::new(ScriptedRunner::default())).recover_tasks().await.unwrap();
     assert_eq!(found, RecoveryReport { interrupted: 0, resumed: 1 });
     let running = ExecutorFixture::start(after, ScriptedRunner::default());
@@ -281,7 +281,7 @@ async fn an_answer_that_is_too_long_is_not_kept_and_that_is_said() {
     let long = format!("\"{}\"", "x".repeat(MAX_FRAME_BYTES));
     let running = ExecutorFixture::start(Fixture::new(), replying(CallReply::Result(params(&long))));
     running
-        .bench
+        .fixture
         .settings
         .store(Arc::new(ApprovalSettings { max_result_bytes: usize::MAX, ..ApprovalSettings::default() }));
     let task = running.approve_and_wait("hello").await;
@@ -294,9 +294,9 @@ async fn an_answer_that_is_too_long_is_not_kept_and_that_is_said() {
 async fn a_slow_task_does_not_hold_up_another() {
     let script = ScriptedRunner { held: Some("slow"), ..ScriptedRunner::default() };
     let running = ExecutorFixture::start(Fixture::new(), script);
-    let slow = running.bench.approve_task("slow").await;
+    let slow = running.fixture.approve_task("slow").await;
     assert_eq!(running.approve_and_wait("quick").await.state, TaskState::Completed);
-    assert_eq!(running.bench.approval_queue.find_task(slow.id, None).unwrap().state, TaskState::Executing);
+    assert_eq!(running.fixture.approval_queue.find_task(slow.id, None).unwrap().state, TaskState::Executing);
     running.script.go.notify_one();
     assert_eq!(running.final_state(slow.id).await.state, TaskState::Completed);
 }
@@ -305,10 +305,10 @@ async fn a_slow_task_does_not_hold_up_another() {
 async fn stopping_takes_back_what_runs() {
     let script = ScriptedRunner { held: Some("slow"), ..ScriptedRunner::default() };
     let running = ExecutorFixture::start(Fixture::new(), script);
-    let slow = running.bench.approve_task("slow").await;
+    let slow = running.fixture.approve_task("slow").await;
     wait_until("the call runs", || running.count_calls() > 0).await;
-    let bench = running.stop().await;
-    assert_eq!(bench.approval_queue.find_task(slow.id, None).unwrap().state, TaskState::Interrupted);
+    let fixture = running.stop().await;
+    assert_eq!(fixture.approval_queue.find_task(slow.id, None).unwrap().state, TaskState::Interrupted);
 }
 
 #[tokio::test]
@@ -317,13 +317,13 @@ async fn more_approvals_than_run_side_by_side_all_run() {
     let mut ids = Vec::new();
     for number in 0..MAX_RUNNING + 8 {
         let task = running
-            .bench
+            .fixture
             .approval_queue
             .submit_call(call(&number.to_string()), &context("/p"))
             .await
             .unwrap();
         running
-            .bench
+            .fixture
             .approval_queue
             .approve(task.id, Authorization::for_test(Act::Approve(task.id)))
             .await
@@ -336,33 +336,33 @@ async fn more_approvals_than_run_side_by_side_all_run() {
     assert_eq!(running.count_calls(), MAX_RUNNING + 8);
 }
 
-fn pause(bench: &Fixture, paused: bool) {
-    let paused = paused.then(|| bench.clock.now().wall);
-    bench.policy.rcu(|policy| policy.with_overrides(Overrides { paused, ..policy.overrides().clone() }));
+fn pause(fixture: &Fixture, paused: bool) {
+    let paused = paused.then(|| fixture.clock.now().wall);
+    fixture.policy.rcu(|policy| policy.with_overrides(Overrides { paused, ..policy.overrides().clone() }));
 }
 
 #[tokio::test]
 async fn what_is_approved_starts_after_a_pause_or_expires_in_it() {
-    let bench = Fixture::new();
-    pause(&bench, true);
-    let now = bench.clock.now();
-    let refused = bench.approval_queue.submit_call(call("new"), &context("/project")).await.unwrap_err();
+    let fixture = Fixture::new();
+    pause(&fixture, true);
+    let now = fixture.clock.now();
+    let refused = fixture.approval_queue.submit_call(call("new"), &context("/project")).await.unwrap_err();
     assert!(matches!(&refused, Refusal::Denied(decision) if decision.to_string().starts_with("paused")));
-    pause(&bench, false);
-    let (late, task) = (bench.approve_task("late").await, bench.open_task("hello").await);
-    pause(&bench, true);
-    let running = ExecutorFixture::start(bench, ScriptedRunner::default());
-    let desk = running.bench.approval_queue.clone();
-    running.bench.clock.advance(Duration::from_secs(16 * 60));
-    desk.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await.unwrap();
-    assert_eq!(desk.expire_due().await.unwrap(), 1);
+    pause(&fixture, false);
+    let (late, task) = (fixture.approve_task("late").await, fixture.open_task("hello").await);
+    pause(&fixture, true);
+    let running = ExecutorFixture::start(fixture, ScriptedRunner::default());
+    let queue = running.fixture.approval_queue.clone();
+    running.fixture.clock.advance(Duration::from_secs(16 * 60));
+    queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await.unwrap();
+    assert_eq!(queue.expire_due().await.unwrap(), 1);
     // The executor had every reason to look, and may have.
-    let waited = desk.wait_until_final(task.id, None, Duration::from_millis(50)).await.unwrap();
+    let waited = queue.wait_until_final(task.id, None, Duration::from_millis(50)).await.unwrap();
     assert_eq!((waited.state, running.count_calls()), (TaskState::Approved, 0));
-    assert_eq!(desk.find_task(late.id, None).unwrap().state, TaskState::Expired);
-    assert!(running.bench.clock.now().wall > now.wall);
-    pause(&running.bench, false);
-    desk.wake_executor();
+    assert_eq!(queue.find_task(late.id, None).unwrap().state, TaskState::Expired);
+    assert!(running.fixture.clock.now().wall > now.wall);
+    pause(&running.fixture, false);
+    queue.wake_executor();
     assert_eq!(running.final_state(task.id).await.state, TaskState::Completed);
     assert_eq!(running.count_calls(), 1);
     running.stop().await;
@@ -370,12 +370,12 @@ async fn what_is_approved_starts_after_a_pause_or_expires_in_it() {
 
 #[tokio::test]
 async fn a_pause_at_the_last_moment_keeps_a_call_from_running() {
-    let bench = Fixture::new();
-    let task = bench.approve_task("hello").await;
+    let fixture = Fixture::new();
+    let task = fixture.approve_task("hello").await;
     let script = Arc::new(ScriptedRunner::default());
-    let executor = executor(&bench, script.clone());
+    let executor = executor(&fixture, script.clone());
     let started = executor.start_task(task.id).await.unwrap().unwrap();
-    pause(&bench, true);
+    pause(&fixture, true);
     let refused = executor.claim_and_run(started, CancellationToken::new()).await.unwrap_err();
     assert!(refused.starts_with("it did not run: paused by a person"), "{refused}");
     assert_eq!(script.calls.load(Ordering::SeqCst), 0);
@@ -386,12 +386,12 @@ async fn an_answer_that_is_too_long_to_keep_leaves_its_length_and_no_part_of_its
     let answer = format!("{{\"text\":\"{}\"}}", "x".repeat(3000));
     let running = ExecutorFixture::start(Fixture::new(), replying(CallReply::Result(params(&answer))));
     let limits = ApprovalSettings { max_result_bytes: answer.len() - 1, ..ApprovalSettings::default() };
-    running.bench.settings.store(Arc::new(limits));
+    running.fixture.settings.store(Arc::new(limits));
     let task = running.approve_and_wait("hello").await;
     assert_eq!((task.state, &task.result.is_none()), (TaskState::Completed, &true));
     assert!(note(&task).contains("has 3011 bytes, and at most 3010 are kept"), "{}", note(&task));
     running
-        .bench
+        .fixture
         .settings
         .store(Arc::new(ApprovalSettings { max_result_bytes: answer.len(), ..ApprovalSettings::default() }));
     running.script.replies.lock().unwrap().push_back(CallReply::Result(params(&answer)));
@@ -401,10 +401,10 @@ async fn an_answer_that_is_too_long_to_keep_leaves_its_length_and_no_part_of_its
 
 #[tokio::test]
 async fn what_takes_several_people_by_now_does_not_run_with_one_approval() {
-    let bench = Fixture::new();
-    let task = bench.approve_task("hello").await;
-    bench.policy.store(Arc::new(policy(&[quorum(2, &[11, 22, 33])])));
-    let running = ExecutorFixture::start(bench, ScriptedRunner::default());
+    let fixture = Fixture::new();
+    let task = fixture.approve_task("hello").await;
+    fixture.policy.store(Arc::new(policy(&[quorum(2, &[11, 22, 33])])));
+    let running = ExecutorFixture::start(fixture, ScriptedRunner::default());
     let ended = running.final_state(task.id).await;
     assert_eq!((ended.state, running.count_calls()), (TaskState::Failed, 0));
     let words = "it did not run: by now it takes 2 of 3 people (user 11, 22, 33), and of these 0 approved";

@@ -58,29 +58,29 @@ impl TaskModel {
 }
 
 async fn play_history(history: Vec<HistoryStep>) {
-    let mut bench = Fixture::new();
-    bench.settings.store(Arc::new(ApprovalSettings {
+    let mut fixture = Fixture::new();
+    fixture.settings.store(Arc::new(ApprovalSettings {
         decision_timeout: Duration::from_secs(30 * 60),
         start_timeout: Duration::from_secs(15 * 60),
         ..ApprovalSettings::default()
     }));
-    let id = bench.open_task("hello").await.id;
+    let id = fixture.open_task("hello").await.id;
     let mut model = TaskModel { state: TaskState::PendingApproval, left: 30 };
     for next in history {
-        let (made, expected) = make_step(&mut bench, id, &mut model, next).await;
+        let (made, expected) = make_step(&mut fixture, id, &mut model, next).await;
         assert_eq!(made, expected, "{next:?} {model:?}");
-        assert_eq!(bench.approval_queue.find_task(id, None).unwrap().state, model.state, "{next:?}");
+        assert_eq!(fixture.approval_queue.find_task(id, None).unwrap().state, model.state, "{next:?}");
     }
 }
 
 async fn make_step(
-    bench: &mut Fixture,
+    fixture: &mut Fixture,
     id: TaskId,
     model: &mut TaskModel,
     next: HistoryStep,
 ) -> (bool, bool) {
     let open = [TaskState::PendingApproval, TaskState::Approved];
-    let now = bench.clock.now().wall;
+    let now = fixture.clock.now().wall;
     match next {
         HistoryStep::Approve => {
             let expected = model.transition(&[TaskState::PendingApproval], TaskState::Approved, true);
@@ -88,17 +88,17 @@ async fn make_step(
                 model.left = 15;
             }
             (
-                bench.approval_queue.approve(id, Authorization::for_test(Act::Approve(id))).await.is_ok(),
+                fixture.approval_queue.approve(id, Authorization::for_test(Act::Approve(id))).await.is_ok(),
                 expected,
             )
         }
         HistoryStep::Reject => {
             let expected = model.transition(&open, TaskState::Denied, false);
-            (bench.approval_queue.reject(id, None, &"test".into()).await.is_ok(), expected)
+            (fixture.approval_queue.reject(id, None, &"test".into()).await.is_ok(), expected)
         }
         HistoryStep::Cancel => {
             let expected = model.transition(&open, TaskState::Cancelled, false);
-            (bench.approval_queue.cancel(id, &principal("/project")).await.is_ok(), expected)
+            (fixture.approval_queue.cancel(id, &principal("/project")).await.is_ok(), expected)
         }
         HistoryStep::Start => {
             let expected = model.transition(&[TaskState::Approved], TaskState::Executing, true);
@@ -107,7 +107,11 @@ async fn make_step(
                 ..TransitionRequest::new(id, &[TaskState::Approved], TaskState::Executing, now)
             };
             (
-                bench.approval_queue.transition_task(step, &"test".into(), AuditMode::Required).await.is_ok(),
+                fixture
+                    .approval_queue
+                    .transition_task(step, &"test".into(), AuditMode::Required)
+                    .await
+                    .is_ok(),
                 expected,
             )
         }
@@ -115,7 +119,7 @@ async fn make_step(
             let expected = model.transition(&[TaskState::Executing], state, false);
             let step = TransitionRequest::new(id, &[TaskState::Executing], state, now);
             (
-                bench
+                fixture
                     .approval_queue
                     .transition_task(step, &"test".into(), AuditMode::BestEffort)
                     .await
@@ -128,19 +132,19 @@ async fn make_step(
             if due {
                 model.state = TaskState::Expired;
             }
-            (bench.approval_queue.expire_due().await.unwrap() == 1, due)
+            (fixture.approval_queue.expire_due().await.unwrap() == 1, due)
         }
         HistoryStep::Wait(minutes) => {
-            bench.clock.advance(Duration::from_secs(u64::from(minutes) * 60));
+            fixture.clock.advance(Duration::from_secs(u64::from(minutes) * 60));
             model.left -= i64::from(minutes);
             (true, true)
         }
         HistoryStep::Crash => {
-            let after = bench.after_crash();
-            let passed = bench.clock.now().wall.duration_since(after.clock.now().wall);
+            let after = fixture.after_crash();
+            let passed = fixture.clock.now().wall.duration_since(after.clock.now().wall);
             after.clock.advance(passed.try_into().unwrap());
-            after.settings.store(bench.settings.load_full());
-            *bench = after;
+            after.settings.store(fixture.settings.load_full());
+            *fixture = after;
             (true, true)
         }
     }

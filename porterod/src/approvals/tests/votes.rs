@@ -23,17 +23,17 @@ pub(crate) fn policy(quorums: &[Quorum]) -> Policy {
 
 /// A task that takes two of three people, each of whom has buttons of their own.
 struct VoteFixture {
-    bench: Fixture,
+    fixture: Fixture,
     task: Task,
     presses: std::cell::Cell<i64>,
 }
 
 impl VoteFixture {
     async fn with_quorums(quorums: &[Quorum]) -> Self {
-        let bench = Fixture::new();
-        bench.policy.store(Arc::new(policy(quorums)));
-        let task = bench.open_task("hello").await;
-        Self { bench, task, presses: std::cell::Cell::new(0) }
+        let fixture = Fixture::new();
+        fixture.policy.store(Arc::new(policy(quorums)));
+        let task = fixture.open_task("hello").await;
+        Self { fixture, task, presses: std::cell::Cell::new(0) }
     }
 
     async fn two_of_three() -> Self {
@@ -41,28 +41,28 @@ impl VoteFixture {
     }
 
     fn set_quorums(&self, quorums: &[Quorum]) {
-        self.bench.policy.store(Arc::new(policy(quorums)));
+        self.fixture.policy.store(Arc::new(policy(quorums)));
     }
 
     /// A new button of this person, and a press of it.
     async fn make_button(&self, user: i64, deed: TaskDecision) -> (String, PressSource) {
-        let (taps, now) = (Buttons::new(self.bench.journal.clone()), self.bench.journal.now().wall);
+        let (buttons, now) = (Buttons::new(self.fixture.journal.clone()), self.fixture.journal.now().wall);
         self.presses.set(self.presses.get() + 1);
         let number = self.presses.get();
         let cause = format!("card:{}:{number}", self.task.id);
         let spot = MessageRef { bot: 7, chat: user, user: Some(user), cause: cause.clone() };
         let (token, _) =
-            taps.make_buttons(spot, vec![(Some(self.task.id), ButtonAction::Decide(deed))]).await.unwrap();
+            buttons.make_buttons(spot, vec![(Some(self.task.id), ButtonAction::Decide(deed))]).await.unwrap();
         let keep = move |store: &rusqlite::Connection| {
             telegram::store_sent(store, 7, (user, 100 + number), &cause, now)
         };
-        self.bench.journal.store().write(Durability::StoreSynced, keep).await.unwrap();
+        self.fixture.journal.store().write(Durability::StoreSynced, keep).await.unwrap();
         let press = PressSource { bot: 7, chat: user, user, message: 100 + number, update: number };
         (token.into_iter().next().unwrap(), press)
     }
 
     fn press_meaning(&self, (token, press): &(String, PressSource)) -> PressMeaning {
-        Buttons::new(self.bench.journal.clone()).resolve_press(token, *press).unwrap()
+        Buttons::new(self.fixture.journal.clone()).resolve_press(token, *press).unwrap()
     }
 
     async fn button_press(&self, user: i64, deed: TaskDecision) -> ButtonPress<CardDecision> {
@@ -75,15 +75,15 @@ impl VoteFixture {
 
     async fn approve_as(&self, user: i64) -> Result<TaskState, ApprovalError> {
         let confirmed = self.button_press(user, TaskDecision::Approve).await.authorize_call();
-        self.bench.approval_queue.approve(self.task.id, confirmed).await.map(|task| task.state)
+        self.fixture.approval_queue.approve(self.task.id, confirmed).await.map(|task| task.state)
     }
 
     fn state(&self) -> TaskState {
-        self.bench.approval_queue.find_task(self.task.id, None).unwrap().state
+        self.fixture.approval_queue.find_task(self.task.id, None).unwrap().state
     }
 
     fn voters(&self) -> Vec<u64> {
-        self.bench
+        self.fixture
             .approval_queue
             .find_task(self.task.id, None)
             .unwrap()
@@ -96,7 +96,7 @@ impl VoteFixture {
     /// What the audit says of votes, and who is said to have approved.
     fn recorded_votes(&self) -> Vec<String> {
         let audit =
-            audit::read_log(&self.bench.directory.path().join("audit"), &RecordFilter::default()).unwrap();
+            audit::read_log(&self.fixture.directory.path().join("audit"), &RecordFilter::default()).unwrap();
         let told = audit.entries.into_iter().filter_map(|entry| match entry.record.event {
             AuditEvent::Act { act, about, process, .. } if act == "vote" => {
                 let about = about.rsplit(": ").next().unwrap().to_owned();
@@ -124,7 +124,7 @@ async fn a_task_waits_until_so_many_different_people_approved_it_and_then_all_ar
         table.recorded_votes(),
         ["vote 1 of 2 by telegram user 11", "approved by telegram user 11, 33"]
     );
-    let told = table.bench.notice_texts();
+    let told = table.fixture.notice_texts();
     assert!(told[1].contains("Vote") && told[1].contains("TelegramUser(11)"), "{told:?}");
     assert_eq!(told[2], "approved by telegram user 11, 33");
     assert_eq!(
@@ -140,7 +140,7 @@ async fn the_same_person_counts_once_and_is_told_so() {
     let again = table.make_button(11, TaskDecision::Approve).await;
     let PressMeaning::Decide(tapped) = table.press_meaning(&again) else { panic!("a button") };
     let refused =
-        table.bench.approval_queue.approve(table.task.id, tapped.authorize_call()).await.unwrap_err();
+        table.fixture.approval_queue.approve(table.task.id, tapped.authorize_call()).await.unwrap_err();
     assert!(matches!(refused, ApprovalError::Vote(VoteError::AlreadyVoted(.., 11))), "{refused}");
     assert!(refused.to_string().contains("has 1 of 2 approvals: telegram user 11"), "{refused}");
     assert!(matches!(table.press_meaning(&again), PressMeaning::Decide(_)), "the button was not used");
@@ -152,7 +152,7 @@ async fn the_press_that_voted_is_known_when_it_comes_again_and_no_other_press_of
     let table = VoteFixture::two_of_three().await;
     let button = table.make_button(11, TaskDecision::Approve).await;
     let PressMeaning::Decide(tapped) = table.press_meaning(&button) else { panic!("a button") };
-    table.bench.approval_queue.approve(table.task.id, tapped.authorize_call()).await.unwrap();
+    table.fixture.approval_queue.approve(table.task.id, tapped.authorize_call()).await.unwrap();
     assert!(matches!(
         table.press_meaning(&button),
         PressMeaning::Repeated(ButtonAction::Decide(TaskDecision::Approve), Some(_))
@@ -167,11 +167,11 @@ async fn somebody_elses_yes_and_a_terminals_change_nothing_and_say_who_is_needed
     let refused = table.approve_as(44).await.unwrap_err().to_string();
     assert!(refused.contains("2 of 3 people (user 11, 22, 33), and has 0 of 2 approvals"), "{refused}");
     assert!(refused.ends_with("telegram user 44 is none of these people"), "{refused}");
-    let desk = &table.bench.approval_queue;
+    let queue = &table.fixture.approval_queue;
     let refused =
-        desk.approve(table.task.id, Authorization::for_test(Act::Approve(table.task.id))).await.unwrap_err();
+        queue.approve(table.task.id, Authorization::for_test(Act::Approve(table.task.id))).await.unwrap_err();
     assert!(matches!(refused, ApprovalError::Vote(VoteError::NotOnTelegram(..))), "{refused}");
-    assert_eq!(desk.check_single_approval(table.task.id), Err(refused));
+    assert_eq!(queue.check_single_approval(table.task.id), Err(refused));
     assert_eq!(
         (table.state(), table.voters(), table.recorded_votes()),
         (TaskState::PendingApproval, vec![], vec![])
@@ -184,13 +184,13 @@ async fn one_denial_denies_whoever_approved_before() {
     table.approve_as(11).await.unwrap();
     // Also by a decider whose approval would not count.
     let no = table.button_press(44, TaskDecision::Deny).await;
-    table.bench.approval_queue.reject_by_button(&no, None).await.unwrap();
+    table.fixture.approval_queue.reject_by_button(&no, None).await.unwrap();
     assert_eq!(table.approve_as(22).await, Err(ApprovalError::WrongState(table.task.id, TaskState::Denied)));
     assert_eq!(table.state(), TaskState::Denied);
 
     let table = VoteFixture::two_of_three().await;
     table.approve_as(11).await.unwrap();
-    table.bench.approval_queue.reject(table.task.id, None, &"terminal pid 1".into()).await.unwrap();
+    table.fixture.approval_queue.reject(table.task.id, None, &"terminal pid 1".into()).await.unwrap();
     assert_eq!(table.state(), TaskState::Denied);
 }
 
@@ -221,7 +221,7 @@ async fn a_vote_of_who_is_no_longer_named_is_void_and_counts_again_once_they_are
         approved: Some(Box::new(confirmed)),
         ..ConfigPolicy::default()
     };
-    table.bench.policy.store(Arc::new(Policy::new(both, Overrides::default())));
+    table.fixture.policy.store(Arc::new(Policy::new(both, Overrides::default())));
     assert_eq!(table.approve_as(22).await, APPROVED, "11 and 33 by the one, 11 and 22 by the other");
 }
 
@@ -251,7 +251,7 @@ async fn who_approved_already_settles_it_with_another_tap_where_that_is_enough_b
 async fn a_vote_that_comes_too_late_expires_the_task_and_is_none() {
     let table = VoteFixture::two_of_three().await;
     table.approve_as(11).await.unwrap();
-    table.bench.clock.advance(Duration::from_secs(25 * 3600));
+    table.fixture.clock.advance(Duration::from_secs(25 * 3600));
     assert_eq!(table.approve_as(22).await, Err(ApprovalError::WrongState(table.task.id, TaskState::Expired)));
     assert_eq!((table.state(), table.voters()), (TaskState::Expired, vec![11]));
 }
@@ -273,14 +273,14 @@ async fn of_two_last_votes_at_the_same_instant_one_settles() {
 async fn votes_outlive_a_crash_and_go_with_their_task() {
     let mut table = VoteFixture::two_of_three().await;
     table.approve_as(11).await.unwrap();
-    table.bench = table.bench.after_crash();
+    table.fixture = table.fixture.after_crash();
     table.set_quorums(&[quorum(2, &[11, 22, 33])]);
     assert_eq!(table.voters(), [11]);
     assert_eq!(table.approve_as(22).await, APPROVED);
-    table.bench.approval_queue.reject(table.task.id, None, &"test".into()).await.unwrap();
-    table.bench.clock.advance(Duration::from_secs(8 * 24 * 3600));
-    assert_eq!(table.bench.approval_queue.prune_ended_tasks().await.unwrap(), 1);
-    let left = table.bench.journal.store().read(move |store| {
+    table.fixture.approval_queue.reject(table.task.id, None, &"test".into()).await.unwrap();
+    table.fixture.clock.advance(Duration::from_secs(8 * 24 * 3600));
+    assert_eq!(table.fixture.approval_queue.prune_ended_tasks().await.unwrap(), 1);
+    let left = table.fixture.journal.store().read(move |store| {
         Ok(store.query_row("SELECT count(*) FROM votes", [], |row| row.get::<_, i64>(0))?)
     });
     assert_eq!(left.unwrap(), 0);
@@ -290,10 +290,10 @@ async fn votes_outlive_a_crash_and_go_with_their_task() {
 async fn the_call_that_is_asked_anew_has_no_votes() {
     let table = VoteFixture::two_of_three().await;
     table.approve_as(11).await.unwrap();
-    table.bench.approval_queue.reject(table.task.id, None, &"test".into()).await.unwrap();
-    let denied = table.bench.approval_queue.find_task(table.task.id, None).unwrap();
+    table.fixture.approval_queue.reject(table.task.id, None, &"test".into()).await.unwrap();
+    let denied = table.fixture.approval_queue.find_task(table.task.id, None).unwrap();
     let anew = table
-        .bench
+        .fixture
         .approval_queue
         .repeat_task(
             &denied,
@@ -303,7 +303,7 @@ async fn the_call_that_is_asked_anew_has_no_votes() {
         )
         .await
         .unwrap();
-    assert_eq!(table.bench.approval_queue.find_task(anew.id, None).unwrap().votes, []);
+    assert_eq!(table.fixture.approval_queue.find_task(anew.id, None).unwrap().votes, []);
 }
 
 #[derive(Debug, Clone)]
@@ -376,13 +376,13 @@ async fn play_history(history: Vec<HistoryStep>) {
             HistoryStep::Approve(user) => {
                 let button = table.make_button(*user, TaskDecision::Approve).await;
                 let PressMeaning::Decide(tapped) = table.press_meaning(&button) else { panic!("a button") };
-                let done = table.bench.approval_queue.approve(table.task.id, tapped.authorize_call()).await;
+                let done = table.fixture.approval_queue.approve(table.task.id, tapped.authorize_call()).await;
                 assert_eq!(done.ok().map(|task| task.state), model.approve(user.unsigned_abs()), "{next:?}");
                 last = Some(button);
             }
             HistoryStep::Deny(user) => {
                 let no = table.button_press(*user, TaskDecision::Deny).await;
-                let done = table.bench.approval_queue.reject_by_button(&no, None).await;
+                let done = table.fixture.approval_queue.reject_by_button(&no, None).await;
                 let may = matches!(model.state, TaskState::PendingApproval | TaskState::Approved);
                 assert_eq!(done.is_ok(), may, "{next:?}");
                 model.state = if may { TaskState::Denied } else { model.state };
@@ -398,21 +398,21 @@ async fn play_history(history: Vec<HistoryStep>) {
                 {
                     let user = tapped.user().unsigned_abs();
                     let done =
-                        table.bench.approval_queue.approve(table.task.id, tapped.authorize_call()).await;
+                        table.fixture.approval_queue.approve(table.task.id, tapped.authorize_call()).await;
                     assert_eq!(done.ok().map(|task| task.state), model.approve(user), "{next:?}");
                 }
             }
             HistoryStep::Crash => {
-                let after = table.bench.after_crash();
-                let passed = table.bench.clock.now().wall.duration_since(after.clock.now().wall);
+                let after = table.fixture.after_crash();
+                let passed = table.fixture.clock.now().wall.duration_since(after.clock.now().wall);
                 after.clock.advance(passed.try_into().unwrap());
-                after.policy.store(table.bench.policy.load_full());
-                table.bench = after;
+                after.policy.store(table.fixture.policy.load_full());
+                table.fixture = after;
             }
             HistoryStep::Wait(hours) => {
                 // What is approved would have to start sooner; that is another test's.
                 if model.state == TaskState::PendingApproval {
-                    table.bench.clock.advance(Duration::from_secs(u64::from(*hours) * 3600));
+                    table.fixture.clock.advance(Duration::from_secs(u64::from(*hours) * 3600));
                     model.hours += hours;
                 }
             }

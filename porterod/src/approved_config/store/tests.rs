@@ -5,8 +5,8 @@ use crate::approvals::tests::Fixture;
 use crate::auth::passphrase::PassphraseChecker;
 use crate::auth::passphrase::tests::new_passphrase;
 
-fn paths(bench: &Fixture) -> Paths {
-    let base = bench.directory.path();
+fn paths(fixture: &Fixture) -> Paths {
+    let base = fixture.directory.path();
     Paths { config: base.join("config"), state: base.to_owned(), runtime: base.join("run") }
 }
 
@@ -14,20 +14,20 @@ fn policies(text: &str) -> ConfigFiles {
     ConfigFiles { directory: "/config".into(), policies: Some(text.to_owned()), ..ConfigFiles::default() }
 }
 
-async fn open_confirmed(bench: &Fixture, present: &str) -> Arc<ApprovedConfig> {
+async fn open_confirmed(fixture: &Fixture, present: &str) -> Arc<ApprovedConfig> {
     let keeper =
-        ApprovedConfigStore::open(bench.journal.clone(), paths(bench), &policies(present)).await.unwrap();
+        ApprovedConfigStore::open(fixture.journal.clone(), paths(fixture), &policies(present)).await.unwrap();
     let confirmed = keeper.current();
-    let copy = copy::read_copy(&paths(bench).approved_config(), &paths(bench).store());
+    let copy = copy::read_copy(&paths(fixture).approved_config(), &paths(fixture).store());
     assert_eq!(copy.digest(), confirmed.digest(), "sessions find what the daemon goes by");
-    assert!(!next_copy_path(&paths(bench).approved_config()).exists());
+    assert!(!next_copy_path(&paths(fixture).approved_config()).exists());
     confirmed
 }
 
 /// With `text` confirmed.
-async fn seal_policies(bench: &Fixture, text: &str) {
+async fn seal_policies(fixture: &Fixture, text: &str) {
     let keeper =
-        ApprovedConfigStore::open(bench.journal.clone(), paths(bench), &policies(text)).await.unwrap();
+        ApprovedConfigStore::open(fixture.journal.clone(), paths(fixture), &policies(text)).await.unwrap();
     keeper
         .approve_files(policies(text), SealRequest::new(SealReason::Confirm, "", Some(&"pid 1".into())))
         .await
@@ -35,9 +35,9 @@ async fn seal_policies(bench: &Fixture, text: &str) {
     assert_eq!(*keeper.current(), ApprovedConfig::Sealed(policies(text)));
 }
 
-fn count_alarms(bench: &Fixture) -> usize {
+fn count_alarms(fixture: &Fixture) -> usize {
     let log = portero::audit::read_log(
-        &bench.directory.path().join("audit"),
+        &fixture.directory.path().join("audit"),
         &portero::audit::RecordFilter::default(),
     );
     let is_alarm = |event: &portero::audit::AuditEvent| matches!(event, portero::audit::AuditEvent::Act { act, .. } if act == "config alarm");
@@ -46,70 +46,70 @@ fn count_alarms(bench: &Fixture) -> usize {
 
 #[tokio::test]
 async fn nothing_counts_as_confirmed_before_a_passphrase_is_set() {
-    let bench = Fixture::new();
-    assert_eq!(*open_confirmed(&bench, "a").await, ApprovedConfig::Open);
-    assert_eq!(*open_confirmed(&bench, "b").await, ApprovedConfig::Open);
-    assert_eq!(count_alarms(&bench), 0);
+    let fixture = Fixture::new();
+    assert_eq!(*open_confirmed(&fixture, "a").await, ApprovedConfig::Open);
+    assert_eq!(*open_confirmed(&fixture, "b").await, ApprovedConfig::Open);
+    assert_eq!(count_alarms(&fixture), 0);
 }
 
 #[tokio::test]
 async fn a_daemon_that_died_between_the_passphrase_and_the_seal_seals_when_it_starts() {
-    let bench = Fixture::new();
-    let passphrase = PassphraseChecker::new(bench.journal.clone(), bench.clock.clone());
+    let fixture = Fixture::new();
+    let passphrase = PassphraseChecker::new(fixture.journal.clone(), fixture.clock.clone());
     passphrase
         .set_passphrase(None, new_passphrase(&Secret::new("correct horse")), &"pid 1".into())
         .await
         .unwrap();
-    assert_eq!(*open_confirmed(&bench, "a").await, ApprovedConfig::Sealed(policies("a")));
-    assert_eq!(*open_confirmed(&bench, "b").await, ApprovedConfig::Sealed(policies("a")));
+    assert_eq!(*open_confirmed(&fixture, "a").await, ApprovedConfig::Sealed(policies("a")));
+    assert_eq!(*open_confirmed(&fixture, "b").await, ApprovedConfig::Sealed(policies("a")));
 }
 
 #[tokio::test]
 async fn killed_before_the_store_knows_of_it_nothing_was_confirmed() {
-    let bench = Fixture::new();
-    seal_policies(&bench, "a").await;
+    let fixture = Fixture::new();
+    seal_policies(&fixture, "a").await;
     copy::write_copy(
-        &next_copy_path(&paths(&bench).approved_config()),
+        &next_copy_path(&paths(&fixture).approved_config()),
         &StoreId::default(),
         &ApprovedConfig::Sealed(policies("b")),
     )
     .unwrap();
-    assert_eq!(*open_confirmed(&bench, "b").await, ApprovedConfig::Sealed(policies("a")));
-    assert_eq!(count_alarms(&bench), 0);
+    assert_eq!(*open_confirmed(&fixture, "b").await, ApprovedConfig::Sealed(policies("a")));
+    assert_eq!(count_alarms(&fixture), 0);
 }
 
 #[tokio::test]
 async fn killed_before_the_copy_took_its_place_it_was_confirmed() {
-    let bench = Fixture::new();
-    seal_policies(&bench, "a").await;
-    let path = paths(&bench).approved_config();
+    let fixture = Fixture::new();
+    seal_policies(&fixture, "a").await;
+    let path = paths(&fixture).approved_config();
     let former = fs::read(&path).unwrap();
-    seal_policies(&bench, "b").await;
+    seal_policies(&fixture, "b").await;
     fs::rename(&path, next_copy_path(&path)).unwrap();
     fs::write(&path, former).unwrap();
-    assert_eq!(*open_confirmed(&bench, "c").await, ApprovedConfig::Sealed(policies("b")));
-    assert_eq!(count_alarms(&bench), 0);
+    assert_eq!(*open_confirmed(&fixture, "c").await, ApprovedConfig::Sealed(policies("b")));
+    assert_eq!(count_alarms(&fixture), 0);
 }
 
 #[tokio::test]
 async fn a_copy_that_is_not_what_was_confirmed_raises_an_alarm_and_is_not_trusted() {
-    let bench = Fixture::new();
-    seal_policies(&bench, "a").await;
-    let path = paths(&bench).approved_config();
+    let fixture = Fixture::new();
+    seal_policies(&fixture, "a").await;
+    let path = paths(&fixture).approved_config();
     copy::write_copy(&path, &StoreId::default(), &ApprovedConfig::Sealed(policies("forged"))).unwrap();
     assert_eq!(
-        *open_confirmed(&bench, "a").await,
+        *open_confirmed(&fixture, "a").await,
         ApprovedConfig::Sealed(policies("a")),
         "the files still are it"
     );
-    assert_eq!(count_alarms(&bench), 1);
+    assert_eq!(count_alarms(&fixture), 1);
     for (harm, number) in [(ApprovedConfig::Open, 2), (ApprovedConfig::Sealed(policies("forged")), 3)] {
         copy::write_copy(&path, &StoreId::default(), &harm).unwrap();
-        assert!(matches!(*open_confirmed(&bench, "forged").await, ApprovedConfig::Unknown(_)));
-        assert_eq!(count_alarms(&bench), number);
+        assert!(matches!(*open_confirmed(&fixture, "forged").await, ApprovedConfig::Unknown(_)));
+        assert_eq!(count_alarms(&fixture), number);
     }
     assert_eq!(
-        *open_confirmed(&bench, "a").await,
+        *open_confirmed(&fixture, "a").await,
         ApprovedConfig::Sealed(policies("a")),
         "put back as they were, they count"
     );
@@ -117,19 +117,20 @@ async fn a_copy_that_is_not_what_was_confirmed_raises_an_alarm_and_is_not_truste
 
 #[tokio::test]
 async fn another_directory_with_the_same_texts_was_not_confirmed() {
-    let bench = Fixture::new();
-    seal_policies(&bench, "a").await;
-    fs::remove_file(paths(&bench).approved_config()).unwrap();
+    let fixture = Fixture::new();
+    seal_policies(&fixture, "a").await;
+    fs::remove_file(paths(&fixture).approved_config()).unwrap();
     let elsewhere = ConfigFiles { directory: "/elsewhere".into(), ..policies("a") };
-    let keeper = ApprovedConfigStore::open(bench.journal.clone(), paths(&bench), &elsewhere).await.unwrap();
+    let keeper =
+        ApprovedConfigStore::open(fixture.journal.clone(), paths(&fixture), &elsewhere).await.unwrap();
     assert!(matches!(*keeper.current(), ApprovedConfig::Unknown(_)));
 }
 
 #[tokio::test]
 async fn what_was_confirmed_cannot_be_taken_out_of_the_store() {
-    let bench = Fixture::new();
-    seal_policies(&bench, "a").await;
-    let removed = bench.journal.store().write(crate::store::Durability::StoreSynced, |connection| {
+    let fixture = Fixture::new();
+    seal_policies(&fixture, "a").await;
+    let removed = fixture.journal.store().write(crate::store::Durability::StoreSynced, |connection| {
         connection.execute("DELETE FROM approved_config", [])?;
         Ok(())
     });
@@ -138,10 +139,10 @@ async fn what_was_confirmed_cannot_be_taken_out_of_the_store() {
 
 #[tokio::test]
 async fn a_configuration_is_sealed_for_the_store_that_confirmed_it_and_no_other() {
-    let (bench, other) = (Fixture::new(), Fixture::new());
-    let config = bench.directory.path().join("config");
+    let (fixture, other) = (Fixture::new(), Fixture::new());
+    let config = fixture.directory.path().join("config");
     fs::create_dir(&config).unwrap();
-    seal_policies(&bench, "a").await;
+    seal_policies(&fixture, "a").await;
     let elsewhere = Paths { config: config.clone(), ..paths(&other) };
     let refused = ApprovedConfigStore::open(other.journal.clone(), elsewhere.clone(), &policies("a")).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
@@ -161,6 +162,6 @@ async fn a_configuration_is_sealed_for_the_store_that_confirmed_it_and_no_other(
     // Whoever removes the seal begins anew; where the store is, it is put back.
     fs::remove_file(elsewhere.seal()).unwrap();
     assert!(check_may_start(&begins_anew).await.is_ok());
-    assert_eq!(*open_confirmed(&bench, "b").await, ApprovedConfig::Sealed(policies("a")));
+    assert_eq!(*open_confirmed(&fixture, "b").await, ApprovedConfig::Sealed(policies("a")));
     assert!(elsewhere.seal().exists());
 }

@@ -16,18 +16,18 @@ use crate::store::telegram;
 const MESSAGE: i64 = 33;
 
 struct ButtonFixture {
-    bench: Fixture,
-    taps: Buttons,
+    fixture: Fixture,
+    buttons: Buttons,
     task: Task,
 }
 
 impl ButtonFixture {
     /// A task whose message is in Jane's chat.
     async fn new() -> Self {
-        let bench = Fixture::new();
-        let taps = Buttons::new(bench.journal.clone());
-        let task = bench.approval_queue.submit_call(call("hello"), &context("/project")).await.unwrap();
-        let phone = Self { bench, taps, task };
+        let fixture = Fixture::new();
+        let buttons = Buttons::new(fixture.journal.clone());
+        let task = fixture.approval_queue.submit_call(call("hello"), &context("/project")).await.unwrap();
+        let phone = Self { fixture, buttons, task };
         phone.store_sent(MESSAGE).await;
         phone
     }
@@ -37,11 +37,11 @@ impl ButtonFixture {
     }
 
     async fn store_sent(&self, message: i64) {
-        let (spot, now) = (self.message_ref(), self.bench.journal.now().wall);
+        let (spot, now) = (self.message_ref(), self.fixture.journal.now().wall);
         let keep = move |store: &rusqlite::Connection| {
             telegram::store_sent(store, spot.bot, (spot.chat, message), &spot.cause, now)
         };
-        self.bench.journal.store().write(Durability::StoreSynced, keep).await.unwrap();
+        self.fixture.journal.store().write(Durability::StoreSynced, keep).await.unwrap();
     }
 
     async fn make_button(&self, act: ButtonAction) -> String {
@@ -50,19 +50,19 @@ impl ButtonFixture {
 
     async fn redraw_button(&self, act: ButtonAction) -> (String, ButtonRedraw) {
         let (made, redrawing) =
-            self.taps.make_buttons(self.message_ref(), vec![(Some(self.task.id), act)]).await.unwrap();
+            self.buttons.make_buttons(self.message_ref(), vec![(Some(self.task.id), act)]).await.unwrap();
         (made.into_iter().next().unwrap(), redrawing)
     }
 
     fn press_button(&self, token: &str, update: i64) -> ButtonPress<CardDecision> {
-        match self.taps.resolve_press(token, PressSource { update, ..HERE }).unwrap() {
+        match self.buttons.resolve_press(token, PressSource { update, ..HERE }).unwrap() {
             PressMeaning::Decide(tapped) => tapped,
             other => panic!("{other:?}"),
         }
     }
 
     async fn approve(&self, tapped: ButtonPress<CardDecision>) -> Result<Task, ApprovalError> {
-        self.bench.approval_queue.approve(tapped.action().task, tapped.authorize_call()).await
+        self.fixture.approval_queue.approve(tapped.action().task, tapped.authorize_call()).await
     }
 }
 
@@ -78,7 +78,7 @@ async fn a_button_decides_once() {
     assert_eq!(first.by(), "telegram user 501".into());
     assert_eq!(phone.approve(first).await.unwrap().state, TaskState::Approved);
     assert!(matches!(phone.approve(second).await, Err(ApprovalError::WrongState(_, TaskState::Approved))));
-    let again = |update| phone.taps.resolve_press(&token, PressSource { update, ..HERE }).unwrap();
+    let again = |update| phone.buttons.resolve_press(&token, PressSource { update, ..HERE }).unwrap();
     assert!(matches!(again(1), PressMeaning::Repeated(ButtonAction::Decide(TaskDecision::Approve), Some(_))));
     assert!(matches!(again(2), PressMeaning::Used));
 }
@@ -90,17 +90,17 @@ async fn a_grant_by_a_tap_counts_from_when_the_tap_was_taken_up() {
         let phone = ButtonFixture::new().await;
         let token = phone.make_button(ButtonAction::Decide(TaskDecision::ApproveFor(10))).await;
         let first = phone.press_button(&token, 1);
-        let began = phone.bench.clock.now();
+        let began = phone.fixture.clock.now();
         phone.approve(first).await.unwrap();
-        let after = ButtonFixture { bench: phone.bench.after_crash(), ..phone };
-        after.bench.clock.set_wall(began.wall);
-        after.bench.clock.advance(Duration::from_secs(60 * minutes));
-        let taps = Buttons::new(after.bench.journal.clone());
-        let PressMeaning::Repeated(_, Some(again)) = taps.resolve_press(&token, HERE).unwrap() else {
+        let after = ButtonFixture { fixture: phone.fixture.after_crash(), ..phone };
+        after.fixture.clock.set_wall(began.wall);
+        after.fixture.clock.advance(Duration::from_secs(60 * minutes));
+        let buttons = Buttons::new(after.fixture.journal.clone());
+        let PressMeaning::Repeated(_, Some(again)) = buttons.resolve_press(&token, HERE).unwrap() else {
             panic!("it is half done")
         };
         let (ten, pattern) = (Duration::from_secs(600), Pattern::from(&again.action().tool));
-        let rules = crate::overrides::tests::open_store(&after.bench).await;
+        let rules = crate::overrides::tests::open_store(&after.fixture).await;
         let wanted = GrantRequest { pattern, duration: ten, limits: GrantLimits::default() };
         let granted = rules.make_grant(wanted, ten, again.authorize_follow_up().unwrap()).await;
         match left {
@@ -124,12 +124,12 @@ async fn a_used_button_changes_nothing_even_where_the_task_still_could() {
     let token = phone.make_button(ButtonAction::Decide(TaskDecision::Approve)).await;
     let (first, second) = (phone.press_button(&token, 1), phone.press_button(&token, 2));
     let use_up = move |store: &rusqlite::Connection| first.ticket().step(1).consume(store);
-    phone.bench.journal.store().write(Durability::StoreSynced, use_up).await.unwrap();
+    phone.fixture.journal.store().write(Durability::StoreSynced, use_up).await.unwrap();
     let refused = phone.approve(second).await;
     assert!(matches!(refused, Err(ApprovalError::Store(StoreError::Refused(_)))), "{refused:?}");
-    let task = phone.bench.approval_queue.find_task(phone.task.id, None).unwrap();
+    let task = phone.fixture.approval_queue.find_task(phone.task.id, None).unwrap();
     assert_eq!(task.state, TaskState::PendingApproval);
-    assert!(!phone.bench.audited_states().iter().any(|(state, _)| *state == TaskState::Approved));
+    assert!(!phone.fixture.audited_states().iter().any(|(state, _)| *state == TaskState::Approved));
 }
 
 #[tokio::test]
@@ -142,16 +142,19 @@ async fn a_button_is_worth_nothing_elsewhere() {
         PressSource { user: 666, ..HERE },
         PressSource { message: MESSAGE + 1, ..HERE },
     ] {
-        let found = phone.taps.resolve_press(&token, elsewhere).unwrap();
+        let found = phone.buttons.resolve_press(&token, elsewhere).unwrap();
         assert!(matches!(found, PressMeaning::Unknown), "{elsewhere:?}: {found:?}");
     }
     for other in ["", "x", &token[1..], &token.to_lowercase()] {
-        assert!(matches!(phone.taps.resolve_press(other, HERE).unwrap(), PressMeaning::Unknown), "{other}");
+        assert!(
+            matches!(phone.buttons.resolve_press(other, HERE).unwrap(), PressMeaning::Unknown),
+            "{other}"
+        );
     }
-    assert!(matches!(phone.taps.resolve_press(&token, HERE).unwrap(), PressMeaning::Decide(_)));
+    assert!(matches!(phone.buttons.resolve_press(&token, HERE).unwrap(), PressMeaning::Decide(_)));
     phone.store_sent(MESSAGE + 1).await;
     assert!(
-        matches!(phone.taps.resolve_press(&token, HERE).unwrap(), PressMeaning::Unknown),
+        matches!(phone.buttons.resolve_press(&token, HERE).unwrap(), PressMeaning::Unknown),
         "an older copy of the card"
     );
 }
@@ -166,8 +169,8 @@ async fn new_buttons_end_the_old_ones_once_they_are_shown() {
         TaskDecision::Approve,
         "it is what the chat shows"
     );
-    phone.taps.confirm_redraw(redrawing).await.unwrap();
-    assert!(matches!(phone.taps.resolve_press(&old, HERE).unwrap(), PressMeaning::Unknown));
+    phone.buttons.confirm_redraw(redrawing).await.unwrap();
+    assert!(matches!(phone.buttons.resolve_press(&old, HERE).unwrap(), PressMeaning::Unknown));
     assert_eq!(phone.press_button(&new, 1).action().decision, TaskDecision::Deny);
 }
 
@@ -176,8 +179,8 @@ async fn new_buttons_that_are_refused_leave_the_old_ones() {
     let phone = ButtonFixture::new().await;
     let old = phone.make_button(ButtonAction::Decide(TaskDecision::Approve)).await;
     let (new, redrawing) = phone.redraw_button(ButtonAction::Decide(TaskDecision::Deny)).await;
-    phone.taps.cancel_redraw(redrawing).await.unwrap();
-    assert!(matches!(phone.taps.resolve_press(&new, HERE).unwrap(), PressMeaning::Unknown));
+    phone.buttons.cancel_redraw(redrawing).await.unwrap();
+    assert!(matches!(phone.buttons.resolve_press(&new, HERE).unwrap(), PressMeaning::Unknown));
     assert_eq!(phone.press_button(&old, 1).action().decision, TaskDecision::Approve);
 }
 
@@ -187,8 +190,8 @@ async fn a_late_word_about_an_older_drawing_ends_no_newer_button() {
     let phone = ButtonFixture::new().await;
     let (_, first) = phone.redraw_button(ButtonAction::Decide(TaskDecision::Approve)).await;
     let (new, second) = phone.redraw_button(ButtonAction::Decide(TaskDecision::Deny)).await;
-    phone.taps.confirm_redraw(second).await.unwrap();
-    phone.taps.confirm_redraw(first).await.unwrap();
+    phone.buttons.confirm_redraw(second).await.unwrap();
+    phone.buttons.confirm_redraw(first).await.unwrap();
     assert_eq!(phone.press_button(&new, 1).action().decision, TaskDecision::Deny);
 }
 
@@ -201,7 +204,7 @@ async fn of_an_old_and_a_new_button_for_one_act_one_counts() {
     let (first, second) = (phone.press_button(&old, 1), phone.press_button(&new, 2));
     assert_eq!(phone.approve(first).await.unwrap().state, TaskState::Approved);
     assert!(matches!(phone.approve(second).await, Err(ApprovalError::WrongState(_, TaskState::Approved))));
-    let again = phone.taps.resolve_press(&new, PressSource { update: 2, ..HERE }).unwrap();
+    let again = phone.buttons.resolve_press(&new, PressSource { update: 2, ..HERE }).unwrap();
     assert!(
         matches!(again, PressMeaning::Decide(_)),
         "it was not used, so nothing follows from it: {again:?}"
@@ -212,7 +215,7 @@ async fn of_an_old_and_a_new_button_for_one_act_one_counts() {
 async fn nobody_who_reads_the_store_can_press_a_button() {
     let phone = ButtonFixture::new().await;
     let token = phone.make_button(ButtonAction::Decide(TaskDecision::Approve)).await;
-    let bytes: Vec<u8> = std::fs::read_dir(phone.bench.directory.path())
+    let bytes: Vec<u8> = std::fs::read_dir(phone.fixture.directory.path())
         .unwrap()
         .filter_map(|file| std::fs::read(file.unwrap().path()).ok())
         .flatten()
@@ -226,11 +229,11 @@ async fn nobody_who_reads_the_store_can_press_a_button() {
 async fn a_reason_is_taken_for_ten_minutes() {
     let phone = ButtonFixture::new().await;
     phone.make_button(ButtonAction::Decide(TaskDecision::DenyWithReason)).await;
-    let made = phone.bench.journal.now().wall;
-    let at = |later: Duration| phone.taps.resolve_reply(HERE, made + later).unwrap();
+    let made = phone.fixture.journal.now().wall;
+    let at = |later: Duration| phone.buttons.resolve_reply(HERE, made + later).unwrap();
     assert!(matches!(at(REASON_TIMEOUT), PressMeaning::Decide(_)));
     assert!(matches!(at(REASON_TIMEOUT + Duration::from_secs(1)), PressMeaning::Unknown));
-    let elsewhere = phone.taps.resolve_reply(PressSource { message: 1, ..HERE }, made).unwrap();
+    let elsewhere = phone.buttons.resolve_reply(PressSource { message: 1, ..HERE }, made).unwrap();
     assert!(matches!(elsewhere, PressMeaning::Unknown));
 }
 

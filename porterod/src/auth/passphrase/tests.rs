@@ -10,8 +10,8 @@ use crate::auth::buttons::{ButtonPress, ShownWidening};
 
 pub(super) const RIGHT_PASSPHRASE: &str = "correct horse";
 
-pub(super) fn open_checker(bench: &Fixture) -> PassphraseChecker {
-    PassphraseChecker::new(bench.journal.clone(), bench.clock.clone())
+pub(super) fn open_checker(fixture: &Fixture) -> PassphraseChecker {
+    PassphraseChecker::new(fixture.journal.clone(), fixture.clock.clone())
 }
 
 /// What a terminal gives at which this was typed.
@@ -30,13 +30,13 @@ pub(crate) fn new_passphrase(typed: &Secret) -> NewPassphrase {
 }
 
 pub(super) async fn set_up() -> (Fixture, PassphraseChecker) {
-    let bench = Fixture::new();
-    let passphrase = open_checker(&bench);
+    let fixture = Fixture::new();
+    let passphrase = open_checker(&fixture);
     passphrase
         .set_passphrase(None, new_passphrase(&Secret::new(RIGHT_PASSPHRASE)), &"pid 1".into())
         .await
         .unwrap();
-    (bench, passphrase)
+    (fixture, passphrase)
 }
 
 async fn try_passphrase(
@@ -48,15 +48,15 @@ async fn try_passphrase(
 
 #[tokio::test]
 async fn until_one_is_set_nothing_is_confirmed() {
-    let bench = Fixture::new();
-    let passphrase = open_checker(&bench);
+    let fixture = Fixture::new();
+    let passphrase = open_checker(&fixture);
     assert_eq!(try_passphrase(&passphrase, "").await.unwrap_err(), PassphraseError::Unset);
     assert_eq!(passphrase.first_set().unwrap(), None);
 }
 
 #[tokio::test]
 async fn the_right_one_confirms_and_the_first_setting_is_remembered() {
-    let (bench, passphrase) = set_up().await;
+    let (fixture, passphrase) = set_up().await;
     assert_eq!(
         try_passphrase(&passphrase, RIGHT_PASSPHRASE).await.unwrap().actor(),
         &Actor::terminal("pid 2")
@@ -72,7 +72,7 @@ async fn the_right_one_confirms_and_the_first_setting_is_remembered() {
         Err(PassphraseError::Wrong { left: 4 })
     ));
     let first = passphrase.first_set().unwrap().unwrap();
-    assert_eq!(first, (bench.clock.now().wall, "pid 1".to_owned()));
+    assert_eq!(first, (fixture.clock.now().wall, "pid 1".to_owned()));
 }
 
 #[tokio::test]
@@ -104,38 +104,38 @@ async fn a_new_one_needs_the_old_one() {
 
 #[tokio::test]
 async fn a_person_is_told_of_every_pause_and_of_no_single_wrong_try() {
-    let (bench, passphrase) = set_up().await;
+    let (fixture, passphrase) = set_up().await;
     for _ in 0..4 {
         try_passphrase(&passphrase, "guess").await.unwrap_err();
     }
-    assert!(bench.notice_texts().is_empty());
+    assert!(fixture.notice_texts().is_empty());
     for told in 1..3 {
         try_passphrase(&passphrase, "guess").await.unwrap_err();
-        assert_eq!(bench.notice_texts().len(), told);
+        assert_eq!(fixture.notice_texts().len(), told);
         try_passphrase(&passphrase, "guess").await.unwrap_err();
-        assert_eq!(bench.notice_texts().len(), told, "a try during a pause is none");
-        bench.clock.advance(2 * told as u32 * MIN_PAUSE);
+        assert_eq!(fixture.notice_texts().len(), told, "a try during a pause is none");
+        fixture.clock.advance(2 * told as u32 * MIN_PAUSE);
     }
-    assert!(bench.notice_texts()[0].contains("Passphrase"));
+    assert!(fixture.notice_texts()[0].contains("Passphrase"));
 }
 
 #[tokio::test]
 async fn wrong_tries_lead_to_a_pause_that_doubles_and_survives_a_restart() {
-    let (bench, passphrase) = set_up().await;
+    let (fixture, passphrase) = set_up().await;
     for left in [4, 3, 2, 1, 0] {
         assert_eq!(try_passphrase(&passphrase, "guess").await.unwrap_err(), PassphraseError::Wrong { left });
     }
     let paused = PassphraseError::Paused(MIN_PAUSE);
     assert_eq!(try_passphrase(&passphrase, RIGHT_PASSPHRASE).await.unwrap_err(), paused);
-    let after = bench.after_crash();
+    let after = fixture.after_crash();
     assert_eq!(try_passphrase(&open_checker(&after), RIGHT_PASSPHRASE).await.unwrap_err(), paused);
-    bench.clock.advance(MIN_PAUSE);
+    fixture.clock.advance(MIN_PAUSE);
     assert_eq!(try_passphrase(&passphrase, "guess").await.unwrap_err(), PassphraseError::Wrong { left: 0 });
     assert_eq!(
         try_passphrase(&passphrase, RIGHT_PASSPHRASE).await.unwrap_err(),
         PassphraseError::Paused(2 * MIN_PAUSE)
     );
-    bench.clock.advance(2 * MIN_PAUSE);
+    fixture.clock.advance(2 * MIN_PAUSE);
     assert!(try_passphrase(&passphrase, RIGHT_PASSPHRASE).await.is_ok());
     assert_eq!(try_passphrase(&passphrase, "guess").await.unwrap_err(), PassphraseError::Wrong { left: 4 });
 }
@@ -147,12 +147,12 @@ const CLOCK_JUMPS: [i64; 4] = [-20_000, -3, 0, 3];
 async fn no_jump_of_the_wall_clock_makes_a_pause_longer_than_it_is() {
     for days in CLOCK_JUMPS {
         for restarted in [false, true] {
-            let (bench, passphrase) = set_up().await;
+            let (fixture, passphrase) = set_up().await;
             for _ in 0..MAX_FREE_TRIES {
                 try_passphrase(&passphrase, "guess").await.unwrap_err();
             }
-            let passphrase = if restarted { open_checker(&bench) } else { passphrase };
-            bench.clock.set_wall(bench.clock.now().wall + jiff::SignedDuration::from_hours(24 * days));
+            let passphrase = if restarted { open_checker(&fixture) } else { passphrase };
+            fixture.clock.set_wall(fixture.clock.now().wall + jiff::SignedDuration::from_hours(24 * days));
             if days <= 0 {
                 let paused = PassphraseError::Paused(MIN_PAUSE);
                 assert_eq!(
@@ -161,7 +161,7 @@ async fn no_jump_of_the_wall_clock_makes_a_pause_longer_than_it_is() {
                     "{days} days"
                 );
             }
-            bench.clock.advance(MIN_PAUSE);
+            fixture.clock.advance(MIN_PAUSE);
             assert!(
                 try_passphrase(&passphrase, RIGHT_PASSPHRASE).await.is_ok(),
                 "{days} days, restarted: {restarted}"
@@ -180,8 +180,8 @@ async fn many_tries_at_once_are_no_more_than_one_after_another() {
 
 #[tokio::test]
 async fn the_first_one_is_set_by_one_of_many() {
-    let bench = Fixture::new();
-    let passphrase = open_checker(&bench);
+    let fixture = Fixture::new();
+    let passphrase = open_checker(&fixture);
     let by = Actor::terminal("p");
     let setting = (0..10).map(|n| {
         passphrase.set_passphrase(None, new_passphrase(&Secret::new(format!("passphrase {n}"))), &by)

@@ -12,16 +12,16 @@ use portero::names::TaskId;
 const CHAT: (i64, i64) = (7, 501);
 
 struct ConfirmationFixture {
-    bench: Fixture,
+    fixture: Fixture,
     consents: RemoteConfirmations,
     stop: CancellationToken,
 }
 
 impl ConfirmationFixture {
     fn new() -> Self {
-        let bench = Fixture::new();
-        let consents = RemoteConfirmations::new(bench.journal.clone(), bench.clock.clone());
-        Self { bench, consents, stop: CancellationToken::new() }
+        let fixture = Fixture::new();
+        let consents = RemoteConfirmations::new(fixture.journal.clone(), fixture.clock.clone());
+        Self { fixture, consents, stop: CancellationToken::new() }
     }
 
     async fn ask_person(&self, wish: Act) -> Result<PendingConfirmation, RemoteConfirmationError> {
@@ -33,21 +33,21 @@ impl ConfirmationFixture {
 
     /// A press on what says this, by the person.
     async fn press_answer(&self, question: i64, says: AnswerChoice) -> ButtonPress<ConfirmationAnswer> {
-        let taps = Buttons::new(self.bench.journal.clone());
+        let buttons = Buttons::new(self.fixture.journal.clone());
         let spot =
             MessageRef { bot: CHAT.0, chat: CHAT.1, user: Some(501), cause: format!("terminal:{question}") };
         let kept = spot.clone();
-        let now = self.bench.journal.now().wall;
+        let now = self.fixture.journal.now().wall;
         let sent = move |store: &rusqlite::Connection| {
             crate::store::telegram::store_sent(store, kept.bot, (kept.chat, 33), &kept.cause, now)
         };
-        self.bench.journal.store().write(Durability::StoreSynced, sent).await.unwrap();
-        let (made, _) = taps
+        self.fixture.journal.store().write(Durability::StoreSynced, sent).await.unwrap();
+        let (made, _) = buttons
             .make_buttons(spot, vec![(None, ButtonAction::Answer(ConfirmationAnswer { question, says }))])
             .await
             .unwrap();
         let press = PressSource { bot: CHAT.0, chat: CHAT.1, user: 501, message: 33, update: 1 };
-        match taps.resolve_press(&made[0], press).unwrap() {
+        match buttons.resolve_press(&made[0], press).unwrap() {
             PressMeaning::Answer(answered) => answered,
             other => panic!("{other:?}"),
         }
@@ -183,12 +183,12 @@ async fn only_questions_without_an_answer_count_together_and_an_answer_is_none_o
     assert_eq!(phone.consents.blocked_reason().await, Ok(None), "two had no answer");
     phone.assert_ends(ConfirmationEnd::Restarted).await;
     let held = RemoteConfirmationError::OnHold(
-        ConfirmationHold::Unanswered(phone.bench.clock.now().wall + UNANSWERED_WINDOW),
+        ConfirmationHold::Unanswered(phone.fixture.clock.now().wall + UNANSWERED_WINDOW),
         60,
     );
     assert_eq!(phone.ask_person(Act::Resume).await.map(drop), Err(held.clone()));
     assert_eq!(phone.consents.blocked_reason().await, Ok(Some(held)));
-    phone.bench.clock.advance(Duration::from_secs(3601));
+    phone.fixture.clock.advance(Duration::from_secs(3601));
     assert_eq!(phone.consents.blocked_reason().await, Ok(None));
 }
 
@@ -196,14 +196,14 @@ async fn only_questions_without_an_answer_count_together_and_an_answer_is_none_o
 async fn a_clock_that_is_set_back_holds_no_longer_than_it_would_have() {
     let phone = ConfirmationFixture::new();
     phone.assert_ends(ConfirmationEnd::Refused).await;
-    let before = phone.bench.clock.now().wall;
-    phone.bench.clock.set_wall(before - jiff::SignedDuration::from_hours(48));
+    let before = phone.fixture.clock.now().wall;
+    phone.fixture.clock.set_wall(before - jiff::SignedDuration::from_hours(48));
     let held = phone.consents.blocked_reason().await;
     assert!(
         matches!(held, Ok(Some(RemoteConfirmationError::OnHold(ConfirmationHold::Refused(_), 10)))),
         "{held:?}"
     );
-    phone.bench.clock.advance(Duration::from_secs(601));
+    phone.fixture.clock.advance(Duration::from_secs(601));
     assert_eq!(phone.consents.blocked_reason().await, Ok(None));
 }
 

@@ -1,22 +1,22 @@
 //! Jane decides on her phone, and the daemon is killed on the way of a card and of a tap.
 
-#[path = "../../../tests/telegram/standin/mod.rs"]
+#[path = "../../../tests/telegram/fake_telegram/mod.rs"]
 #[allow(unused_imports, reason = "a part of it is used here")]
-mod standin;
+mod fake_telegram;
 
+use fake_telegram::{FakeTelegram, ShownMessage, TOKEN};
 use portero::ipc::requests::approvals::ListTasks;
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::overrides::{CreateGrant, GetOverrides};
 use portero::policy::Grant;
-use standin::{Shown, StandIn, TOKEN};
 
 use super::*;
 
 const JANE: i64 = 501;
 
-async fn telegram(home: &Home) -> StandIn {
-    let telegram = StandIn::start().await;
-    telegram.say(JANE, "/start");
+async fn telegram(home: &Home) -> FakeTelegram {
+    let telegram = FakeTelegram::start().await;
+    telegram.send_text(JANE, "/start");
     let notices = json!({"every": "1s"});
     let settings = json!({"token": TOKEN, "apiUrl": telegram.api_url(), "admin": JANE, "notices": notices});
     std::fs::write(home.path_of("config/portero.json"), json!({"telegram": settings}).to_string()).unwrap();
@@ -24,12 +24,15 @@ async fn telegram(home: &Home) -> StandIn {
 }
 
 /// The cards of the one task, the oldest first.
-fn cards(telegram: &StandIn) -> Vec<Shown> {
-    telegram.by_bot(JANE).into_iter().filter(|it| it.text.starts_with("May this run?")).collect()
+fn cards(telegram: &FakeTelegram) -> Vec<ShownMessage> {
+    telegram.bot_messages(JANE).into_iter().filter(|it| it.text.starts_with("May this run?")).collect()
 }
 
-fn outcome(telegram: &StandIn) -> Option<Shown> {
-    telegram.by_bot(JANE).into_iter().find(|it| it.text.contains("Done.") || it.text.contains("Interrupted"))
+fn outcome(telegram: &FakeTelegram) -> Option<ShownMessage> {
+    telegram
+        .bot_messages(JANE)
+        .into_iter()
+        .find(|it| it.text.contains("Done.") || it.text.contains("Interrupted"))
 }
 
 /// How often a button is pressed whose card may be drawn anew meanwhile.
@@ -97,20 +100,20 @@ async fn killed_at_any_point_on_its_way_a_card_is_never_lost() {
 
         let _daemon = home.start_daemon(None);
         wait_for_state(point, &home, &[TaskState::PendingApproval]).await;
-        let all = telegram.until(point, |it| Some(cards(it)).filter(|all| all.len() == copies)).await;
+        let all = telegram.wait_until(point, |it| Some(cards(it)).filter(|all| all.len() == copies)).await;
         let [older @ .., newest] = all.as_slice() else { panic!("{point}: no card") };
         for copy in older {
             let query = telegram.press(JANE, copy.id, "✅ Approve");
-            let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
+            let told = telegram.wait_until("an answer", |it| it.press_answer(&query)).await;
             assert!(told["text"].as_str().unwrap().contains("Nothing was changed"), "{point}");
         }
         wait_for_state(point, &home, &[TaskState::PendingApproval]).await;
         // What the card shows counts, also while the daemon draws it anew.
         let query = telegram.press(JANE, newest.id, "✅ Approve");
-        let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
+        let told = telegram.wait_until("an answer", |it| it.press_answer(&query)).await;
         assert_eq!(told["text"], "Approved.", "{point}");
         wait_for_state(point, &home, &[TaskState::Completed]).await;
-        telegram.until("the outcome", outcome).await;
+        telegram.wait_until("the outcome", outcome).await;
         assert_eq!((home.count_runs(), cards(&telegram).len()), (1, copies - 1), "{point}");
     }
 }
@@ -120,8 +123,8 @@ async fn killed_while_a_projects_topic_is_made_no_card_is_lost() {
     const GROUP: i64 = -1_001;
     for (point, topics) in [("topic made", 2), ("topic told", 1)] {
         let home = Home::new();
-        let telegram = StandIn::start().await;
-        telegram.forum(GROUP);
+        let telegram = FakeTelegram::start().await;
+        telegram.create_forum(GROUP);
         let settings =
             json!({"token": TOKEN, "apiUrl": telegram.api_url(), "chat": GROUP, "deciders": [JANE]});
         std::fs::write(home.path_of("config/portero.json"), json!({"telegram": settings}).to_string())
@@ -130,15 +133,16 @@ async fn killed_while_a_projects_topic_is_made_no_card_is_lost() {
         let session = home.session().await;
         let _ = session.request(submit_request()).await;
         wait_until_killed(&mut daemon, point).await;
-        assert!(telegram.by_bot(GROUP).is_empty(), "{point}");
+        assert!(telegram.bot_messages(GROUP).is_empty(), "{point}");
 
         let _daemon = home.start_daemon(None);
-        let asked =
-            |it: &StandIn| it.by_bot(GROUP).into_iter().find(|it| it.text.starts_with("May this run?"));
-        let card = telegram.until(point, asked).await;
+        let asked = |it: &FakeTelegram| {
+            it.bot_messages(GROUP).into_iter().find(|it| it.text.starts_with("May this run?"))
+        };
+        let card = telegram.wait_until(point, asked).await;
         assert!(card.thread.is_some() && telegram.topics(GROUP).len() == topics, "{point}");
         let query = telegram.press_in(JANE, GROUP, card.id, "✅ Approve");
-        let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
+        let told = telegram.wait_until("an answer", |it| it.press_answer(&query)).await;
         assert_eq!(told["text"], "Approved.", "{point}");
         wait_for_state(point, &home, &[TaskState::Completed]).await;
     }
@@ -153,7 +157,7 @@ async fn killed_at_any_point_of_a_tap_all_of_it_is_done_once() {
         let mut daemon = home.start_daemon(Some(point));
         let session = home.session().await;
         session.request(submit_request()).await.unwrap();
-        let card = telegram.until("a card", |it| cards(it).into_iter().next()).await;
+        let card = telegram.wait_until("a card", |it| cards(it).into_iter().next()).await;
         // A card of which the daemon does not know that it is shown gets other buttons after a restart.
         wait_until_drawn(&home).await;
         let query = telegram.press(JANE, card.id, "✅ Approve + 10 min");
@@ -162,7 +166,7 @@ async fn killed_at_any_point_of_a_tap_all_of_it_is_done_once() {
         // Telegram tells the next daemon of the same press.
         let started = SystemClock.now().wall;
         let _daemon = home.start_daemon(None);
-        let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
+        let told = telegram.wait_until("an answer", |it| it.press_answer(&query)).await;
         assert!(told["text"].as_str().unwrap().starts_with("Approved, and"), "{point}: {told}");
         // After the first step it may run already, and what ran at the end is interrupted.
         let ended = wait_for_state(point, &home, &[TaskState::Completed, TaskState::Interrupted]).await;
@@ -177,7 +181,7 @@ async fn killed_at_any_point_of_a_tap_all_of_it_is_done_once() {
             home.count_runs() == 1 || ended == TaskState::Interrupted && home.count_runs() == 0,
             "{point}"
         );
-        telegram.until("the outcome", outcome).await;
+        telegram.wait_until("the outcome", outcome).await;
     }
 }
 
@@ -192,8 +196,9 @@ fn assert_ran_once(home: &Home) {
 
 #[tokio::test]
 async fn killed_at_any_point_of_a_tap_below_a_notice_its_rule_is_made_once_and_shown() {
-    let notice =
-        |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("Ran without asking"));
+    let notice = |it: &FakeTelegram| {
+        it.bot_messages(JANE).into_iter().find(|it| it.text.starts_with("Ran without asking"))
+    };
     for point in ["button used", "tool restricted", "notice drawn"] {
         let home = Home::new();
         let telegram = telegram(&home).await;
@@ -201,7 +206,7 @@ async fn killed_at_any_point_of_a_tap_below_a_notice_its_rule_is_made_once_and_s
         // Only what is written after it listens is told.
         let shown = loop {
             assert_ran_once(&home);
-            let looked = telegram.until("a notice", |it| notice(it));
+            let looked = telegram.wait_until("a notice", |it| notice(it));
             if let Ok(shown) = tokio::time::timeout(Duration::from_secs(3), looked).await {
                 break shown;
             }
@@ -211,11 +216,12 @@ async fn killed_at_any_point_of_a_tap_below_a_notice_its_rule_is_made_once_and_s
 
         // Telegram tells the next daemon of the same press.
         let _daemon = home.start_daemon(None);
-        let told = telegram.until("an answer", |it| it.answer_to(&query)).await;
+        let told = telegram.wait_until("an answer", |it| it.press_answer(&query)).await;
         let told = told["text"].as_str().unwrap();
         assert_eq!(told, "This tool asks from now on: rule 1. Undo it with /unrule 1", "{point}");
-        let says = |it: &StandIn| notice(it).filter(|it| it.text.contains("asks: rule 1, undo /unrule 1"));
-        telegram.until("what was done", says).await;
+        let says =
+            |it: &FakeTelegram| notice(it).filter(|it| it.text.contains("asks: rule 1, undo /unrule 1"));
+        telegram.wait_until("what was done", says).await;
         let person = home.connect(PeerRole::Terminal).await;
         let Ok(standing) = person.request(GetOverrides).await else { panic!("rules") };
         assert_eq!(standing.rules.len(), 1, "{point}");
@@ -226,8 +232,8 @@ const ADA: i64 = 502;
 const GROUP: i64 = -1_001_000;
 
 /// A group in which Jane and Ada both have to approve.
-async fn group_of_two(home: &Home) -> StandIn {
-    let telegram = StandIn::start().await;
+async fn group_of_two(home: &Home) -> FakeTelegram {
+    let telegram = FakeTelegram::start().await;
     telegram.change_group(GROUP, |_| ());
     let settings = json!({
         "token": TOKEN, "apiUrl": telegram.api_url(), "chat": GROUP, "deciders": [JANE, ADA],
@@ -238,17 +244,17 @@ async fn group_of_two(home: &Home) -> StandIn {
 }
 
 /// Waits for the card of the one task, with words in it.
-async fn card_with(telegram: &StandIn, words: &str) -> Shown {
-    let fits = |it: &Shown| it.text.starts_with("May this run?") && it.text.contains(words);
-    telegram.until(words, |it| it.by_bot(GROUP).into_iter().find(fits)).await
+async fn card_with(telegram: &FakeTelegram, words: &str) -> ShownMessage {
+    let fits = |it: &ShownMessage| it.text.starts_with("May this run?") && it.text.contains(words);
+    telegram.wait_until(words, |it| it.bot_messages(GROUP).into_iter().find(fits)).await
 }
 
 /// Somebody approves, again where a press before used the button; what they are told in the end.
-async fn approve_as(telegram: &StandIn, person: i64) -> String {
+async fn approve_as(telegram: &FakeTelegram, person: i64) -> String {
     for _ in 0..MAX_PRESSES {
         let card = card_with(telegram, "Needs: 2 of 2 people").await;
         let query = telegram.press_in(person, GROUP, card.id, "✅ Approve");
-        let answer = telegram.until("an answer", |it| it.answer_to(&query)).await;
+        let answer = telegram.wait_until("an answer", |it| it.press_answer(&query)).await;
         let told = answer["text"].as_str().unwrap().to_owned();
         if !told.starts_with("This button") {
             return told;
@@ -316,8 +322,8 @@ async fn killed_at_any_point_of_the_last_vote_the_call_runs_once() {
         let since = Instant::now();
         while home.count_runs() == 0 {
             assert!(since.elapsed() < TEST_TIMEOUT, "{point}: it does not run");
-            let waits = |it: &Shown| it.text.starts_with("May this run?");
-            if let Some(card) = telegram.by_bot(GROUP).into_iter().find(waits) {
+            let waits = |it: &ShownMessage| it.text.starts_with("May this run?");
+            if let Some(card) = telegram.bot_messages(GROUP).into_iter().find(waits) {
                 telegram.press_in(ADA, GROUP, card.id, "✅ Approve");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -367,24 +373,25 @@ async fn killed_between_a_tapped_number_and_its_change_it_is_done_once_or_not_at
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let (number, answer) = ask_for_grant(&home).await;
-        let card =
-            |it: &StandIn| it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("A terminal of yours"));
-        let card = telegram.until("a question", card).await;
+        let card = |it: &FakeTelegram| {
+            it.bot_messages(JANE).into_iter().find(|it| it.text.starts_with("A terminal of yours"))
+        };
+        let card = telegram.wait_until("a question", card).await;
         telegram.press(JANE, card.id, &number);
         wait_until_killed(&mut daemon, point).await;
         assert!(answer.await.unwrap().is_err(), "{point}: the terminal does not know");
 
         let _daemon = home.start_daemon(None);
-        let now = |it: &StandIn| {
-            let now = it.by_bot(JANE).into_iter().find(|it| it.id == card.id)?;
+        let now = |it: &FakeTelegram| {
+            let now = it.bot_messages(JANE).into_iter().find(|it| it.id == card.id)?;
             now.text.starts_with(words).then_some(now)
         };
-        assert!(telegram.until(words, now).await.keyboard.is_none(), "{point}");
+        assert!(telegram.wait_until(words, now).await.keyboard.is_none(), "{point}");
         telegram.redeliver_last();
-        telegram.say(JANE, "/rules");
+        telegram.send_text(JANE, "/rules");
         telegram
-            .until("an answer", |it| {
-                it.by_bot(JANE)
+            .wait_until("an answer", |it| {
+                it.bot_messages(JANE)
                     .into_iter()
                     .find(|it| it.text.contains("No rules") || it.text.contains("Grants"))
             })
@@ -407,7 +414,7 @@ async fn killed_while_nothing_can_be_stored_an_update_that_failed_before_a_hundr
     let mut daemon = home.start_daemon(None);
     let session = home.session().await;
     session.request(submit_request()).await.unwrap();
-    let card = telegram.until("a card", |it| cards(it).into_iter().next()).await;
+    let card = telegram.wait_until("a card", |it| cards(it).into_iter().next()).await;
     wait_until_drawn(&home).await;
     let store = rusqlite::Connection::open(paths(home.0.path()).store()).unwrap();
     store.busy_timeout(TEST_TIMEOUT).unwrap();
@@ -415,9 +422,9 @@ async fn killed_while_nothing_can_be_stored_an_update_that_failed_before_a_hundr
 
     telegram.press(JANE, card.id, "More…");
     for _ in 0..MAX_UPDATES {
-        telegram.say(MALLORY, "hello");
+        telegram.send_text(MALLORY, "hello");
     }
-    telegram.say(JANE, "/pause");
+    telegram.send_text(JANE, "/pause");
     let person = home.connect(PeerRole::Terminal).await;
     let since = Instant::now();
     loop {
@@ -435,9 +442,9 @@ async fn killed_while_nothing_can_be_stored_an_update_that_failed_before_a_hundr
 
     // Telegram was told to forget the press.
     let _daemon = home.start_daemon(None);
-    let is_long = |it: &StandIn| {
-        let shown = it.by_bot(JANE).into_iter().find(|it| it.text.starts_with("May this run?"))?;
+    let is_long = |it: &FakeTelegram| {
+        let shown = it.bot_messages(JANE).into_iter().find(|it| it.text.starts_with("May this run?"))?;
         shown.keyboard?.to_string().contains("Less").then_some(())
     };
-    telegram.until("what the press did", is_long).await;
+    telegram.wait_until("what the press did", is_long).await;
 }

@@ -48,7 +48,7 @@ fn moves() -> impl Strategy<Value = HistoryStep> {
 #[derive(Default)]
 struct ChannelModel {
     tasks: Vec<TaskId>,
-    /// Each task's states, as the desk answered.
+    /// Each task's states, as the queue answered.
     came: BTreeMap<TaskId, Vec<TaskState>>,
     /// Every notice that was told, by its place.
     told: BTreeMap<u64, (TaskId, TaskState)>,
@@ -64,9 +64,9 @@ impl ChannelModel {
     }
 
     /// Looks at what the store says of every task: a step may also have marked it expired.
-    fn read_changes(&mut self, bench: &Fixture) {
+    fn read_changes(&mut self, fixture: &Fixture) {
         for task in self.tasks.clone() {
-            self.note_state(task, bench.approval_queue.find_task(task, None).unwrap().state);
+            self.note_state(task, fixture.approval_queue.find_task(task, None).unwrap().state);
         }
     }
 
@@ -74,8 +74,8 @@ impl ChannelModel {
         (!self.tasks.is_empty()).then(|| self.tasks[index % self.tasks.len()])
     }
 
-    async fn tell_channel(&mut self, bench: &Fixture, most: usize, acknowledge: bool) -> usize {
-        let entries = bench.outbox.next_entries("test").unwrap();
+    async fn tell_channel(&mut self, fixture: &Fixture, most: usize, acknowledge: bool) -> usize {
+        let entries = fixture.outbox.next_entries("test").unwrap();
         let told = &entries[..most.min(entries.len())];
         for entry in told {
             assert!(entry.seq > self.acknowledged, "an acknowledged notice came again");
@@ -84,17 +84,17 @@ impl ChannelModel {
             assert!(before.is_none_or(|before| before == about), "a place holds one notice");
         }
         if let (Some(last), true) = (told.last(), acknowledge) {
-            bench.outbox.acknowledge("test", last.seq).await.unwrap();
+            fixture.outbox.acknowledge("test", last.seq).await.unwrap();
             self.acknowledged = last.seq;
         }
         told.len()
     }
 
-    async fn make_step(&mut self, bench: &mut Fixture, next: HistoryStep) {
-        let now = bench.journal.now().wall;
+    async fn make_step(&mut self, fixture: &mut Fixture, next: HistoryStep) {
+        let now = fixture.journal.now().wall;
         match next {
             HistoryStep::Open(text) => {
-                let asked = bench
+                let asked = fixture
                     .approval_queue
                     .submit_call(call(&(text % 4).to_string()), &context("/project"))
                     .await;
@@ -108,13 +108,15 @@ impl ChannelModel {
             }
             HistoryStep::Approve(index) => {
                 if let Some(task) = self.task(index) {
-                    let _ =
-                        bench.approval_queue.approve(task, Authorization::for_test(Act::Approve(task))).await;
+                    let _ = fixture
+                        .approval_queue
+                        .approve(task, Authorization::for_test(Act::Approve(task)))
+                        .await;
                 }
             }
             HistoryStep::Reject(index) => {
                 if let Some(task) = self.task(index) {
-                    let _ = bench.approval_queue.reject(task, None, &"test".into()).await;
+                    let _ = fixture.approval_queue.reject(task, None, &"test".into()).await;
                 }
             }
             HistoryStep::Start(index) => {
@@ -123,38 +125,40 @@ impl ChannelModel {
                         must_be_alive: true,
                         ..TransitionRequest::new(task, &[TaskState::Approved], TaskState::Executing, now)
                     };
-                    let _ =
-                        bench.approval_queue.transition_task(step, &"test".into(), AuditMode::Required).await;
+                    let _ = fixture
+                        .approval_queue
+                        .transition_task(step, &"test".into(), AuditMode::Required)
+                        .await;
                 }
             }
             HistoryStep::End(index) => {
                 if let Some(task) = self.task(index) {
                     let step =
                         TransitionRequest::new(task, &[TaskState::Executing], TaskState::Completed, now);
-                    let _ = bench
+                    let _ = fixture
                         .approval_queue
                         .transition_task(step, &"test".into(), AuditMode::BestEffort)
                         .await;
                 }
             }
-            HistoryStep::Wait => bench.clock.advance(Duration::from_secs(10 * 3600)),
+            HistoryStep::Wait => fixture.clock.advance(Duration::from_secs(10 * 3600)),
             HistoryStep::ExpireDue => {
-                bench.approval_queue.expire_due().await.unwrap();
+                fixture.approval_queue.expire_due().await.unwrap();
             }
             HistoryStep::Tell(most) => {
-                self.tell_channel(bench, most, false).await;
+                self.tell_channel(fixture, most, false).await;
             }
             HistoryStep::Acknowledge(most) => {
-                self.tell_channel(bench, most, true).await;
+                self.tell_channel(fixture, most, true).await;
             }
             HistoryStep::Crash => {
-                let after = bench.after_crash();
-                let passed = bench.clock.now().wall.duration_since(after.clock.now().wall);
+                let after = fixture.after_crash();
+                let passed = fixture.clock.now().wall.duration_since(after.clock.now().wall);
                 after.clock.advance(passed.try_into().unwrap());
-                *bench = after;
+                *fixture = after;
             }
         }
-        self.read_changes(bench);
+        self.read_changes(fixture);
     }
 
     /// Every change reached the channel, in the order of each task.
@@ -168,15 +172,15 @@ impl ChannelModel {
 }
 
 async fn play_history(history: Vec<HistoryStep>) {
-    let mut bench = Fixture::new();
-    bench.outbox.register_channel("test").await.unwrap();
+    let mut fixture = Fixture::new();
+    fixture.outbox.register_channel("test").await.unwrap();
     let mut model = ChannelModel::default();
     for next in history {
-        model.make_step(&mut bench, next).await;
+        model.make_step(&mut fixture, next).await;
     }
     let mut left = 1;
     for _ in 0..1000 {
-        left = model.tell_channel(&bench, 3, true).await;
+        left = model.tell_channel(&fixture, 3, true).await;
         if left == 0 {
             break;
         }

@@ -2,31 +2,31 @@
 
 use serde_json::{Value, json};
 
-use super::StandIn;
-use super::state::{FakeState, PressedButton, Shown};
+use super::FakeTelegram;
+use super::state::{FakeState, PressedButton, ShownMessage};
 
 /// The date of everything; nothing looks at it.
 pub(super) const DATE: i64 = 1_700_000_000;
 
-impl StandIn {
+impl FakeTelegram {
     /// A person writes to the bot in their private chat. Returns the update's number.
-    pub(crate) fn say(&self, person: i64, text: &str) -> i64 {
+    pub(crate) fn send_text(&self, person: i64, text: &str) -> i64 {
         self.write_privately(person, text, json!({}))
     }
 
     /// A person answers a message of the bot.
-    pub(crate) fn answer(&self, person: i64, message: i64, text: &str) -> i64 {
+    pub(crate) fn send_reply(&self, person: i64, message: i64, text: &str) -> i64 {
         let answered = json!({"message_id": message, "date": DATE, "chat": private_chat_json(person)});
         self.write_privately(person, text, json!({"reply_to_message": answered}))
     }
 
     /// A person writes in a group that the bot is in.
-    pub(crate) fn say_in_group(&self, person: i64, group: i64, text: &str) -> i64 {
-        self.say_in(person, (group, None), text)
+    pub(crate) fn send_text_in_group(&self, person: i64, group: i64, text: &str) -> i64 {
+        self.send_text_in_topic(person, (group, None), text)
     }
 
     /// A person forwards someone else's words to the bot.
-    pub(crate) fn forward(&self, person: i64, text: &str) -> i64 {
+    pub(crate) fn forward_text(&self, person: i64, text: &str) -> i64 {
         let origin = json!({"type": "hidden_user", "sender_user_name": "Someone", "date": DATE});
         self.write_privately(person, text, json!({"forward_origin": origin, "forward_date": DATE}))
     }
@@ -34,22 +34,22 @@ impl StandIn {
     /// A person presses the button with these words under a message. Returns the press's name.
     pub(crate) fn press(&self, person: i64, message: i64, words: &str) -> String {
         let data = self.shared.lock_state().button_data(person, message, words);
-        self.press_with(person, message, &data)
+        self.press_data(person, message, &data)
     }
 
     /// As [`Self::press`], in any chat.
     pub(crate) fn press_in(&self, person: i64, chat: i64, message: i64, words: &str) -> String {
         let data = self.shared.lock_state().button_data(chat, message, words);
-        self.press_with_in(person, chat, message, &data)
+        self.press_data_in(person, chat, message, &data)
     }
 
     /// A press that holds `data`, whatever the message shows: old keyboards stay on old screens.
-    pub(crate) fn press_with(&self, person: i64, message: i64, data: &str) -> String {
-        self.press_with_in(person, person, message, data)
+    pub(crate) fn press_data(&self, person: i64, message: i64, data: &str) -> String {
+        self.press_data_in(person, person, message, data)
     }
 
-    /// As [`Self::press_with`], in any chat.
-    pub(crate) fn press_with_in(&self, person: i64, place: i64, message: i64, data: &str) -> String {
+    /// As [`Self::press_data`], in any chat.
+    pub(crate) fn press_data_in(&self, person: i64, place: i64, message: i64, data: &str) -> String {
         self.shared.change_state(|state| {
             let query = state.next_query_id();
             state.queries.insert(query.clone(), PressedButton::default());
@@ -66,7 +66,7 @@ impl StandIn {
     }
 
     /// A person removes a message from their chat.
-    pub(crate) fn remove(&self, chat: i64, message: i64) {
+    pub(crate) fn remove_message(&self, chat: i64, message: i64) {
         self.shared
             .change_state(|state| state.messages.remove(&(chat, message)).expect("a message to remove"));
     }
@@ -82,7 +82,7 @@ impl StandIn {
     }
 
     /// Something arrives that no program of today knows.
-    pub(crate) fn something_new(&self) -> i64 {
+    pub(crate) fn send_unknown_update(&self) -> i64 {
         self.shared
             .change_state(|state| state.push_update("message", json!({"telepathy": {"waves": [1, 2]}})))
     }
@@ -117,7 +117,7 @@ impl StandIn {
             for (name, value) in more.as_object().into_iter().flatten() {
                 message[name] = value.clone();
             }
-            let shown = Shown {
+            let shown = ShownMessage {
                 id,
                 thread,
                 by_bot: false,

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::faults::Fault;
 use super::methods::{ApiRefusal, RequestBody, execute_method};
-use super::state::Call;
+use super::state::ApiCall;
 use super::{SharedState, TOKEN};
 
 /// The connection breaks off.
@@ -53,7 +53,7 @@ async fn handle_request(shared: Arc<SharedState>, request: Request<Incoming>) ->
     let body = RequestBody::parse_request(&content, &bytes);
     let logged = body.as_ref().map(|body| body.fields.clone()).unwrap_or_default();
     let call = shared.change_state(|state| {
-        state.calls.push(Call { method: method.to_owned(), body: logged, at: Instant::now(), code: None });
+        state.calls.push(ApiCall { method: method.to_owned(), body: logged, at: Instant::now(), code: None });
         state.calls.len() - 1
     });
     let answered = match body {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::StandIn;
+use super::FakeTelegram;
 use super::methods::{ApiRefusal, ApiResult, RequestBody};
 use super::state::FakeState;
 use super::users::{DATE, private_chat_json, user_json};
@@ -53,9 +53,9 @@ impl Default for Group {
     }
 }
 
-impl StandIn {
+impl FakeTelegram {
     /// There is a supergroup with topics, which the bot may manage.
-    pub(crate) fn forum(&self, group: i64) {
+    pub(crate) fn create_forum(&self, group: i64) {
         self.change_group(group, |it| (it.forum, it.manages) = (true, true));
     }
 
@@ -91,14 +91,19 @@ impl StandIn {
     }
 
     /// A person writes in a group, in one of its topics or in General.
-    pub(crate) fn say_in(&self, person: i64, (group, topic): (i64, Option<i64>), text: &str) -> i64 {
+    pub(crate) fn send_text_in_topic(
+        &self,
+        person: i64,
+        (group, topic): (i64, Option<i64>),
+        text: &str,
+    ) -> i64 {
         self.change_group(group, |_| ());
         let more = topic.map_or_else(|| json!({}), topic_fields);
         self.write_message(person, (group, topic), text, more)
     }
 
     /// A person answers a message in a group.
-    pub(crate) fn answer_in(&self, person: i64, group: i64, message: i64, text: &str) -> i64 {
+    pub(crate) fn send_reply_in_group(&self, person: i64, group: i64, message: i64, text: &str) -> i64 {
         let topic = self.shared.lock_state().messages.get(&(group, message)).and_then(|shown| shown.thread);
         // Elsewhere than in a topic, answers make a thread of their own, into which nobody can write.
         let mut more = topic.map_or_else(|| json!({"message_thread_id": message}), topic_fields);
@@ -108,7 +113,7 @@ impl StandIn {
     }
 
     /// An administrator who does not show themselves writes in a group.
-    pub(crate) fn say_anonymously(&self, group: i64, text: &str) -> i64 {
+    pub(crate) fn send_anonymous_text(&self, group: i64, text: &str) -> i64 {
         self.change_group(group, |_| ());
         let from = json!({"id": GROUP_ANONYMOUS_BOT, "is_bot": true, "first_name": "Group"});
         let sender = self.shared.lock_state().chat_json(group);
@@ -121,7 +126,7 @@ impl StandIn {
     }
 
     /// A person forwards somebody's words into a group.
-    pub(crate) fn forward_into(&self, person: i64, group: i64, text: &str) -> i64 {
+    pub(crate) fn forward_text_to_group(&self, person: i64, group: i64, text: &str) -> i64 {
         let origin = json!({"type": "user", "sender_user": user_json(person), "date": DATE});
         self.write_message(
             person,
@@ -132,7 +137,7 @@ impl StandIn {
     }
 
     /// An administrator changes what the bot may do in a group; Telegram tells the bot.
-    pub(crate) fn let_bot(&self, group: i64, change: impl FnOnce(&mut Group)) -> i64 {
+    pub(crate) fn change_bot_rights(&self, group: i64, change: impl FnOnce(&mut Group)) -> i64 {
         self.change_group(group, change);
         self.shared.change_state(|state| {
             let bot = json!({"id": 4711, "is_bot": true, "first_name": "Portero"});

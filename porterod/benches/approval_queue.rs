@@ -1,6 +1,6 @@
 //! What many waiting calls cost: a list and a decision with 10,000 of them, beside the same with 10.
 //!
-//! `cargo bench -p porterod --bench desk` prints the median and the 99th percentile of each, over the real socket of
+//! `cargo bench -p porterod --bench approval_queue` prints the median and the 99th percentile of each, over the real socket of
 //! a daemon in this process, and the ratio. `docs/performance.md` says what the figures mean.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
@@ -25,7 +25,7 @@ use porterod::telegram::supervisor::TelegramTiming;
 use serde_json::{Value, json};
 
 /// A process with this variable is the server of the calls.
-const SERVER_VARIABLE: &str = "PORTERO_BENCH_DESK_SERVER";
+const SERVER_VARIABLE: &str = "PORTERO_BENCH_QUEUE_SERVER";
 const PASSPHRASE: &str = "correct horse battery staple";
 /// How often each thing is measured.
 const ROUNDS: usize = 200;

@@ -1,6 +1,6 @@
 //! Bad weather: what goes wrong, when, and how often.
 
-use super::StandIn;
+use super::FakeTelegram;
 
 /// What goes wrong with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,16 +31,16 @@ pub(crate) enum Fault {
     Hang,
 }
 
-impl StandIn {
+impl FakeTelegram {
     /// The next `times` calls of a method go wrong.
-    pub(crate) fn fault(&self, method: &str, fault: Fault, times: usize) {
+    pub(crate) fn inject_fault(&self, method: &str, fault: Fault, times: usize) {
         self.shared.change_state(|state| {
             state.faults.entry(method.to_owned()).or_default().extend(std::iter::repeat_n(fault, times));
         });
     }
 
     /// All that was to go wrong with a method no longer does.
-    pub(crate) fn calm(&self, method: &str) {
+    pub(crate) fn clear_faults(&self, method: &str) {
         self.shared.change_state(|state| state.faults.remove(method));
     }
 
@@ -66,7 +66,7 @@ impl StandIn {
     }
 
     /// What waits is delivered in the wrong order.
-    pub(crate) fn set_reversed(&self, reversed: bool) {
+    pub(crate) fn reverse_updates(&self, reversed: bool) {
         self.shared.change_state(|state| state.is_reversed = reversed);
     }
 

@@ -1,5 +1,5 @@
-//! A stand-in for Telegram: the Bot API over HTTP on loopback, as strict as Telegram is, with the people who
-//! talk to the bot and with bad weather on demand.
+//! A fake Telegram: the Bot API over HTTP on loopback, as strict as Telegram is, with the people who
+//! talk to the bot and with faults on demand.
 //!
 //! It lives in the test's own runtime and never waits by itself: whatever it does, a test asked for.
 
@@ -22,12 +22,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 pub(crate) use faults::Fault;
-pub(crate) use state::{Call, Shown};
+pub(crate) use state::{ApiCall, ShownMessage};
 
 use state::FakeState;
 
 /// The token that it knows.
-pub(crate) const TOKEN: &str = "4711:AA-stand_in-secret";
+pub(crate) const TOKEN: &str = "4711:AA-fake-secret";
 /// The bot's name.
 pub(crate) const USERNAME: &str = "portero_test_bot";
 
@@ -36,7 +36,7 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Telegram, as far as a bot sees it. It ends when it is dropped, and fails the test if the bot did something
 /// that Telegram forgives and Portero must not do.
-pub(crate) struct StandIn {
+pub(crate) struct FakeTelegram {
     shared: Arc<SharedState>,
     address: SocketAddr,
     serving: JoinHandle<()>,
@@ -61,7 +61,7 @@ impl SharedState {
     }
 }
 
-impl StandIn {
+impl FakeTelegram {
     /// A Telegram in which nobody has talked to the bot yet.
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -77,29 +77,29 @@ impl StandIn {
     }
 
     /// The messages of a chat that are there, the oldest first, the person's own among them.
-    pub(crate) fn messages(&self, chat: i64) -> Vec<Shown> {
+    pub(crate) fn messages(&self, chat: i64) -> Vec<ShownMessage> {
         self.shared.lock_state().messages_in(chat)
     }
 
     /// The bot's own messages in a chat.
-    pub(crate) fn by_bot(&self, chat: i64) -> Vec<Shown> {
+    pub(crate) fn bot_messages(&self, chat: i64) -> Vec<ShownMessage> {
         self.messages(chat).into_iter().filter(|message| message.by_bot).collect()
     }
 
     /// The calls of a method, the refused ones too.
-    pub(crate) fn calls(&self, method: &str) -> Vec<Call> {
+    pub(crate) fn calls(&self, method: &str) -> Vec<ApiCall> {
         self.shared.lock_state().calls.iter().filter(|call| call.method == method).cloned().collect()
     }
 
     /// The names of the commands that a chat offers.
-    pub(crate) fn menu(&self, chat: i64) -> Vec<String> {
+    pub(crate) fn menu_commands(&self, chat: i64) -> Vec<String> {
         let commands = self.shared.lock_state().commands.get(&chat).and_then(Value::as_array).cloned();
         let name = |command: &Value| command["command"].as_str().unwrap_or_default().to_owned();
         commands.unwrap_or_default().iter().map(name).collect()
     }
 
     /// The texts that presses were answered with, by the press.
-    pub(crate) fn answer_to(&self, query: &str) -> Option<Value> {
+    pub(crate) fn press_answer(&self, query: &str) -> Option<Value> {
         self.shared.lock_state().queries.get(query).and_then(|query| query.answer.clone())
     }
 
@@ -109,7 +109,7 @@ impl StandIn {
     }
 
     /// Waits until something is so, and says `what` if it does not come.
-    pub(crate) async fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+    pub(crate) async fn wait_until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
         let waiting = async {
             loop {
                 let changed = self.shared.changed.notified();
@@ -126,7 +126,7 @@ impl StandIn {
     }
 }
 
-impl Drop for StandIn {
+impl Drop for FakeTelegram {
     fn drop(&mut self) {
         self.serving.abort();
         if !std::thread::panicking() {

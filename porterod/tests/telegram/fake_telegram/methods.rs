@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::state::{FakeState, Shown};
+use super::state::{FakeState, ShownMessage};
 use super::{USERNAME, groups};
 
 /// What Telegram refuses.
@@ -121,7 +121,7 @@ fn send_message(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> {
     let text = checked_text(state, body)?;
     let entities = checked_entities(&body.json_field("entities"), &text)?;
     let keyboard = checked_keyboard(body)?;
-    Ok(insert_message(state, chat, Shown { thread, text, entities, keyboard, ..empty_message() }))
+    Ok(insert_message(state, chat, ShownMessage { thread, text, entities, keyboard, ..empty_message() }))
 }
 
 fn send_document(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> {
@@ -139,7 +139,7 @@ fn send_document(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> 
     }
     let entities = checked_entities(&body.json_field("caption_entities"), &text)?;
     let document = Some((name.clone(), bytes.clone()));
-    Ok(insert_message(state, chat, Shown { thread, text, entities, document, ..empty_message() }))
+    Ok(insert_message(state, chat, ShownMessage { thread, text, entities, document, ..empty_message() }))
 }
 
 fn edit_text(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> {
@@ -147,14 +147,14 @@ fn edit_text(state: &mut FakeState, body: &RequestBody) -> ApiResult<Value> {
     let text = checked_text(state, body)?;
     let entities = checked_entities(&body.json_field("entities"), &text)?;
     let keyboard = checked_keyboard(body)?;
-    edit_message(state, chat, body, |shown| Shown { text, entities, keyboard, ..shown })
+    edit_message(state, chat, body, |shown| ShownMessage { text, entities, keyboard, ..shown })
 }
 
 fn edit_message(
     state: &mut FakeState,
     chat: i64,
     body: &RequestBody,
-    change: impl FnOnce(Shown) -> Shown,
+    change: impl FnOnce(ShownMessage) -> ShownMessage,
 ) -> ApiResult<Value> {
     let id = body.number_field("message_id").unwrap_or(0);
     let shown = state.messages.get_mut(&(chat, id)).filter(|shown| shown.by_bot);
@@ -166,7 +166,7 @@ fn edit_message(
              current content and reply markup of the message",
         ));
     }
-    *shown = Shown { edits: shown.edits + 1, ..changed };
+    *shown = ShownMessage { edits: shown.edits + 1, ..changed };
     Ok(json!({"message_id": id, "date": 0, "chat": state.chat_json(chat)}))
 }
 
@@ -300,8 +300,8 @@ fn check_button(button: &Value) -> ApiResult<()> {
     ))
 }
 
-fn empty_message() -> Shown {
-    Shown {
+fn empty_message() -> ShownMessage {
+    ShownMessage {
         id: 0,
         thread: None,
         by_bot: true,
@@ -313,8 +313,8 @@ fn empty_message() -> Shown {
     }
 }
 
-fn insert_message(state: &mut FakeState, chat: i64, shown: Shown) -> Value {
+fn insert_message(state: &mut FakeState, chat: i64, shown: ShownMessage) -> Value {
     let id = state.next_message_id();
-    state.messages.insert((chat, id), Shown { id, ..shown });
+    state.messages.insert((chat, id), ShownMessage { id, ..shown });
     json!({"message_id": id, "date": 0, "chat": state.chat_json(chat)})
 }

@@ -15,7 +15,7 @@ pub(super) struct FakeState {
     pub(super) has_blocked: BTreeMap<i64, bool>,
     /// Groups that the bot is in, or was.
     pub(super) groups: BTreeMap<i64, Group>,
-    pub(super) messages: BTreeMap<(i64, i64), Shown>,
+    pub(super) messages: BTreeMap<(i64, i64), ShownMessage>,
     pub(super) queries: BTreeMap<String, PressedButton>,
     /// What the bot has not confirmed, in the order in which it is delivered.
     pub(super) updates: Vec<(i64, Value)>,
@@ -27,7 +27,7 @@ pub(super) struct FakeState {
     /// Grows with each poll, so that an older one learns of a newer.
     pub(super) poll_count: u64,
     pub(super) commands: BTreeMap<i64, Value>,
-    pub(super) calls: Vec<Call>,
+    pub(super) calls: Vec<ApiCall>,
     pub(super) complaints: Vec<String>,
     pub(super) faults: BTreeMap<String, VecDeque<Fault>>,
     pub(super) is_down: bool,
@@ -39,7 +39,7 @@ pub(super) struct FakeState {
 
 /// A message as it looks in the chat.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Shown {
+pub(crate) struct ShownMessage {
     pub(crate) id: i64,
     /// The topic of a group that it stands in; none for General, and elsewhere.
     pub(crate) thread: Option<i64>,
@@ -63,7 +63,7 @@ pub(super) struct PressedButton {
 
 /// A call that the bot made.
 #[derive(Debug, Clone)]
-pub(crate) struct Call {
+pub(crate) struct ApiCall {
     pub(crate) method: String,
     pub(crate) body: Value,
     pub(crate) at: Instant,
@@ -72,7 +72,7 @@ pub(crate) struct Call {
 }
 
 impl FakeState {
-    pub(super) fn messages_in(&self, chat: i64) -> Vec<Shown> {
+    pub(super) fn messages_in(&self, chat: i64) -> Vec<ShownMessage> {
         self.messages.range((chat, 0)..=(chat, i64::MAX)).map(|(_, shown)| shown.clone()).collect()
     }
 
