@@ -7,7 +7,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use portero::anonymize::{Anonymizer, Direction, Rule};
+use portero::anonymize::{Anonymizer, Direction, ReplacementRule};
 use portero::json::parse_raw;
 use portero::names::ServerName;
 use portero::secret::Secret;
@@ -17,8 +17,8 @@ const REALS: [&str; 4] = ["Maria \"M\" Müller", "maria@corp.test", "4155550100"
 const FAKES: [&str; 4] = ["Jane Doe", "jane@example.com", "5550001111", "D:\\jane"];
 
 static SET: LazyLock<Anonymizer> = LazyLock::new(|| {
-    let rules: Vec<Rule> = (FAKES.iter().zip(REALS))
-        .map(|(fake, real)| Rule {
+    let rules: Vec<ReplacementRule> = (FAKES.iter().zip(REALS))
+        .map(|(fake, real)| ReplacementRule {
             fake: (*fake).to_owned(),
             real: Secret::new(real),
             direction: Direction::Both,
@@ -46,7 +46,7 @@ fn texts(value: &Value, all: &mut Vec<String>) {
 fuzz_target!(|message: &str| {
     let Ok(value) = serde_json::from_str::<Value>(message) else { return };
     let Ok(json) = parse_raw(message.to_owned()) else { return };
-    let Ok(concealed) = SET.conceal_own(json) else { return };
+    let Ok(concealed) = SET.conceal_local(json) else { return };
     let seen: Value = serde_json::from_str(concealed.get().get()).expect("what is concealed is JSON");
     let (mut before, mut after) = (Vec::new(), Vec::new());
     texts(&value, &mut before);
@@ -54,7 +54,7 @@ fuzz_target!(|message: &str| {
     for text in &after {
         assert!(REALS.iter().all(|real| !text.contains(real)), "{text:?}");
     }
-    let again = SET.conceal_own(concealed.get().clone()).expect("what is concealed may go out");
+    let again = SET.conceal_local(concealed.get().clone()).expect("what is concealed may go out");
     assert_eq!(again.get().get(), concealed.get().get());
     let spelled =
         |text: &String| FAKES.iter().all(|fake| !text.contains(fake)) && !text.contains(['\\', '%']);

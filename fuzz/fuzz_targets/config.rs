@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portero::config::{Files, read};
+use portero::config::{ConfigFiles, read_config};
 
 /// Stands for every variable. No configuration that a fuzzer writes holds it by chance.
 const VALUE: &str = "a-value-that-nobody-may-see";
@@ -15,7 +15,7 @@ fuzz_target!(|text: &str| {
         return;
     }
     let mut texts = text.split("\n---\n").map(str::to_owned);
-    let files = Files {
+    let files = ConfigFiles {
         directory: "/config".into(),
         mcps: texts.next(),
         replacements: texts.next(),
@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
         portero: texts.next(),
         dotenv: texts.next(),
     };
-    let (config, problems) = read(&files, &|name| name.starts_with('V').then(|| VALUE.to_owned()));
+    let (config, problems) = read_config(&files, &|name| name.starts_with('V').then(|| VALUE.to_owned()));
     assert_eq!(config.is_none(), problems.has_errors(), "{problems}");
     assert!(!problems.to_string().contains(VALUE), "{problems}");
 });

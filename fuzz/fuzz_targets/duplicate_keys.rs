@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use libfuzzer_sys::fuzz_target;
-use portero::json::{Object, parse_raw, refuse_duplicate_keys};
+use portero::json::{RawObject, parse_raw, refuse_duplicate_keys};
 use serde_json::value::RawValue;
 
 /// Whether a key appears twice, one level after the other; `None` when a key is no text.
@@ -23,7 +23,7 @@ fn twice(value: &RawValue, depth: usize) -> Option<bool> {
         return Some(false);
     }
     let members: Members<'_> = serde_json::from_str(value.get()).ok()?;
-    let object = Object::read(value).expect("an object");
+    let object = RawObject::read(value).expect("an object");
     assert_eq!(object.iter().count(), members.0.len());
     let mut seen = HashSet::new();
     let mut found = false;
@@ -41,7 +41,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
         struct Reader;
         impl<'de> serde::de::Visitor<'de> for Reader {
             type Value = Vec<(String, &'de RawValue)>;
-            fn expecting(&self, f: &mut fmt::CallFormatter<'_>) -> fmt::Result {
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
             fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {

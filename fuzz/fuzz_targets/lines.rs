@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use libfuzzer_sys::fuzz_target;
-use portero::wire::{LineError, Lines};
+use portero::wire::{LineError, LineReader};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Hands out a few bytes at a time.
@@ -39,9 +39,9 @@ fuzz_target!(|input: (u8, u8, Vec<u8>)| {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let mut found = Vec::new();
     runtime.block_on(async {
-        let mut lines = Lines::new(Pieces { rest: &bytes, size }, limit);
+        let mut lines = LineReader::new(Pieces { rest: &bytes, size }, limit);
         loop {
-            match lines.next().await {
+            match lines.next_line().await {
                 Ok(Some(line)) => found.push(Some(line.to_vec())),
                 Ok(None) => break,
                 Err(LineError::TooLong { .. }) => found.push(None),

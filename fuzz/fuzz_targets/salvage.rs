@@ -4,16 +4,16 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portero::wire::{Kind, Message, id_number, salvage_overlong_id, read_text, salvage};
+use portero::wire::{Message, MessageKind, decode_text, id_as_u64, salvage_messages, salvage_overlong_id};
 
 fuzz_target!(|input: (&[u8], u8)| {
     let (line, keep) = input;
-    let found = salvage(line);
+    let found = salvage_messages(line);
     for message in &found {
-        let _ = message.id().as_deref().and_then(id_number);
+        let _ = message.id().as_deref().and_then(id_as_u64);
     }
     let _ = salvage_overlong_id(line, &line[line.len().saturating_sub(usize::from(keep))..]);
-    let text = read_text(line);
+    let text = decode_text(line);
     if let Ok(same) = std::str::from_utf8(line) {
         assert_eq!(text, same);
     }
@@ -22,7 +22,7 @@ fuzz_target!(|input: (&[u8], u8)| {
     if line.contains(&b'\\') {
         return;
     }
-    if let Kind::Response { id, .. } = message.kind() {
+    if let MessageKind::Response { id, .. } = message.kind() {
         assert_eq!(found.len(), 1);
         assert!(found[0].is_response);
         if id.get().len() <= 256 {
