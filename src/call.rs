@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::anonymize::Fake;
+use crate::clock::Moment;
 use crate::names::{Operation, ToolId};
+use crate::policy::{CallIdentity, CallerIdentity, Decision, Policy};
 
 /// The MCP method that a call uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -127,6 +129,23 @@ impl Call {
             | Method::SubscribeResource
             | Method::UnsubscribeResource
             | Method::Complete => Some(params),
+        }
+    }
+
+    /// The parts of the call that policy looks at.
+    #[must_use]
+    pub fn identity(&self) -> CallIdentity<'_> {
+        let (tool, method) = (&self.tool, self.method.as_str());
+        CallIdentity { tool, method, params: self.params.get(), arguments: self.arguments() }
+    }
+
+    /// Policy's decision on this call of `asker`. Without an asker only grants for everyone count, and no
+    /// denial of a single call.
+    #[must_use]
+    pub fn decide(&self, policy: &Policy, asker: Option<CallerIdentity<'_>>, now: Moment) -> Decision {
+        match asker {
+            Some(asker) => policy.decide_call(self.identity(), asker, now, None),
+            None => policy.decide(&self.tool, self.arguments(), None, now),
         }
     }
 

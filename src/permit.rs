@@ -47,7 +47,7 @@ pub enum Admission {
 pub fn admit_call(policy: &Policy, call: Call, asker: Option<CallerIdentity<'_>>, now: Moment) -> Admission {
     // One decision serves both questions, the action and the grant, so they can't come from different
     // policies.
-    let decision = policy.decide(&call.tool, call.arguments(), asker, now);
+    let decision = call.decide(policy, asker, now);
     match decision.action {
         Action::Allow => match policy.consumed_grant(&decision) {
             Some(grant) => {
@@ -106,8 +106,7 @@ impl CountedCall {
     /// Policy's present decision on this call, given that a use of the grant is consumed for it.
     #[must_use]
     pub fn decide_with_grant(&self, policy: &Policy, asker: CallerIdentity<'_>, now: Moment) -> Decision {
-        let call = self.call();
-        policy.with_only_grant(self.grant).decide(&call.tool, call.arguments(), Some(asker), now)
+        self.call().decide(&policy.with_only_grant(self.grant), Some(asker), now)
     }
 
     /// Decides again after a use was durably consumed for this call. It runs only if policy still allows it.

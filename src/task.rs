@@ -279,7 +279,7 @@ impl Task {
         }
         // Only a deny counts here. The approval has answered the question, and asking again would go on for
         // ever.
-        let decision = policy.decide(&self.call.tool, self.call.arguments(), Some(self.origin.asker()), now);
+        let decision = self.decide_approved(policy, now);
         if decision.action == Action::Deny {
             return Err(ClaimError::Denied(decision));
         }
@@ -290,6 +290,13 @@ impl Task {
         }
         // With the decision that asked, which the audit records as the reason, whatever policy says by now.
         Ok(ClaimedTask { call: self.call, decision: self.decision })
+    }
+
+    /// Policy's decision on this approved call. A denial of the same call counts if it is later than the
+    /// approval, which is the task's last change.
+    #[must_use]
+    pub fn decide_approved(&self, policy: &Policy, now: Moment) -> Decision {
+        policy.decide_call(self.call.identity(), self.origin.asker(), now, Some(self.changed))
     }
 
     /// The progress if several people must approve, such as `1 of 2 approvals: telegram user 11`. `None` if

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::compose::{compose_daemon, store_failure};
+use crate::api;
 use crate::approved_config::check::{EnvironmentLookup, check_files, describe_problems};
 use crate::approved_config::store::{check_may_start, mark_new_store};
 use crate::daemon::Daemon;
@@ -113,6 +114,8 @@ impl App {
             .recover_tasks()
             .await
             .map_err(|error| internal("could not take up where it ended", &error))?;
+        // After the recovery, which takes over the rejections that the last daemon could not save.
+        api::enforce_denials(&daemon).await;
         let background = TaskTracker::new();
         // Weak, because the upstreams belong to the daemon and would otherwise keep it alive for ever.
         daemon.upstreams.start_listening(Arc::new(SessionNotifier(Arc::downgrade(&daemon))));

@@ -6,6 +6,7 @@
 //! file of denies that sessions read while no daemon runs ([`portero::policy::offline_denies`]).
 
 mod change;
+mod denial;
 mod grant;
 mod rule;
 mod uses;
@@ -138,11 +139,14 @@ impl OverrideStore {
         let file = parts.offline_denies.clone();
         let read = move || offline_denies::read(&file, &file);
         let read = files::read_off_thread(&parts.offline_denies, 2 * files::READ_TIMEOUT, read);
-        let behind = match read.await.map_err(StoreError::from)? {
-            Ok(file) if file.epoch > kept.overrides.epoch => Some(file),
-            // A missing or damaged file says nothing about the store.
-            Ok(_) | Err(_) => None,
-        };
+        // A missing or damaged file says nothing about the store.
+        let file = read.await.map_err(StoreError::from)?.ok();
+        if let Some(file) = &file {
+            // The store has them with their tasks, and they are added once the tasks are read. Until then
+            // those of the file hold.
+            kept.overrides.denials.clone_from(&file.denials);
+        }
+        let behind = file.filter(|file| file.epoch > kept.overrides.epoch);
         let (epoch, _) = watch::channel(kept.overrides.epoch);
         let rules = Self {
             state: Mutex::new(OverrideState { kept: kept.clone() }),

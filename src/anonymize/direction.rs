@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Only [`Anonymizer`](super::Anonymizer) makes one from foreign text. It deserializes, because Portero stores
 /// concealed values and sends them between its own programs. Nothing else may be read as one.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fake<T>(T);
 

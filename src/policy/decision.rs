@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::condition::ConditionReadings;
-use super::{Action, Grant, Quorum};
+use super::{Action, DeniedCall, Grant, Quorum};
 use crate::pattern::Pattern;
 
 /// An action with its reason.
@@ -107,6 +107,8 @@ pub enum DecisionSource {
     Default,
     /// A person paused all calls at this moment.
     Pause(jiff::Timestamp),
+    /// A person denied exactly this call a moment ago.
+    Denial(Box<DeniedCall>),
 }
 
 /// The text of an answer to the agent: action and rule, never a value.
@@ -119,6 +121,9 @@ impl fmt::Display for Decision {
                 "paused by a person since {since}: no call runs and none can be approved before they run \
                  `portero resume`"
             );
+        }
+        if let DecisionSource::Denial(denied) = &self.source {
+            return denied.fmt(f);
         }
         let verb = match (self.action, &self.source) {
             (Action::Allow, _) => "allowed",
@@ -175,6 +180,7 @@ impl fmt::Display for DecisionSource {
             Self::Grant(id) => write!(f, "grant {id}"),
             Self::Default => f.write_str("the default"),
             Self::Pause(_) => f.write_str("a pause"),
+            Self::Denial(denied) => write!(f, "the denial of task {}", denied.task),
         }
     }
 }

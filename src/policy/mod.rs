@@ -17,11 +17,15 @@
 //! pattern covers the tool, the outcome is never looser than the files alone. While a person has paused
 //! everything ([`Overrides::paused`]), every decision is a deny. A tool under a [`Quorum`] asks unless it is
 //! denied, and is locked.
+//!
+//! [`Policy::decide_call`] adds what people said of single calls: a denial of exactly this call holds for its
+//! cool-down, unless a grant or an allowing rule was made later (guarantee A9).
 
 pub mod compare;
 mod compiled_config;
 pub mod condition;
 mod decision;
+mod denial;
 mod entry_index;
 mod grant;
 pub mod offline_denies;
@@ -40,6 +44,7 @@ use crate::pattern::Pattern;
 use compiled_config::CompiledConfig;
 use condition::{ConditionReadings, PolicyCase};
 pub use decision::{Decision, DecisionSource, Explanation, MatchedCase};
+pub use denial::{CallDenial, CallDenials, CallIdentity, DeniedCall};
 use entry_index::{ArgumentsView, EntryIndex};
 pub use grant::{CallerIdentity, Grant, GrantLimits, SessionMatchError};
 pub use overrides::{Overrides, PolicyRule};
@@ -207,6 +212,26 @@ impl Policy {
         // A pause outweighs everything, even what is locked.
         self.pause_decision()
             .unwrap_or_else(|| self.decide_unpaused(tool, ArgumentsView::Call(arguments), asker, now))
+    }
+
+    /// As [`Policy::decide`], for a call whose every part is known: a denial of exactly this call holds too.
+    /// With `approved_at`, a person approved this very call then, so only a later denial counts.
+    #[must_use]
+    pub fn decide_call(
+        &self,
+        call: CallIdentity<'_>,
+        asker: CallerIdentity<'_>,
+        now: Moment,
+        approved_at: Option<jiff::Timestamp>,
+    ) -> Decision {
+        let decision = self.decide(call.tool, call.arguments, Some(asker), now);
+        match decision.action {
+            Action::Deny => decision,
+            Action::Allow | Action::RequireApproval => self
+                .overrides
+                .denial_in_force(call, asker, now, approved_at)
+                .map_or(decision, CallDenial::to_decision),
+        }
     }
 
     /// The grant by which a call would run, if its uses are counted. The call may run only after a use was
@@ -407,6 +432,7 @@ impl Policy {
             | DecisionSource::Grant(_)
             | DecisionSource::Default
             | DecisionSource::Pause(_)
+            | DecisionSource::Denial(_)
             | DecisionSource::Quorum { .. }
             | DecisionSource::ConfirmedQuorum { .. } => None,
         });

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, DecisionSource, Grant, PolicyEntry};
+use super::{Action, CallDenials, DecisionSource, Grant, PolicyEntry};
 use crate::clock::Moment;
 use crate::names::ToolId;
 use crate::pattern::Pattern;
@@ -20,7 +20,7 @@ pub struct PolicyRule {
     pub made: jiff::Timestamp,
 }
 
-/// The rules, grants and pause that people set at run time, with their epoch.
+/// The rules, grants, pause and denials that people set at run time, with their epoch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overrides {
     /// Raised by one with every change.
@@ -34,6 +34,9 @@ pub struct Overrides {
     /// When a person paused everything, if they did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<jiff::Timestamp>,
+    /// The denials of single calls.
+    #[serde(default, skip_serializing_if = "CallDenials::is_empty")]
+    pub denials: CallDenials,
 }
 
 impl Overrides {
@@ -99,7 +102,7 @@ impl Overrides {
     }
 
     /// The part that holds while the daemon can't be reached (guarantee D4): everything that narrows. Grants
-    /// and allowing rules are void.
+    /// and allowing rules are void, also where they lifted a denial.
     #[must_use]
     pub fn restrictive_only(&self) -> Self {
         Self {
@@ -108,6 +111,7 @@ impl Overrides {
             grants: Vec::new(),
             boot_id: self.boot_id.clone(),
             paused: self.paused,
+            denials: self.denials.clone(),
         }
     }
 }

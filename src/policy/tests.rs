@@ -1,4 +1,5 @@
 mod asking;
+mod denials;
 mod grants;
 mod proof;
 mod quorums;
@@ -71,6 +72,7 @@ fn overrides_with(rules: &[(&str, Action)], grants: &[&str]) -> Overrides {
         grants: grants.iter().enumerate().map(grant).collect(),
         boot_id: BOOT_ID.into(),
         paused: None,
+        denials: CallDenials::default(),
     }
 }
 
@@ -254,6 +256,7 @@ prop_compose! {
             grants: grants.into_iter().enumerate().map(grant).collect(),
             boot_id: BOOT_ID.into(),
             paused: None,
+            denials: CallDenials::default(),
         }
     }
 }

@@ -54,7 +54,7 @@ impl Agent {
         self.pipeline.policy_source.refresh_policy();
         let policy = self.pipeline.policy.load();
         let (context, now) = (self.context.load(), self.pipeline.clock.now());
-        let decision = policy.decide(&call.tool, call.arguments(), Some(context.origin.asker()), now);
+        let decision = call.decide(&policy, Some(context.origin.asker()), now);
         decision.action == Action::Allow && policy.consumed_grant(&decision).is_none()
     }
 

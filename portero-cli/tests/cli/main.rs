@@ -14,6 +14,7 @@ mod connection_flood;
 mod crash;
 mod daemon;
 mod daemon_connection;
+mod denials;
 mod fake_daemon;
 #[allow(unused_imports, reason = "a part of it is used here")]
 #[path = "../../../porterod/tests/telegram/fake_telegram/mod.rs"]

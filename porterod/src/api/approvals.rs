@@ -17,7 +17,8 @@ use portero::task::{Task, TaskState};
 use super::attempt::Attempt;
 use super::confirmation::Confirmation;
 use super::{PersonCaller, PersonRequest, failure, sessions, shown};
-use crate::approvals::TaskFilter;
+use crate::approvals::{ListRejection, TaskFilter};
+use crate::auth::buttons::{ButtonPress, ListAction};
 use crate::daemon::Daemon;
 use crate::journal::AuditMode;
 use crate::journal::outbox::NoticesAfter;
@@ -206,7 +207,35 @@ impl PersonRequest for RejectTask {
             true => daemon.approval_queue.reject_without_cooldown(task, reason, caller.by).await,
             false => daemon.approval_queue.reject(task, reason, caller.by).await,
         };
+        enforce_denials(daemon).await;
         rejected.map(|task| Box::new(shown::task(daemon, task))).map_err(|error| failure::of_approval(&error))
+    }
+}
+
+/// Denies the tasks of a list, in one change. The denials hold in every session when this
+/// returns.
+///
+/// # Errors
+/// [`StoreError::Refused`] if the button was used before.
+pub async fn reject_listed(
+    daemon: &Daemon,
+    tasks: Vec<TaskId>,
+    turned: &ButtonPress<ListAction>,
+) -> Result<ListRejection, StoreError> {
+    let rejected = daemon.approval_queue.reject_listed(tasks, turned).await;
+    enforce_denials(daemon).await;
+    rejected
+}
+
+/// Makes the present denials of single calls apply in every session. Also called after a failure: a denial that
+/// could not be saved applies all the same.
+pub async fn enforce_denials(daemon: &Daemon) {
+    let added = match daemon.approval_queue.call_denials() {
+        Ok(denials) => daemon.overrides.add_call_denials(denials).await,
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = added {
+        tracing::error!(%error, "the denials of single calls are not saved everywhere");
     }
 }
 

@@ -191,6 +191,7 @@ async fn decide(
         TaskDecision::Deny | TaskDecision::DenyWithReason | TaskDecision::Forbid => {
             let reason = reason.map(|reason| daemon.anonymizer.load().conceal_text(&reason));
             let rejected = daemon.approval_queue.reject_by_button(tapped, reason).await;
+            approvals::enforce_denials(daemon).await;
             rejected.map(drop).map_err(|error| failure::of_approval(&error))
         }
     }

@@ -29,6 +29,7 @@ use portero::pipeline::CallContext;
 use portero::task::CallOrigin;
 use tokio_util::sync::CancellationToken;
 
+pub use self::approvals::{enforce_denials, reject_listed};
 pub use self::attempt::Attempt;
 pub use self::buttons::{Change, Undone, preview_widening, request_as, restricted, tapped, widen};
 use self::confirmation::{Confirmation, NumberPrompt};

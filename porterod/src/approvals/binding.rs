@@ -112,24 +112,34 @@ fn part_digest<T>(
     digest.to_hex()[..PART_DIGEST_LENGTH].to_owned()
 }
 
+/// The key of the fingerprints of calls. Sessions get it; the key of the bindings, which protects real values,
+/// can't be computed from it.
+#[must_use]
+pub fn fingerprint_key(binding_key: &[u8; 32]) -> [u8; 32] {
+    blake3::derive_key("portero fingerprints of calls v1", binding_key)
+}
+
 /// A keyed digest of tool, method and arguments. It identifies a call independently of its directory and
 /// binding inputs.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
 pub fn fingerprint(key: &[u8; 32], call: &Call) -> Result<String, Refusal> {
-    Ok(add_call(FieldDigest::keyed(key, "portero call v1"), call)?.to_hex())
+    call.identity().fingerprint(&fingerprint_key(key)).map_err(|problem| invalid_arguments(&problem))
 }
 
 /// Adds tool, method and canonical arguments.
 fn add_call(digest: FieldDigest, call: &Call) -> Result<FieldDigest, Refusal> {
     // Canonical, so that key order and white space don't make two calls of one.
-    let params = canonicalize(call.params.get())
-        .map_err(|problem| Refusal::Invalid(format!("the arguments are not acceptable: {problem}")))?;
+    let params = canonicalize(call.params.get()).map_err(|problem| invalid_arguments(&problem))?;
     Ok(digest
         .bytes("tool", call.tool.to_string())
         .bytes("method", call.method.as_str())
         .bytes("params", params))
+}
+
+fn invalid_arguments(problem: &str) -> Refusal {
+    Refusal::Invalid(format!("the arguments are not acceptable: {problem}"))
 }
 
 /// Names the differences between two bindings of one call.
@@ -216,8 +226,7 @@ pub fn environment_digest(server: &ServerConfig) -> String {
 /// [`Refusal::Invalid`] when the call's JSON nests too deeply or holds a key twice.
 pub fn values_digest(anonymizer: &Anonymizer, call: &Call) -> Result<String, Refusal> {
     let revealed = anonymizer.reveal(&call.tool.server, &call.params);
-    let params = canonicalize(revealed.expose())
-        .map_err(|problem| Refusal::Invalid(format!("the arguments are not acceptable: {problem}")))?;
+    let params = canonicalize(revealed.expose()).map_err(|problem| invalid_arguments(&problem))?;
     Ok(FieldDigest::new("portero revealed call v1").bytes("params", params).to_hex())
 }
 

@@ -260,8 +260,7 @@ impl Executor {
         // to apply, a start does.
         let now = self.deps.clock.now();
         let task = self.deps.approval_queue.find_task(id, None)?;
-        let asker = Some(task.origin.asker());
-        let decision = self.deps.policy.load().decide(&task.call.tool, task.call.arguments(), asker, now);
+        let decision = task.decide_approved(&self.deps.policy.load(), now);
         let (to, weight, note) = if decision.action == Action::Deny {
             (TaskState::Denied, AuditMode::BestEffort, Some(self.conceal_message(&decision.to_string())))
         } else {

@@ -6,6 +6,7 @@
 pub mod executor;
 
 mod binding;
+mod denials;
 mod error;
 mod expiry;
 mod open;
@@ -22,7 +23,7 @@ pub(crate) mod tests;
 pub use crate::store::TaskFilter;
 pub use binding::{
     BindingInputs, BindingSource, ConfiguredInputs, compute_binding, describe_changes,
-    describe_config_change, environment_digest, fingerprint, server_digest, values_digest,
+    describe_config_change, environment_digest, fingerprint, fingerprint_key, server_digest, values_digest,
 };
 pub use error::{ApprovalError, QuorumProgress, VoteError};
 pub use queue::{ApprovalQueue, ApprovalQueueDeps};

@@ -1,26 +1,26 @@
 //! Opens a task: finds a duplicate that already waits, checks the limits, and applies the cool-down after a
 //! denial.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use jiff::Timestamp;
 use portero::audit::{AuditEvent, AuditRecord};
 use portero::call::Call;
+use portero::clock::Moment;
 use portero::config::ApprovalSettings;
 use portero::ipc::Act;
 use portero::names::{Actor, TaskId, ToolId};
 use portero::pipeline::Refusal;
-use portero::policy::{Action, Decision};
+use portero::policy::{Action, Decision, Policy};
 use portero::task::{CallOrigin, Task, TaskState};
 use rusqlite::Connection;
 
 use super::binding::fingerprint;
+use super::denials::timed_denial;
 use super::queue::{ApprovalQueue, store_refusal};
 use super::transition::{deadline_after, transition_record};
 use crate::auth::Authorization;
 use crate::journal::{AuditMode, task_record};
-use crate::store::denials::{self, Denial};
-use crate::store::{StoreError, overrides, tasks};
+use crate::store::{StoreError, denials, overrides, tasks};
 
 /// A project with this many waiting calls can't use the last quarter of the total limit, so other projects
 /// can still ask.
@@ -30,7 +30,8 @@ const FAIR_SHARE_LIMIT: u64 = 5;
 struct OpeningCheck {
     settings: ApprovalSettings,
     fingerprint: String,
-    now: Timestamp,
+    policy: Arc<Policy>,
+    now: Moment,
 }
 
 impl ApprovalQueue {
@@ -94,20 +95,6 @@ impl ApprovalQueue {
         .await
     }
 
-    /// The end of the cool-down of this call after a denial; none if the call may ask now.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn deny_cooldown(&self, ended: &Task, call: &Call) -> Result<Option<Timestamp>, Refusal> {
-        let store = self.deps.journal.store();
-        let key = store.read(overrides::binding_key).map_err(store_refusal)?;
-        let fingerprint = fingerprint(&key, call)?;
-        let principal = ended.origin.principal.clone();
-        let found = store.read(move |store| denials::find_denial(store, &principal, &fingerprint));
-        let (now, lasts) = (self.now(), self.deps.settings.load().deny_cooldown);
-        Ok(found.map_err(store_refusal)?.and_then(|denial| cooldown_end(&denial, now, lasts)))
-    }
-
     /// What [`ApprovalQueue::open_task`] would do, without doing it: returns the identical task that waits, or none where
     /// a new one would be opened.
     pub(super) async fn preview_task(
@@ -119,7 +106,7 @@ impl ApprovalQueue {
         let (gate, task) = self.prepare_task(call, origin, decision).await?;
         let waiting = self.deps.journal.store().read(move |store| {
             let twin = tasks::find_duplicate(store, &task.origin.principal, &task.binding)?;
-            if let Some(twin) = twin.filter(|twin| !tasks::is_expired(twin, gate.now)) {
+            if let Some(twin) = twin.filter(|twin| !tasks::is_expired(twin, gate.now.wall)) {
                 return Ok(Some(twin.id));
             }
             gate.check_deny_cooldown(store, &task)?;
@@ -180,7 +167,8 @@ impl ApprovalQueue {
         let key = self.deps.journal.store().read(overrides::binding_key).map_err(store_refusal)?;
         let fingerprint = fingerprint(&key, &call)?;
         let settings = (**self.deps.settings.load()).clone();
-        let now = self.now();
+        let (moment, policy) = (self.deps.clock.now(), self.deps.policy.load_full());
+        let now = moment.wall;
         let task = Task {
             id: TaskId::fresh(),
             state: TaskState::PendingApproval,
@@ -199,7 +187,7 @@ impl ApprovalQueue {
             votes: Vec::new(),
             quorums: Vec::new(),
         };
-        Ok((OpeningCheck { settings, fingerprint, now }, task))
+        Ok((OpeningCheck { settings, fingerprint, policy, now: moment }, task))
     }
 
     /// Records that no task was opened. The refusal doesn't depend on the record, so a failed write is
@@ -216,16 +204,22 @@ impl ApprovalQueue {
 }
 
 impl OpeningCheck {
-    /// Fails during the cool-down after a denial of the same call. If the clock was set back before the
-    /// denial, the cool-down is over.
+    /// Fails during the cool-down after a denial of the same call, unless a person allowed it since. Policy
+    /// knows the denial a moment after the store, so the store is asked.
     fn check_deny_cooldown(&self, store: &Connection, task: &Task) -> Result<(), StoreError> {
-        let Some(denial) = denials::find_denial(store, &task.origin.principal, &self.fingerprint)? else {
+        let (principal, asker) = (&task.origin.principal, task.origin.asker());
+        let Some(denial) = denials::find_denial(store, principal, &self.fingerprint)? else {
             return Ok(());
         };
-        match cooldown_end(&denial, self.now, self.settings.deny_cooldown) {
-            Some(until) => Err(StoreError::Refused(cooldown_message(&denial, until))),
-            None => Ok(()),
+        if self.policy.overrides().allows_since(denial.at, &task.call.tool, asker, self.now) {
+            return Ok(());
         }
+        let lasts = self.settings.deny_cooldown;
+        let denial = timed_denial(principal.clone(), self.fingerprint.clone(), denial, self.now, lasts);
+        if denial.is_live(self.now) {
+            return Err(StoreError::Refused(denial.to_decision().to_string()));
+        }
+        Ok(())
     }
 
     /// Fails if enough calls wait for a person. Limits are checked from the narrowest to the widest, so the
@@ -265,23 +259,4 @@ fn limit_refusal(whose: &str, most: u64) -> Result<(), StoreError> {
         "{most} calls {whose} wait for a person already, and no more may. This one did not run and does not wait. \
          Go on with other work until some are decided, or take some back with portero/cancel_task"
     )))
-}
-
-/// The end of a denial's cool-down; none if it is over.
-fn cooldown_end(denial: &Denial, now: Timestamp, lasts: Duration) -> Option<Timestamp> {
-    let until = deadline_after(denial.at, lasts);
-    (denial.at <= now && now < until).then_some(until)
-}
-
-fn cooldown_message(denial: &Denial, until: Timestamp) -> String {
-    let second = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
-    let reason = denial.reason.as_ref().map(|reason| format!(", and said: {}", reason.get()));
-    format!(
-        "a person said no to exactly this call at {}, task {}{}. Until {} it is refused without asking them \
-         again. Do not try to reach the same effect another way; tell the user that it was refused",
-        second(denial.at),
-        denial.task,
-        reason.unwrap_or_default(),
-        second(until)
-    )
 }

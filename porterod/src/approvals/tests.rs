@@ -4,6 +4,7 @@ mod limits;
 mod repeat;
 mod runnable_check;
 pub(crate) mod votes;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

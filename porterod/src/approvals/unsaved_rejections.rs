@@ -29,6 +29,7 @@ use super::transition::store_transition;
 use crate::journal::{AuditMode, Journal};
 use crate::reserved::Reserved;
 use crate::store::StoreError;
+use crate::store::denials::Denial;
 use crate::store::tasks::{self, TransitionRequest};
 
 /// How long to wait before saving again what could not be saved.
@@ -143,6 +144,18 @@ impl UnsavedRejections {
 
     pub(super) fn is_empty(&self) -> bool {
         self.lock_state().rejected.is_empty()
+    }
+
+    /// The rejections after which the same call isn't asked about for a while.
+    pub(super) fn list_cooling(&self) -> Vec<Denial> {
+        let inner = self.lock_state();
+        let cooling = inner.rejected.values().filter(|rejection| rejection.transition.deny_cooldown);
+        cooling
+            .map(|rejection| {
+                let TransitionRequest { id, now, note, .. } = &rejection.transition;
+                Denial { task: *id, at: *now, reason: note.clone() }
+            })
+            .collect()
     }
 
     pub(super) fn is_rejected(&self, task: TaskId) -> bool {

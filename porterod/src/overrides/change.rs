@@ -72,15 +72,16 @@ impl OverrideStore {
         next: OverridesRecord,
         record: AuditRecord,
     ) -> Result<(), OverridesError> {
-        self.apply_narrowing_with(state, next, record, None, FormerFile::Remove).await
+        self.apply_narrowing_with(state, next, Some(record), None, FormerFile::Remove).await
     }
 
-    /// As `apply_narrowing`; a button is used up in the same transaction.
+    /// As `apply_narrowing`; a button is used up in the same transaction. Without a record, the change was
+    /// recorded elsewhere.
     pub(super) async fn apply_narrowing_with(
         &self,
         mut state: MutexGuard<'_, OverrideState>,
         mut next: OverridesRecord,
-        record: AuditRecord,
+        record: Option<AuditRecord>,
         consumes: Option<ButtonUse>,
         former: FormerFile,
     ) -> Result<(), OverridesError> {
@@ -104,7 +105,7 @@ impl OverrideStore {
     async fn save_narrowing(
         &self,
         next: OverridesRecord,
-        record: AuditRecord,
+        record: Option<AuditRecord>,
         consumes: Option<ButtonUse>,
         former: FormerFile,
     ) -> Result<(), OverridesError> {
@@ -169,7 +170,7 @@ impl OverrideStore {
         drop(state);
         let unless = (Arc::clone(&self.deps.policy), base);
         self.make_saver()
-            .save_change(AuditMode::Required, next.clone(), record, consumes, Some(unless))
+            .save_change(AuditMode::Required, next.clone(), Some(record), consumes, Some(unless))
             .await?;
         let mut state = self.state.lock().await;
         if state.kept.overrides.epoch != base {
@@ -215,12 +216,14 @@ impl OverrideStore {
         }
     }
 
-    /// A copy of the present state with the next epoch and without expired grants: the start of every change.
+    /// A copy of the present state with the next epoch, without expired grants and denials that are over: the
+    /// start of every change.
     pub(super) fn begin_change(&self, state: &OverrideState) -> OverridesRecord {
         let mut next = state.kept.clone();
         next.overrides.epoch += 1;
         let now = self.deps.clock.now();
         next.overrides.grants.retain(|grant| grant.is_within_time(&self.deps.boot_id, now));
+        next.overrides.denials.list.retain(|denial| denial.is_live(now));
         next
     }
 
@@ -296,7 +299,7 @@ impl OverrideStore {
             None,
         );
         // The present file is the only copy of all of this, so a failed write must not remove it.
-        self.apply_narrowing_with(self.state.lock().await, next, record, None, FormerFile::Keep).await
+        self.apply_narrowing_with(self.state.lock().await, next, Some(record), None, FormerFile::Keep).await
     }
 }
 
@@ -333,7 +336,7 @@ impl OverrideSaver {
         self,
         weight: AuditMode,
         kept: OverridesRecord,
-        record: AuditRecord,
+        record: Option<AuditRecord>,
         consumes: Option<ButtonUse>,
         unless: Option<(Arc<ArcSwap<Policy>>, u64)>,
     ) -> Result<(), StoreError> {
@@ -352,14 +355,14 @@ impl OverrideSaver {
             }
             if before.overrides.epoch > kept.overrides.epoch {
                 // A later change was saved first, and contains this one.
-                return Ok(((), ChangeReport::from(vec![record.clone()])));
+                return Ok(((), ChangeReport::from(Vec::from_iter(record.clone()))));
             }
             overrides::save_overrides(connection, &kept)?;
             let live = |grant: &Grant| grant.is_live(&boot, now);
             let notices = notices_between(&before.overrides, &kept.overrides, &live, &|pattern| {
                 telling.conceal_text(&pattern.to_string())
             });
-            Ok(((), ChangeReport::from(vec![record.clone()]).with_notices(notices)))
+            Ok(((), ChangeReport::from(Vec::from_iter(record.clone())).with_notices(notices)))
         });
         saving.await?;
         let mut stored = lock(&stored);

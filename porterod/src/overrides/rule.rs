@@ -91,7 +91,7 @@ impl OverrideStore {
         let act = tapped.action().act();
         let record = self.deps.journal.act_record(act.word(), &act.about(), true, Some(&tapped.by()));
         let consumes = Some(tapped.ticket().step(1));
-        self.apply_narrowing_with(state, next, record, consumes, FormerFile::Remove).await?;
+        self.apply_narrowing_with(state, next, Some(record), consumes, FormerFile::Remove).await?;
         Ok(RestrictionOutcome::Made(rule))
     }
 

@@ -33,7 +33,7 @@ impl OverrideStore {
         // The policy with only this grant shows whether the grant covers the call. With all grants another
         // one could hide it.
         let policy = self.deps.policy.load().with_only_grant(id);
-        let decision = policy.decide(&call.tool, call.arguments(), Some(origin.asker()), now);
+        let decision = call.decide(&policy, Some(origin.asker()), now);
         let live = |grant: &Grant| grant.id == id && grant.is_live(&self.deps.boot_id, now);
         let place = state.kept.overrides.grants.iter().position(live);
         let (Some(place), DecisionSource::Grant(_)) = (place, decision.source) else {

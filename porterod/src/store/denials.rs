@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use portero::anonymize::Fake;
 use portero::names::{Principal, TaskId};
 use portero::task::Task;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::StoreError;
 use super::columns::{from_nanos, from_plain, to_nanos};
 
 /// A person's denial.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Denial {
     /// The denied task.
     pub(crate) task: TaskId,
@@ -48,15 +48,36 @@ pub(crate) fn find_denial(
              LEFT JOIN tasks ON tasks.id = denials.task
              WHERE denials.principal = ?1 AND denials.call = ?2",
         )?
-        .query_row(params![principal.as_str(), call], |row| {
-            let note = row.get_ref(2)?.as_str_or_null()?;
-            Ok(Denial {
-                task: from_plain(0, row.get_ref(0)?.as_str()?)?,
-                at: from_nanos(1, row.get(1)?)?,
-                reason: note.map(|note| from_plain(2, note)).transpose()?,
-            })
-        });
+        .query_row(params![principal.as_str(), call], denial_from_row);
     Ok(found.optional()?)
+}
+
+/// Every denial since `since`: its principal, its call's fingerprint, and the denial.
+pub(crate) fn list_denials(
+    connection: &Connection,
+    since: Timestamp,
+) -> Result<Vec<(Principal, String, Denial)>, StoreError> {
+    let found = connection
+        .prepare_cached(
+            "SELECT denials.task, denials.denied, tasks.note, denials.principal, denials.call FROM denials
+             LEFT JOIN tasks ON tasks.id = denials.task
+             WHERE denials.denied >= ?1 ORDER BY denials.denied",
+        )?
+        .query_map([to_nanos(since)], |row| {
+            let principal = from_plain(3, row.get_ref(3)?.as_str()?)?;
+            Ok((principal, row.get(4)?, denial_from_row(row)?))
+        })?
+        .collect::<Result<_, _>>();
+    Ok(found?)
+}
+
+fn denial_from_row(row: &Row<'_>) -> rusqlite::Result<Denial> {
+    let note = row.get_ref(2)?.as_str_or_null()?;
+    Ok(Denial {
+        task: from_plain(0, row.get_ref(0)?.as_str()?)?,
+        at: from_nanos(1, row.get(1)?)?,
+        reason: note.map(|note| from_plain(2, note)).transpose()?,
+    })
 }
 
 /// Removes denials before `before`. Denials in the future, left by a clock that was set back, are removed

@@ -15,7 +15,7 @@ use super::columns::{from_nanos, from_plain, to_nanos, to_plain, unreadable_colu
 /// The stored overrides and the next id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct OverridesRecord {
-    /// Epoch, rules, grants and pause. The boot id is added by the daemon.
+    /// Epoch, rules, grants and pause. The daemon adds the boot id and the denials of single calls.
     pub(crate) overrides: Overrides,
     /// The id of the next rule or grant; ids are never reused.
     pub(crate) next_id: u64,
@@ -84,7 +84,7 @@ pub(crate) fn load_overrides(connection: &Connection) -> Result<OverridesRecord,
         .collect::<Result<_, _>>()
         .map_err(corruption_error)?;
     let kept = OverridesRecord {
-        overrides: Overrides { epoch, rules, grants, boot_id: String::new(), paused },
+        overrides: Overrides { epoch, rules, grants, paused, ..Overrides::default() },
         next_id,
     };
     if overrides_digest(&kept) != found {
@@ -176,7 +176,8 @@ pub(crate) fn save_overrides(connection: &Connection, kept: &OverridesRecord) ->
 
 fn overrides_digest(kept: &OverridesRecord) -> String {
     let OverridesRecord { overrides, next_id } = kept;
-    let Overrides { epoch, rules, grants, paused, boot_id: _ } = overrides;
+    // The denials of single calls are stored with their tasks, and not here.
+    let Overrides { epoch, rules, grants, paused, boot_id: _, denials: _ } = overrides;
     let text = portero::json::serialize_raw(&(epoch, rules, grants, next_id, paused));
     blake3::hash(text.get().as_bytes()).to_hex().to_string()
 }

@@ -366,6 +366,7 @@ impl RuleSet {
             grants: self.grants.iter().map(|granted| granted.to_grant(ground)).collect(),
             boot_id: BOOT_ID.into(),
             paused: None,
+            denials: CallDenials::default(),
         };
         Policy::new(config, standing)
     }

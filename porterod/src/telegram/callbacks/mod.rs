@@ -23,6 +23,7 @@ use super::notice_consumer;
 use super::sender::{OutgoingMessage, SendPriority, TelegramSender};
 use super::text::{EscapedText, MAX_MESSAGE_UNITS, StyledText, ToMessages as _};
 use super::updates::{AuthorizedUpdate, UpdateHandler, UpdateReceipt};
+use crate::api;
 use crate::auth::buttons::{self, ButtonAction, ButtonPress, CardDecision, ListAction, PressMeaning};
 use crate::auth::pairing::{AuthorizedChat, ChatUser};
 use crate::daemon::Daemon;
@@ -218,7 +219,7 @@ impl CallbackHandler {
     ) -> Result<PressReply, StoreError> {
         let (at, cause) = (link.bot_chat, turned.message_ref().cause.clone());
         let tasks = self.cards.read_store(move |store| kept::listed_tasks(store, at, &cause))?;
-        match self.cards.daemon.approval_queue.reject_listed(tasks, &turned).await {
+        match api::reject_listed(&self.cards.daemon, tasks, &turned).await {
             // A list is denied in one change: a part of it must not stay open.
             Ok(rejection) => Ok(replies::list_denied_reply(rejection)),
             Err(StoreError::Refused(_)) => Ok(replies::BUTTON_USED),
