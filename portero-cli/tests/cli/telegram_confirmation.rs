@@ -61,6 +61,7 @@ impl FakePhone {
     }
 
     /// Returns once the bot is served again, and too much was asked before.
+    #[cfg(target_os = "linux")]
     pub(crate) fn wait_until_held(&self, world: &TestHome) {
         eventually("nothing is asked on Telegram for a while", || {
             let confirms = world.json(&["status"])["telegram"]["confirms"]["not-now"].to_string();

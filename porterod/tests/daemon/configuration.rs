@@ -1,13 +1,11 @@
 //! Guarantee A7 for the files: what narrows is in force at once, what widens when a person confirmed it.
 
-use std::path::Path;
-
 use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::{Challenge, FailureKind, PushMessage, UnconfirmedConfig};
 use portero::policy::Action;
 use portero::task::TaskState;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Home, Session, Terminal, challenge, is_kind, wait_until};
 
@@ -166,9 +164,10 @@ async fn an_edit_that_only_narrows_needs_nobody_and_taking_it_back_does() {
 }
 
 /// The servers' file with another program in the place of one's.
-fn with_program(home: &Home, program: &Path) -> Value {
+#[cfg(unix)]
+fn with_program(home: &Home, program: &std::path::Path) -> serde_json::Value {
     let text = std::fs::read_to_string(home.path_of("config/mcps.json")).unwrap();
-    let mut file: Value = serde_json::from_str(&text).unwrap();
+    let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
     file["mcps"][0]["command"] = json!(program);
     file["mcps"].as_array_mut().unwrap().push(json!({"name": "new", "command": program}));
     file
