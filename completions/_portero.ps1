@@ -45,6 +45,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; asks for the passphrase, or a tap on Telegram')
             [CompletionResult]::new('rules', 'rules', [CompletionResultType]::ParameterValue, 'List the rules and grants in force')
             [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more')
+            [CompletionResult]::new('pins', 'pins', [CompletionResultType]::ParameterValue, 'Show which definitions of servers are accepted, and accept changed ones')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit log')
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Explain what policy decides for a tool, and why')
             [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Test the configured policy before an agent meets it')
@@ -212,6 +213,49 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;pins' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Show how a server''s definitions differ from the accepted ones')
+            [CompletionResult]::new('accept', 'accept', [CompletionResultType]::ParameterValue, 'Accept what a server defines now; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;pins;diff' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;pins;accept' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;pins;help' {
+            [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Show how a server''s definitions differ from the accepted ones')
+            [CompletionResult]::new('accept', 'accept', [CompletionResultType]::ParameterValue, 'Accept what a server defines now; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;pins;help;diff' {
+            break
+        }
+        'portero;pins;help;accept' {
+            break
+        }
+        'portero;pins;help;help' {
             break
         }
         'portero;logs' {
@@ -584,6 +628,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('resume', 'resume', [CompletionResultType]::ParameterValue, 'End a pause; asks for the passphrase, or a tap on Telegram')
             [CompletionResult]::new('rules', 'rules', [CompletionResultType]::ParameterValue, 'List the rules and grants in force')
             [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more')
+            [CompletionResult]::new('pins', 'pins', [CompletionResultType]::ParameterValue, 'Show which definitions of servers are accepted, and accept changed ones')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit log')
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Explain what policy decides for a tool, and why')
             [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Test the configured policy before an agent meets it')
@@ -647,6 +692,17 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;help;unrule' {
+            break
+        }
+        'portero;help;pins' {
+            [CompletionResult]::new('diff', 'diff', [CompletionResultType]::ParameterValue, 'Show how a server''s definitions differ from the accepted ones')
+            [CompletionResult]::new('accept', 'accept', [CompletionResultType]::ParameterValue, 'Accept what a server defines now; asks for the passphrase, or a tap on Telegram')
+            break
+        }
+        'portero;help;pins;diff' {
+            break
+        }
+        'portero;help;pins;accept' {
             break
         }
         'portero;help;logs' {

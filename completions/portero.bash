@@ -67,6 +67,9 @@ _portero() {
             portero,pending)
                 cmd="portero__subcmd__pending"
                 ;;
+            portero,pins)
+                cmd="portero__subcmd__pins"
+                ;;
             portero,policy)
                 cmd="portero__subcmd__policy"
                 ;;
@@ -205,6 +208,9 @@ _portero() {
             portero__subcmd__help,pending)
                 cmd="portero__subcmd__help__subcmd__pending"
                 ;;
+            portero__subcmd__help,pins)
+                cmd="portero__subcmd__help__subcmd__pins"
+                ;;
             portero__subcmd__help,policy)
                 cmd="portero__subcmd__help__subcmd__policy"
                 ;;
@@ -268,6 +274,12 @@ _portero() {
             portero__subcmd__help__subcmd__passphrase,set)
                 cmd="portero__subcmd__help__subcmd__passphrase__subcmd__set"
                 ;;
+            portero__subcmd__help__subcmd__pins,accept)
+                cmd="portero__subcmd__help__subcmd__pins__subcmd__accept"
+                ;;
+            portero__subcmd__help__subcmd__pins,diff)
+                cmd="portero__subcmd__help__subcmd__pins__subcmd__diff"
+                ;;
             portero__subcmd__help__subcmd__policy,replay)
                 cmd="portero__subcmd__help__subcmd__policy__subcmd__replay"
                 ;;
@@ -309,6 +321,24 @@ _portero() {
                 ;;
             portero__subcmd__passphrase__subcmd__help,set)
                 cmd="portero__subcmd__passphrase__subcmd__help__subcmd__set"
+                ;;
+            portero__subcmd__pins,accept)
+                cmd="portero__subcmd__pins__subcmd__accept"
+                ;;
+            portero__subcmd__pins,diff)
+                cmd="portero__subcmd__pins__subcmd__diff"
+                ;;
+            portero__subcmd__pins,help)
+                cmd="portero__subcmd__pins__subcmd__help"
+                ;;
+            portero__subcmd__pins__subcmd__help,accept)
+                cmd="portero__subcmd__pins__subcmd__help__subcmd__accept"
+                ;;
+            portero__subcmd__pins__subcmd__help,diff)
+                cmd="portero__subcmd__pins__subcmd__help__subcmd__diff"
+                ;;
+            portero__subcmd__pins__subcmd__help,help)
+                cmd="portero__subcmd__pins__subcmd__help__subcmd__help"
                 ;;
             portero__subcmd__policy,help)
                 cmd="portero__subcmd__policy__subcmd__help"
@@ -371,7 +401,7 @@ _portero() {
 
     case "${cmd}" in
         portero)
-            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject again grant revoke allow ask require-approval deny pause resume rules unrule logs why policy check config doctor daemon passphrase totp telegram mcp try sample-server generate help"
+            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject again grant revoke allow ask require-approval deny pause resume rules unrule pins logs why policy check config doctor daemon passphrase totp telegram mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -815,7 +845,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help)
-            opts="status tasks task pending approve reject again grant revoke allow ask deny pause resume rules unrule logs why policy check config doctor daemon passphrase totp telegram mcp try sample-server generate help"
+            opts="status tasks task pending approve reject again grant revoke allow ask deny pause resume rules unrule pins logs why policy check config doctor daemon passphrase totp telegram mcp try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1153,6 +1183,48 @@ _portero() {
         portero__subcmd__help__subcmd__pending)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__pins)
+            opts="diff accept"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__pins__subcmd__accept)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__pins__subcmd__diff)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1683,6 +1755,116 @@ _portero() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__pins)
+            opts="-h --config --json --no-start --help diff accept help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__pins__subcmd__accept)
+            opts="-h --telegram --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__pins__subcmd__diff)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__pins__subcmd__help)
+            opts="diff accept help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__pins__subcmd__help__subcmd__accept)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__pins__subcmd__help__subcmd__diff)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__pins__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

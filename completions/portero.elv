@@ -42,6 +42,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand resume 'End a pause; asks for the passphrase, or a tap on Telegram'
             cand rules 'List the rules and grants in force'
             cand unrule 'Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more'
+            cand pins 'Show which definitions of servers are accepted, and accept changed ones'
             cand logs 'Read the audit log'
             cand why 'Explain what policy decides for a tool, and why'
             cand policy 'Test the configured policy before an agent meets it'
@@ -192,6 +193,42 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand --no-start 'Never start the daemon; fail if it is needed and not running'
             cand -h 'Print help'
             cand --help 'Print help'
+        }
+        &'portero;pins'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand diff 'Show how a server''s definitions differ from the accepted ones'
+            cand accept 'Accept what a server defines now; asks for the passphrase, or a tap on Telegram'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;pins;diff'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;pins;accept'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --telegram 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;pins;help'= {
+            cand diff 'Show how a server''s definitions differ from the accepted ones'
+            cand accept 'Accept what a server defines now; asks for the passphrase, or a tap on Telegram'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;pins;help;diff'= {
+        }
+        &'portero;pins;help;accept'= {
+        }
+        &'portero;pins;help;help'= {
         }
         &'portero;logs'= {
             cand --tool 'Only records about tools that match this pattern'
@@ -509,6 +546,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand resume 'End a pause; asks for the passphrase, or a tap on Telegram'
             cand rules 'List the rules and grants in force'
             cand unrule 'Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more'
+            cand pins 'Show which definitions of servers are accepted, and accept changed ones'
             cand logs 'Read the audit log'
             cand why 'Explain what policy decides for a tool, and why'
             cand policy 'Test the configured policy before an agent meets it'
@@ -556,6 +594,14 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;help;rules'= {
         }
         &'portero;help;unrule'= {
+        }
+        &'portero;help;pins'= {
+            cand diff 'Show how a server''s definitions differ from the accepted ones'
+            cand accept 'Accept what a server defines now; asks for the passphrase, or a tap on Telegram'
+        }
+        &'portero;help;pins;diff'= {
+        }
+        &'portero;help;pins;accept'= {
         }
         &'portero;help;logs'= {
             cand verify 'Check the hash chain for removed, changed, reordered or cut-off records'

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::anonymize::Fake;
-use crate::names::{Actor, TaskId, ToolId};
+use crate::names::{Actor, ServerName, TaskId, ToolId};
 use crate::policy::Action;
 use crate::task::TaskState;
 
@@ -82,6 +82,17 @@ pub enum Notice {
         #[serde(default = "one")]
         edits: u64,
     },
+    /// A server's definitions differ from the accepted ones, or some are gone.
+    Definitions {
+        /// The server.
+        server: ServerName,
+        /// How many items changed and wait.
+        changed: u64,
+        /// How many items are new and wait.
+        added: u64,
+        /// How many items are gone.
+        gone: u64,
+    },
     /// A problem that a person should look at.
     Alarm {
         /// The kind of problem.
@@ -151,6 +162,7 @@ impl Notice {
             | Self::Paused
             | Self::Resumed
             | Self::Config { .. }
+            | Self::Definitions { .. }
             | Self::Alarm { .. } => None,
         }
     }

@@ -10,7 +10,7 @@ use crate::call::{Call, Method};
 use crate::clock::Moment;
 use crate::json::{self, RawJson, RawObject};
 use crate::names::ToolId;
-use crate::policy::{Action, CallerIdentity, Decision, Policy};
+use crate::policy::{Action, CallerIdentity, Decision, DefinitionState, Policy};
 use crate::task::ClaimedTask;
 
 /// A call that may go to its server, once.
@@ -18,6 +18,8 @@ use crate::task::ClaimedTask;
 pub struct Permitted {
     call: Call,
     decision: Decision,
+    /// The digest of the definition that was decided on, for a tool that its server lists.
+    definition: Option<String>,
     /// Whether it may run because it only ends a subscription.
     is_withdrawal: bool,
 }
@@ -27,6 +29,17 @@ pub struct Permitted {
 pub struct CountedCall {
     permitted: Permitted,
     grant: u64,
+    state: DefinitionState,
+}
+
+/// The definition behind a call, as it is listed when the call is decided.
+#[derive(Debug, Clone, Default)]
+pub struct CallDefinition {
+    /// Whether it is accepted.
+    pub state: DefinitionState,
+    /// The digest of a tool's definition as its server gave it. The call doesn't go to a restarted server that defines
+    /// the tool otherwise.
+    pub digest: Option<String>,
 }
 
 /// Policy's answer to a call.
@@ -44,17 +57,27 @@ pub enum Admission {
 
 /// Decides on a call. This is the only way from an agent's request to a permit without a person.
 #[must_use]
-pub fn admit_call(policy: &Policy, call: Call, asker: Option<CallerIdentity<'_>>, now: Moment) -> Admission {
+pub fn admit_call(
+    policy: &Policy,
+    call: Call,
+    asker: Option<CallerIdentity<'_>>,
+    definition: CallDefinition,
+    now: Moment,
+) -> Admission {
     // One decision serves both questions, the action and the grant, so they can't come from different
     // policies.
+    let CallDefinition { state, digest } = definition;
     let decision = call.decide(policy, asker, now);
+    let decision = policy.require_accepted(&call.tool, decision, state, asker, now);
     match decision.action {
-        Action::Allow => match policy.consumed_grant(&decision) {
-            Some(grant) => {
-                Admission::Counted(CountedCall { permitted: Permitted::decided(call, decision), grant })
+        Action::Allow => {
+            let grant = policy.consumed_grant(&decision);
+            let permitted = Permitted { definition: digest, ..Permitted::decided(call, decision) };
+            match grant {
+                Some(grant) => Admission::Counted(CountedCall { permitted, grant, state }),
+                None => Admission::Allowed(permitted),
             }
-            None => Admission::Allowed(Permitted::decided(call, decision)),
-        },
+        }
         Action::RequireApproval => Admission::Ask(call, decision),
         Action::Deny => Admission::Denied(call, decision),
     }
@@ -74,7 +97,7 @@ pub fn withdraw(
     match call.method {
         Method::UnsubscribeResource => {
             let decision = policy.decide(&call.tool, call.arguments(), asker, now);
-            Ok(Permitted { call, decision, is_withdrawal: true })
+            Ok(Permitted { is_withdrawal: true, ..Permitted::decided(call, decision) })
         }
         Method::CallTool
         | Method::ReadResource
@@ -106,17 +129,19 @@ impl CountedCall {
     /// Policy's present decision on this call, given that a use of the grant is consumed for it.
     #[must_use]
     pub fn decide_with_grant(&self, policy: &Policy, asker: CallerIdentity<'_>, now: Moment) -> Decision {
-        self.call().decide(&policy.with_only_grant(self.grant), Some(asker), now)
+        let (call, policy) = (self.call(), policy.with_only_grant(self.grant));
+        let decision = call.decide(&policy, Some(asker), now);
+        policy.require_accepted(&call.tool, decision, self.state, Some(asker), now)
     }
 
     /// Decides again after a use was durably consumed for this call. It runs only if policy still allows it.
     #[must_use]
     pub fn recheck_after_use(self, policy: &Policy, asker: CallerIdentity<'_>, now: Moment) -> Admission {
         let decision = self.decide_with_grant(policy, asker, now);
-        let Permitted { call, decision: before, .. } = self.permitted;
+        let Permitted { call, decision: before, definition, .. } = self.permitted;
         match decision.action {
             // With the earlier decision, because it names the counted grant as the reason.
-            Action::Allow => Admission::Allowed(Permitted::decided(call, before)),
+            Action::Allow => Admission::Allowed(Permitted { definition, ..Permitted::decided(call, before) }),
             Action::RequireApproval => Admission::Ask(call, decision),
             Action::Deny => Admission::Denied(call, decision),
         }
@@ -132,13 +157,19 @@ impl Permitted {
     }
 
     const fn decided(call: Call, decision: Decision) -> Self {
-        Self { call, decision, is_withdrawal: false }
+        Self { call, decision, definition: None, is_withdrawal: false }
     }
 
     /// The call.
     #[must_use]
     pub const fn call(&self) -> &Call {
         &self.call
+    }
+
+    /// The call again, without the permit.
+    #[must_use]
+    pub fn into_call(self) -> Call {
+        self.call
     }
 
     /// Why it may run, in words for the audit.
@@ -153,10 +184,11 @@ impl Permitted {
     /// Reveals the call for its own server. Servers accept nothing else.
     #[must_use]
     pub fn reveal(self, anonymizer: &Anonymizer) -> Outgoing {
+        let definition = self.definition;
         let Call { tool, method, params, meta } = self.call;
         let params = keep_tool_name(anonymizer.reveal(&tool.server, &params), &params, &tool, method);
         let meta = meta.map(|meta| anonymizer.reveal(&tool.server, &meta));
-        Outgoing { tool, method, params, meta }
+        Outgoing { tool, method, params, meta, definition }
     }
 }
 
@@ -185,6 +217,7 @@ pub struct Outgoing {
     method: Method,
     params: Real<RawJson>,
     meta: Option<Real<RawJson>>,
+    definition: Option<String>,
 }
 
 impl Outgoing {
@@ -198,6 +231,12 @@ impl Outgoing {
     #[must_use]
     pub const fn method(&self) -> Method {
         self.method
+    }
+
+    /// The digest of the tool's definition that was decided on; none where another proof binds the definition.
+    #[must_use]
+    pub fn definition(&self) -> Option<&str> {
+        self.definition.as_deref()
     }
 
     /// The `params` without `_meta`.

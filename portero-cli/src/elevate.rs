@@ -32,6 +32,7 @@ pub(crate) enum ConfirmedAct<'a> {
     RemoveRule(u64, &'a Pattern),
     Resume,
     ConfirmConfig,
+    AcceptDefinitions(&'a ServerName),
     EnrollTotp,
     RemoveTotp {
         /// A secret that can't be decrypted can't check a code, so the passphrase alone removes it.
@@ -53,6 +54,7 @@ impl ConfirmedAct<'_> {
             Self::RemoveRule(..) => "to remove a rule that restricts",
             Self::Resume => "to resume",
             Self::ConfirmConfig => "to confirm the configuration",
+            Self::AcceptDefinitions(_) => "to accept what a server defines",
             Self::EnrollTotp => "to enrol an authenticator",
             Self::RemoveTotp { .. } => "to remove the authenticator",
             Self::Pair => "to pair",
@@ -68,6 +70,7 @@ impl ConfirmedAct<'_> {
             Self::RemoveRule(_, pattern) => Risk::of_pattern(pattern),
             Self::Resume => Risk::RESUME,
             Self::ConfirmConfig => Risk::CONFIG,
+            Self::AcceptDefinitions(_) => Risk::DEFINITIONS,
             Self::RemoveTotp { is_outdated: true } => Risk::Low,
             Self::RemoveTotp { is_outdated: false } => Risk::High,
             Self::Pair | Self::Unpair => Risk::PAIR,
@@ -91,6 +94,7 @@ impl fmt::Display for ConfirmedAct<'_> {
             Self::RemoveRule(id, _) => write!(f, "remove rule {id}"),
             Self::Resume => f.write_str("resume everything"),
             Self::ConfirmConfig => f.write_str("put all of this in force"),
+            Self::AcceptDefinitions(server) => write!(f, "accept what {server} defines now"),
             Self::EnrollTotp => f.write_str("enrol an authenticator"),
             Self::RemoveTotp { .. } => {
                 f.write_str("remove the authenticator, so that the passphrase alone confirms what is wide")

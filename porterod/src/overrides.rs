@@ -6,6 +6,7 @@
 //! file of denies that sessions read while no daemon runs ([`portero::policy::offline_denies`]).
 
 mod change;
+mod definitions;
 mod denial;
 mod grant;
 mod rule;
@@ -21,20 +22,21 @@ use jiff::Timestamp;
 use portero::clock::Clock;
 use portero::files;
 use portero::ipc::{Act, UnsavedChanges};
-use portero::names::Actor;
-use portero::policy::{Overrides, Policy, offline_denies};
+use portero::names::{Actor, ServerName};
+use portero::policy::{DefinitionPins, Overrides, Policy, offline_denies};
 use portero::sync::lock;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::task::TaskTracker;
 
 use self::change::FormerFile;
+pub use self::definitions::OwnDefinitions;
 pub use self::grant::GrantRequest;
 pub use self::rule::RestrictionOutcome;
 use crate::auth::Authorization;
 use crate::journal::Journal;
 use crate::sessions::Sessions;
-use crate::store::StoreError;
 use crate::store::overrides::{self, OverridesRecord};
+use crate::store::{Durability, StoreError, definitions as definitions_store};
 
 /// Why rules or grants were not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +58,9 @@ pub enum OverridesError {
     /// Another act was confirmed.
     #[error("this is not what was confirmed")]
     OtherConfirmed,
+    /// Other definitions wait than the person saw, or none.
+    #[error("what the server `{0}` defines changed since it was shown, or nothing waits")]
+    DefinitionsChanged(ServerName),
     /// The confirmation is so old that the granted time is over.
     #[error("the time that was confirmed is over already")]
     GrantOver,
@@ -134,6 +139,8 @@ impl OverrideStore {
     /// # Errors
     /// If the store can't be read or written, or the file can't be written.
     pub async fn open(parts: OverrideStoreDeps) -> Result<Arc<Self>, OverridesError> {
+        // Before any registration of this process, whose texts come before their pins.
+        parts.journal.store().write(Durability::Unsynced, definitions_store::prune_texts).await?;
         let mut kept = parts.journal.store().read(overrides::load_overrides)?;
         kept.overrides.boot_id.clone_from(&parts.boot_id);
         let file = parts.offline_denies.clone();
@@ -173,10 +180,18 @@ impl OverrideStore {
         Ok(Arc::new(rules))
     }
 
-    /// The current overrides. Expired grants are left out; grants without uses left are not.
+    /// The pins of all definitions.
+    #[must_use]
+    pub fn definition_pins(&self) -> DefinitionPins {
+        self.deps.policy.load().overrides().definition_pins.clone()
+    }
+
+    /// The current overrides, without the definition pins. Expired grants are left out; grants without uses left are
+    /// not.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
         let mut standing = self.deps.policy.load().overrides().clone();
+        standing.definition_pins = DefinitionPins::default();
         let now = self.deps.clock.now();
         standing.grants.retain(|grant| grant.is_within_time(&self.deps.boot_id, now));
         standing

@@ -21,7 +21,8 @@ use portero::config::{self, Config, ServerInstance};
 use portero::names::{ServerName, ToolId};
 use portero::permit::Permitted;
 use portero::pipeline::{
-    Approvals, BoxFuture, CallContext, CallReply, GrantUses, InDaemon, ListingFetches, Pipeline, Refusal,
+    Approvals, BoxFuture, CallContext, CallReply, DefinitionRegistry, DefinitionWatch, GrantUses, InDaemon,
+    ListingFetches, Pipeline, Refusal,
 };
 use portero::policy::Policy;
 use portero::server::{
@@ -63,6 +64,8 @@ pub struct DaemonUpstreamsDeps {
     pub catalog: Arc<Catalog>,
     /// Counts the uses of grants.
     pub uses: Arc<dyn GrantUses>,
+    /// Keeps the definition pins.
+    pub definitions: Arc<dyn DefinitionRegistry>,
     /// The audit for calls.
     pub audit: Arc<AuditWriter>,
     /// The clock.
@@ -277,10 +280,12 @@ impl DaemonUpstreams {
         {
             return Ok(Arc::clone(&kept.listing));
         }
+        let announcements = project.pipeline.listing_fetches.announcements(server);
         match project.upstreams.fetch_listing(server).await {
             Ok(offer) => {
                 let offer = Arc::new(offer);
-                let changes = catalog.set_listing(server, ServerListing::clone(&offer));
+                let fetched = ServerListing::clone(&offer);
+                let changes = project.pipeline.adopt_listing(server, fetched, announcements);
                 if kept.is_some() {
                     lock(&listing.unreported_changes).extend(changes);
                 }
@@ -299,6 +304,9 @@ impl DaemonUpstreams {
     /// caller must call [`Self::relist_server`].
     #[must_use]
     pub fn mark_outdated(&self, scope: &InstanceScope, server: &ServerName) -> bool {
+        if let Some(project) = self.find_scope(scope, server) {
+            project.pipeline.listing_fetches.mark_outdated(server);
+        }
         let listing = self.listing_slot(scope, server);
         listing.generation.fetch_add(1, Ordering::AcqRel);
         !listing.is_followed.swap(true, Ordering::AcqRel)
@@ -506,6 +514,7 @@ impl DaemonUpstreams {
             policy_source: Arc::new(InDaemon),
             shared_servers: Arc::new(InDaemon),
             shared_names: ArcSwap::default(),
+            definitions: DefinitionWatch::new(Arc::clone(&parts.definitions)),
             listing_fetches: ListingFetches::default(),
         };
         let project = ProjectUpstreams {

@@ -1,7 +1,7 @@
 //! One server's listing, checked, as the catalog's raw material.
 
 use std::collections::HashSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde_json::value::RawValue;
 
@@ -69,6 +69,13 @@ pub(super) struct ListedResource {
 pub(super) struct ResourceTemplate {
     pub(super) template: UriTemplate,
     pub(super) listed: RawJson,
+}
+
+impl Prompt {
+    /// The whole definition, as it came.
+    pub(super) fn raw(&self) -> &RawValue {
+        &self.raw
+    }
 }
 
 impl CheckedListing {
@@ -188,6 +195,7 @@ fn tool_entry(
         hints: tool_hints(&object),
         has_output_schema: RawObject::read(raw).is_ok_and(|raw| raw.get("outputSchema").is_some()),
         definition: OnceLock::new(),
+        pin_digest: Mutex::default(),
         compiled_schema: OnceLock::new(),
         alias,
     };

@@ -16,19 +16,20 @@ mod uri;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use arc_swap::ArcSwapOption;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use crate::anonymize::{Anonymizer, Real};
+use crate::anonymize::{Anonymizer, Fake, Real};
 use crate::call::Call;
 use crate::config;
-use crate::digest::FieldDigest;
-use crate::json::{RawJson, RawObject, canonicalize};
+use crate::json::{self, RawJson, RawObject};
 use crate::names::{ServerName, ToolId};
 use crate::policy::Action;
+use crate::policy::definition_pins::{DefinitionItem, definition_pin_digest, tool_definition_digest};
 use crate::server::{ListKind, ServerListing};
 use crate::sync::lock;
 pub use cache::ListingCache;
@@ -155,6 +156,8 @@ pub struct Tool {
     /// Whether it has an `outputSchema`.
     pub(crate) has_output_schema: bool,
     definition: OnceLock<String>,
+    /// The digest of the definition as these rules conceal it; see [`Tool::pin_digest`].
+    pin_digest: Mutex<Option<(Weak<Anonymizer>, Arc<str>)>>,
     /// Its compiled `inputSchema`, made for the first check of a call; none if it can't be compiled. It can
     /// be kept here, because another definition is another `Tool`.
     compiled_schema: OnceLock<Option<Box<InputSchema>>>,
@@ -173,20 +176,39 @@ impl Tool {
         (!faults.is_empty()).then(|| Real::from_server(faults.join("; ")))
     }
 
+    /// The digest of its concealed definition, by which it is pinned; none if it can't be concealed. A digest of the
+    /// real one would let a reader of the pins test guesses at a private value in it.
+    #[must_use]
+    pub fn pin_digest(&self, anonymizer: &Arc<Anonymizer>) -> Option<Arc<str>> {
+        let mut known = lock(&self.pin_digest);
+        if let Some((rules, digest)) = &*known
+            && std::ptr::eq(rules.as_ptr(), Arc::as_ptr(anonymizer))
+        {
+            return Some(Arc::clone(digest));
+        }
+        let digest: Arc<str> =
+            definition_pin_digest(&conceal_definition(anonymizer, self.raw.expose())?).into();
+        // The weak reference keeps the address from being used for other rules.
+        *known = Some((Arc::downgrade(anonymizer), Arc::clone(&digest)));
+        Some(digest)
+    }
+
     /// The digest of its definition as its server gave it, to which approvals bind. The order of members and
     /// white space don't count.
     #[must_use]
     pub fn definition_digest(&self) -> &str {
-        self.definition.get_or_init(|| {
-            let raw = self.raw.expose();
-            let digest = FieldDigest::new("portero tool definition v1");
-            match canonicalize(raw) {
-                Ok(canonical) => digest.bytes("canonical", canonical).to_hex(),
-                // Such as a definition in which a key occurs twice.
-                Err(_) => digest.bytes("raw", raw.get()).to_hex(),
-            }
-        })
+        self.definition.get_or_init(|| tool_definition_digest(self.raw.expose()))
     }
+}
+
+/// The item of a prompt, by its concealed name.
+pub(crate) fn prompt_item(anonymizer: &Anonymizer, name: &str) -> DefinitionItem {
+    DefinitionItem::Prompt(anonymizer.conceal_text(name).into_inner())
+}
+
+/// A definition as the agent sees it; none if a private value would remain.
+fn conceal_definition(anonymizer: &Anonymizer, raw: &RawValue) -> Option<RawJson> {
+    anonymizer.conceal(Real::from_server(raw.to_owned())).ok().map(Fake::into_inner)
 }
 
 /// A tool's `annotations`, which are only the server's claims.
@@ -484,6 +506,40 @@ impl Catalog {
     #[must_use]
     pub fn definition_digest(&self, id: &ToolId) -> Option<String> {
         self.snapshot().tool(id).map(|tool| tool.definition_digest().to_owned())
+    }
+
+    /// What a server defines, concealed: its tools, its prompts and its instructions, as far as they can be concealed.
+    /// A tool with a private name is left out, because it can't be called.
+    #[must_use]
+    pub fn concealed_definitions(
+        &self,
+        server: &ServerName,
+        anonymizer: &Anonymizer,
+    ) -> Vec<(DefinitionItem, RawJson)> {
+        let Some(listing) = self.listing(server) else { return Vec::new() };
+        let is_private = |name: &str| anonymizer.is_private(name);
+        let tools =
+            listing.tools.iter().map(|entry| &entry.item).filter(|tool| !is_private(tool.name.expose()));
+        let tools = tools.map(|tool| (DefinitionItem::Tool(tool.id.tool.clone()), &**tool.raw.expose()));
+        let prompts = listing.prompts.iter().map(|entry| &entry.item);
+        let prompts = prompts.map(|prompt| (prompt_item(anonymizer, &prompt.name), prompt.raw()));
+        let instructions = listing.instructions.as_ref().map(json::serialize_raw);
+        let instructions = instructions.iter().map(|text| (DefinitionItem::Instructions, &**text));
+        let all = tools.chain(prompts).chain(instructions);
+        all.filter_map(|(item, raw)| Some((item, conceal_definition(anonymizer, raw)?))).collect()
+    }
+
+    /// The digest by which a prompt is pinned; none if the server lists none of this name.
+    #[must_use]
+    pub fn prompt_pin_digest(
+        &self,
+        server: &ServerName,
+        name: &str,
+        anonymizer: &Anonymizer,
+    ) -> Option<String> {
+        let listing = self.listing(server)?;
+        let prompt = listing.prompts.iter().find(|entry| entry.item.name == name)?;
+        Some(definition_pin_digest(&conceal_definition(anonymizer, prompt.item.raw())?))
     }
 
     /// A server's `instructions`.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Risk;
 use crate::config::duration::format_duration;
-use crate::names::TaskId;
+use crate::names::{ServerName, TaskId};
 use crate::pattern::Pattern;
 use crate::policy::{Action, GrantLimits};
 
@@ -42,6 +42,8 @@ pub enum Act {
     Resume,
     /// Confirm the files, by the digest of what the person was shown.
     ConfirmConfig(String),
+    /// Accept the definitions of this server that wait, by the digest of what the person was shown.
+    AcceptDefinitions(ServerName, String),
     /// Set the passphrase.
     SetPassphrase,
     /// Enrol an authenticator.
@@ -89,6 +91,7 @@ impl Act {
             Self::RemoveRule(_, pattern, _) => Risk::of_pattern(pattern),
             Self::Resume => Risk::RESUME,
             Self::ConfirmConfig(_) => Risk::CONFIG,
+            Self::AcceptDefinitions(..) => Risk::DEFINITIONS,
             Self::Pair | Self::Unpair => Risk::PAIR,
             Self::SetPassphrase | Self::EnrollTotp | Self::RemoveTotp => Risk::High,
             Self::Approve(_)
@@ -114,7 +117,8 @@ impl Act {
             | Self::Allow(_)
             | Self::RemoveRule(..)
             | Self::Resume
-            | Self::ConfirmConfig(_) => true,
+            | Self::ConfirmConfig(_)
+            | Self::AcceptDefinitions(..) => true,
             Self::Reject(_)
             | Self::Repeat(_)
             | Self::Revoke(_)
@@ -159,6 +163,7 @@ impl Act {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::ConfirmConfig(_) => Self::CONFIRM_CONFIG_WORD,
+            Self::AcceptDefinitions(..) => "pins accept",
             Self::SetPassphrase => "passphrase set",
             Self::EnrollTotp => "totp enroll",
             Self::RemoveTotp => "totp remove",
@@ -184,6 +189,7 @@ impl Act {
             Self::RemoveRule(id, ..) => describe_rule_id(*id),
             Self::Pause | Self::Resume => "everything".to_owned(),
             Self::ConfirmConfig(_) => "the changed configuration".to_owned(),
+            Self::AcceptDefinitions(server, _) => format!("the definitions of {server}"),
             Self::SetPassphrase => "the approval passphrase".to_owned(),
             Self::EnrollTotp | Self::RemoveTotp => "the authenticator".to_owned(),
             Self::Pair | Self::Unpair => "the bot".to_owned(),
@@ -221,6 +227,7 @@ impl fmt::Display for Act {
                 write!(f, "{} {pattern}", self.word())
             }
             Self::RemoveRule(id, pattern, _) => write!(f, "{} {id}, {pattern}", self.word()),
+            Self::AcceptDefinitions(server, _) => write!(f, "{} {server}", self.word()),
             _ => f.write_str(self.word()),
         }
     }

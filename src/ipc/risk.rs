@@ -25,6 +25,9 @@ impl Risk {
     /// A changed configuration, which may change everything.
     pub const CONFIG: Self = Self::High;
 
+    /// Definitions that servers changed, after which allowed calls run again.
+    pub const DEFINITIONS: Self = Self::High;
+
     /// The end of a pause, which is like lifting a deny of everything.
     pub const RESUME: Self = Self::High;
 

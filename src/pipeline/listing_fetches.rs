@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::Pipeline;
 use crate::names::ServerName;
-use crate::server::{ListKind, ServerError};
+use crate::server::{ListKind, ServerError, ServerListing};
 use crate::sync::lock;
 
 /// The listings that were fetched in this process, and their outcomes.
@@ -40,6 +40,10 @@ struct FetchState {
     last: Option<Result<(), ServerError>>,
     /// Whether a caller already waits to fetch again.
     queued: bool,
+    /// How often the server announced a change, or ended.
+    announcements: u64,
+    /// How many of them the last listing covers, because it was fetched after them.
+    covered: u64,
 }
 
 impl Default for ListingFetches {
@@ -55,10 +59,21 @@ impl ListingFetches {
         self.versions.subscribe()
     }
 
-    /// Whether the server itself has answered in this process.
+    /// Whether the server itself has answered in this process, and since its last announcement.
     #[must_use]
     pub fn is_fresh(&self, server: &ServerName) -> bool {
-        self.with_server(server, |asked| asked.last == Some(Ok(())))
+        self.with_server(server, |asked| asked.last == Some(Ok(())) && asked.covered >= asked.announcements)
+    }
+
+    /// How often the server announced a change. Read before it is asked, for [`Pipeline::adopt_listing`].
+    #[must_use]
+    pub fn announcements(&self, server: &ServerName) -> u64 {
+        self.with_server(server, |asked| asked.announcements)
+    }
+
+    /// The server announced a change or ended, so its present listing is outdated.
+    pub fn mark_outdated(&self, server: &ServerName) {
+        self.with_server(server, |asked| asked.announcements += 1);
     }
 
     /// Why the last fetch failed, if it did.
@@ -79,9 +94,15 @@ impl ListingFetches {
         look(all.entry(server.clone()).or_default())
     }
 
-    fn record_fetch(&self, server: &ServerName, outcome: &Result<Vec<ListKind>, ServerError>) {
+    fn record_fetch(
+        &self,
+        server: &ServerName,
+        outcome: &Result<Vec<ListKind>, ServerError>,
+        announcements: u64,
+    ) {
         self.with_server(server, |asked| {
             asked.completed += 1;
+            asked.covered = asked.covered.max(announcements);
             asked.last = Some(outcome.as_ref().map(|_| ()).map_err(Clone::clone));
         });
         self.versions.send_modify(|revisions| {
@@ -139,6 +160,8 @@ impl Pipeline {
     /// # Errors
     /// If the server can't be started or doesn't answer.
     pub async fn refresh_listing(&self, server: &ServerName) -> Result<(), ServerError> {
+        // From the announcement on, no call is decided by the former listing.
+        self.listing_fetches.mark_outdated(server);
         let Some(place) = QueuedRefresh::try_queue(&self.listing_fetches, server) else { return Ok(()) };
         let gate = self.listing_fetches.with_server(server, |asked| Arc::clone(&asked.gate));
         let _alone = gate.lock().await;
@@ -148,21 +171,39 @@ impl Pipeline {
     }
 
     async fn request_listing(&self, server: &ServerName) -> Result<(), ServerError> {
+        let announcements = self.listing_fetches.announcements(server);
         let offer = if self.shared_names.load().contains(server) {
             self.shared_servers.fetch_listing(server).await
         } else {
             self.servers.fetch_listing(server).await
         };
-        let outcome = match offer {
-            Ok(offer) => Ok(self.catalog.set_listing(server, offer)),
+        match offer {
+            Ok(offer) => {
+                self.adopt_listing(server, offer, announcements);
+                Ok(())
+            }
             Err(error) => {
                 let reason = self.anonymizer.load().conceal_text(&error.to_string()).into_inner();
                 tracing::warn!(%server, reason, "a server does not say what it offers");
                 self.catalog.record_listing_failure(server, reason);
+                self.listing_fetches.record_fetch(server, &Err(error.clone()), announcements);
                 Err(error)
             }
-        };
-        self.listing_fetches.record_fetch(server, &outcome);
-        outcome.map(|_| ())
+        }
+    }
+
+    /// Stores a listing that was fetched, reports its definitions, and returns which lists changed. `announcements` are
+    /// those of before it was fetched.
+    pub fn adopt_listing(
+        &self,
+        server: &ServerName,
+        listing: ServerListing,
+        announcements: u64,
+    ) -> Vec<ListKind> {
+        let changes = self.catalog.set_listing(server, listing);
+        // Before the listing counts as fresh, so that its first sight is known to the calls that waited for it.
+        self.note_definitions(server);
+        self.listing_fetches.record_fetch(server, &Ok(changes.clone()), announcements);
+        changes
     }
 }

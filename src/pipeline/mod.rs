@@ -5,6 +5,7 @@
 //! future is dropped.
 
 mod call_audit;
+mod definitions;
 mod listing_fetches;
 
 use std::collections::HashSet;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use self::call_audit::CallAuditEntry;
+pub use self::definitions::{DefinitionRegistry, DefinitionWatch, ListedDefinitions};
 pub use self::listing_fetches::{ListVersions, ListingFetches};
 use crate::anonymize::{Anonymizer, Fake, Leak, Real};
 use crate::audit::AuditWriter;
@@ -253,6 +255,8 @@ pub struct Pipeline {
     pub shared_servers: Arc<dyn SharedServers>,
     /// The names of the shared servers; empty in the daemon itself.
     pub shared_names: ArcSwap<HashSet<ServerName>>,
+    /// The definitions that were seen, and where they are reported.
+    pub definitions: DefinitionWatch,
     /// The listings that were fetched in this process. Starts as the default.
     pub listing_fetches: ListingFetches,
 }
@@ -268,7 +272,11 @@ impl Pipeline {
         if let Err(refusal) = refuse_duplicate_keys(&call) {
             return self.refuse_call(&call.tool, context, refusal);
         }
-        let verdict = match self.decide_call(call, context, &[]) {
+        let decided = match self.decide_fresh_call(call, context, &follow).await {
+            Ok(decided) => decided,
+            Err((tool, refusal)) => return self.refuse_call(&tool, context, refusal),
+        };
+        let verdict = match decided {
             // The daemon may know a grant that this process doesn't: refresh before asking a person.
             Admission::Ask(call, _) => match self.policy_source.wait_for_policy().await {
                 Ok(()) => self.decide_call(call, context, &[]),
@@ -327,7 +335,8 @@ impl Pipeline {
     ) -> Result<CallForecast, Refusal> {
         self.require_listed(&call, follow).await?;
         refuse_duplicate_keys(&call)?;
-        let mut admission = self.decide_call(call, context, &[]);
+        let decided = self.decide_fresh_call(call, context, follow).await;
+        let mut admission = decided.map_err(|(_, refusal)| refusal)?;
         if let Admission::Ask(call, _) = admission {
             self.policy_source.wait_for_policy().await?;
             admission = self.decide_call(call, context, &[]);
@@ -500,14 +509,56 @@ impl Pipeline {
         if listed() { Ok(()) } else { Err(Refusal::Unknown(tool.to_string())) }
     }
 
+    /// Decides on a call by the definition that its server lists now. A cached listing may be of another version of
+    /// the server, so an allowed call waits until the server itself has listed its tools in this process.
+    async fn decide_fresh_call(
+        &self,
+        call: Call,
+        context: &CallContext,
+        follow: &CallOptions,
+    ) -> Result<Admission, (ToolId, Refusal)> {
+        let decided = self.decide_call(call, context, &[]);
+        let call = match decided {
+            Admission::Allowed(permitted) if self.awaits_listing(permitted.call()) => permitted.into_call(),
+            Admission::Counted(counted) if self.awaits_listing(counted.call()) => counted.into_call(),
+            decided @ (Admission::Allowed(_)
+            | Admission::Counted(_)
+            | Admission::Ask(..)
+            | Admission::Denied(..)) => return Ok(decided),
+        };
+        // Listed again as well: a server may come back without the tool.
+        match self.require_fresh_listing(&call.tool.server, follow).await {
+            Ok(()) => match self.require_listed(&call, follow).await {
+                Ok(()) => Ok(self.decide_call(call, context, &[])),
+                Err(refusal) => Err((call.tool, refusal)),
+            },
+            Err(refusal) => Err((call.tool, refusal)),
+        }
+    }
+
+    /// Whether the definition behind a call comes from a cached or an outdated listing. The daemon looks after the
+    /// servers that it runs itself.
+    fn awaits_listing(&self, call: &Call) -> bool {
+        match call.method {
+            Method::CallTool | Method::GetPrompt => {
+                !self.is_shared(&call.tool) && !self.listing_fetches.is_fresh(&call.tool.server)
+            }
+            Method::ReadResource
+            | Method::SubscribeResource
+            | Method::UnsubscribeResource
+            | Method::Complete => false,
+        }
+    }
+
     /// Decides by the policy of this moment, without the grants in `spent`.
     fn decide_call(&self, call: Call, context: &CallContext, spent: &[u64]) -> Admission {
         self.policy_source.refresh_policy();
         let policy = self.policy.load();
         let (asker, now) = (Some(context.origin.asker()), self.clock.now());
+        let definition = self.call_definition(&call, &policy);
         match spent {
-            [] => admit_call(&policy, call, asker, now),
-            spent => admit_call(&policy.without_grants(spent), call, asker, now),
+            [] => admit_call(&policy, call, asker, definition, now),
+            spent => admit_call(&policy.without_grants(spent), call, asker, definition, now),
         }
     }
 
@@ -569,8 +620,14 @@ impl Pipeline {
         if self.listing_fetches.is_fresh(server) {
             return Ok(());
         }
+        let fetch_fresh = async {
+            self.fetch_listing(server).await?;
+            // A fetch that was under way before a change was announced doesn't cover it. Once more is enough: a server that
+            // announces changes without end must not block its calls.
+            if self.listing_fetches.is_fresh(server) { Ok(()) } else { self.fetch_listing(server).await }
+        };
         let fetched = tokio::select! {
-            fetched = self.fetch_listing(server) => fetched,
+            fetched = fetch_fresh => fetched,
             () = follow.cancel.cancelled() => Err(ServerError::Cancelled),
         };
         fetched.map_err(|error| self.refusal_from_error(&error))
@@ -620,9 +677,10 @@ impl Pipeline {
     fn refusal_from_error(&self, error: &ServerError) -> Refusal {
         let words = self.anonymizer.load().conceal_text(&error.to_string()).into_inner();
         match error {
-            ServerError::Unknown(_) | ServerError::StartFailed(..) | ServerError::NotListed(..) => {
-                Refusal::ServerUnavailable(words)
-            }
+            ServerError::Unknown(_)
+            | ServerError::StartFailed(..)
+            | ServerError::NotListed(..)
+            | ServerError::Redefined(..) => Refusal::ServerUnavailable(words),
             ServerError::Stopped(_) | ServerError::Timeout(..) | ServerError::TooLong(..) => {
                 Refusal::Interrupted(words)
             }

@@ -9,8 +9,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::{
-    Approvals, BoxFuture, CallContext, CallReply, GrantUses, ListingFetches, Pipeline, PolicySource, Refusal,
-    ServerAccess, SharedServers,
+    Approvals, BoxFuture, CallContext, CallReply, DefinitionRegistry, DefinitionWatch, GrantUses,
+    ListedDefinitions, ListingFetches, Pipeline, PolicySource, Refusal, ServerAccess, SharedServers,
 };
 use crate::anonymize::{Anonymizer, Direction, Real, ReplacementRule};
 use crate::audit::{self, AuditWriter};
@@ -74,6 +74,8 @@ pub(crate) struct FakeApprovals {
     pub(crate) consumed: Mutex<Vec<u64>>,
     /// The levels of log messages that shared servers were told.
     pub(crate) levels: Mutex<Vec<LogLevel>>,
+    /// What servers listed, as it was reported.
+    pub(crate) reported: Mutex<Vec<(ServerName, ListedDefinitions)>>,
     /// What happens while the first use is consumed.
     pub(crate) on_first_use: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -247,6 +249,12 @@ impl SharedServers for FakeApprovals {
     }
 }
 
+impl DefinitionRegistry for FakeApprovals {
+    fn report_listing(&self, server: &ServerName, definitions: ListedDefinitions) {
+        self.reported.lock().unwrap().push((server.clone(), definitions));
+    }
+}
+
 impl PolicySource for FakeApprovals {
     fn wait_for_policy(&self) -> BoxFuture<'_, Result<(), Refusal>> {
         Box::pin(std::future::ready(Ok(())))
@@ -333,6 +341,7 @@ impl Fixture {
             shared_names: ArcSwap::from_pointee(
                 set.shared.iter().map(|name| name.parse().unwrap()).collect(),
             ),
+            definitions: DefinitionWatch::new(Arc::clone(&window) as _),
             listing_fetches: ListingFetches::default(),
         });
         Self { servers: actors, approvals: window, pipeline, directory }

@@ -1,3 +1,5 @@
+mod definitions;
+
 use std::sync::atomic::Ordering;
 
 use super::test_support::{FakeServer, Fixture, FixtureSetup, raw_json, result_answer, wait_until};

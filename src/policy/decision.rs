@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::condition::ConditionReadings;
-use super::{Action, DeniedCall, Grant, Quorum};
+use super::{Action, DeniedCall, Grant, Quorum, UnacceptedDefinition};
 use crate::pattern::Pattern;
 
 /// An action with its reason.
@@ -105,6 +105,8 @@ pub enum DecisionSource {
     Grant(u64),
     /// No rule or entry matched.
     Default,
+    /// The definition of an allowed tool isn't accepted.
+    Definition(UnacceptedDefinition),
     /// A person paused all calls at this moment.
     Pause(jiff::Timestamp),
     /// A person denied exactly this call a moment ago.
@@ -124,6 +126,13 @@ impl fmt::Display for Decision {
         }
         if let DecisionSource::Denial(denied) = &self.source {
             return denied.fmt(f);
+        }
+        if let DecisionSource::Definition(why) = self.source {
+            let why = match why {
+                UnacceptedDefinition::Changed => "its definition changed since it was accepted",
+                UnacceptedDefinition::New => "it is new on its server",
+            };
+            return write!(f, "needs approval: {why}; `portero pins` shows it and accepts it");
         }
         let verb = match (self.action, &self.source) {
             (Action::Allow, _) => "allowed",
@@ -179,6 +188,7 @@ impl fmt::Display for DecisionSource {
             Self::Rule(id) => write!(f, "rule {id}"),
             Self::Grant(id) => write!(f, "grant {id}"),
             Self::Default => f.write_str("the default"),
+            Self::Definition(_) => f.write_str("the pinned definition"),
             Self::Pause(_) => f.write_str("a pause"),
             Self::Denial(denied) => write!(f, "the denial of task {}", denied.task),
         }

@@ -20,11 +20,15 @@
 //!
 //! [`Policy::decide_call`] adds what people said of single calls: a denial of exactly this call holds for its
 //! cool-down, unless a grant or an allowing rule was made later (guarantee A9).
+//!
+//! What would run asks while the definition of its tool isn't accepted, unless a person made a rule or grant for it
+//! since ([`Policy::require_accepted`]).
 
 pub mod compare;
 mod compiled_config;
 pub mod condition;
 mod decision;
+pub mod definition_pins;
 mod denial;
 mod entry_index;
 mod grant;
@@ -44,6 +48,7 @@ use crate::pattern::Pattern;
 use compiled_config::CompiledConfig;
 use condition::{ConditionReadings, PolicyCase};
 pub use decision::{Decision, DecisionSource, Explanation, MatchedCase};
+pub use definition_pins::{DefinitionPins, DefinitionState, UnacceptedDefinition};
 pub use denial::{CallDenial, CallDenials, CallIdentity, DeniedCall};
 use entry_index::{ArgumentsView, EntryIndex};
 pub use grant::{CallerIdentity, Grant, GrantLimits, SessionMatchError};
@@ -234,6 +239,66 @@ impl Policy {
         }
     }
 
+    /// The decision about a call of a tool or prompt whose definition is in this state. It is never looser.
+    #[must_use]
+    pub fn require_accepted(
+        &self,
+        tool: &ToolId,
+        decision: Decision,
+        definition: DefinitionState,
+        asker: Option<CallerIdentity<'_>>,
+        now: Moment,
+    ) -> Decision {
+        match (decision.action, definition.unaccepted()) {
+            (Action::Allow, Some((why, since))) => {
+                self.decide_unaccepted(tool, decision, (why, since), asker, now)
+            }
+            (Action::Allow, None) | (Action::RequireApproval | Action::Deny, _) => decision,
+        }
+    }
+
+    /// Decides about an allowed call whose definition isn't accepted. What people said counts from the moment that
+    /// they could know of the definition.
+    fn decide_unaccepted(
+        &self,
+        tool: &ToolId,
+        allowed: Decision,
+        (why, since): (UnacceptedDefinition, Option<u64>),
+        asker: Option<CallerIdentity<'_>>,
+        now: Moment,
+    ) -> Decision {
+        let asks = Decision {
+            action: Action::RequireApproval,
+            pattern: allowed.pattern.clone(),
+            source: DecisionSource::Definition(why),
+            locked: false,
+            case: None,
+        };
+        let Some(since) = since else { return asks };
+        let allows_since =
+            |rule: &PolicyRule| rule.action == Action::Allow && rule.id > since && rule.pattern.matches(tool);
+        let is_since = match allowed.source {
+            DecisionSource::Rule(id) | DecisionSource::Grant(id) => id > since,
+            DecisionSource::Config { .. }
+            | DecisionSource::Confirmed { .. }
+            | DecisionSource::Quorum { .. }
+            | DecisionSource::ConfirmedQuorum { .. }
+            | DecisionSource::Default
+            | DecisionSource::Definition(_)
+            | DecisionSource::Denial(_)
+            | DecisionSource::Pause(_) => false,
+        };
+        if is_since || self.overrides.rules.iter().any(allows_since) {
+            return allowed;
+        }
+        // A grant with counted uses doesn't count here: the daemon consumes a use only where the grant is what
+        // makes the call run.
+        let newer = self
+            .live_grants(tool, now)
+            .find(|grant| grant.id > since && grant.limits.uses.is_none() && grant.limits.admits(asker));
+        newer.map_or(asks, Grant::to_decision)
+    }
+
     /// The grant by which a call would run, if its uses are counted. The call may run only after a use was
     /// consumed.
     #[must_use]
@@ -275,6 +340,28 @@ impl Policy {
     pub fn expected_action(&self, tool: &ToolId, asker: Option<CallerIdentity<'_>>, now: Moment) -> Action {
         let (loosest, strictest) = self.action_range(tool, asker, now);
         if loosest == strictest { strictest } else { Action::RequireApproval }
+    }
+
+    /// As [`Policy::expected_action`], for a tool whose definition is in this state.
+    #[must_use]
+    pub fn expected_call_action(
+        &self,
+        tool: &ToolId,
+        asker: Option<CallerIdentity<'_>>,
+        definition: DefinitionState,
+        now: Moment,
+    ) -> Action {
+        let expected = self.expected_action(tool, asker, now);
+        match (expected, definition) {
+            (Action::Allow, DefinitionState::Changed { .. } | DefinitionState::New { .. }) => {
+                // No argument matters, so any call of the tool gets this action.
+                let decision = self.decide_unpaused(tool, ArgumentsView::Call(None), asker, now);
+                self.require_accepted(tool, decision, definition, asker, now).action
+            }
+            (Action::Allow, DefinitionState::Accepted) | (Action::RequireApproval | Action::Deny, _) => {
+                expected
+            }
+        }
     }
 
     /// The loosest and the strictest action that calls of a tool can get, apart from a pause. They are equal
@@ -431,6 +518,7 @@ impl Policy {
             | DecisionSource::Confirmed { .. }
             | DecisionSource::Grant(_)
             | DecisionSource::Default
+            | DecisionSource::Definition(_)
             | DecisionSource::Pause(_)
             | DecisionSource::Denial(_)
             | DecisionSource::Quorum { .. }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, CallDenials, DecisionSource, Grant, PolicyEntry};
+use super::{Action, CallDenials, DecisionSource, DefinitionPins, Grant, PolicyEntry};
 use crate::clock::Moment;
 use crate::names::ToolId;
 use crate::pattern::Pattern;
@@ -37,6 +37,9 @@ pub struct Overrides {
     /// The denials of single calls.
     #[serde(default, skip_serializing_if = "CallDenials::is_empty")]
     pub denials: CallDenials,
+    /// The definitions that count as accepted.
+    #[serde(default, skip_serializing_if = "DefinitionPins::is_empty")]
+    pub definition_pins: DefinitionPins,
 }
 
 impl Overrides {
@@ -112,6 +115,7 @@ impl Overrides {
             boot_id: self.boot_id.clone(),
             paused: self.paused,
             denials: self.denials.clone(),
+            definition_pins: self.definition_pins.clone(),
         }
     }
 }

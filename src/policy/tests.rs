@@ -1,4 +1,5 @@
 mod asking;
+mod definitions;
 mod denials;
 mod grants;
 mod proof;
@@ -72,6 +73,7 @@ fn overrides_with(rules: &[(&str, Action)], grants: &[&str]) -> Overrides {
         grants: grants.iter().enumerate().map(grant).collect(),
         boot_id: BOOT_ID.into(),
         paused: None,
+        definition_pins: DefinitionPins::default(),
         denials: CallDenials::default(),
     }
 }
@@ -256,6 +258,7 @@ prop_compose! {
             grants: grants.into_iter().enumerate().map(grant).collect(),
             boot_id: BOOT_ID.into(),
             paused: None,
+            definition_pins: DefinitionPins::default(),
             denials: CallDenials::default(),
         }
     }

@@ -7,7 +7,7 @@
 //! `PendingRequests::settle_unclaimed` for an answer that doesn't name its request. Any other line that is
 //! no message is noise, such as a banner or a log line, and goes to the server's own log.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -26,6 +26,7 @@ use super::{ListKind, ServerAnswer, ServerError, ServerListing};
 use crate::anonymize::Real;
 use crate::json::{self, RawJson, RawObject};
 use crate::names::ServerName;
+use crate::policy::definition_pins::tool_definition_digest;
 use crate::sync::lock;
 use crate::wire::{self, LineError, LineReader, MalformedMessage, Message, MessageFault, MessageKind, codes};
 
@@ -60,7 +61,28 @@ struct RestartedTools {
 struct ListedTools {
     /// [`RestartedTools::changes`] before the server was asked. If it has grown, this list is outdated.
     changes: u64,
-    names: HashSet<String>,
+    tools: HashMap<String, RawJson>,
+}
+
+/// What a restarted server says of a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ToolCheck {
+    /// It lists the tool, with the definition that the call was decided on if there is one.
+    Fits,
+    /// It lists no such tool.
+    NotListed,
+    /// It defines the tool otherwise.
+    Redefined,
+}
+
+impl ListedTools {
+    fn check_tool(&self, name: &str, definition: Option<&str>) -> ToolCheck {
+        let Some(tool) = self.tools.get(name) else { return ToolCheck::NotListed };
+        match definition {
+            Some(decided) if tool_definition_digest(tool) != decided => ToolCheck::Redefined,
+            Some(_) | None => ToolCheck::Fits,
+        }
+    }
 }
 
 impl RestartedTools {
@@ -121,30 +143,36 @@ impl Connection {
         Self { restarted_tools: Some(RestartedTools::default()), ..self }
     }
 
-    /// Whether the server may be called by this tool name. A restarted server is asked which tools it lists
-    /// now, and again after each change that it announces. The listing of the ended process doesn't count.
-    pub(super) async fn is_tool_listed(&self, name: &str, limits: ListLimits) -> Result<bool, ServerError> {
-        let Some(relisted) = &self.restarted_tools else { return Ok(true) };
+    /// Whether the server may be called by this tool name, with the definition that the call was decided on. A restarted
+    /// server is asked which tools it lists now, and again after each change that it announces. The listing of the
+    /// ended process doesn't count.
+    pub(super) async fn check_tool(
+        &self,
+        name: &str,
+        definition: Option<&str>,
+        limits: ListLimits,
+    ) -> Result<ToolCheck, ServerError> {
+        let Some(relisted) = &self.restarted_tools else { return Ok(ToolCheck::Fits) };
         let mut tools = relisted.tools.lock().await;
         // Read before the server is asked: a change that arrives in between makes the new list outdated, and
         // the next caller asks again.
         let changes = relisted.changes();
         if let Some(listed) = tools.as_ref().filter(|listed| listed.changes == changes) {
-            return Ok(listed.names.contains(name));
+            return Ok(listed.check_tool(name, definition));
         }
-        let names = self.list_fetcher(limits).fetch_tool_names().await?;
-        let is_listed = names.contains(name);
-        *tools = Some(ListedTools { changes, names });
-        Ok(is_listed)
+        let listed = ListedTools { changes, tools: self.list_fetcher(limits).fetch_tools().await? };
+        let check = listed.check_tool(name, definition);
+        *tools = Some(listed);
+        Ok(check)
     }
 
-    /// Everything that the server offers. From now on [`Self::is_tool_listed`] goes by these tools.
+    /// Everything that the server offers. From now on [`Self::check_tool`] goes by these tools.
     pub(super) async fn fetch_listing(&self, limits: ListLimits) -> Result<ServerListing, ServerError> {
         let changes = self.restarted_tools.as_ref().map(RestartedTools::changes);
         let listing = self.list_fetcher(limits).fetch_listing().await?;
         if let (Some(relisted), Some(changes)) = (&self.restarted_tools, changes) {
-            let names = lists::listed_tool_names(&listing.tools);
-            *relisted.tools.lock().await = Some(ListedTools { changes, names });
+            let tools = lists::listed_tools(&listing.tools);
+            *relisted.tools.lock().await = Some(ListedTools { changes, tools });
         }
         Ok(listing)
     }

@@ -251,6 +251,7 @@ impl HandshakeClient<'_> {
             | ServerError::Cancelled
             | ServerError::Unknown(_)
             | ServerError::NotListed(..)
+            | ServerError::Redefined(..)
             | ServerError::StartFailed(..) => HandshakeError::ProcessEnded,
         })
     }

@@ -1,6 +1,6 @@
 //! Pages through a server's lists, with an end whatever the server answers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -53,10 +53,15 @@ const TEMPLATES: ListMethod = ListMethod {
 const PROMPTS: ListMethod =
     ListMethod { list: ListKind::Prompts, capability: "prompts", method: "prompts/list", key: "prompts" };
 
-/// The names of listed tools.
-pub(super) fn listed_tool_names(tools: &[RawJson]) -> HashSet<String> {
-    let name = |tool: &RawJson| Some(RawObject::read(tool).ok()?.get_text("name")?.into_owned());
-    tools.iter().filter_map(name).collect()
+/// The definitions of listed tools, by name. Of two with one name the first counts, as in the catalog.
+pub(super) fn listed_tools(tools: &[RawJson]) -> HashMap<String, RawJson> {
+    let mut listed = HashMap::new();
+    for tool in tools {
+        if let Some(name) = RawObject::read(tool).unwrap_or_default().get_text("name") {
+            listed.entry(name.into_owned()).or_insert_with(|| tool.clone());
+        }
+    }
+    listed
 }
 
 /// Why a list couldn't be fetched.
@@ -93,6 +98,7 @@ fn listing_error(error: ServerError) -> ServerError {
         other @ (ServerError::Unknown(_)
         | ServerError::StartFailed(..)
         | ServerError::NotListed(..)
+        | ServerError::Redefined(..)
         | ServerError::Cancelled) => return other,
     };
     ServerError::StartFailed(server, reason)
@@ -142,11 +148,11 @@ impl ListFetcher<'_> {
         })
     }
 
-    /// The names of the tools that the server lists.
-    pub(super) async fn fetch_tool_names(&self) -> Result<HashSet<String>, ServerError> {
+    /// The tools that the server lists, by name.
+    pub(super) async fn fetch_tools(&self) -> Result<HashMap<String, RawJson>, ServerError> {
         let tools = self.fetch_all_pages(&TOOLS).await;
         let tools = tools.map_err(|failure| failure.into_tools_error(&self.rpc.server))?;
-        Ok(listed_tool_names(&tools))
+        Ok(listed_tools(&tools))
     }
 
     /// Fetches all pages of a list. The list of a server that goes on for ever, or in circles, is cut.

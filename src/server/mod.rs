@@ -219,6 +219,11 @@ pub enum ServerError {
     /// It was restarted and no longer lists this tool (guarantee P5). The call didn't reach it.
     #[error("server `{0}` does not offer `{1}` since it was started again")]
     NotListed(ServerName, ToolName),
+    /// It was restarted and defines this tool otherwise than when the call was decided. The call didn't reach it.
+    #[error(
+        "server `{0}` defines `{1}` otherwise since it was started again; the call did not run, call again"
+    )]
+    Redefined(ServerName, ToolName),
     /// It ended, or its output became unreadable, during the call. The effect is unknown.
     #[error("server `{0}` stopped while it worked on this call; whether it took effect is unknown")]
     Stopped(ServerName),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::calls;
-use super::connection::{self, Connection};
+use super::connection::{self, Connection, ToolCheck};
 use super::events::{EventSinkSlot, ServerEvents};
 use super::handshake::{self, HandshakeError, ProtocolEra};
 use super::lists::ListLimits;
@@ -142,14 +142,14 @@ impl Upstream {
             () = follow.cancel.cancelled() => return Err(ServerError::Cancelled),
         };
         if outgoing.method() == Method::CallTool {
-            self.refuse_unlisted(&connection, outgoing, &follow.cancel).await?;
+            self.refuse_other_tool(&connection, outgoing, &follow.cancel).await?;
         }
         let limit = self.config.timeout.unwrap_or(self.common.launch.limits.request_timeout);
         calls::send_call(&connection, outgoing, follow, limit).await
     }
 
-    /// Guarantee P5 for a restarted server: refuses a tool that it no longer lists.
-    async fn refuse_unlisted(
+    /// Guarantee P5 for a restarted server: refuses a tool that it no longer lists, or defines otherwise.
+    async fn refuse_other_tool(
         &self,
         connection: &Connection,
         outgoing: &Outgoing,
@@ -157,13 +157,17 @@ impl Upstream {
     ) -> Result<(), ServerError> {
         let params = json::RawObject::read(outgoing.params().expose()).unwrap_or_default();
         let name = params.get_text("name").unwrap_or_default();
-        let listed = tokio::select! {
+        let check = tokio::select! {
             biased;
-            listed = connection.is_tool_listed(&name, self.list_limits()) => listed?,
+            check = connection.check_tool(&name, outgoing.definition(), self.list_limits()) => check?,
             () = cancel.cancelled() => return Err(ServerError::Cancelled),
         };
-        let not_listed = || ServerError::NotListed(self.config.name.clone(), outgoing.tool().tool.clone());
-        if listed { Ok(()) } else { Err(not_listed()) }
+        let (server, tool) = (|| self.config.name.clone(), || outgoing.tool().tool.clone());
+        match check {
+            ToolCheck::Fits => Ok(()),
+            ToolCheck::NotListed => Err(ServerError::NotListed(server(), tool())),
+            ToolCheck::Redefined => Err(ServerError::Redefined(server(), tool())),
+        }
     }
 
     fn list_limits(&self) -> ListLimits {

@@ -46,7 +46,9 @@ impl Agent {
     pub(super) fn tool_action(&self, tool: &ToolId) -> Action {
         let pipeline = &self.pipeline;
         let asker = &self.context.load().origin;
-        pipeline.policy.load().expected_action(tool, Some(asker.asker()), pipeline.clock.now())
+        let policy = pipeline.policy.load();
+        let state = pipeline.tool_definition_state(tool, &policy);
+        policy.expected_call_action(tool, Some(asker.asker()), state, pipeline.clock.now())
     }
 
     /// Whether policy allows a call without consuming a grant's use.
@@ -54,7 +56,10 @@ impl Agent {
         self.pipeline.policy_source.refresh_policy();
         let policy = self.pipeline.policy.load();
         let (context, now) = (self.context.load(), self.pipeline.clock.now());
-        let decision = call.decide(&policy, Some(context.origin.asker()), now);
+        let state = self.pipeline.call_definition(call, &policy).state;
+        let asker = Some(context.origin.asker());
+        let decision = call.decide(&policy, asker, now);
+        let decision = policy.require_accepted(&call.tool, decision, state, asker, now);
         decision.action == Action::Allow && policy.consumed_grant(&decision).is_none()
     }
 

@@ -12,7 +12,7 @@ use portero::call::{Call, Method};
 use portero::clock::{Clock as _, SystemClock};
 use portero::config::{ServerConfig, ServerLimits};
 use portero::names::ServerName;
-use portero::permit::{Admission, Outgoing, admit_call};
+use portero::permit::{Admission, CallDefinition, Outgoing, admit_call};
 use portero::policy::{Action, ConfigPolicy, Overrides, Policy};
 use portero::secret::Secret;
 use portero::server::{
@@ -133,7 +133,7 @@ pub(crate) fn permitted_call(server: &str, tool: &str, arguments: &str) -> Outgo
     };
     let config = ConfigPolicy { default: Action::Allow, ..ConfigPolicy::default() };
     let policy = Policy::new(config, Overrides::default());
-    match admit_call(&policy, call, None, SystemClock.now()) {
+    match admit_call(&policy, call, None, CallDefinition::default(), SystemClock.now()) {
         Admission::Allowed(permitted) => permitted.reveal(&Anonymizer::empty()),
         verdict => panic!("{verdict:?}"),
     }

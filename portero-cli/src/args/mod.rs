@@ -6,6 +6,7 @@ mod approvals;
 mod audit;
 mod auth;
 mod overrides;
+mod pins;
 mod policy;
 mod time_arg;
 mod value_parsers;
@@ -21,6 +22,7 @@ pub(crate) use approvals::{ApproveArgs, PendingArgs, RejectArgs, TaskArgs, Tasks
 pub(crate) use audit::{LogsArgs, LogsCommand};
 pub(crate) use auth::{ConfirmationArgs, PassphraseCommand, TelegramCommand, TotpCommand};
 pub(crate) use overrides::{GrantArgs, RevokeArgs, UnruleArgs};
+pub(crate) use pins::{PinsArgs, PinsCommand};
 pub(crate) use policy::{PolicyCommand, WhyArgs};
 pub(crate) use time_arg::TimeArg;
 
@@ -150,6 +152,11 @@ pub(crate) enum CliCommand {
     /// Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more
     #[command(after_help = "Example:\n  portero unrule 4")]
     Unrule(UnruleArgs),
+    /// Show which definitions of servers are accepted, and accept changed ones
+    #[command(
+        after_help = "Examples:\n  portero pins\n  portero pins diff github\n  portero pins accept github\n\nWhat a server lists first is accepted. An allowed tool whose definition changed, or that is new, asks you until you accept it."
+    )]
+    Pins(PinsArgs),
     /// Read the audit log
     #[command(after_help = "Examples:\n  portero logs --since 1h\n  portero logs --since 2026-11-20T10:00 \
                             --decision refused\n  portero logs --follow --tool 'github/*' --json\n  \

@@ -9,6 +9,7 @@ mod doctor;
 mod generate;
 mod overrides;
 mod pending;
+mod pins;
 mod policy;
 mod trial;
 
@@ -72,6 +73,7 @@ pub(crate) fn run_command(line: CommandLine) -> CommandResult {
         CliCommand::Pause => block_on_runtime(overrides::pause(&context()?)),
         CliCommand::Resume(confirming) => block_on_runtime(overrides::resume(&context()?, confirming)),
         CliCommand::Rules => block_on_runtime(overrides::list_rules(&context()?)),
+        CliCommand::Pins(args) => block_on_runtime(pins::run(&context()?, args)),
         CliCommand::Logs(args) => audit::run_logs(&context()?, &args),
         CliCommand::Why(args) => block_on_runtime(policy::explain(&context()?, args)),
         CliCommand::Policy { command: PolicyCommand::Test { file } } => policy::test(&context()?, &file),

@@ -15,7 +15,8 @@ use portero::ipc::requests::sessions::{
 use portero::ipc::{ForwardedCall, Request};
 use portero::names::{ServerName, TaskId};
 use portero::pipeline::{
-    Approvals, BoxFuture, CallContext, CallReply, GrantUses, PolicySource, Refusal, SharedServers,
+    Approvals, BoxFuture, CallContext, CallReply, DefinitionRegistry, GrantUses, ListedDefinitions,
+    PolicySource, Refusal, SharedServers,
 };
 use portero::server::{CallOptions, LogLevel, ServerError, ServerListing};
 use portero::session::AgentTasks;
@@ -214,6 +215,12 @@ impl PolicySource for DaemonApprovals {
 
     fn refresh_policy(&self) {
         self.connection.refresh_denies();
+    }
+}
+
+impl DefinitionRegistry for DaemonApprovals {
+    fn report_listing(&self, server: &ServerName, definitions: ListedDefinitions) {
+        self.connection.report_definitions(server, definitions);
     }
 }
 

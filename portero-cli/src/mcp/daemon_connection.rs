@@ -4,6 +4,7 @@
 //! A session starts the daemon when it begins and when a call needs it. It doesn't restart a daemon that
 //! ended, because a person may have stopped it.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,12 +12,16 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use portero::audit::AuditWriter;
+use portero::ipc::requests::definitions::{ReportDefinitions, ReportedDefinition};
 use portero::ipc::requests::sessions::{ListUnseenTasks, ReportCheckpoint, SetLogLevel, SubscribeOverrides};
 use portero::ipc::{
     ConnectError, Hello, IpcClient, NotificationSink, PushMessage, Request, RequestError, SendError,
 };
+use portero::json::RawJson;
+use portero::names::ServerName;
 use portero::paths::Paths;
-use portero::pipeline::{BoxFuture, Refusal};
+use portero::pipeline::{BoxFuture, ListedDefinitions, Refusal};
+use portero::policy::definition_pins::{DefinitionItem, ServerPins, definition_pin_digest};
 use portero::policy::{Overrides, Policy};
 use portero::server::LogLevel;
 use portero::task::UnseenTasks;
@@ -64,6 +69,8 @@ pub(super) struct DaemonConnection {
     denies_file: Mutex<DeniesFile>,
     /// The epoch of the overrides that the daemon pushed; none without a connection.
     adopted_epoch: watch::Sender<Option<u64>>,
+    /// What the servers list, each as of its last listing.
+    definitions: watch::Sender<BTreeMap<ServerName, Arc<ListedDefinitions>>>,
     /// The log level that the client wants of shared servers; none if it set none.
     log_level: watch::Sender<Option<LogLevel>>,
 }
@@ -102,6 +109,7 @@ impl DaemonConnection {
             connect_requested: Notify::new(),
             denies_file: Mutex::default(),
             adopted_epoch: watch::Sender::new(None),
+            definitions: watch::Sender::new(BTreeMap::new()),
             log_level: watch::Sender::new(None),
         };
         connection.refresh_denies();
@@ -200,6 +208,7 @@ impl DaemonConnection {
         // stopped later.
         let _ = self.take_connect_request();
         let mut telling = std::pin::pin!(self.tell_log_level(&client));
+        let mut reporting = std::pin::pin!(self.send_definitions(&client));
         let wanted = watch::Sender::new(confirmed.to_owned());
         // Reloading runs beside the loop, so that a hanging drive can't delay a deny.
         let reloading = keep_reloading(wanted.subscribe(), is_read, pushed);
@@ -215,6 +224,7 @@ impl DaemonConnection {
                 reason = client.wait_until_closed() => return reason,
                 () = &mut reloading => return "its configuration is no longer followed".to_owned(),
                 () = &mut telling => {}
+                () = &mut reporting => {}
             }
         }
     }
@@ -239,6 +249,63 @@ impl DaemonConnection {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// Takes what a server lists now, for the daemon.
+    pub(super) fn report_definitions(&self, server: &ServerName, definitions: ListedDefinitions) {
+        self.definitions.send_modify(|all| drop(all.insert(server.clone(), Arc::new(definitions))));
+    }
+
+    /// Reports what the servers list to the daemon, now and after each listing. It never returns.
+    async fn send_definitions(&self, client: &IpcClient) {
+        let mut listed = self.definitions.subscribe();
+        let mut sent: BTreeMap<ServerName, Arc<ListedDefinitions>> = BTreeMap::new();
+        loop {
+            let all = listed.borrow_and_update().clone();
+            for (server, definitions) in all {
+                if sent.get(&server).is_some_and(|sent| Arc::ptr_eq(sent, &definitions)) {
+                    continue;
+                }
+                let report = self.unknown_definitions(&server, &definitions);
+                if let Some(definitions) = report
+                    && let Err(error) =
+                        client.request(ReportDefinitions { server: server.clone(), definitions }).await
+                {
+                    // Until the daemon knows them, calls of what changed ask.
+                    tracing::warn!(%server, %error, "the daemon was not told what a server lists");
+                }
+                sent.insert(server, definitions);
+            }
+            if listed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The report of a listing, without the definitions that the daemon's pins have; none if it would say nothing.
+    fn unknown_definitions(
+        &self,
+        server: &ServerName,
+        definitions: &ListedDefinitions,
+    ) -> Option<Vec<ReportedDefinition>> {
+        let policy = self.policy.load();
+        let pins = policy.overrides().definition_pins.server(server);
+        let is_known = |item: &DefinitionItem, text: &RawJson| {
+            pins.is_some_and(|pins| pins.is_registered(item, &definition_pin_digest(text)))
+        };
+        let report: Vec<ReportedDefinition> = definitions
+            .iter()
+            .map(|(item, text)| ReportedDefinition {
+                item: item.clone(),
+                definition: (!is_known(item, text)).then(|| text.clone()),
+            })
+            .collect();
+        let listed: HashSet<&DefinitionItem> = definitions.iter().map(|(item, _)| item).collect();
+        let is_missing = |pins: &ServerPins| {
+            pins.accepted.keys().any(|item| !listed.contains(item) && !pins.gone.contains(item))
+        };
+        let says = pins.is_none_or(is_missing) || report.iter().any(|one| one.definition.is_some());
+        says.then_some(report)
     }
 
     /// Announces this session's audit segment and its checkpoint.

@@ -26,7 +26,7 @@ use portero::files;
 use portero::ipc::PeerRole;
 use portero::names::{AgentSessionId, Principal, ServerName, SessionId};
 use portero::paths::Paths;
-use portero::pipeline::{Approvals, ListingFetches, Pipeline};
+use portero::pipeline::{Approvals, DefinitionWatch, ListingFetches, Pipeline};
 use portero::policy::{Overrides, Policy};
 use portero::printable::OneLineWriter;
 use portero::server::{ServerChange, Upstreams};
@@ -147,6 +147,7 @@ fn assemble_session(
         policy_source: Arc::clone(&approvals) as _,
         shared_servers: Arc::clone(&approvals) as _,
         shared_names: ArcSwap::from_pointee(shared_servers(&config)),
+        definitions: DefinitionWatch::new(Arc::clone(&approvals) as _),
         listing_fetches: ListingFetches::default(),
     });
     let (session, handle) = Session::new(session::SessionDeps {

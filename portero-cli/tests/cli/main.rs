@@ -26,6 +26,8 @@ mod help;
 mod limits;
 mod logging;
 mod pending_watch;
+#[cfg(unix)]
+mod pins;
 mod policy;
 #[path = "../support/porterod.rs"]
 mod porterod;

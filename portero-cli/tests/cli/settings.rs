@@ -9,7 +9,7 @@ use crate::agent::{Agent, result_text};
 use crate::test_support::TestHome;
 
 /// A server of `tests/support/server.py` that behaves as `words` say.
-fn test_server(name: &str, words: &[&str], settings: Value) -> Value {
+pub(crate) fn test_server(name: &str, words: &[&str], settings: Value) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/server.py");
     let mut args = vec![script.to_str().unwrap()];
     args.extend(words);

@@ -78,6 +78,10 @@ def main():
             )
         elif method == "tools/list" and MODE == "lying":
             answer(request, '{"tools":%s}' % LIES.replace("\n", " "))
+        elif method == "tools/list" and MODE == "file":
+            # The second argument is a file that the test may change.
+            with open(sys.argv[2], encoding="utf-8") as tools:
+                answer(request, '{"tools":%s}' % json.dumps(json.load(tools)))
         elif method == "tools/list":
             tools = [{"name": name, "description": "The tool " + name, "inputSchema": {"type": "object"}} for name in TOOLS]
             answer(request, json.dumps({"tools": tools}))

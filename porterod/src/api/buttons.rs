@@ -71,6 +71,7 @@ pub async fn preview_widening(
         | Act::Deny(_)
         | Act::Pause
         | Act::ConfirmConfig(_)
+        | Act::AcceptDefinitions(..)
         | Act::SetPassphrase
         | Act::EnrollTotp
         | Act::RemoveTotp
@@ -122,6 +123,7 @@ async fn apply(daemon: &Arc<Daemon>, authorization: Authorization) -> Result<Cha
         | Act::Ask(_)
         | Act::Pause
         | Act::ConfirmConfig(_)
+        | Act::AcceptDefinitions(..)
         | Act::SetPassphrase
         | Act::EnrollTotp
         | Act::RemoveTotp

@@ -43,6 +43,8 @@ pub(super) fn of_overrides(error: &OverridesError) -> DaemonFailure {
     match error {
         OverridesError::NotFound { .. } => DaemonFailure::new(FailureKind::NotFound, error.to_string())
             .with_hint("see rules and grants with `portero rules`"),
+        OverridesError::DefinitionsChanged(_) => DaemonFailure::new(FailureKind::Refused, error.to_string())
+            .with_hint("look again with `portero pins`"),
         OverridesError::NeedsConfirmation | OverridesError::OtherConfirmed => {
             DaemonFailure::new(FailureKind::Challenge, error.to_string())
         }

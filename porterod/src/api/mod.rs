@@ -12,6 +12,8 @@ mod buttons;
 mod config;
 mod confirmation;
 mod daemon;
+mod definition_differences;
+mod definitions;
 mod failure;
 mod overrides;
 mod preview;

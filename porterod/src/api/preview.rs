@@ -8,10 +8,11 @@ use portero::pattern::Pattern;
 use portero::policy::{Action, Grant, GrantLimits, Overrides, Policy, PolicyRule};
 use portero::task::TaskState;
 
-use super::{failure, shown};
+use super::{definition_differences, failure, shown};
 use crate::approvals::ApprovalError;
 use crate::auth::remote_confirmation::ActPreview;
 use crate::daemon::Daemon;
+use crate::overrides::OverridesError;
 
 /// Returns the change that the act would make now.
 pub(super) async fn of_act(daemon: &Daemon, act: &Act) -> Result<ActPreview, DaemonFailure> {
@@ -32,6 +33,13 @@ pub(super) async fn of_act(daemon: &Daemon, act: &Act) -> Result<ActPreview, Dae
             let changes = daemon.config.compare().await;
             let changes = changes.map_err(|error| failure::of_confirm_config(&error))?;
             Ok(ActPreview::Configuration(Box::new(changes)))
+        }
+        Act::AcceptDefinitions(server, shown) => {
+            let waiting = definition_differences::describe_server(daemon, server)?;
+            if waiting.shown != *shown || waiting.differences.is_empty() {
+                return Err(failure::of_overrides(&OverridesError::DefinitionsChanged(server.clone())));
+            }
+            Ok(ActPreview::Definitions(Box::new(waiting)))
         }
         Act::Grant(..) | Act::Allow(_) | Act::RemoveRule(..) => {
             tools(daemon, act).await.map(ActPreview::Tools)
@@ -127,6 +135,7 @@ fn after<'act>(standing: &Overrides, act: &'act Act, now: Moment) -> Option<(&'a
         | Act::Pause
         | Act::Resume
         | Act::ConfirmConfig(_)
+        | Act::AcceptDefinitions(..)
         | Act::SetPassphrase
         | Act::EnrollTotp
         | Act::RemoveTotp

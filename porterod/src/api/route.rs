@@ -13,6 +13,7 @@ use portero::ipc::requests::auth::{
 };
 use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
 use portero::ipc::requests::daemon::{GetStatus, StopDaemon};
+use portero::ipc::requests::definitions::{AcceptDefinitions, GetDefinitions, ReportDefinitions};
 use portero::ipc::requests::overrides::{
     CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, RemoveRule,
     Resume, RevokeGrants,
@@ -75,6 +76,7 @@ macro_rules! session_requests {
             SetLogLevel,
             ConsumeGrant,
             GetServerListing,
+            ReportDefinitions,
             CheckTask,
             ListOwnTasks,
             ListUnseenTasks,
@@ -111,6 +113,8 @@ macro_rules! person_requests {
             GetUnsaved,
             ExplainDecision,
             PreviewChange,
+            GetDefinitions,
+            AcceptDefinitions,
             GetConfigChanges,
             ConfirmConfig,
             ListCheckpoints,

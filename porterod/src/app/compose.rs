@@ -26,7 +26,7 @@ use crate::journal::Journal;
 use crate::journal::audit_trail::AuditTrail;
 use crate::journal::checkpoints::AuditCheckpoints;
 use crate::journal::outbox::Outbox;
-use crate::overrides::{OverrideStore, OverrideStoreDeps};
+use crate::overrides::{OverrideStore, OverrideStoreDeps, OwnDefinitions};
 use crate::sessions::Sessions;
 use crate::store::{Store, StoreError};
 use crate::upstreams::{DaemonUpstreams, DaemonUpstreamsDeps};
@@ -64,6 +64,7 @@ pub(super) async fn compose_daemon(
         policy: Arc::clone(&policy),
         catalog: Arc::clone(&catalog),
         uses: Arc::clone(&rules) as _,
+        definitions: Arc::new(OwnDefinitions(Arc::clone(&rules))),
         audit,
         clock: Arc::clone(&clock),
         guard,

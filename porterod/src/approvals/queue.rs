@@ -8,11 +8,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use portero::call::Call;
-use portero::clock::Clock;
+use portero::clock::{Clock, Moment};
 use portero::config::ApprovalSettings;
 use portero::names::{Actor, Principal, TaskId};
 use portero::pipeline::{self, BoxFuture, CallContext, Refusal};
-use portero::policy::{Action, Policy};
+use portero::policy::definition_pins::DefinitionItem;
+use portero::policy::{Action, CallerIdentity, Decision, Policy};
 use portero::sync::lock;
 use portero::task::{Task, TaskState, UnseenTasks};
 use tokio::sync::{Notify, watch};
@@ -301,7 +302,7 @@ impl pipeline::Approvals for ApprovalQueue {
         Box::pin(async move {
             let now = self.deps.clock.now();
             let asker = Some(context.origin.asker());
-            let decision = self.deps.policy.load().decide(&call.tool, call.arguments(), asker, now);
+            let decision = decide_submitted(&self.deps.policy.load(), &call, asker, now);
             match decision.action {
                 Action::Deny => Err(Refusal::Denied(decision)),
                 // A grant may have been made since the session decided. The call still asks, because the
@@ -322,7 +323,7 @@ impl pipeline::Approvals for ApprovalQueue {
     ) -> BoxFuture<'a, Result<Option<TaskId>, Refusal>> {
         Box::pin(async move {
             let (asker, now) = (Some(context.origin.asker()), self.deps.clock.now());
-            let decision = self.deps.policy.load().decide(&call.tool, call.arguments(), asker, now);
+            let decision = decide_submitted(&self.deps.policy.load(), &call, asker, now);
             match decision.action {
                 Action::Deny => Err(Refusal::Denied(decision)),
                 Action::Allow | Action::RequireApproval => {
@@ -331,6 +332,21 @@ impl pipeline::Approvals for ApprovalQueue {
             }
         })
     }
+}
+
+/// Decides on a call that a session submits. The session knows which definition it calls; here the newest one that
+/// waits gives the reason for the question.
+fn decide_submitted(
+    policy: &Policy,
+    call: &Call,
+    asker: Option<CallerIdentity<'_>>,
+    now: Moment,
+) -> Decision {
+    let item = DefinitionItem::Tool(call.tool.tool.clone());
+    let pins = policy.overrides().definition_pins.server(&call.tool.server);
+    let state = pins.map(|pins| pins.waiting_state(&item)).unwrap_or_default();
+    let decision = policy.decide(&call.tool, call.arguments(), asker, now);
+    policy.require_accepted(&call.tool, decision, state, asker, now)
 }
 
 pub(super) fn store_refusal(error: StoreError) -> Refusal {

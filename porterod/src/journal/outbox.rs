@@ -150,7 +150,8 @@ impl Outbox {
             | Notice::Rule { .. }
             | Notice::Paused
             | Notice::Resumed
-            | Notice::Config { .. } => None,
+            | Notice::Config { .. }
+            | Notice::Definitions { .. } => None,
         });
         Ok(alarms.collect())
     }
@@ -183,7 +184,8 @@ impl Outbox {
                 | Notice::Vote { .. }
                 | Notice::Paused
                 | Notice::Resumed
-                | Notice::Config { .. } => {}
+                | Notice::Config { .. }
+                | Notice::Definitions { .. } => {}
             }
         }
         entries

@@ -10,6 +10,7 @@ use portero::audit::AuditRecord;
 use portero::clock::Moment;
 use portero::notice::{AlarmKind, Notice, OverrideChange};
 use portero::pattern::Pattern;
+use portero::policy::definition_pins::DefinitionItem;
 use portero::policy::{Action, Grant, Overrides, Policy, PolicyRule, offline_denies};
 use portero::sync::lock;
 use tokio::sync::MutexGuard;
@@ -285,6 +286,7 @@ impl OverrideStore {
         next.overrides.grants.clear();
         next.overrides.rules.retain(|rule| rule.action != Action::Allow);
         next.overrides.paused = next.overrides.paused.or(file.paused);
+        next.overrides.definition_pins = next.overrides.definition_pins.intersection(&file.definition_pins);
         for rule in file.restrictive_only().rules {
             let known = |known: &PolicyRule| known.pattern == rule.pattern && known.action == rule.action;
             if !next.overrides.rules.iter().any(known) {
@@ -411,6 +413,27 @@ fn notices_between(
         (None, Some(_)) => notices.push(Notice::Paused),
         (Some(_), None) => notices.push(Notice::Resumed),
         (None, None) | (Some(_), Some(_)) => {}
+    }
+    notices.extend(definition_notices(before, after));
+    notices
+}
+
+/// One notice for each server of which more waits or is gone. An item that waits already makes no other notice, so that
+/// a server that keeps changing can't flood a person.
+fn definition_notices(before: &Overrides, after: &Overrides) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    for (server, pins) in after.definition_pins.servers() {
+        // At its first sight nothing waits.
+        let Some(former) = before.definition_pins.server(server) else { continue };
+        let waits = || pins.waiting.keys().filter(|item| !former.waiting.contains_key(*item));
+        let is_known = |item: &&DefinitionItem| pins.accepted.contains_key(*item);
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let changed = count(waits().filter(is_known).count());
+        let added = count(waits().count()) - changed;
+        let gone = count(pins.gone.difference(&former.gone).count());
+        if changed + added + gone > 0 {
+            notices.push(Notice::Definitions { server: server.clone(), changed, added, gone });
+        }
     }
     notices
 }

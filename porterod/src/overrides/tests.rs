@@ -1,3 +1,5 @@
+mod definitions;
+
 use portero::audit::{self, AuditEvent, RecordFilter};
 use portero::clock::Clock as _;
 use portero::names::{TaskId, ToolId};

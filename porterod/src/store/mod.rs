@@ -9,6 +9,7 @@ pub(crate) mod buttons;
 pub(crate) mod cards;
 pub(crate) mod checkpoints;
 pub(crate) mod columns;
+pub(crate) mod definitions;
 pub(crate) mod denials;
 mod error;
 mod open;

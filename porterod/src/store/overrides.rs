@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::StoreError;
 use super::columns::{from_nanos, from_plain, to_nanos, to_plain, unreadable_column};
+use super::definitions;
 
 /// The stored overrides and the next id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,8 +84,9 @@ pub(crate) fn load_overrides(connection: &Connection) -> Result<OverridesRecord,
         .query_map([], grant_from_row)?
         .collect::<Result<_, _>>()
         .map_err(corruption_error)?;
+    let definition_pins = definitions::load_pins(connection).map_err(corruption_error)?;
     let kept = OverridesRecord {
-        overrides: Overrides { epoch, rules, grants, paused, ..Overrides::default() },
+        overrides: Overrides { epoch, rules, grants, paused, definition_pins, ..Overrides::default() },
         next_id,
     };
     if overrides_digest(&kept) != found {
@@ -138,6 +140,7 @@ pub(crate) fn save_overrides(connection: &Connection, kept: &OverridesRecord) ->
     if replaced != 1 {
         return Err(StoreError::Failed(format!("epoch {epoch} does not follow the stored one")));
     }
+    definitions::save_pins(connection, &kept.overrides.definition_pins)?;
     connection.execute_batch("DELETE FROM rules; DELETE FROM grants")?;
     let mut rules =
         connection.prepare_cached("INSERT INTO rules (id, pattern, action, made) VALUES (?1, ?2, ?3, ?4)")?;
@@ -177,8 +180,12 @@ pub(crate) fn save_overrides(connection: &Connection, kept: &OverridesRecord) ->
 fn overrides_digest(kept: &OverridesRecord) -> String {
     let OverridesRecord { overrides, next_id } = kept;
     // The denials of single calls are stored with their tasks, and not here.
-    let Overrides { epoch, rules, grants, paused, boot_id: _, denials: _ } = overrides;
-    let text = portero::json::serialize_raw(&(epoch, rules, grants, next_id, paused));
+    let Overrides { epoch, rules, grants, paused, definition_pins, boot_id: _, denials: _ } = overrides;
+    // A store of before the pins has a digest without them.
+    let text = match definition_pins.is_empty() {
+        true => portero::json::serialize_raw(&(epoch, rules, grants, next_id, paused)),
+        false => portero::json::serialize_raw(&(epoch, rules, grants, next_id, paused, definition_pins)),
+    };
     blake3::hash(text.get().as_bytes()).to_hex().to_string()
 }
 

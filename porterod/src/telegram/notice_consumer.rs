@@ -147,6 +147,7 @@ async fn take_next_batch(cards: &Arc<CardSync>, link: &ChatLink) -> Result<bool,
                     | Notice::Paused
                     | Notice::Resumed
                     | Notice::Config { .. }
+                    | Notice::Definitions { .. }
                     | Notice::Alarm { .. } => {}
                 }
             }

@@ -6,5 +6,6 @@ pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod daemon;
+pub mod definitions;
 pub mod overrides;
 pub mod sessions;

@@ -12,6 +12,9 @@ use crate::ipc::requests::auth::{
 };
 use crate::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
 use crate::ipc::requests::daemon::{GetStatus, StopDaemon};
+use crate::ipc::requests::definitions::{
+    AcceptDefinitions, GetDefinitions, ReportDefinitions, ReportedDefinition,
+};
 use crate::ipc::requests::overrides::{
     CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, RemoveRule,
     Resume, RevokeGrants,
@@ -27,12 +30,13 @@ use crate::server::LogLevel;
 use crate::task::{TaskCursor, TaskState};
 
 /// The files that define the requests.
-const SUBJECTS: [&str; 7] = [
+const SUBJECTS: [&str; 8] = [
     include_str!("../requests/approvals.rs"),
     include_str!("../requests/audit.rs"),
     include_str!("../requests/auth.rs"),
     include_str!("../requests/config.rs"),
     include_str!("../requests/daemon.rs"),
+    include_str!("../requests/definitions.rs"),
     include_str!("../requests/overrides.rs"),
     include_str!("../requests/sessions.rs"),
 ];
@@ -87,6 +91,15 @@ fn challenge() -> Challenge {
     challenge
 }
 
+fn definitions() -> Vec<ReportedDefinition> {
+    let item = |text: &str| text.parse().expect("an item");
+    let definition = serde_json::from_str(r#"{"name":"x","n":1.10}"#).ok();
+    vec![
+        ReportedDefinition { item: item("tool x"), definition },
+        ReportedDefinition { item: item("prompt a b"), definition: None },
+    ]
+}
+
 fn sessions() -> Vec<&'static str> {
     let task = TaskId::fresh();
     let (call, client) = (super::call, super::client_name);
@@ -100,6 +113,7 @@ fn sessions() -> Vec<&'static str> {
         survives(&SetLogLevel { level: LogLevel::Info }),
         survives(&ConsumeGrant { grant: 3, call: call() }),
         survives(&GetServerListing { server: "notes".parse().expect("a name") }),
+        survives(&ReportDefinitions { server: "notes".parse().expect("a name"), definitions: definitions() }),
         survives(&CheckTask { task, wait_millis: 9 }),
         survives(&ListOwnTasks { state: Some(TaskState::Denied), limit: 4 }),
         survives(&ListUnseenTasks),
@@ -148,6 +162,12 @@ fn changes() -> Vec<&'static str> {
         survives(&GetUnsaved),
         survives(&ExplainDecision { tool: "a/b".parse().expect("a tool"), arguments }),
         survives(&PreviewChange { act: Act::RemoveRule(2, pattern(), Action::Deny) }),
+        survives(&GetDefinitions { server: "notes".parse().ok() }),
+        survives(&AcceptDefinitions {
+            server: "notes".parse().expect("a name"),
+            shown: "digest".to_owned(),
+            challenge: challenge(),
+        }),
         survives(&GetConfigChanges),
         survives(&ConfirmConfig { shown: "digest".to_owned(), challenge: challenge() }),
         survives(&SetPassphrase { old: Some(challenge()), new }),

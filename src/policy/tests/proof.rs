@@ -367,6 +367,7 @@ impl RuleSet {
             boot_id: BOOT_ID.into(),
             paused: None,
             denials: CallDenials::default(),
+            definition_pins: DefinitionPins::default(),
         };
         Policy::new(config, standing)
     }

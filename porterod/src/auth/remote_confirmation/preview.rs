@@ -1,5 +1,6 @@
 //! The change that a terminal's act would make, and the act's outcome.
 
+use portero::ipc::requests::definitions::ServerDefinitions;
 use portero::ipc::{DaemonFailure, InspectedTask, UnconfirmedConfig};
 use portero::json::serialize_raw;
 use portero::names::ToolId;
@@ -16,6 +17,8 @@ pub enum ActPreview {
     Task(Box<InspectedTask>),
     /// The difference of the configurations.
     Configuration(Box<UnconfirmedConfig>),
+    /// The definitions of a server that wait.
+    Definitions(Box<ServerDefinitions>),
 }
 
 impl ActPreview {
@@ -26,6 +29,7 @@ impl ActPreview {
             Self::Tools(tools) => serialize_raw(tools),
             Self::Task(look) => serialize_raw(look),
             Self::Configuration(waiting) => serialize_raw(waiting),
+            Self::Definitions(waiting) => serialize_raw(waiting),
         };
         blake3::hash(json.get().as_bytes()).to_hex().to_string()
     }

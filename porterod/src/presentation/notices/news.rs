@@ -1,5 +1,6 @@
 //! Messages about anything but tasks: alarms, a pause, an edit of the configuration that waits or has errors.
 
+use portero::names::ServerName;
 use portero::notice::{AlarmKind, ConfigAdoption, Notice, NoticeEntry};
 
 use super::super::text::{EscapedText, StyledText};
@@ -47,6 +48,9 @@ fn notice_text(notice: &Notice) -> Option<StyledText> {
             text.bold("Everything is paused").literal(": no call runs until ").command("resume")
         }
         Notice::Config { became, edits, .. } => append_edit_count(config_notice_text(text, *became)?, *edits),
+        Notice::Definitions { server, changed, added, gone } => {
+            definitions_text(text, server, (*changed, *added, *gone))
+        }
         Notice::Alarm { alarm, about } => {
             let (about, whole) = EscapedText::line(about.get()).truncated(MAX_ALARM_CHARS);
             let text =
@@ -59,6 +63,29 @@ fn notice_text(notice: &Notice) -> Option<StyledText> {
             }
         }
     })
+}
+
+/// Says which definitions differ, and what to do.
+fn definitions_text(
+    text: StyledText,
+    server: &ServerName,
+    (changed, added, gone): (u64, u64, u64),
+) -> StyledText {
+    let text = text
+        .bold("The server ")
+        .code(&EscapedText::line(server.as_str()))
+        .literal(" defines things otherwise: ");
+    let parts = [(changed, " changed"), (added, " new"), (gone, " gone")];
+    let mut text = text;
+    for (at, (count, word)) in parts.into_iter().filter(|(count, _)| *count > 0).enumerate() {
+        text = if at > 0 { text.literal(", ") } else { text };
+        text = text.number(count).literal(word);
+    }
+    if changed + added == 0 {
+        return text.literal(".");
+    }
+    text.literal(". Calls of what changed or is new ask until you accept it on the terminal: ")
+        .code(&EscapedText::line(&format!("portero pins accept {server}")))
 }
 
 /// Reports consecutive edits together.

@@ -2,6 +2,7 @@
 
 use portero::anonymize::Anonymizer;
 use portero::approved_config::ConfigChange;
+use portero::ipc::requests::definitions::{DifferenceLine, ServerDefinitions};
 use portero::ipc::{Act, InspectedTask, UnconfirmedConfig};
 use portero::names::Actor;
 use portero::policy::Action;
@@ -39,6 +40,7 @@ pub fn remote_prompt_text(
         }
         (Act::Approve(_), ActPreview::Task(look)) => run_text(look, view),
         (Act::Reveal(_), ActPreview::Task(look)) => reveal_text(look),
+        (_, ActPreview::Definitions(waiting)) => definitions_text(waiting, &line),
         (_, ActPreview::Configuration(waiting)) => config_change_text(waiting, &line),
         (act, ActPreview::Tools(tools)) => elevation_text(act, tools, StyledText::new(), view),
         (_, ActPreview::Task(look)) => run_text(look, view),
@@ -147,6 +149,23 @@ fn config_change_text(waiting: &UnconfirmedConfig, line: &impl Fn(&str) -> Escap
         rows.push_line("", &format!("{tool}  {} → {}", current_action(*is), new_action(*would_be)));
     }
     text.on_new_line().literal("Known tools that would become looser:").pre(&rows)
+}
+
+/// All definitions of a server that would count as accepted.
+fn definitions_text(waiting: &ServerDefinitions, line: &impl Fn(&str) -> EscapedText) -> StyledText {
+    let text = StyledText::new()
+        .bold("Accept what this server defines now?")
+        .literal("\n")
+        .code(&line(waiting.server.as_str()))
+        .literal(": allowed calls run by these definitions from then on.");
+    waiting.differences.iter().fold(text, |text, difference| {
+        let mut rows = EscapedText::default();
+        for DifferenceLine { change, text } in &difference.lines {
+            rows.push_line("", &format!("{}{}", change.mark(), line(text).as_str()));
+        }
+        let title = if difference.is_new { "New: " } else { "Changed: " };
+        text.on_new_line().literal(title).code(&line(&difference.item.to_string())).pre(&rows)
+    })
 }
 
 /// The word for the present decision; a deny is in capitals.

@@ -97,6 +97,10 @@ impl PendingView {
                 }
                 ConfigAdoption::Adopted | ConfigAdoption::Refused => {}
             },
+            Notice::Definitions { server, .. } => {
+                self.message =
+                    format!("`{server}` defines things otherwise now; see `portero pins diff {server}`");
+            }
             Notice::Grant { .. } | Notice::Rule { .. } => {}
         }
         self.normalize();
