@@ -23,6 +23,7 @@ pub mod paths;
 pub mod secret;
 
 pub mod atomic_file;
+pub mod session_key;
 pub mod store_identity;
 
 pub mod encrypted_file;
@@ -58,6 +59,8 @@ pub mod server;
 pub mod catalog;
 
 pub mod pipeline;
+
+pub mod binding;
 
 pub mod session;
 

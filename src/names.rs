@@ -414,6 +414,16 @@ id_type!(
     SessionId,
     "session"
 );
+id_type!(
+    /// One process of a server, from its start to its end.
+    ChildGeneration,
+    "process"
+);
+id_type!(
+    /// One permit that the daemon handed to a session.
+    PermitNonce,
+    "permit"
+);
 
 /// The project that an agent works in, on whose behalf it calls, whatever the session.
 ///

@@ -1,17 +1,24 @@
 //! The proof that a call may go to a server.
 //!
 //! A [`Permitted`] call is made only here: by [`admit_call`] from an allowing decision, by
-//! [`Permitted::from_claimed`] from an approved task that was claimed for execution, or by [`withdraw`] for a
-//! call that only ends a subscription. The next step, [`crate::server`], takes nothing else, so skipping
+//! [`Permitted::from_claimed`] from an approved task that was claimed for execution, by [`RedeemedPermit::check`] from
+//! the permit that the daemon made of such a task for its session, or by [`withdraw`] for a call that only ends a
+//! subscription. The next step, [`crate::server`], takes nothing else, so skipping
 //! policy doesn't compile.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
 
 use crate::anonymize::{Anonymizer, Fake, Real};
 use crate::call::{Call, Method};
 use crate::clock::Moment;
 use crate::json::{self, RawJson, RawObject};
-use crate::names::ToolId;
+use crate::names::{ChildGeneration, PermitNonce, ServerName, TaskId, ToolId};
 use crate::policy::{Action, CallerIdentity, Decision, DefinitionState, Policy};
-use crate::task::ClaimedTask;
+use crate::sync::lock;
+use crate::task::{ChildGround, ChildLoss, ClaimedTask};
 
 /// A call that may go to its server, once.
 #[derive(Debug)]
@@ -152,7 +159,7 @@ impl Permitted {
     /// The permit of an approved and claimed task. It can be made once, because `ClaimedTask` is consumed.
     #[must_use]
     pub fn from_claimed(claimed: ClaimedTask) -> Self {
-        let (call, decision) = claimed.into_parts();
+        let (_, call, decision) = claimed.into_parts();
         Self::decided(call, decision)
     }
 
@@ -190,6 +197,157 @@ impl Permitted {
         let meta = meta.map(|meta| anonymizer.reveal(&tool.server, &meta));
         Outgoing { tool, method, params, meta, definition }
     }
+}
+
+/// The daemon's permit for a call that a person approved, on its way to the session that has the server's process. It
+/// counts once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CallPermit {
+    task: TaskId,
+    nonce: PermitNonce,
+    call: Call,
+    decision: Decision,
+    ground: ChildGround,
+    /// A longer answer is not kept, so it need not be sent.
+    max_result_bytes: usize,
+}
+
+impl CallPermit {
+    /// For a task that was claimed: once, since `ClaimedTask` is consumed.
+    #[must_use]
+    pub fn new(claimed: ClaimedTask, ground: ChildGround, max_result_bytes: usize) -> Self {
+        let (task, call, decision) = claimed.into_parts();
+        Self { task, nonce: PermitNonce::fresh(), call, decision, ground, max_result_bytes }
+    }
+
+    /// The task.
+    #[must_use]
+    pub const fn task(&self) -> TaskId {
+        self.task
+    }
+
+    /// The server.
+    #[must_use]
+    pub const fn server(&self) -> &ServerName {
+        &self.call.tool.server
+    }
+
+    /// Which permit it is.
+    #[must_use]
+    pub const fn nonce(&self) -> PermitNonce {
+        self.nonce
+    }
+}
+
+/// Which permits a session's process has redeemed. There are as many as people approved calls of this session.
+#[derive(Debug, Default)]
+pub struct RedeemedPermits(Mutex<HashSet<PermitNonce>>);
+
+impl RedeemedPermits {
+    /// Uses a permit up; none where it was used before.
+    #[must_use]
+    pub fn redeem(&self, permit: CallPermit) -> Option<RedeemedPermit> {
+        lock(&self.0).insert(permit.nonce).then_some(RedeemedPermit(permit))
+    }
+}
+
+/// A permit that was used up in this process, by the one that holds this.
+#[derive(Debug)]
+pub struct RedeemedPermit(CallPermit);
+
+/// Why a session doesn't make the call of a permit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum PermitProblem {
+    /// The server's process is another one than when a person was asked.
+    #[error("{}", ChildLoss::ServerRestarted)]
+    Restarted,
+    /// What the call stands on is not what a person was asked about.
+    #[error("since a person was asked, {0} changed")]
+    Changed(String),
+    /// The session's policy denies it now.
+    #[error("{0}")]
+    Denied(String),
+    /// It can't be told now, such as while the server starts.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl RedeemedPermit {
+    /// The call.
+    #[must_use]
+    pub const fn call(&self) -> &Call {
+        &self.0.call
+    }
+
+    /// The task.
+    #[must_use]
+    pub const fn task(&self) -> TaskId {
+        self.0.task
+    }
+
+    /// Which permit it was.
+    #[must_use]
+    pub const fn nonce(&self) -> PermitNonce {
+        self.0.nonce
+    }
+
+    /// The process in which it may be made.
+    #[must_use]
+    pub const fn generation(&self) -> ChildGeneration {
+        self.0.ground.generation
+    }
+
+    /// The longest answer that is kept.
+    #[must_use]
+    pub const fn max_result_bytes(&self) -> usize {
+        self.0.max_result_bytes
+    }
+
+    /// The permit to make the call, where nothing changed since a person was asked: `now_on` is what the call stands on
+    /// at this moment.
+    ///
+    /// # Errors
+    /// What hinders it.
+    pub fn check(
+        self,
+        policy: &Policy,
+        asker: CallerIdentity<'_>,
+        now: Moment,
+        now_on: &ChildGround,
+    ) -> Result<Permitted, PermitProblem> {
+        let CallPermit { call, decision, ground, .. } = self.0;
+        check_ground(policy, &call, (asker, now), &ground, now_on)?;
+        Ok(Permitted::decided(call, decision))
+    }
+}
+
+/// Whether an approved call may be made where it now stands on `now_on`.
+///
+/// # Errors
+/// What hinders it.
+pub fn check_ground(
+    policy: &Policy,
+    call: &Call,
+    (asker, now): (CallerIdentity<'_>, Moment),
+    asked_on: &ChildGround,
+    now_on: &ChildGround,
+) -> Result<(), PermitProblem> {
+    let today = policy.decide(&call.tool, call.arguments(), Some(asker), now);
+    // A pause ends, and the daemon starts nothing before.
+    if today.action == Action::Deny {
+        return Err(PermitProblem::Denied(today.to_string()));
+    }
+    if asked_on.generation != now_on.generation {
+        return Err(PermitProblem::Restarted);
+    }
+    if asked_on.definition != now_on.definition {
+        return Err(PermitProblem::Changed("the tool's definition".to_owned()));
+    }
+    if asked_on.binding != now_on.binding {
+        return Err(PermitProblem::Changed("the call or the values behind its replacements".to_owned()));
+    }
+    Ok(())
 }
 
 /// Keeps the tool's name that was decided on: a fake in it is no value and must not be revealed.

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::anonymize::Fake;
 use crate::call::Call;
 use crate::clock::Moment;
-use crate::names::{AgentSessionId, Principal, SessionId, TaskId, ToolId};
+use crate::names::{AgentSessionId, ChildGeneration, Principal, SessionId, TaskId, ToolId};
 use crate::policy::{Action, CallerIdentity, Decision, Policy, Quorum, Vote, quorum};
 
 /// The state of a task.
@@ -151,6 +151,47 @@ impl CallOrigin {
     }
 }
 
+/// The process of a session's server in which an approved call is to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionChild {
+    /// [`SessionKey::holder`](crate::session_key::SessionKey::holder) of the session that has it.
+    pub holder: String,
+    /// What that session said of it.
+    #[serde(flatten)]
+    pub ground: ChildGround,
+}
+
+impl std::ops::Deref for SessionChild {
+    type Target = ChildGround;
+
+    fn deref(&self) -> &ChildGround {
+        &self.ground
+    }
+}
+
+/// On what a call stands in the process of a session's server, as that session says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildGround {
+    /// Which process it is.
+    pub generation: ChildGeneration,
+    /// The digest of the tool's definition there; none for what is not a tool.
+    pub definition: Option<String>,
+    /// The binding of the call there, under the session's own key.
+    pub binding: String,
+}
+
+/// Why an approved call can't run in the process that its session uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChildLoss {
+    /// The session is not connected.
+    #[error("the session that asked has ended")]
+    SessionEnded,
+    /// The process is another one.
+    #[error("its server was restarted since")]
+    ServerRestarted,
+}
+
 /// A stored task, concealed throughout.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Task {
@@ -184,6 +225,12 @@ pub struct Task {
     /// The latest task by which a person requested this one again. Lists leave this one out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeated: Option<TaskId>,
+    /// The process in which it is to run; none where the daemon runs its server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<SessionChild>,
+    /// Whether a person agreed that it runs in another process than that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
     /// The approvals so far, if it needs several people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub votes: Vec<Vote>,
@@ -231,6 +278,7 @@ impl UnseenTasks {
 /// [`crate::permit::Permitted::from_claimed`] consumes it.
 #[derive(Debug)]
 pub struct ClaimedTask {
+    id: TaskId,
     call: Call,
     decision: Decision,
 }
@@ -289,7 +337,7 @@ impl Task {
             return Err(ClaimError::QuorumUnmet { needed: unmet.clone(), approved });
         }
         // With the decision that asked, which the audit records as the reason, whatever policy says by now.
-        Ok(ClaimedTask { call: self.call, decision: self.decision })
+        Ok(ClaimedTask { id: self.id, call: self.call, decision: self.decision })
     }
 
     /// Policy's decision on this approved call. A denial of the same call counts if it is later than the
@@ -308,7 +356,7 @@ impl Task {
 }
 
 impl ClaimedTask {
-    pub(crate) fn into_parts(self) -> (Call, Decision) {
-        (self.call, self.decision)
+    pub(crate) fn into_parts(self) -> (TaskId, Call, Decision) {
+        (self.id, self.call, self.decision)
     }
 }

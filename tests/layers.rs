@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 /// The library's modules, as the architecture gives them.
-const LIBRARY: [&str; 30] = [
+const LIBRARY: [&str; 32] = [
     "sync",
     "printable",
     "digest",
@@ -22,6 +22,7 @@ const LIBRARY: [&str; 30] = [
     "paths",
     "secret",
     "atomic_file",
+    "session_key",
     "store_identity",
     "encrypted_file",
     "passphrase",
@@ -40,6 +41,7 @@ const LIBRARY: [&str; 30] = [
     "server",
     "catalog",
     "pipeline",
+    "binding",
     "session",
     "ipc",
 ];

@@ -23,6 +23,8 @@ use crate::terminal::TerminalDevice;
 pub(crate) enum ConfirmedAct<'a> {
     /// This tool's call, of which this many lines were shown.
     Approve(&'a ToolId, usize),
+    /// The same, in another process than the one that its session uses.
+    ApproveFresh(&'a ToolId, usize),
     /// The values of a task of this server.
     ShowRealValues(&'a ServerName),
     /// A call that this person rejected a moment ago.
@@ -46,7 +48,7 @@ impl ConfirmedAct<'_> {
     /// The purpose for which a terminal is needed; a failure without one begins with it.
     const fn purpose(&self) -> &'static str {
         match self {
-            Self::Approve(..) => "to approve",
+            Self::Approve(..) | Self::ApproveFresh(..) => "to approve",
             Self::ShowRealValues(_) => "to show real values",
             Self::AskAgain => "to ask again what you said no to",
             Self::Grant(..) => "to grant",
@@ -64,7 +66,11 @@ impl ConfirmedAct<'_> {
 
     fn risk(&self) -> Risk {
         match self {
-            Self::Approve(..) | Self::ShowRealValues(_) | Self::AskAgain | Self::EnrollTotp => Risk::Low,
+            Self::Approve(..)
+            | Self::ApproveFresh(..)
+            | Self::ShowRealValues(_)
+            | Self::AskAgain
+            | Self::EnrollTotp => Risk::Low,
             Self::Grant(pattern, duration) => Risk::of_grant(pattern, *duration),
             Self::Allow => Risk::ALLOW,
             Self::RemoveRule(_, pattern) => Risk::of_pattern(pattern),
@@ -87,6 +93,11 @@ impl fmt::Display for ConfirmedAct<'_> {
             Self::Approve(tool, lines) => {
                 write!(f, "run {tool}, exactly this call ({lines} lines, above), once")
             }
+            Self::ApproveFresh(tool, lines) => write!(
+                f,
+                "run {tool}, exactly this call ({lines} lines, above), once, in another process than its session's: \
+                 without that one's directory, variables and what is open there"
+            ),
             Self::ShowRealValues(server) => write!(f, "show here what {server} really gets and answers"),
             Self::AskAgain => f.write_str("be asked again now"),
             Self::Grant(_, duration) => write!(f, "grant this for {}", format_duration(*duration)),

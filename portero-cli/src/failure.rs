@@ -130,6 +130,7 @@ impl From<ipc::DaemonFailure> for CommandFailure {
             | ipc::FailureKind::NotFound
             | ipc::FailureKind::Refused
             | ipc::FailureKind::Void
+            | ipc::FailureKind::OtherProcess
             | ipc::FailureKind::Challenge
             | ipc::FailureKind::Server
             | ipc::FailureKind::Interrupted

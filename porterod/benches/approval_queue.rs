@@ -104,7 +104,8 @@ async fn measure(waiting: usize) -> Vec<(&'static str, Vec<Duration>)> {
     measured.push(("find by a part of the id", time_requests(&terminal, ROUNDS, find).await));
     let reject = |at: usize| RejectTask { task: rejected[at], reason: None, for_now: false };
     measured.push(("reject", time_requests(&terminal, ROUNDS, reject).await));
-    let approve = |at: usize| ApproveTask { task: approved[at], challenge: Challenge::new(PASSPHRASE) };
+    let approve =
+        |at: usize| ApproveTask { task: approved[at], fresh: false, challenge: Challenge::new(PASSPHRASE) };
     measured.push(("approve, with its passphrase", time_requests(&terminal, APPROVALS, approve).await));
     app.shutdown().await;
     measured
@@ -132,7 +133,7 @@ async fn submit(session: &IpcClient, count: usize) -> Vec<TaskId> {
         let call = json!({"tool": "mail/send", "method": "tools/call", "params": params});
         let call = serde_json::from_value(call).unwrap();
         let client = serde_json::from_value(json!("bench 1")).unwrap();
-        session.request(SubmitCall { call, client }).await.unwrap().id
+        session.request(SubmitCall { call, client, child: None }).await.unwrap().id
     });
     asked.buffered(128).collect().await
 }
@@ -160,8 +161,7 @@ fn prepare(home: &std::path::Path) -> Paths {
     let write = |name: &str, value: &Value| {
         std::fs::write(home.join("config").join(name), value.to_string()).unwrap();
     };
-    let server =
-        json!({"name": "mail", "command": std::env::current_exe().unwrap(), "env": {SERVER_VARIABLE: "1"}});
+    let server = json!({"name": "mail", "stateless": true, "command": std::env::current_exe().unwrap(), "env": {SERVER_VARIABLE: "1"}});
     write("mcps.json", &json!({"mcps": [server]}));
     let most = 1_000_000;
     let approvals = json!({"pendingMost": most, "pendingMostOfProject": most, "pendingMostInAll": most});

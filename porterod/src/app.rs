@@ -146,6 +146,7 @@ impl App {
         background.spawn(talk.clone().run_remote_prompts());
         let deciding = CallbackHandler::new(Arc::clone(&daemon), tuning.zone.clone(), Arc::new(talk));
         background.spawn(deciding.consume_notices());
+        background.spawn(deciding.follow_children());
         background.spawn(supervisor::serve(Arc::clone(&daemon), Arc::new(deciding), tuning));
         background
             .spawn(Arc::clone(&daemon.approval_queue).run_pruning(daemon.lifecycle.stop_signal().clone()));

@@ -4,6 +4,7 @@
 //! denies on disk apply there.
 
 pub mod connections;
+pub mod handover;
 pub mod subscriptions;
 
 mod notifications;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use notifications::NotificationQueue;
 pub use notifications::ServerNotification;
 
+use crate::sessions::handover::{HandoverTable, HeldChildren};
 use crate::sessions::subscriptions::ResourceSubscriptions;
 
 /// How long a session has to confirm a change.
@@ -64,6 +66,9 @@ pub struct Sessions {
     inner: Mutex<SeatTable>,
     /// Their subscriptions to resources of shared servers.
     pub subscriptions: ResourceSubscriptions,
+    /// The approved calls that sessions were handed. Locked after `inner` where both are.
+    handovers: Mutex<HandoverTable>,
+    child_changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +87,8 @@ struct ConnectedSession {
     notifications: NotificationQueue,
     subscribed: bool,
     followed_epoch: watch::Sender<u64>,
+    /// None before it showed its key.
+    held: Option<HeldChildren>,
 }
 
 /// A session's place in the table; dropping it removes the session.
@@ -108,6 +115,7 @@ impl Sessions {
             outbox,
             subscribed: false,
             followed_epoch: follows,
+            held: None,
         };
         inner.seats.insert(number, entry);
         SessionSeat { sessions: Arc::clone(self), number }
@@ -214,7 +222,11 @@ impl SessionSeat {
 
 impl Drop for SessionSeat {
     fn drop(&mut self) {
-        self.sessions.lock_seats().seats.remove(&self.number);
+        let left = self.sessions.lock_seats().seats.remove(&self.number);
+        lock(&self.sessions.handovers).forget_seat(self.number);
+        if left.is_some_and(|seat| seat.held.is_some()) {
+            self.sessions.note_child_change();
+        }
     }
 }
 

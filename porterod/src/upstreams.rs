@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use portero::anonymize::Anonymizer;
 use portero::audit::AuditWriter;
+use portero::binding::{BindingInputs, ConfiguredInputs, environment_digest, server_digest, values_digest};
 use portero::call::{Call, Method};
 use portero::catalog::{Catalog, OmittedEntries, Tool};
 use portero::clock::Clock;
@@ -33,9 +34,7 @@ use portero::sync::lock;
 use tokio::sync::mpsc;
 
 use crate::approvals::executor::CallRunner;
-use crate::approvals::{
-    BindingInputs, BindingSource, ConfiguredInputs, environment_digest, server_digest, values_digest,
-};
+use crate::approvals::{BindingSource, ServerSettings};
 use crate::sessions::InstanceScope;
 
 /// How long a project's servers outlive their last use.
@@ -51,6 +50,9 @@ pub trait ServerListener: Send + Sync {
     /// Receives a change of a list or of a process of this scope.
     fn take_change(&self, scope: &InstanceScope, change: ServerChange);
 }
+
+/// A session is given at least so long for a call of its own server.
+const MIN_HANDOVER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// The parts that all upstreams share.
 pub struct DaemonUpstreamsDeps {
@@ -567,7 +569,7 @@ impl BindingSource for DaemonUpstreams {
                 return Err(Refusal::Unknown(call.tool.to_string()));
             }
             // Last, because asking a server takes time and the configuration may have changed meanwhile.
-            Ok(BindingInputs { configured: self.configured_inputs(call)?, definition })
+            Ok(BindingInputs { configured: self.configured_inputs(call)?, definition, child: None })
         })
     }
 }
@@ -585,5 +587,20 @@ impl CallRunner for DaemonUpstreams {
                 Err(refusal) => CallReply::Refused(refusal),
             }
         })
+    }
+}
+
+impl ServerSettings for DaemonUpstreams {
+    fn is_stateless(&self, server: &ServerName) -> bool {
+        find_server(&self.deps.config.load(), server).is_some_and(|server| server.stateless)
+    }
+
+    fn handover_timeout(&self, server: &ServerName) -> Duration {
+        let config = self.deps.config.load();
+        let limits = &config.settings.limits;
+        let request = find_server(&config, server).and_then(|server| server.timeout);
+        let request = request.unwrap_or(limits.request_timeout);
+        // The session may have to list the server's tools first, and may know a timeout that the daemon doesn't.
+        request.saturating_add(limits.start_timeout.saturating_mul(2)).max(MIN_HANDOVER_TIMEOUT)
     }
 }

@@ -17,6 +17,8 @@ use crate::policy::{Action, GrantLimits};
 pub enum Act {
     /// Let a call run.
     Approve(TaskId),
+    /// A call runs, in another process than the one that its session uses.
+    ApproveFresh(TaskId),
     /// Reject a call.
     Reject(TaskId),
     /// Ask again for an ended task's call.
@@ -95,6 +97,7 @@ impl Act {
             Self::Pair | Self::Unpair => Risk::PAIR,
             Self::SetPassphrase | Self::EnrollTotp | Self::RemoveTotp => Risk::High,
             Self::Approve(_)
+            | Self::ApproveFresh(_)
             | Self::Reject(_)
             | Self::Repeat(_)
             | Self::Reveal(_)
@@ -112,6 +115,7 @@ impl Act {
     pub const fn is_widening(&self) -> bool {
         match self {
             Self::Approve(_)
+            | Self::ApproveFresh(_)
             | Self::Reveal(_)
             | Self::Grant(..)
             | Self::Allow(_)
@@ -151,6 +155,7 @@ impl Act {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Approve(_) => "approve",
+            Self::ApproveFresh(_) => "approve in another process",
             Self::Reject(_) => "reject",
             Self::Repeat(_) => "again",
             Self::Reveal(_) => "task real",
@@ -177,9 +182,11 @@ impl Act {
     #[must_use]
     pub fn about(&self) -> String {
         match self {
-            Self::Approve(task) | Self::Reject(task) | Self::Repeat(task) | Self::Reveal(task) => {
-                format!("task {task}")
-            }
+            Self::Approve(task)
+            | Self::ApproveFresh(task)
+            | Self::Reject(task)
+            | Self::Repeat(task)
+            | Self::Reveal(task) => format!("task {task}"),
             Self::Grant(pattern, millis, limits) => {
                 format!("{pattern} for {} {limits}", format_duration(Duration::from_millis(*millis)))
             }
@@ -218,6 +225,7 @@ impl fmt::Display for Act {
             Self::Approve(task) | Self::Reject(task) | Self::Repeat(task) => {
                 write!(f, "{} {task}", self.word())
             }
+            Self::ApproveFresh(task) => write!(f, "approve {task} --fresh"),
             Self::Reveal(task) => write!(f, "task {task} --real"),
             Self::Grant(pattern, millis, limits) => {
                 write!(f, "grant {pattern} {}", format_duration(Duration::from_millis(*millis)))?;

@@ -44,6 +44,8 @@ pub enum FailureKind {
     Refused,
     /// An approval would no longer make the call run, because something that it covers has changed.
     Void,
+    /// The call can't run in the process that its session uses: a person may agree to another one.
+    OtherProcess,
     /// The passphrase is wrong, missing, or tried too often.
     Challenge,
     /// A server couldn't be reached. The call had no effect.

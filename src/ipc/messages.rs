@@ -8,15 +8,17 @@ use super::challenge::DisclosedSecret;
 use super::failure::DaemonFailure;
 use super::request::{RawRequest, WipedJson};
 use crate::anonymize::Fake;
+use crate::call::Call;
 use crate::json::RawJson;
 use crate::names::{AgentSessionId, Principal, ServerName, SessionId, TaskId};
+use crate::permit::CallPermit;
 use crate::policy::Overrides;
 use crate::store_identity::{Handshake, Nonce, StoreId, StoreKey, Transcript};
-use crate::task::TaskState;
+use crate::task::{ChildGround, TaskState};
 
 /// The version of this protocol. It is raised if an older peer would misunderstand a newer one. A release
 /// without such a change keeps it.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// How many requests a connection may have open: as many as a session accepts from its client.
 pub const MAX_OPEN_REQUESTS: usize = 4096;
@@ -152,6 +154,17 @@ pub enum FromDaemon {
     Closing(DaemonFailure),
 }
 
+/// A question to a session about a call that a person is asked about.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CallCheck {
+    /// Its number, which the answer names.
+    pub number: u64,
+    /// The call.
+    pub call: Call,
+    /// On what it stood when a person was asked.
+    pub ground: ChildGround,
+}
+
 /// A message of the daemon that answers no request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -171,6 +184,12 @@ pub enum PushMessage {
         /// Its state.
         state: TaskState,
     },
+    /// Whether this approved call would run in the session's process. The session answers with
+    /// [`ReportCheck`](super::requests::handover::ReportCheck).
+    CheckCall(Box<CallCheck>),
+    /// The one-time permit for a call that a person approved. The session makes it in the process that it was asked
+    /// for, and answers with [`ReportOutcome`](super::requests::handover::ReportOutcome).
+    RunCall(Box<CallPermit>),
     /// Progress of a call that the daemon makes for this session: the notification's `params`.
     Progress {
         /// The number of the [`ForwardCall`](super::requests::sessions::ForwardCall).

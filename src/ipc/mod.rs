@@ -43,12 +43,14 @@ pub use listener::{AcceptedPeer, DaemonListener, GreetedPeer, MessageReceiver};
 pub use lock::{BindError, DaemonLock};
 pub use message_sender::{ConnectionEnd, MessageSender};
 pub use messages::{
-    FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL_VERSION, PeerRole, PushMessage, ToDaemon, Welcome,
+    CallCheck, FromDaemon, Hello, MAX_OPEN_REQUESTS, PROTOCOL_VERSION, PeerRole, PushMessage, ToDaemon,
+    Welcome,
 };
 pub use process::PeerProcess;
 pub use request::{RawRequest, Request, Response, WipedJson};
 pub use requests::approvals::{InspectedTask, RealTask, TaskChanges};
 pub use requests::config::UnconfirmedConfig;
+pub use requests::handover::PermitOutcome;
 pub use requests::overrides::GrantSelection;
 pub use requests::sessions::ForwardedCall;
 pub use risk::{MAX_NARROW_GRANT, Risk};

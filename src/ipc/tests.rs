@@ -357,7 +357,7 @@ async fn the_passphrase_is_in_nothing_that_a_client_writes() {
     let approved = crate::pipeline::test_support::make_task(call(), origin, crate::task::TaskState::Approved);
     let new = || Challenge::new(TYPED);
     let set = |old: Option<Challenge>| SetPassphrase { old, new: new() };
-    let approve = ApproveTask { task: approved.id, challenge: new() };
+    let approve = ApproveTask { task: approved.id, fresh: false, challenge: new() };
     holds_no_part_of(TYPED, set(None), ()).await;
     holds_no_part_of(TYPED, set(Some(new())), ()).await;
     holds_no_part_of(TYPED, approve, Box::new(approved)).await;

@@ -680,7 +680,8 @@ impl Pipeline {
             ServerError::Unknown(_)
             | ServerError::StartFailed(..)
             | ServerError::NotListed(..)
-            | ServerError::Redefined(..) => Refusal::ServerUnavailable(words),
+            | ServerError::Redefined(..)
+            | ServerError::OtherProcess(_) => Refusal::ServerUnavailable(words),
             ServerError::Stopped(_) | ServerError::Timeout(..) | ServerError::TooLong(..) => {
                 Refusal::Interrupted(words)
             }

@@ -301,6 +301,8 @@ pub(crate) fn make_task(call: Call, origin: CallOrigin, state: TaskState) -> Tas
         error: None,
         repeats: None,
         repeated: None,
+        child: None,
+        fresh: false,
         votes: Vec::new(),
         quorums: Vec::new(),
     }

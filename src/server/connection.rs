@@ -25,7 +25,7 @@ use super::rpc_client::RpcClient;
 use super::{ListKind, ServerAnswer, ServerError, ServerListing};
 use crate::anonymize::Real;
 use crate::json::{self, RawJson, RawObject};
-use crate::names::ServerName;
+use crate::names::{ChildGeneration, ServerName};
 use crate::policy::definition_pins::tool_definition_digest;
 use crate::sync::lock;
 use crate::wire::{self, LineError, LineReader, MalformedMessage, Message, MessageFault, MessageKind, codes};
@@ -33,6 +33,8 @@ use crate::wire::{self, LineError, LineReader, MalformedMessage, Message, Messag
 /// A running conversation.
 pub(super) struct Connection {
     pub(super) rpc: RpcClient,
+    /// The process at its other end.
+    pub(super) generation: ChildGeneration,
     pub(super) events: ServerEvents,
     pub(super) log: ServerLog,
     /// The result of the handshake; empty until it is done.
@@ -127,6 +129,7 @@ impl Connection {
     ) -> Self {
         Self {
             rpc: RpcClient::new(server, max_message_bytes),
+            generation: ChildGeneration::fresh(),
             events,
             log,
             greeting: OnceLock::new(),

@@ -252,6 +252,7 @@ impl HandshakeClient<'_> {
             | ServerError::Unknown(_)
             | ServerError::NotListed(..)
             | ServerError::Redefined(..)
+            | ServerError::OtherProcess(_)
             | ServerError::StartFailed(..) => HandshakeError::ProcessEnded,
         })
     }

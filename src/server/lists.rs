@@ -99,6 +99,7 @@ fn listing_error(error: ServerError) -> ServerError {
         | ServerError::StartFailed(..)
         | ServerError::NotListed(..)
         | ServerError::Redefined(..)
+        | ServerError::OtherProcess(_)
         | ServerError::Cancelled) => return other,
     };
     ServerError::StartFailed(server, reason)

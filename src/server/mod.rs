@@ -35,7 +35,7 @@ use crate::anonymize::{Anonymizer, Real};
 use crate::clock::Clock;
 use crate::config::ServerLimits;
 use crate::json::RawJson;
-use crate::names::{ServerName, ToolName};
+use crate::names::{ChildGeneration, ServerName, ToolName};
 
 /// The options for starting the servers of one process.
 #[derive(Clone)]
@@ -112,6 +112,8 @@ pub struct CallOptions {
     pub cancel: CancellationToken,
     /// The lowest level of log messages that the client wants during the call; none if it wants none.
     pub log_level: Option<LogLevel>,
+    /// The one process in which the call may be made; none where any will do.
+    pub only_in: Option<ChildGeneration>,
 }
 
 impl std::fmt::Debug for CallOptions {
@@ -224,6 +226,9 @@ pub enum ServerError {
         "server `{0}` defines `{1}` otherwise since it was started again; the call did not run, call again"
     )]
     Redefined(ServerName, ToolName),
+    /// Its process is another one than the call may be made in; the call did not reach it.
+    #[error("server `{0}` was started again since; the call did not reach it")]
+    OtherProcess(ServerName),
     /// It ended, or its output became unreadable, during the call. The effect is unknown.
     #[error("server `{0}` stopped while it worked on this call; whether it took effect is unknown")]
     Stopped(ServerName),

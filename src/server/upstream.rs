@@ -22,6 +22,7 @@ use super::{
 use crate::call::Method;
 use crate::config::ServerConfig;
 use crate::json;
+use crate::names::ChildGeneration;
 use crate::permit::Outgoing;
 use crate::sync::lock;
 use crate::wire;
@@ -54,9 +55,15 @@ pub(super) struct UpstreamContext {
     /// The tasks that run processes. `Upstreams::close` waits for them.
     pub(super) tasks: TaskTracker,
     pub(super) level: Mutex<Option<Arc<str>>>,
+    /// Counts the starts and ends of processes.
+    pub(super) process_changes: watch::Sender<u64>,
 }
 
 impl UpstreamContext {
+    fn note_process_change(&self) {
+        self.process_changes.send_modify(|count| *count += 1);
+    }
+
     pub(super) fn log_level(&self) -> Option<Arc<str>> {
         lock(&self.level).clone()
     }
@@ -141,6 +148,9 @@ impl Upstream {
             connection = self.connection() => connection?,
             () = follow.cancel.cancelled() => return Err(ServerError::Cancelled),
         };
+        if follow.only_in.is_some_and(|only| only != connection.generation) {
+            return Err(ServerError::OtherProcess(self.config.name.clone()));
+        }
         if outgoing.method() == Method::CallTool {
             self.refuse_other_tool(&connection, outgoing, &follow.cancel).await?;
         }
@@ -200,6 +210,14 @@ impl Upstream {
             ProcessPhase::Failed { reason, .. } => (ServerCondition::Failed(reason.clone()), None),
         };
         ServerHealth { server: self.config.name.clone(), condition, pid, tools: life.tool_count }
+    }
+
+    /// Its process, while it can be called.
+    pub(super) fn generation(&self) -> Option<ChildGeneration> {
+        match &self.lock_process().phase {
+            ProcessPhase::Ready { connection, .. } => Some(connection.generation),
+            ProcessPhase::Idle | ProcessPhase::Starting(_) | ProcessPhase::Failed { .. } => None,
+        }
     }
 
     /// Ends it for good. Its task does the work.
@@ -404,7 +422,10 @@ impl Upstream {
         let mut life = self.lock_process();
         life.era = Some(greeting.era);
         life.phase = ProcessPhase::Ready { connection: Arc::clone(connection), pid, over };
-        life.ended_before
+        let ended_before = life.ended_before;
+        drop(life);
+        self.common.note_process_change();
+        ended_before
     }
 
     /// Waits for a running server's end, or ends it. Returns how it ended.
@@ -428,7 +449,7 @@ impl Upstream {
         // It was ended on purpose, which is no failure.
         if self.stop.is_cancelled() {
             self.lock_process().phase = ProcessPhase::Idle;
-            return;
+            return self.common.note_process_change();
         }
         let reason = self.log.last_line().map_or_else(|| how.to_owned(), |last| format!("{how}: {last}"));
         tracing::warn!(server = %self.config.name, reason, "a server does not run");
@@ -436,6 +457,8 @@ impl Upstream {
         let pause = life.backoff.next_pause(ran);
         let until = self.common.launch.clock.now().boot + pause;
         life.phase = ProcessPhase::Failed { reason, until };
+        drop(life);
+        self.common.note_process_change();
     }
 
     fn lock_process(&self) -> MutexGuard<'_, ProcessState> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use super::events::{EventSinkSlot, MAX_QUEUED_CHANGES};
@@ -14,7 +14,7 @@ use super::{
     ServerListing,
 };
 use crate::config;
-use crate::names::ServerName;
+use crate::names::{ChildGeneration, ServerName};
 use crate::permit::Outgoing;
 use crate::sync::lock;
 
@@ -50,6 +50,7 @@ impl Upstreams {
             event_sink: hearing,
             tasks: TaskTracker::new(),
             level: Mutex::default(),
+            process_changes: watch::Sender::new(0),
         };
         let common = Arc::new(common);
         let members = servers.into_iter().map(|server| Upstream::new(server, Arc::clone(&common))).collect();
@@ -91,6 +92,33 @@ impl Upstreams {
         self.upstreams.load().iter().map(|member| member.health()).collect()
     }
 
+    /// The configuration of a server.
+    #[must_use]
+    pub fn find_config(&self, server: &ServerName) -> Option<config::ServerConfig> {
+        self.find_upstream(server).ok().map(|found| found.config.clone())
+    }
+
+    /// The process of a server, while it can be called.
+    #[must_use]
+    pub fn generation(&self, server: &ServerName) -> Option<ChildGeneration> {
+        self.find_upstream(server).ok()?.generation()
+    }
+
+    /// The process of each server that can be called.
+    #[must_use]
+    pub fn generations(&self) -> Vec<(ServerName, ChildGeneration)> {
+        let all = self.upstreams.load();
+        let running =
+            all.iter().filter_map(|member| Some((member.config.name.clone(), member.generation()?)));
+        running.collect()
+    }
+
+    /// Tells of each start and end of a process from now on.
+    #[must_use]
+    pub fn subscribe_generations(&self) -> watch::Receiver<u64> {
+        self.common.process_changes.subscribe()
+    }
+
     /// Replaces the servers. Those with unchanged settings keep running, the others end.
     pub fn replace_servers(&self, servers: Vec<config::ServerConfig>) {
         let before = self.upstreams.load_full();
@@ -107,6 +135,7 @@ impl Upstreams {
             // another server.
         }
         self.upstreams.store(Arc::new(now));
+        self.common.process_changes.send_modify(|count| *count += 1);
     }
 
     /// Ends every server and all its descendants within 250 ms. None starts again.

@@ -117,7 +117,7 @@ impl ClientRequest {
     /// What accompanies the call that this request becomes.
     pub(super) fn call_options(&self) -> CallOptions {
         let log_level = self.client.protocol.request_level(self.log_level, self.modern);
-        CallOptions { progress: self.progress_sink(), cancel: self.cancel.clone(), log_level }
+        CallOptions { progress: self.progress_sink(), cancel: self.cancel.clone(), log_level, only_in: None }
     }
 
     /// Reports progress to the client under its own token, concealed, and only until the answer.

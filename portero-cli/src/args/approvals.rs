@@ -28,6 +28,9 @@ pub(crate) struct ApproveArgs {
     /// The task's id, or a beginning or end of it
     #[arg(value_name = "ID")]
     pub(crate) id: String,
+    /// Run it in another process than the one that its session uses, where that one is gone
+    #[arg(long)]
+    pub(crate) fresh: bool,
     #[command(flatten)]
     pub(crate) confirming: ConfirmationArgs,
 }

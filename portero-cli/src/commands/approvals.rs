@@ -106,12 +106,17 @@ pub(super) async fn approve(context: &CommandContext, args: &args::ApproveArgs) 
         return Err(CommandFailure::refused(words).with_hint(hint));
     }
     // Checked before the prompt: an early refusal saves the person from typing the passphrase.
-    daemon.request(CheckApproval { task: waiting.id }).await?;
+    let fresh = args.fresh;
+    daemon.request(CheckApproval { task: waiting.id, fresh }).await?;
     let shown = describe_task(&waiting);
-    let act = ConfirmedAct::Approve(&waiting.call.tool, shown.lines().count());
+    let lines = shown.lines().count();
+    let act = match fresh {
+        true => ConfirmedAct::ApproveFresh(&waiting.call.tool, lines),
+        false => ConfirmedAct::Approve(&waiting.call.tool, lines),
+    };
     let mut terminal = elevate::open_prompt(&daemon, &act, args.confirming.telegram).await?;
     terminal.print_line(&shown)?;
-    let approve = |challenge| ApproveTask { task: waiting.id, challenge };
+    let approve = |challenge| ApproveTask { task: waiting.id, fresh, challenge };
     let task = elevate::send_confirmed(&daemon, &mut terminal, &act, approve).await?;
     context.output.print_value_or_text(&task, |out| {
         out.print_line(format_args!(

@@ -143,6 +143,8 @@ impl DaemonClient {
                     | PushMessage::Config { .. }
                     | PushMessage::Settled { .. }
                     | PushMessage::Progress { .. }
+                    | PushMessage::CheckCall(_)
+                    | PushMessage::RunCall(_)
                     | PushMessage::Notification { .. },
                 ) => {}
                 None => return asking.await,

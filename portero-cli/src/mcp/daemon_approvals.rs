@@ -24,11 +24,13 @@ use portero::task::{Task, TaskState, UnseenTasks};
 use tokio::sync::watch;
 
 use super::daemon_connection::{DaemonConnection, describe_lost_answer};
+use super::session_children::SessionChildren;
 
 /// The daemon's approval queue and shared servers, over the session's connection.
 pub(super) struct DaemonApprovals {
     pub(super) connection: Arc<DaemonConnection>,
     pub(super) limits: Arc<CallLimits>,
+    pub(super) children: Arc<SessionChildren>,
 }
 
 /// How long a forwarded call may take, by server: the daemon's own limit and a grace for the connection. The
@@ -125,7 +127,10 @@ impl Approvals for DaemonApprovals {
         call: Call,
         context: &'a CallContext,
     ) -> BoxFuture<'a, Result<Task, Refusal>> {
-        Box::pin(self.request_task(SubmitCall { call, client: context.origin.client.clone() }))
+        Box::pin(async move {
+            let child = self.children.ground_if_held(&call).await?;
+            self.request_task(SubmitCall { call, client: context.origin.client.clone(), child }).await
+        })
     }
 
     fn preview_call<'a>(
@@ -134,7 +139,8 @@ impl Approvals for DaemonApprovals {
         context: &'a CallContext,
     ) -> BoxFuture<'a, Result<Option<TaskId>, Refusal>> {
         Box::pin(async move {
-            let request = PreviewCall { call, client: context.origin.client.clone() };
+            let child = self.children.ground_if_held(&call).await?;
+            let request = PreviewCall { call, client: context.origin.client.clone(), child };
             Ok(self.request(request).await?.waiting)
         })
     }

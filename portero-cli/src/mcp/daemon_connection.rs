@@ -26,7 +26,9 @@ use portero::policy::{Overrides, Policy};
 use portero::server::LogLevel;
 use portero::task::UnseenTasks;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
 
+use super::session_children::SessionChildren;
 use crate::daemon;
 use crate::offline_denies::DeniesFile;
 
@@ -86,6 +88,8 @@ pub(super) trait PushHandler: Send + Sync {
     fn on_overrides_changed(&self);
     /// The sink for notifications of shared servers.
     fn notification_sink(&self) -> NotificationSink;
+    /// The processes of this session's servers, which the daemon is told of.
+    fn children(&self) -> Arc<SessionChildren>;
     /// Handles any other push.
     fn handle_push(&self, push: PushMessage);
 }
@@ -199,6 +203,12 @@ impl DaemonConnection {
             Ok(standing) => self.adopt_overrides(&client, standing, pushed).await,
             Err(error) => return error.to_string(),
         }
+        let children = pushed.children();
+        // Before any call is submitted: a call names one of these processes.
+        let known = match children.announce(&client).await {
+            Ok(known) => known,
+            Err(error) => return error.to_string(),
+        };
         // The configuration is applied before the state changes, because calls that wait for the connection
         // are decided by it.
         let is_read = pushed.reload(confirmed).await;
@@ -213,11 +223,22 @@ impl DaemonConnection {
         // Reloading runs beside the loop, so that a hanging drive can't delay a deny.
         let reloading = keep_reloading(wanted.subscribe(), is_read, pushed);
         tokio::pin!(reloading);
+        let mut announcing = std::pin::pin!(children.keep_announcing(&client, known));
+        // What was handed over ends with the connection: no outcome is taken after it.
+        let mut handed = JoinSet::new();
         loop {
             tokio::select! {
                 push = pushes.recv() => match push {
                     Some(PushMessage::Standing(standing)) => self.adopt_overrides(&client, standing, pushed).await,
                     Some(PushMessage::Config { confirmed }) => drop(wanted.send_replace(confirmed)),
+                    Some(PushMessage::CheckCall(check)) => {
+                        let (children, client) = (Arc::clone(&children), client.clone());
+                        handed.spawn(async move { children.answer_check(*check, &client).await });
+                    }
+                    Some(PushMessage::RunCall(permit)) => {
+                        let (children, client) = (Arc::clone(&children), client.clone());
+                        handed.spawn(async move { children.run_permit(*permit, &client).await });
+                    }
                     Some(push) => pushed.handle_push(push),
                     None => return client.wait_until_closed().await,
                 },
@@ -225,6 +246,8 @@ impl DaemonConnection {
                 () = &mut reloading => return "its configuration is no longer followed".to_owned(),
                 () = &mut telling => {}
                 () = &mut reporting => {}
+                error = &mut announcing => return error.to_string(),
+                Some(_) = handed.join_next() => {}
             }
         }
     }
@@ -556,7 +579,9 @@ pub(super) fn refusal_from_error(error: RequestError) -> Refusal {
             FailureKind::Interrupted => Refusal::Interrupted(failure.message),
             FailureKind::Malformed => Refusal::Malformed(failure.message),
             FailureKind::Invalid | FailureKind::NotFound => Refusal::Invalid(failure.message),
-            FailureKind::Refused | FailureKind::Void => Refusal::Declined(failure.message),
+            FailureKind::Refused | FailureKind::Void | FailureKind::OtherProcess => {
+                Refusal::Declined(failure.message)
+            }
             FailureKind::Version
             | FailureKind::Configuration
             | FailureKind::Challenge

@@ -8,6 +8,7 @@ mod daemon_approvals;
 mod daemon_connection;
 mod fallback_session;
 mod running_session;
+mod session_children;
 mod startup;
 
 use std::collections::HashSet;
@@ -42,6 +43,7 @@ use config_files::{ConfigInputs, ConfigPoller};
 use daemon_approvals::{CallLimits, DaemonApprovals};
 use daemon_connection::DaemonConnection;
 use running_session::RunningSession;
+use session_children::SessionChildren;
 use startup::{SessionSetup, SessionStarter};
 
 /// The name of this program in the audit.
@@ -133,8 +135,12 @@ fn assemble_session(
 
     let (upstreams, changes) = Upstreams::new(own_servers(&config), launch);
     let limits = Arc::new(CallLimits::new(&config));
-    let approvals =
-        Arc::new(DaemonApprovals { connection: Arc::clone(&connection), limits: Arc::clone(&limits) });
+    let children = Arc::new(SessionChildren::new(origin.clone(), Arc::clone(&upstreams)));
+    let approvals = Arc::new(DaemonApprovals {
+        connection: Arc::clone(&connection),
+        limits: Arc::clone(&limits),
+        children: Arc::clone(&children),
+    });
     let pipeline = Arc::new(Pipeline {
         anonymizer,
         policy,
@@ -150,6 +156,7 @@ fn assemble_session(
         definitions: DefinitionWatch::new(Arc::clone(&approvals) as _),
         listing_fetches: ListingFetches::default(),
     });
+    children.set_pipeline(&pipeline);
     let (session, handle) = Session::new(session::SessionDeps {
         pipeline: Arc::clone(&pipeline),
         tasks: approvals as Arc<dyn AgentTasks>,
@@ -165,6 +172,7 @@ fn assemble_session(
         pipeline,
         upstreams,
         daemon_connection: connection,
+        children,
         limits,
         handle: handle.clone(),
         config_digests: Mutex::new(inputs.digests()),

@@ -20,6 +20,7 @@ use super::config_files::{
 };
 use super::daemon_approvals::CallLimits;
 use super::daemon_connection::{DaemonConnection, PushHandler};
+use super::session_children::SessionChildren;
 use super::{own_servers, shared_servers};
 
 /// A running session.
@@ -29,6 +30,7 @@ pub(super) struct RunningSession {
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) daemon_connection: Arc<DaemonConnection>,
     pub(super) limits: Arc<CallLimits>,
+    pub(super) children: Arc<SessionChildren>,
     pub(super) handle: SessionHandle,
     /// The digests of the applied configuration.
     pub(super) config_digests: Mutex<ConfigDigests>,
@@ -67,6 +69,10 @@ impl PushHandler for RunningSession {
         })
     }
 
+    fn children(&self) -> Arc<SessionChildren> {
+        Arc::clone(&self.children)
+    }
+
     fn handle_push(&self, push: PushMessage) {
         match push {
             PushMessage::Settled { task, state } => self.handle.task_settled(task, state),
@@ -76,6 +82,8 @@ impl PushHandler for RunningSession {
             | PushMessage::Config { .. }
             | PushMessage::Notification { .. }
             | PushMessage::Progress { .. }
+            | PushMessage::CheckCall(_)
+            | PushMessage::RunCall(_)
             | PushMessage::Number { .. } => {}
         }
     }

@@ -22,6 +22,7 @@ mod fake_telegram;
 mod generated;
 mod grants;
 mod help;
+mod instances;
 #[cfg(unix)]
 mod limits;
 mod logging;

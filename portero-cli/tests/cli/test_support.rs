@@ -113,6 +113,7 @@ impl TestHome {
                 "name": "office",
                 "command": world.portero(),
                 "args": ["sample-server", "--record", world.path("received.jsonl")],
+                "stateless": true,
             }]}),
         );
         world.write(

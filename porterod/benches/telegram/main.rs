@@ -93,7 +93,8 @@ async fn start(directory: &Path, telegram: &FakeTelegram) -> App {
     let settings = json!({"token": TOKEN, "apiUrl": telegram.api_url(), "admin": JANE});
     write("portero.json", json!({"telegram": settings})).unwrap();
     let env = json!({child::RECORD_VARIABLE: directory.join("record")});
-    let server = json!({"name": "notes", "command": std::env::current_exe().unwrap(), "env": env});
+    let server =
+        json!({"name": "notes", "stateless": true, "command": std::env::current_exe().unwrap(), "env": env});
     write("mcps.json", json!({"mcps": [server]})).unwrap();
     let replacement = json!({"fake": "John Doe", "real": "Jane Roe", "bidirectional": true});
     write("replacements.json", json!({"replacements": [replacement]})).unwrap();
@@ -134,7 +135,7 @@ async fn submit(agent: &IpcClient, n: usize) -> Task {
     let call = json!({"tool": "notes/send", "method": "tools/call", "params": params});
     let call = serde_json::from_value(call).unwrap();
     let client = serde_json::from_str("\"claude 1\"").unwrap();
-    match agent.request(SubmitCall { call, client }).await {
+    match agent.request(SubmitCall { call, client, child: None }).await {
         Ok(task) => *task,
         other => panic!("{other:?}"),
     }

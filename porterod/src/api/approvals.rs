@@ -146,7 +146,7 @@ impl PersonRequest for CheckApproval {
     async fn handle(self, daemon: &Arc<Daemon>, _: &PersonCaller<'_>) -> Result<Box<Task>, DaemonFailure> {
         let task =
             daemon.approval_queue.find_task(self.task, None).map_err(|error| failure::of_approval(&error))?;
-        let runnable = daemon.approval_queue.check_runnable(&task, DEFINITION_TIMEOUT).await;
+        let runnable = daemon.approval_queue.check_runnable(&task, self.fresh, DEFINITION_TIMEOUT).await;
         runnable.map_err(|error| failure::of_approval(&error))?;
         Ok(Box::new(shown::task(daemon, task)))
     }
@@ -154,7 +154,7 @@ impl PersonRequest for CheckApproval {
 
 impl PersonRequest for ApproveTask {
     fn attempt(&self) -> Option<Attempt> {
-        Some((&Act::Approve(self.task)).into())
+        Some((&approval_act(self.task, self.fresh)).into())
     }
 
     async fn handle(
@@ -162,15 +162,21 @@ impl PersonRequest for ApproveTask {
         daemon: &Arc<Daemon>,
         caller: &PersonCaller<'_>,
     ) -> Result<Box<Task>, DaemonFailure> {
-        approve(daemon, caller.by, self.task, caller.confirmation(self.challenge)).await
+        let Self { task, fresh, challenge } = self;
+        approve(daemon, caller.by, (task, fresh), caller.confirmation(challenge)).await
     }
+}
+
+/// A yes to a task; `fresh` says that it may run in another process than the one that its session uses.
+const fn approval_act(task: TaskId, fresh: bool) -> Act {
+    if fresh { Act::ApproveFresh(task) } else { Act::Approve(task) }
 }
 
 /// Approves a task, once it is confirmed.
 pub(super) async fn approve(
     daemon: &Daemon,
     by: &Actor,
-    task: TaskId,
+    (task, fresh): (TaskId, bool),
     confirmation: Confirmation,
 ) -> Result<Box<Task>, DaemonFailure> {
     let refused = |error| failure::of_approval(&error);
@@ -184,9 +190,13 @@ pub(super) async fn approve(
         Confirmation::Typed(_) | Confirmation::OnTelegram(_) => CONFIRMED_DEFINITION_TIMEOUT,
         Confirmation::Pressed(_) => DEFINITION_TIMEOUT,
     };
-    daemon.approval_queue.check_runnable(&found, timeout).await.map_err(refused)?;
-    let confirmed = confirmation.authorize(daemon, by, &Act::Approve(task)).await?;
-    let approved = daemon.approval_queue.approve(task, confirmed).await.map_err(refused)?;
+    daemon.approval_queue.check_runnable(&found, fresh, timeout).await.map_err(refused)?;
+    let confirmed = confirmation.authorize(daemon, by, &approval_act(task, fresh)).await?;
+    let approved = match fresh {
+        true => daemon.approval_queue.approve_fresh(task, confirmed).await,
+        false => daemon.approval_queue.approve(task, confirmed).await,
+    };
+    let approved = approved.map_err(refused)?;
     Ok(Box::new(shown::task(daemon, approved)))
 }
 

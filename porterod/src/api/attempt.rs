@@ -27,6 +27,7 @@ pub(super) const fn failed(kind: FailureKind) -> bool {
         | FailureKind::NotFound
         | FailureKind::Refused
         | FailureKind::Void
+        | FailureKind::OtherProcess
         | FailureKind::Challenge
         | FailureKind::Server
         | FailureKind::Interrupted

@@ -63,6 +63,7 @@ pub async fn preview_widening(
         }
         Act::Allow(_) | Act::RemoveRule(..) | Act::Resume => Ok(()),
         Act::Approve(_)
+        | Act::ApproveFresh(_)
         | Act::Reject(_)
         | Act::Repeat(_)
         | Act::Reveal(_)
@@ -116,6 +117,7 @@ async fn apply(daemon: &Arc<Daemon>, authorization: Authorization) -> Result<Cha
         }
         // No button does anything else to rules and grants.
         Act::Approve(_)
+        | Act::ApproveFresh(_)
         | Act::Reject(_)
         | Act::Repeat(_)
         | Act::Reveal(_)
@@ -188,7 +190,11 @@ async fn decide(
         }
         TaskDecision::Approve | TaskDecision::ApproveFor(_) | TaskDecision::Allow => {
             let confirmation = Confirmation::Pressed(tapped.authorize_call());
-            approvals::approve(daemon, &tapped.by(), *task, confirmation).await.map(drop)
+            approvals::approve(daemon, &tapped.by(), (*task, false), confirmation).await.map(drop)
+        }
+        TaskDecision::ApproveFresh => {
+            let confirmation = Confirmation::Pressed(tapped.authorize_call());
+            approvals::approve(daemon, &tapped.by(), (*task, true), confirmation).await.map(drop)
         }
         TaskDecision::Deny | TaskDecision::DenyWithReason | TaskDecision::Forbid => {
             let reason = reason.map(|reason| daemon.anonymizer.load().conceal_text(&reason));

@@ -30,6 +30,9 @@ pub(super) fn of_approval(error: &ApprovalError) -> DaemonFailure {
         ApprovalError::Void(..) => DaemonFailure::new(FailureKind::Void, error.to_string()).with_hint(
             "`portero reject ID --no-cool-down` ends it; you are asked again when the agent makes the same call again",
         ),
+        ApprovalError::OtherProcess(..) => DaemonFailure::new(FailureKind::OtherProcess, error.to_string()).with_hint(
+            "`portero approve ID --fresh` runs it in another process; `portero reject ID --no-cool-down` ends it",
+        ),
         ApprovalError::Unauthorized(_) => DaemonFailure::new(FailureKind::Challenge, error.to_string()),
         ApprovalError::Vote(_) => DaemonFailure::new(FailureKind::Refused, error.to_string())
             .with_hint("`portero reject ID` refuses it from here, alone"),

@@ -15,6 +15,7 @@ mod daemon;
 mod definition_differences;
 mod definitions;
 mod failure;
+mod handover;
 mod overrides;
 mod preview;
 mod route;

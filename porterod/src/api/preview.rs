@@ -17,7 +17,7 @@ use crate::overrides::OverridesError;
 /// Returns the change that the act would make now.
 pub(super) async fn of_act(daemon: &Daemon, act: &Act) -> Result<ActPreview, DaemonFailure> {
     match act {
-        Act::Approve(task) => {
+        Act::Approve(task) | Act::ApproveFresh(task) => {
             let look = shown::look(daemon, *task)?;
             if look.task.state != TaskState::PendingApproval {
                 return Err(failure::of_approval(&ApprovalError::WrongState(*task, look.task.state)));
@@ -126,6 +126,7 @@ fn after<'act>(standing: &Overrides, act: &'act Act, now: Moment) -> Option<(&'a
             pattern
         }
         Act::Approve(_)
+        | Act::ApproveFresh(_)
         | Act::Reject(_)
         | Act::Repeat(_)
         | Act::Reveal(_)

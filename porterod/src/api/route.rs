@@ -14,6 +14,7 @@ use portero::ipc::requests::auth::{
 use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
 use portero::ipc::requests::daemon::{GetStatus, StopDaemon};
 use portero::ipc::requests::definitions::{AcceptDefinitions, GetDefinitions, ReportDefinitions};
+use portero::ipc::requests::handover::{HoldChildren, ReportCheck, ReportOutcome};
 use portero::ipc::requests::overrides::{
     CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, RemoveRule,
     Resume, RevokeGrants,
@@ -72,6 +73,9 @@ macro_rules! session_requests {
             SubscribeOverrides,
             SubmitCall,
             PreviewCall,
+            HoldChildren,
+            ReportCheck,
+            ReportOutcome,
             ForwardCall,
             SetLogLevel,
             ConsumeGrant,

@@ -14,11 +14,11 @@ use portero::ipc::{
 };
 use portero::json::RawJson;
 use portero::notice::AlarmKind;
-use portero::pipeline::{Approvals as _, CallContext, CallReply, Refusal};
+use portero::pipeline::{CallContext, CallReply, Refusal};
 use portero::policy::{Action, Grant, Overrides};
 use portero::server::{CallOptions, ProgressSink, ServerError};
 use portero::sync::lock;
-use portero::task::{Task, TaskState, UnseenTasks};
+use portero::task::{ChildGround, SessionChild, Task, TaskState, UnseenTasks};
 
 use super::{SessionCaller, SessionRequest, failure, shown};
 use crate::approvals::TaskFilter;
@@ -46,8 +46,9 @@ impl SessionRequest for SubmitCall {
         daemon: &Arc<Daemon>,
         caller: &SessionCaller<'_>,
     ) -> Result<Box<Task>, DaemonFailure> {
-        let context = caller.session.context(daemon, &self.client);
-        let call = conceal(daemon, self.call)?;
+        let Self { call, client, child } = self;
+        let context = caller.session.context(daemon, &client);
+        let call = conceal(daemon, call)?;
         let asker = Some(context.origin.asker());
         let decision = daemon.policy.load().decide(&call.tool, call.arguments(), asker, daemon.clock.now());
         match decision.action {
@@ -65,7 +66,8 @@ impl SessionRequest for SubmitCall {
             }
             // The call may be allowed by now, but it was submitted for a person, so a person decides.
             Action::Allow | Action::RequireApproval => {
-                let submitted = daemon.approval_queue.submit_call(call, &context).await;
+                let child = held_child(daemon, caller, &call, child)?;
+                let submitted = daemon.approval_queue.submit_call_in(call, &context.origin, child).await;
                 submitted.map(Box::new).map_err(|refusal| failure::of_refusal(&refusal))
             }
         }
@@ -78,10 +80,36 @@ impl SessionRequest for PreviewCall {
         daemon: &Arc<Daemon>,
         caller: &SessionCaller<'_>,
     ) -> Result<CallPreview, DaemonFailure> {
-        let context = caller.session.context(daemon, &self.client);
-        let call = conceal(daemon, self.call)?;
-        let waiting = daemon.approval_queue.preview_call(call, &context).await;
+        let Self { call, client, child } = self;
+        let context = caller.session.context(daemon, &client);
+        let call = conceal(daemon, call)?;
+        let child = held_child(daemon, caller, &call, child)?;
+        let waiting = daemon.approval_queue.preview_call_in(call, &context.origin, child).await;
         waiting.map(|waiting| CallPreview { waiting }).map_err(|refusal| failure::of_refusal(&refusal))
+    }
+}
+
+/// The session's process in which a call is to run; none where the daemon makes it.
+fn held_child(
+    daemon: &Daemon,
+    caller: &SessionCaller<'_>,
+    call: &Call,
+    ground: Option<ChildGround>,
+) -> Result<Option<SessionChild>, DaemonFailure> {
+    let config = daemon.config.current();
+    let server = config.servers.iter().find(|server| server.name == call.tool.server);
+    let invalid = |words: &str| DaemonFailure::new(FailureKind::Invalid, words);
+    match (server, ground) {
+        (Some(server), _) if server.instance.is_in_daemon() => Ok(None),
+        (_, Some(ground)) => match caller.session.seat.holder() {
+            Some(holder) => Ok(Some(SessionChild { holder, ground })),
+            None => Err(invalid("this connection did not show its session's key")),
+        },
+        (Some(server), None) if !server.stateless => {
+            Err(invalid("each session runs this server itself, and this one does not say in which process"))
+        }
+        // A server that is not configured here is refused with the binding.
+        (Some(_) | None, None) => Ok(None),
     }
 }
 
@@ -128,7 +156,8 @@ impl SessionRequest for ForwardCall {
         }
         let late = Arc::new(LateProgress::default());
         let sink = progress.then(|| progress_sink(daemon, caller.number, &session.outbox, Arc::clone(&late)));
-        let follow = CallOptions { progress: sink, cancel: caller.withdrawn.clone(), log_level };
+        let follow =
+            CallOptions { progress: sink, cancel: caller.withdrawn.clone(), log_level, only_in: None };
         let reply = session.subscriber.handle(&project, call, context, follow).await;
         if let Some(last) = late.take() {
             // Sent before the response, so the client sees progress in order.

@@ -19,7 +19,9 @@ use crate::daemon::Daemon;
 pub fn look(daemon: &Daemon, task: TaskId) -> Result<InspectedTask, DaemonFailure> {
     let task = daemon.approval_queue.find_task(task, None).map_err(|error| failure::of_approval(&error))?;
     let hints = daemon.upstreams.find_tool(&task.call.tool, &task.origin.directory).map(|tool| tool.hints);
-    Ok(InspectedTask { task: self::task(daemon, task), hints })
+    let waits = task.state == TaskState::PendingApproval;
+    let loss = daemon.approval_queue.place_of(&task).err().filter(|_| waits);
+    Ok(InspectedTask { task: self::task(daemon, task), hints, loss })
 }
 
 /// Prepares one task. Parts that can't be concealed are left out; the task itself never is.

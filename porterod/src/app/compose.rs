@@ -89,6 +89,7 @@ pub(super) async fn compose_daemon(
         approval_queue: open_approval_queue(
             (&journal, &paths),
             &servers,
+            &sessions,
             &policy,
             Arc::clone(&approvals),
             Arc::clone(&clock),
@@ -199,6 +200,7 @@ impl OpenedState {
 fn open_approval_queue(
     (journal, paths): (&Arc<Journal>, &Paths),
     servers: &Arc<DaemonUpstreams>,
+    sessions: &Arc<Sessions>,
     policy: &Arc<ArcSwap<Policy>>,
     settings: Arc<ArcSwap<ApprovalSettings>>,
     clock: Arc<dyn Clock>,
@@ -206,6 +208,8 @@ fn open_approval_queue(
     let queue = ApprovalQueue::new(ApprovalQueueDeps {
         journal: Arc::clone(journal),
         binding_source: Arc::clone(servers) as _,
+        children: Arc::clone(sessions) as _,
+        server_settings: Arc::clone(servers) as _,
         policy: Arc::clone(policy),
         settings,
         clock: Arc::new(MonotonicWallClock::new(clock)),

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use portero::binding::{fingerprint, fingerprint_key};
 use portero::call::Call;
 use portero::clock::Moment;
 use portero::names::Principal;
@@ -13,7 +14,6 @@ use portero::pipeline::Refusal;
 use portero::policy::{CallDenial, CallDenials};
 use portero::task::Task;
 
-use super::binding::{fingerprint, fingerprint_key};
 use super::queue::{ApprovalQueue, store_refusal};
 use crate::store::denials::{self, Denial};
 use crate::store::{StoreError, overrides};

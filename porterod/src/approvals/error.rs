@@ -5,7 +5,7 @@ use std::fmt;
 use portero::names::TaskId;
 use portero::policy::Quorum;
 use portero::policy::quorum::describe_progress;
-use portero::task::{Task, TaskState};
+use portero::task::{ChildLoss, Task, TaskState};
 
 use crate::store::StoreError;
 
@@ -24,6 +24,9 @@ pub enum ApprovalError {
     /// An approval would not make the task run; the text says why.
     #[error("task {0} would not run any more: {1}")]
     Void(TaskId, String),
+    /// An approval would not make it run in the process that its session uses.
+    #[error("task {0} would not run where its session's other calls run: {1}")]
+    OtherProcess(TaskId, ChildLoss),
     /// The call needs several people, and this vote adds nothing.
     #[error(transparent)]
     Vote(#[from] VoteError),
@@ -44,6 +47,7 @@ impl ApprovalError {
             | Self::WrongState(..)
             | Self::Unauthorized(_)
             | Self::Void(..)
+            | Self::OtherProcess(..)
             | Self::Vote(_)
             | Self::Unsaved(..) => None,
         }

@@ -10,23 +10,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use portero::anonymize::{Anonymizer, Fake};
+use portero::anonymize::{Anonymizer, Fake, Leak};
+use portero::binding::describe_changes;
 use portero::clock::Clock;
 use portero::config::ApprovalSettings;
-use portero::ipc::MAX_FRAME_BYTES;
+use portero::ipc::{MAX_FRAME_BYTES, PermitOutcome};
 use portero::json::RawJson;
 use portero::names::{Actor, TaskId};
 use portero::notice::AlarmKind;
-use portero::permit::Permitted;
+use portero::permit::{CallPermit, Permitted};
 use portero::pipeline::{BoxFuture, CallContext, CallReply, Refusal};
 use portero::policy::{Action, Policy};
 use portero::server::CallOptions;
-use portero::task::{Task, TaskState};
+use portero::task::{ChildLoss, ClaimedTask, SessionChild, Task, TaskState};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::approvals::{ApprovalError, ApprovalQueue, describe_changes};
+use crate::approvals::{ApprovalError, ApprovalQueue, CallPlace};
 use crate::journal::{AuditMode, Journal};
+use crate::sessions::handover::HandoverEnd;
 use crate::store::StoreError;
 use crate::store::tasks::{self, TransitionRequest};
 
@@ -90,6 +92,32 @@ struct ExecutionOutcome {
     note: Option<Fake<String>>,
     result: Option<Fake<RawJson>>,
     error: Option<Fake<RawJson>>,
+}
+
+/// How an attempt to make a call ended.
+enum RunEnd {
+    /// With this reply.
+    Reply(CallReply),
+    /// The server answered with so many bytes, more than are kept.
+    TooLong(usize),
+    /// It was not made, for this reason.
+    NotRun(String),
+}
+
+/// A session's report as the reply that the daemon's own pipeline would give.
+fn end_of_report(outcome: PermitOutcome) -> RunEnd {
+    let refused = |refusal| RunEnd::Reply(CallReply::Refused(refusal));
+    match outcome {
+        PermitOutcome::Result(result) => RunEnd::Reply(CallReply::Result(result)),
+        PermitOutcome::Error(error) => RunEnd::Reply(CallReply::Error(error)),
+        PermitOutcome::TooLong(length) => RunEnd::TooLong(length),
+        PermitOutcome::NotRun(problem) => RunEnd::NotRun(format!(
+            "it did not run: {problem}. Make the same call again, and if a person must approve it they see it anew"
+        )),
+        PermitOutcome::Failed(words) => refused(Refusal::ServerUnavailable(words)),
+        PermitOutcome::Unknown(words) => refused(Refusal::Interrupted(words)),
+        PermitOutcome::Withheld => refused(Refusal::Withheld(Leak)),
+    }
 }
 
 impl Executor {
@@ -169,7 +197,7 @@ impl Executor {
             }
             // A task whose execution has not claimed it yet is still `approved` in the store, so its id is
             // looked up here too.
-            if !ids.values().any(|known| *known == id) {
+            if !ids.values().any(|known| *known == id) && self.is_startable(id) {
                 let (executor, cancel) = (self.clone(), stop.child_token());
                 let started = running.spawn(async move { executor.execute_task(id, cancel).await });
                 ids.insert(started.id(), id);
@@ -218,8 +246,8 @@ impl Executor {
         let fits = MAX_FRAME_BYTES.saturating_sub(call_size + TASK_OVERHEAD_LIMIT);
         let most = fits.min(self.deps.settings.load().max_result_bytes);
         let tool = task.call.tool.clone();
-        let reply = self.claim_and_run(task, cancel).await;
-        if matches!(reply, Ok(CallReply::Refused(Refusal::Withheld(_)))) {
+        let reply = self.claim_and_run(task, most, cancel).await;
+        if matches!(reply, RunEnd::Reply(CallReply::Refused(Refusal::Withheld(_)))) {
             let about = format!("the answer of {tool} to task {id} was withheld: it held a private value");
             self.deps.journal.raise_alarm(AlarmKind::Withheld, &about).await;
         }
@@ -279,10 +307,31 @@ impl Executor {
         }
     }
 
+    /// Whether the task's call can be made somewhere. A session that is not connected may come back, as after a
+    /// restart of the daemon, so its task waits until it expires. [`ApprovalQueue::wake_executor`] tells of that.
+    fn is_startable(&self, id: TaskId) -> bool {
+        let found = self.deps.approval_queue.find_task(id, None);
+        !found.is_ok_and(|task| {
+            matches!(self.deps.approval_queue.place_of(&task), Err(ChildLoss::SessionEnded))
+        })
+    }
+
     /// Checks the binding, claims the task, and makes the call.
-    async fn claim_and_run(&self, task: Task, cancel: CancellationToken) -> Result<CallReply, String> {
-        let ground = self.deps.approval_queue.current_binding(&task.call, &task.origin.directory);
-        let binding = match cancel.run_until_cancelled(ground).await {
+    async fn claim_and_run(&self, task: Task, most: usize, cancel: CancellationToken) -> RunEnd {
+        match self.try_run(task, most, cancel).await {
+            Ok(end) => end,
+            Err(problem) => RunEnd::NotRun(problem),
+        }
+    }
+
+    async fn try_run(&self, task: Task, most: usize, cancel: CancellationToken) -> Result<RunEnd, String> {
+        let queue = &self.deps.approval_queue;
+        let place = queue.place_of(&task).map_err(|loss| {
+            format!("it did not run: {loss}. A person may have it asked anew with `portero again`")
+        })?;
+        let child = task.child.clone();
+        let inputs = queue.current_binding(&task.call, &task.origin.directory, child.as_ref(), place);
+        let binding = match cancel.run_until_cancelled(inputs).await {
             Some(binding) => binding.map_err(|refusal| refusal.to_string())?,
             None => return Err("it did not run: Portero stopped before".to_owned()),
         };
@@ -299,28 +348,65 @@ impl Executor {
         let now = self.deps.clock.now();
         let claimed =
             task.claim(&self.deps.policy.load(), now).map_err(|why| format!("it did not run: {why}"))?;
-        let follow = CallOptions { cancel, ..CallOptions::default() };
         #[cfg(test)]
         crate::crash::crash_at("claimed");
-        let reply = self.deps.runner.run_call(Permitted::from_claimed(claimed), &context, follow).await;
+        let end = match (place, child) {
+            (CallPlace::Session, Some(child)) => self.hand_over(claimed, &child, most, cancel).await,
+            (CallPlace::Daemon, _) | (CallPlace::Session, None) => {
+                let follow = CallOptions { cancel, ..CallOptions::default() };
+                let permitted = Permitted::from_claimed(claimed);
+                RunEnd::Reply(self.deps.runner.run_call(permitted, &context, follow).await)
+            }
+        };
         #[cfg(test)]
         crate::crash::crash_at("answered");
-        Ok(reply)
+        Ok(end)
     }
 
-    fn outcome_of_reply(&self, reply: Result<CallReply, String>, most: usize) -> ExecutionOutcome {
+    /// Has the session that asked make the call, in the process that its other calls use. From here on the outcome is
+    /// unknown, unless the session tells it.
+    async fn hand_over(
+        &self,
+        claimed: ClaimedTask,
+        child: &SessionChild,
+        most: usize,
+        cancel: CancellationToken,
+    ) -> RunEnd {
+        let queue = &self.deps.approval_queue;
+        let permit = CallPermit::new(claimed, child.ground.clone(), most);
+        let limit = queue.deps.server_settings.handover_timeout(permit.server());
+        let handing = tokio::time::timeout(limit, queue.deps.children.hand_over(child, permit));
+        let unknown = |why: String| {
+            let words = format!("{why}: whether it took effect is unknown");
+            RunEnd::Reply(CallReply::Refused(Refusal::Interrupted(words)))
+        };
+        match cancel.run_until_cancelled(handing).await {
+            None => unknown("Portero stopped while the session made the call".to_owned()),
+            Some(Err(_)) => {
+                unknown(format!("the session did not tell the outcome within {} s", limit.as_secs()))
+            }
+            Some(Ok(HandoverEnd::Lost)) => {
+                unknown("the connection to the session broke while it made the call".to_owned())
+            }
+            Some(Ok(HandoverEnd::NotHanded(loss))) => RunEnd::NotRun(format!("it did not run: {loss}")),
+            Some(Ok(HandoverEnd::Reported(outcome))) => end_of_report(outcome),
+        }
+    }
+
+    fn outcome_of_reply(&self, reply: RunEnd, most: usize) -> ExecutionOutcome {
         let refusal = match reply {
-            Ok(CallReply::Result(result)) => {
+            RunEnd::Reply(CallReply::Result(result)) => {
                 return self.outcome_with_answer(TaskState::Completed, Some(result), None, most);
             }
-            Ok(CallReply::Error(error)) => {
+            RunEnd::Reply(CallReply::Error(error)) => {
                 return self.outcome_with_answer(TaskState::Failed, None, Some(error), most);
             }
-            Ok(CallReply::PendingApproval(_)) => {
+            RunEnd::Reply(CallReply::PendingApproval(_)) => {
                 return self.outcome_with_note(TaskState::Failed, "it was not run: it asked again");
             }
-            Ok(CallReply::Refused(refusal)) => refusal,
-            Err(problem) => return self.outcome_with_note(TaskState::Failed, &problem),
+            RunEnd::Reply(CallReply::Refused(refusal)) => refusal,
+            RunEnd::TooLong(length) => return self.outcome_too_long(TaskState::Completed, length, most),
+            RunEnd::NotRun(problem) => return self.outcome_with_note(TaskState::Failed, &problem),
         };
         let state = match refusal {
             Refusal::Interrupted(_) | Refusal::Malformed(_) | Refusal::Cancelled => TaskState::Interrupted,
@@ -349,6 +435,10 @@ impl Executor {
         if length <= most {
             return ExecutionOutcome { state, note: None, result, error };
         }
+        self.outcome_too_long(state, length, most)
+    }
+
+    fn outcome_too_long(&self, state: TaskState, length: usize, most: usize) -> ExecutionOutcome {
         let words = format!(
             "Its answer is not kept: it has {length} bytes, and at most {most} are kept. Do not make the call \
              again only for its answer"

@@ -6,6 +6,7 @@
 pub mod executor;
 
 mod binding;
+mod child;
 mod denials;
 mod error;
 mod expiry;
@@ -21,10 +22,8 @@ mod vote;
 pub(crate) mod tests;
 
 pub use crate::store::TaskFilter;
-pub use binding::{
-    BindingInputs, BindingSource, ConfiguredInputs, compute_binding, describe_changes,
-    describe_config_change, environment_digest, fingerprint, fingerprint_key, server_digest, values_digest,
-};
+pub use binding::BindingSource;
+pub use child::{CallPlace, ServerSettings};
 pub use error::{ApprovalError, QuorumProgress, VoteError};
 pub use queue::{ApprovalQueue, ApprovalQueueDeps};
 pub use settle::ListRejection;

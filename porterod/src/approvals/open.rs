@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use portero::audit::{AuditEvent, AuditRecord};
+use portero::binding::fingerprint;
 use portero::call::Call;
 use portero::clock::Moment;
 use portero::config::ApprovalSettings;
@@ -11,10 +12,10 @@ use portero::ipc::Act;
 use portero::names::{Actor, TaskId, ToolId};
 use portero::pipeline::Refusal;
 use portero::policy::{Action, Decision, Policy};
-use portero::task::{CallOrigin, Task, TaskState};
+use portero::task::{CallOrigin, SessionChild, Task, TaskState};
 use rusqlite::Connection;
 
-use super::binding::fingerprint;
+use super::child::CallPlace;
 use super::denials::timed_denial;
 use super::queue::{ApprovalQueue, store_refusal};
 use super::transition::{deadline_after, transition_record};
@@ -41,8 +42,9 @@ impl ApprovalQueue {
         call: Call,
         origin: CallOrigin,
         decision: Decision,
+        child: Option<SessionChild>,
     ) -> Result<Task, Refusal> {
-        let (gate, task) = self.prepare_task(call, origin, decision).await?;
+        let (gate, task) = self.prepare_task(call, origin, decision, child).await?;
         self.insert_unless_duplicate(task, &Actor::Agent, move |store, task| {
             gate.check_deny_cooldown(store, task)?;
             gate.check_pending_limits(store, task)
@@ -83,7 +85,8 @@ impl ApprovalQueue {
         if decision.action == Action::Deny {
             return Err(Refusal::Denied(decision));
         }
-        let (gate, task) = self.prepare_task(call, ended.origin.clone(), decision).await?;
+        let (gate, task) =
+            self.prepare_task(call, ended.origin.clone(), decision, ended.child.clone()).await?;
         let task = Task { repeats: Some(id), ..task };
         let insists = proof.is_some_and(|proof| proof.covers(&Act::Repeat(id)));
         self.insert_unless_duplicate(task, by, move |store, task| {
@@ -102,8 +105,9 @@ impl ApprovalQueue {
         call: Call,
         origin: CallOrigin,
         decision: Decision,
+        child: Option<SessionChild>,
     ) -> Result<Option<TaskId>, Refusal> {
-        let (gate, task) = self.prepare_task(call, origin, decision).await?;
+        let (gate, task) = self.prepare_task(call, origin, decision, child).await?;
         let waiting = self.deps.journal.store().read(move |store| {
             let twin = tasks::find_duplicate(store, &task.origin.principal, &task.binding)?;
             if let Some(twin) = twin.filter(|twin| !tasks::is_expired(twin, gate.now.wall)) {
@@ -162,8 +166,11 @@ impl ApprovalQueue {
         call: Call,
         origin: CallOrigin,
         decision: Decision,
+        child: Option<SessionChild>,
     ) -> Result<(OpeningCheck, Task), Refusal> {
-        let binding = self.current_binding(&call, &origin.directory).await?;
+        // What was asked for in a session's process is bound to it, whether it is still there or not.
+        let place = if child.is_some() { CallPlace::Session } else { CallPlace::Daemon };
+        let binding = self.current_binding(&call, &origin.directory, child.as_ref(), place).await?;
         let key = self.deps.journal.store().read(overrides::binding_key).map_err(store_refusal)?;
         let fingerprint = fingerprint(&key, &call)?;
         let settings = (**self.deps.settings.load()).clone();
@@ -184,6 +191,8 @@ impl ApprovalQueue {
             error: None,
             repeats: None,
             repeated: None,
+            child,
+            fresh: false,
             votes: Vec::new(),
             quorums: Vec::new(),
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use portero::binding::{BindingInputs, ConfiguredInputs, compute_binding};
 use portero::call::Call;
 use portero::clock::{Clock, Moment};
 use portero::config::ApprovalSettings;
@@ -15,15 +16,17 @@ use portero::pipeline::{self, BoxFuture, CallContext, Refusal};
 use portero::policy::definition_pins::DefinitionItem;
 use portero::policy::{Action, CallerIdentity, Decision, Policy};
 use portero::sync::lock;
-use portero::task::{Task, TaskState, UnseenTasks};
+use portero::task::{CallOrigin, ChildLoss, SessionChild, Task, TaskState, UnseenTasks};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::binding::{BindingSource, compute_binding};
+use super::binding::BindingSource;
+use super::child::{CallPlace, ServerSettings};
 use super::error::ApprovalError;
 use super::transition::store_transition;
 use super::unsaved_rejections::UnsavedRejections;
 use crate::journal::{AuditMode, Journal};
+use crate::sessions::handover::SessionChildren;
 use crate::store::tasks::{self, TaskFilter, Transition, TransitionRequest};
 use crate::store::{Durability, StoreError, overrides};
 
@@ -33,6 +36,10 @@ pub struct ApprovalQueueDeps {
     pub journal: Arc<Journal>,
     /// Computes what approvals bind to.
     pub binding_source: Arc<dyn BindingSource>,
+    /// The processes that sessions run.
+    pub children: Arc<dyn SessionChildren>,
+    /// What the configuration says of servers.
+    pub server_settings: Arc<dyn ServerSettings>,
     /// The daemon's policy: configuration and overrides.
     pub policy: Arc<ArcSwap<Policy>>,
     /// The current limits.
@@ -276,12 +283,68 @@ impl ApprovalQueue {
         self.task_approved.notified().await;
     }
 
-    /// The binding of a call at present.
-    pub(crate) async fn current_binding(&self, call: &Call, directory: &Path) -> Result<String, Refusal> {
-        let ground = self.deps.binding_source.binding_inputs(call, directory).await?;
+    /// Where a task's call would run at this moment.
+    ///
+    /// # Errors
+    /// The process that it was asked for is lost, and no other is agreed on.
+    pub fn place_of(&self, task: &Task) -> Result<CallPlace, ChildLoss> {
+        let Some(child) = task.child.as_ref().filter(|_| !task.fresh) else { return Ok(CallPlace::Daemon) };
+        let server = &task.call.tool.server;
+        match self.deps.children.find_child(server, child) {
+            Ok(()) => Ok(CallPlace::Session),
+            Err(_) if self.deps.server_settings.is_stateless(server) => Ok(CallPlace::Daemon),
+            Err(loss) => Err(loss),
+        }
+    }
+
+    /// As [`Self::place_of`], where a person says `fresh`.
+    ///
+    /// # Errors
+    /// [`ApprovalError::OtherProcess`].
+    pub(super) fn agreed_place(&self, task: &Task, fresh: bool) -> Result<CallPlace, ApprovalError> {
+        match self.place_of(task) {
+            _ if fresh => Ok(CallPlace::Daemon),
+            Ok(place) => Ok(place),
+            Err(loss) => Err(ApprovalError::OtherProcess(task.id, loss)),
+        }
+    }
+
+    /// The binding of a call as things are now, where it was asked for in a session's process and runs in `place`.
+    pub(crate) async fn current_binding(
+        &self,
+        call: &Call,
+        directory: &Path,
+        child: Option<&SessionChild>,
+        place: CallPlace,
+    ) -> Result<String, Refusal> {
+        let inputs = match (child, place) {
+            // The session itself compares the definition with what its process lists: the daemon has none to ask.
+            (Some(child), CallPlace::Session) => BindingInputs {
+                configured: self.configured_inputs(call, Some(child))?,
+                definition: child.definition.clone(),
+                child: None,
+            },
+            (_, CallPlace::Daemon) | (None, CallPlace::Session) => {
+                self.deps.binding_source.binding_inputs(call, directory).await?
+            }
+        };
+        let inputs = BindingInputs { child: child.cloned(), ..inputs };
         let key = self.deps.journal.store().read(overrides::binding_key);
         let key = key.map_err(|error| Refusal::DaemonUnavailable(error.to_string()))?;
-        compute_binding(&key, call, &directory.to_string_lossy(), &ground)
+        compute_binding(&key, call, &directory.to_string_lossy(), &inputs)
+    }
+
+    /// What the daemon's configuration says of a call. A session may have servers that it lacks, such as one with a
+    /// variable that is set in the session alone.
+    pub(super) fn configured_inputs(
+        &self,
+        call: &Call,
+        child: Option<&SessionChild>,
+    ) -> Result<ConfiguredInputs, Refusal> {
+        match (self.deps.binding_source.configured_inputs(call), child) {
+            (Err(Refusal::Unknown(_)), Some(_)) => Ok(ConfiguredInputs::unconfigured()),
+            (inputs, _) => inputs,
+        }
     }
 
     pub(super) fn notify_waiters(&self) {
@@ -293,27 +356,61 @@ impl ApprovalQueue {
     }
 }
 
+impl ApprovalQueue {
+    /// Opens a task for a call, or finds the identical one that waits. It is to run in the session's process, where it
+    /// was asked for in one.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] where the daemon's policy denies it, and as every call.
+    pub async fn submit_call_in(
+        &self,
+        call: Call,
+        origin: &CallOrigin,
+        child: Option<SessionChild>,
+    ) -> Result<Task, Refusal> {
+        let now = self.deps.clock.now();
+        let asker = Some(origin.asker());
+        let decision = decide_submitted(&self.deps.policy.load(), &call, asker, now);
+        match decision.action {
+            Action::Deny => Err(Refusal::Denied(decision)),
+            // A grant may have come in between. The caller asked for a person, so a person is asked.
+            Action::Allow | Action::RequireApproval => {
+                let tool = call.tool.clone();
+                let opened = self.open_task(call, origin.clone(), decision, child).await;
+                opened.inspect_err(|refusal| self.record_refusal(tool, origin, refusal))
+            }
+        }
+    }
+
+    /// What [`ApprovalQueue::submit_call_in`] would do, without doing it: the identical task that waits, or none where a
+    /// new one would be opened.
+    ///
+    /// # Errors
+    /// As [`ApprovalQueue::submit_call_in`].
+    pub async fn preview_call_in(
+        &self,
+        call: Call,
+        origin: &CallOrigin,
+        child: Option<SessionChild>,
+    ) -> Result<Option<TaskId>, Refusal> {
+        let (asker, now) = (Some(origin.asker()), self.deps.clock.now());
+        let decision = decide_submitted(&self.deps.policy.load(), &call, asker, now);
+        match decision.action {
+            Action::Deny => Err(Refusal::Denied(decision)),
+            Action::Allow | Action::RequireApproval => {
+                self.preview_task(call, origin.clone(), decision, child).await
+            }
+        }
+    }
+}
+
 impl pipeline::Approvals for ApprovalQueue {
     fn submit_call<'a>(
         &'a self,
         call: Call,
         context: &'a CallContext,
     ) -> BoxFuture<'a, Result<Task, Refusal>> {
-        Box::pin(async move {
-            let now = self.deps.clock.now();
-            let asker = Some(context.origin.asker());
-            let decision = decide_submitted(&self.deps.policy.load(), &call, asker, now);
-            match decision.action {
-                Action::Deny => Err(Refusal::Denied(decision)),
-                // A grant may have been made since the session decided. The call still asks, because the
-                // session already told its agent that it waits.
-                Action::Allow | Action::RequireApproval => {
-                    let (tool, origin) = (call.tool.clone(), &context.origin);
-                    let opened = self.open_task(call, origin.clone(), decision).await;
-                    opened.inspect_err(|refusal| self.record_refusal(tool, origin, refusal))
-                }
-            }
-        })
+        Box::pin(self.submit_call_in(call, &context.origin, None))
     }
 
     fn preview_call<'a>(
@@ -321,16 +418,7 @@ impl pipeline::Approvals for ApprovalQueue {
         call: Call,
         context: &'a CallContext,
     ) -> BoxFuture<'a, Result<Option<TaskId>, Refusal>> {
-        Box::pin(async move {
-            let (asker, now) = (Some(context.origin.asker()), self.deps.clock.now());
-            let decision = decide_submitted(&self.deps.policy.load(), &call, asker, now);
-            match decision.action {
-                Action::Deny => Err(Refusal::Denied(decision)),
-                Action::Allow | Action::RequireApproval => {
-                    self.preview_task(call, context.origin.clone(), decision).await
-                }
-            }
-        })
+        Box::pin(self.preview_call_in(call, &context.origin, None))
     }
 }
 

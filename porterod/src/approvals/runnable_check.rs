@@ -4,14 +4,16 @@
 
 use std::time::Duration;
 
+use portero::binding::{describe_changes, describe_config_change};
 use portero::names::TaskId;
+use portero::permit::PermitProblem;
 use portero::pipeline::Refusal;
 use portero::policy::{Action, DecisionSource};
-use portero::task::{Task, TaskState};
+use portero::task::{ChildLoss, Task, TaskState};
 
+use super::child::CallPlace;
 use super::error::ApprovalError;
 use super::queue::ApprovalQueue;
-use super::{describe_changes, describe_config_change};
 use crate::store::{overrides, tasks};
 
 impl ApprovalQueue {
@@ -20,7 +22,12 @@ impl ApprovalQueue {
     ///
     /// # Errors
     /// [`ApprovalError::Void`] with the cause; [`ApprovalError::WrongState`] if the task no longer waits.
-    pub async fn check_runnable(&self, task: &Task, timeout: Duration) -> Result<(), ApprovalError> {
+    pub async fn check_runnable(
+        &self,
+        task: &Task,
+        fresh: bool,
+        timeout: Duration,
+    ) -> Result<(), ApprovalError> {
         let now = self.now();
         if task.state != TaskState::PendingApproval {
             return Err(ApprovalError::WrongState(task.id, task.state));
@@ -30,7 +37,13 @@ impl ApprovalQueue {
             return Err(ApprovalError::WrongState(task.id, TaskState::Expired));
         }
         self.check_config_unchanged(task)?;
-        let binding = self.current_binding(&task.call, &task.origin.directory);
+        let place = self.agreed_place(task, fresh)?;
+        if let (CallPlace::Session, Some(child)) = (place, &task.child) {
+            let checked = tokio::time::timeout(timeout, self.deps.children.check_call(task, child)).await;
+            return checked.map_or(Ok(()), |checked| self.judge_check(task, checked));
+        }
+        let (directory, child) = (&task.origin.directory, task.child.as_ref());
+        let binding = self.current_binding(&task.call, directory, child, CallPlace::Daemon);
         match tokio::time::timeout(timeout, binding).await {
             Ok(Ok(binding)) if binding == task.binding => Ok(()),
             Ok(Ok(binding)) => {
@@ -39,6 +52,21 @@ impl ApprovalQueue {
             Ok(Err(refusal)) => permanent_refusal(task.id, &refusal).map_or(Ok(()), Err),
             // A slow server must not block an approval; the executor waits longer and checks again.
             Err(_) => Ok(()),
+        }
+    }
+
+    /// What the session said of a call.
+    fn judge_check(&self, task: &Task, checked: Result<(), PermitProblem>) -> Result<(), ApprovalError> {
+        match checked {
+            Ok(()) => Ok(()),
+            Err(PermitProblem::Restarted) => {
+                Err(ApprovalError::OtherProcess(task.id, ChildLoss::ServerRestarted))
+            }
+            Err(problem @ (PermitProblem::Changed(_) | PermitProblem::Denied(_))) => {
+                Err(ApprovalError::Void(task.id, problem.to_string()))
+            }
+            // It may be there a moment later, unless the session left meanwhile.
+            Err(PermitProblem::Unavailable(_)) => self.agreed_place(task, false).map(drop),
         }
     }
 
@@ -54,7 +82,7 @@ impl ApprovalQueue {
         if decision.action == Action::Deny && !matches!(decision.source, DecisionSource::Pause(_)) {
             return Err(ApprovalError::Void(task.id, decision.to_string()));
         }
-        let configured = match self.deps.binding_source.configured_inputs(call) {
+        let configured = match self.configured_inputs(call, task.child.as_ref()) {
             Ok(configured) => configured,
             Err(refusal) => return permanent_refusal(task.id, &refusal).map_or(Ok(()), Err),
         };

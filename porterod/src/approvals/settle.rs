@@ -37,7 +37,27 @@ impl ApprovalQueue {
     /// would not run;
     /// [`ApprovalError::Vote`] if the call needs several people and this vote adds nothing.
     pub async fn approve(&self, task: TaskId, confirmed: Authorization) -> Result<Task, ApprovalError> {
-        if !confirmed.covers(&Act::Approve(task)) {
+        self.approve_in(task, confirmed, false).await
+    }
+
+    /// As [`ApprovalQueue::approve`]; the person agrees that the call runs in another process than the one that its
+    /// session uses.
+    ///
+    /// # Errors
+    /// As [`ApprovalQueue::approve`], and [`ApprovalError::Void`] where it takes several people: none of them can agree
+    /// for the others.
+    pub async fn approve_fresh(&self, task: TaskId, confirmed: Authorization) -> Result<Task, ApprovalError> {
+        self.approve_in(task, confirmed, true).await
+    }
+
+    async fn approve_in(
+        &self,
+        task: TaskId,
+        confirmed: Authorization,
+        fresh: bool,
+    ) -> Result<Task, ApprovalError> {
+        let act = if fresh { Act::ApproveFresh(task) } else { Act::Approve(task) };
+        if !confirmed.covers(&act) {
             return Err(ApprovalError::Unauthorized(task));
         }
         let waiting = self.find_task(task, None)?;
@@ -46,12 +66,19 @@ impl ApprovalQueue {
         }
         if waiting.state == TaskState::PendingApproval {
             self.check_config_unchanged(&waiting)?;
+            // The session may have left since the person was asked.
+            self.agreed_place(&waiting, fresh)?;
         }
         let quorums = self.quorums(&waiting.call.tool);
         if !quorums.is_empty() {
+            if fresh {
+                let why = "it takes several people, who approve it only where its session's other calls run";
+                return Err(ApprovalError::Void(task, why.to_owned()));
+            }
             return self.cast_vote(waiting, &confirmed, quorums).await;
         }
         let step = self.approval_transition(task, confirmed.button().cloned());
+        let step = TransitionRequest { fresh, ..step };
         let task = self.transition_task(step, confirmed.actor(), AuditMode::Required).await?;
         self.task_approved.notify_one();
         self.task_opened.notify_one();

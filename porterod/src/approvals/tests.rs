@@ -13,24 +13,24 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use portero::anonymize::Fake;
 use portero::audit::{self, AuditEvent, AuditWriter, Disk, RecordFilter, SystemDisk};
+use portero::binding::{BindingInputs, ConfiguredInputs};
 use portero::call::{Call, Method};
 use portero::clock::{Clock as _, TestClock};
 use portero::config::ApprovalSettings;
 use portero::ipc::Act;
-use portero::names::{Principal, SessionId};
+use portero::names::{ChildGeneration, Principal, ServerName, SessionId};
 use portero::notice::Notice;
+use portero::permit::{CallPermit, PermitProblem};
 use portero::pipeline::{Approvals as _, BoxFuture, CallContext, Refusal};
 use portero::policy::{ConfigPolicy, Overrides, Policy};
-use portero::task::{CallOrigin, Task, TaskState};
+use portero::task::{CallOrigin, ChildGround, ChildLoss, SessionChild, Task, TaskState};
 use tempfile::TempDir;
 
-use super::{
-    ApprovalError, ApprovalQueue, ApprovalQueueDeps, BindingInputs, BindingSource, ConfiguredInputs,
-    TaskFilter,
-};
+use super::{ApprovalError, ApprovalQueue, ApprovalQueueDeps, BindingSource, ServerSettings, TaskFilter};
 use crate::auth::Authorization;
 use crate::journal::Journal;
 use crate::journal::outbox::{NoticesAfter, Outbox};
+use crate::sessions::handover::{HandoverEnd, SessionChildren};
 use crate::store::Store;
 
 /// Everything below the queue, in a directory of its own.
@@ -41,6 +41,7 @@ pub(crate) struct Fixture {
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     pub(crate) settings: Arc<ArcSwap<ApprovalSettings>>,
     pub(crate) binding_source: Arc<FakeBindingSource>,
+    pub(crate) children: Arc<FakeChildren>,
     pub(crate) approval_queue: Arc<ApprovalQueue>,
     pub(crate) outbox: Arc<Outbox>,
 }
@@ -74,7 +75,62 @@ pub(crate) fn binding_inputs(definition: &str) -> BindingInputs {
         environment: "environment".to_owned(),
         values: "values".to_owned(),
     };
-    BindingInputs { configured, definition: Some(definition.to_owned()) }
+    BindingInputs { configured, definition: Some(definition.to_owned()), child: None }
+}
+
+/// The processes of sessions, as a test says them.
+#[derive(Default)]
+pub(crate) struct FakeChildren {
+    /// Why none is found; none where each is.
+    pub(crate) loss: Mutex<Option<ChildLoss>>,
+    pub(crate) problem: Mutex<Option<PermitProblem>>,
+    pub(crate) is_stateless: std::sync::atomic::AtomicBool,
+    /// How the next handovers end.
+    pub(crate) ends: Mutex<std::collections::VecDeque<HandoverEnd>>,
+    pub(crate) handed: Mutex<Vec<CallPermit>>,
+}
+
+impl SessionChildren for FakeChildren {
+    fn find_child(&self, _: &ServerName, _: &SessionChild) -> Result<(), ChildLoss> {
+        self.loss.lock().unwrap().map_or(Ok(()), Err)
+    }
+
+    fn check_call<'a>(
+        &'a self,
+        _: &'a Task,
+        _: &'a SessionChild,
+    ) -> BoxFuture<'a, Result<(), PermitProblem>> {
+        let problem = self.problem.lock().unwrap().clone();
+        Box::pin(async move { problem.map_or(Ok(()), Err) })
+    }
+
+    fn hand_over<'a>(&'a self, _: &'a SessionChild, permit: CallPermit) -> BoxFuture<'a, HandoverEnd> {
+        self.handed.lock().unwrap().push(permit);
+        let end = self.ends.lock().unwrap().pop_front();
+        Box::pin(async move {
+            match end {
+                Some(end) => end,
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+impl ServerSettings for FakeChildren {
+    fn is_stateless(&self, _: &ServerName) -> bool {
+        self.is_stateless.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    fn handover_timeout(&self, _: &ServerName) -> Duration {
+        Duration::from_secs(600)
+    }
+}
+
+pub(crate) fn session_child() -> SessionChild {
+    let generation = ChildGeneration::fresh();
+    let ground =
+        ChildGround { generation, definition: Some("definition".to_owned()), binding: "b".to_owned() };
+    SessionChild { holder: "holder".to_owned(), ground }
 }
 
 impl Fixture {
@@ -98,9 +154,12 @@ impl Fixture {
             Arc::new(ArcSwap::from_pointee(Policy::new(ConfigPolicy::default(), Overrides::default())));
         let settings = Arc::new(ArcSwap::from_pointee(ApprovalSettings::default()));
         let ground = Arc::new(FakeBindingSource(Mutex::new(Ok(binding_inputs("definition")))));
+        let children = Arc::new(FakeChildren::default());
         let queue = ApprovalQueue::new(ApprovalQueueDeps {
             journal: journal.clone(),
             binding_source: ground.clone(),
+            children: children.clone(),
+            server_settings: children.clone(),
             policy: policy.clone(),
             settings: settings.clone(),
             clock: clock.clone(),
@@ -114,6 +173,7 @@ impl Fixture {
             policy,
             settings,
             binding_source: ground,
+            children,
             approval_queue: queue,
             outbox,
         }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use portero::anonymize::Fake;
 use portero::audit::AuditRecord;
+use portero::binding::fingerprint;
 use portero::names::Actor;
 use portero::task::Task;
 use rusqlite::Connection;
 
-use super::binding::fingerprint;
 use crate::journal::{AuditMode, Journal, task_record};
 use crate::store::tasks::{self, Transition, TransitionRequest};
 use crate::store::{StoreError, denials, overrides};

@@ -24,6 +24,7 @@ use portero::policy::GrantLimits;
 use portero::task::{Task, TaskState};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::CRASH_POINT_VARIABLE;
@@ -35,6 +36,7 @@ mod channel;
 #[path = "../../tests/daemon/fake_server.rs"]
 mod fake_server;
 mod full;
+mod handover;
 mod hung;
 mod phone;
 mod rejected;
@@ -119,11 +121,17 @@ struct Home(TempDir);
 
 impl Home {
     fn new() -> Self {
+        Self::with_server(true)
+    }
+
+    /// Whether its server keeps nothing between calls.
+    fn with_server(stateless: bool) -> Self {
         let home = Self(tempfile::Builder::new().prefix("pt-").tempdir().unwrap());
         std::fs::create_dir(home.path_of("config")).unwrap();
         std::fs::create_dir(home.path_of("project")).unwrap();
         let server = json!({
             "name": "notes",
+            "stateless": stateless,
             "command": std::env::current_exe().unwrap(),
             "args": ["--exact", "crash::tests::fake_server::fake_server", "--nocapture", "-q"],
             "env": {fake_server::ROLE_VARIABLE: "1", fake_server::RECORD_VARIABLE: home.path_of("record")},
@@ -164,6 +172,10 @@ impl Home {
     }
 
     async fn connect(&self, peer: PeerRole) -> IpcClient {
+        self.connect_for_pushes(peer).await.0
+    }
+
+    async fn connect_for_pushes(&self, peer: PeerRole) -> (IpcClient, mpsc::Receiver<PushMessage>) {
         let hello = || Hello {
             protocol: PROTOCOL_VERSION,
             build: "test".to_owned(),
@@ -175,7 +187,7 @@ impl Home {
         let since = Instant::now();
         loop {
             match IpcClient::connect(&socket, hello(), None).await {
-                Ok((client, ..)) => return client,
+                Ok((client, pushes, _)) => return (client, pushes),
                 Err(error) => assert!(since.elapsed() < TEST_TIMEOUT, "no daemon listens: {error}"),
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -183,10 +195,13 @@ impl Home {
     }
 
     async fn session(&self) -> IpcClient {
+        self.connect(self.session_role()).await
+    }
+
+    fn session_role(&self) -> PeerRole {
         let directory = self.path_of("project");
         let principal = Principal::from_project(&directory);
-        self.connect(PeerRole::Session { id: SessionId::fresh(), agent_session: None, principal, directory })
-            .await
+        PeerRole::Session { id: SessionId::fresh(), agent_session: None, principal, directory }
     }
 
     /// What the server really got.
@@ -241,6 +256,7 @@ fn submit_request() -> SubmitCall {
     SubmitCall {
         call: serde_json::from_str(&call.to_string()).unwrap(),
         client: serde_json::from_value(Value::from("claude 1")).unwrap(),
+        child: None,
     }
 }
 
@@ -249,7 +265,7 @@ async fn run_scenario(home: &Home) -> Result<(), RequestError> {
     let (person, session) = (home.connect(PeerRole::Terminal).await, home.session().await);
     person.request(SetPassphrase { old: None, new: challenge() }).await?;
     let task = session.request(submit_request()).await?;
-    person.request(ApproveTask { task: task.id, challenge: challenge() }).await?;
+    person.request(ApproveTask { task: task.id, fresh: false, challenge: challenge() }).await?;
     Ok(())
 }
 
@@ -298,7 +314,7 @@ async fn try_to_run_it_again(
     let person = home.connect(PeerRole::Terminal).await;
     let Some(task) = task else { return };
     let pending = task.state == TaskState::PendingApproval;
-    let yes = person.request(ApproveTask { task: task.id, challenge: challenge() }).await;
+    let yes = person.request(ApproveTask { task: task.id, fresh: false, challenge: challenge() }).await;
     assert_eq!(yes.is_ok(), pending, "{point}: {yes:?}");
     let settled = wait_until_at_rest(&person).await.unwrap();
     let ran = if pending { 1 } else { rest.ran };

@@ -18,6 +18,8 @@ const GRANT_MINUTES: [u32; 2] = [10, 60];
 pub enum CardAction {
     /// Approve the call.
     Approve,
+    /// Approve the call, in another process than the one that its session uses.
+    ApproveFresh,
     /// Confirm that the document was read; the approval is a second press.
     Read,
     /// Deny the call.
@@ -79,6 +81,8 @@ pub struct CardState {
     pub pages: usize,
     /// Whether the person must confirm that they read the document before they can approve.
     pub must_read: bool,
+    /// Whether the process that its session uses is lost, so that an approval takes another one.
+    pub is_lost: bool,
     /// Whether the person may grant or allow this tool; false for a locked tool.
     pub can_permit: bool,
     /// The longest that a grant may last, in minutes.
@@ -107,6 +111,7 @@ impl CardAction {
     pub fn button_action(self) -> ButtonAction {
         ButtonAction::Decide(match self {
             Self::Approve => TaskDecision::Approve,
+            Self::ApproveFresh => TaskDecision::ApproveFresh,
             Self::ApproveFor(minutes) => TaskDecision::ApproveFor(minutes),
             Self::AllowForGood => TaskDecision::Allow,
             Self::Deny => TaskDecision::Deny,
@@ -143,6 +148,7 @@ impl CardAction {
             Self::AsCard | Self::Less | Self::Single => Some((CardMode::Card, 0)),
             Self::Read | Self::DenyWithReason => Some((mode, page)),
             Self::Approve
+            | Self::ApproveFresh
             | Self::ApproveFor(_)
             | Self::AllowForGood
             | Self::Deny
@@ -196,7 +202,11 @@ fn card_actions(state: &CardState) -> Vec<Vec<CardAction>> {
     }
     // Until the document was read, no button that approves or allows exists at all, so no old press can use
     // one.
-    let first = if state.must_read { CardAction::Read } else { CardAction::Approve };
+    let first = match (state.must_read, state.is_lost) {
+        (true, _) => CardAction::Read,
+        (false, true) => CardAction::ApproveFresh,
+        (false, false) => CardAction::Approve,
+    };
     let mut rows = vec![vec![first, CardAction::Deny]];
     if state.can_permit && !state.must_read {
         rows.push(
@@ -231,6 +241,7 @@ fn card_actions(state: &CardState) -> Vec<Vec<CardAction>> {
 fn button_label(action: CardAction, shown: usize) -> String {
     let words = match action {
         CardAction::Approve => "✅ Approve",
+        CardAction::ApproveFresh => "⚠️ Run in another process",
         CardAction::Read => "📄 I have read the document",
         CardAction::Deny => "❌ Deny",
         CardAction::ApproveFor(minutes) if minutes % 60 == 0 => {

@@ -1,6 +1,7 @@
 //! Tasks for the tests of every channel, and a second channel: what it costs is seen here.
 
 use portero::catalog::ToolHints;
+use portero::ipc::InspectedTask;
 use portero::task::{Task, TaskState};
 use serde_json::{Value, json};
 
@@ -63,7 +64,8 @@ impl PlainChannel {
         mode: CardMode,
         was_read: bool,
     ) -> PlainMessage {
-        let card = with_context(|view| Card::new(task, hints, view));
+        let card =
+            with_context(|view| Card::new(&InspectedTask { task: task.clone(), hints, loss: None }, view));
         let whole = plain_text(&card.text());
         let fits = card.call.is_some() && whole.chars().count() <= self.max_chars;
         let text = if fits { whole } else { plain_text(&card.head_text()) };
@@ -72,6 +74,7 @@ impl PlainChannel {
             page: 0,
             pages: 1,
             must_read: !fits && !was_read,
+            is_lost: false,
             can_permit: true,
             max_grant_minutes: 60,
             mode,

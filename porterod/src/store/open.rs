@@ -14,8 +14,11 @@ use super::{StoreError, overrides};
 /// "Port" in ASCII: SQLite's `application_id` of a store.
 pub(super) const APPLICATION_ID: i64 = 0x506f_7274;
 /// All migrations in order; a migration's number is its position, counted from one.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001.sql"), include_str!("../../migrations/0002.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001.sql"),
+    include_str!("../../migrations/0002.sql"),
+    include_str!("../../migrations/0003.sql"),
+];
 const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 /// How long opening waits for another program that holds the store.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);

@@ -13,10 +13,10 @@ use super::buttons::ButtonUse;
 use super::columns::{from_json, from_nanos, from_plain, to_nanos};
 
 const TASK_COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
-                       expires, changed, note, result, error, repeats";
+                       expires, changed, note, result, error, repeats, child, fresh";
 /// The columns without the potentially large ones, for the same function.
 const TASK_SUMMARY_COLUMNS: &str = "id, state, call, decision, principal, session, client, directory, binding, asked, \
-                     expires, changed, note, NULL, NULL, repeats";
+                     expires, changed, note, NULL, NULL, repeats, child, fresh";
 
 /// The most bytes of calls in one list.
 const MAX_LIST_BYTES: usize = portero::ipc::MAX_FRAME_BYTES / 2;
@@ -60,6 +60,8 @@ pub(crate) struct TransitionRequest {
     pub(crate) deny_cooldown: bool,
     /// The button of this act, used up in the same transaction.
     pub(crate) consumes: Option<ButtonUse>,
+    /// Whether a person agrees that it runs in another process than the one that its session uses.
+    pub(crate) fresh: bool,
     /// The server's `result`.
     pub(crate) result: Option<Fake<RawJson>>,
     /// The server's `error`.
@@ -92,6 +94,7 @@ impl TransitionRequest {
             note: None,
             deny_cooldown: false,
             consumes: None,
+            fresh: false,
             result: None,
             error: None,
         }
@@ -157,7 +160,7 @@ fn try_transition(
 ) -> Result<Option<Task>, StoreError> {
     let sql = format!(
         "UPDATE tasks SET state = :to, changed = :now, expires = coalesce(:expires, expires),
-             note = coalesce(:note, note), result = :result, error = :error
+             note = coalesce(:note, note), result = :result, error = :error, fresh = fresh OR :fresh
          WHERE id = :id AND state = :from AND (NOT :alive OR (expires > :now AND changed <= :latest))
              AND (:principal IS NULL OR principal = :principal)
          RETURNING {TASK_COLUMNS}"
@@ -170,6 +173,7 @@ fn try_transition(
             ":to": step.to.as_str(),
             ":now": to_nanos(step.now),
             ":alive": step.must_be_alive,
+            ":fresh": step.fresh,
             ":latest": to_nanos(latest_plausible(step.now)),
             ":expires": step.expires.map(to_nanos),
             ":principal": step.principal.as_ref().map(Principal::as_str),
@@ -192,8 +196,8 @@ pub(crate) fn insert_task(connection: &Connection, task: &Task) -> Result<(), St
     connection
         .prepare_cached(
             "INSERT INTO tasks (id, state, tool, call, decision, principal, session, client, directory,
-                 binding, asked, expires, changed, repeats)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                 binding, asked, expires, changed, repeats, child)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             task.id.to_string(),
@@ -210,6 +214,7 @@ pub(crate) fn insert_task(connection: &Connection, task: &Task) -> Result<(), St
             to_nanos(task.expires),
             to_nanos(task.changed),
             task.repeats.map(|task| task.to_string()),
+            task.child.as_ref().map(|child| portero::json::serialize_raw(child).get().to_owned()),
         ])?;
     Ok(())
 }
@@ -524,6 +529,8 @@ fn task_from_row(row: &Row<'_>) -> rusqlite::Result<Task> {
         error: raw(14)?,
         repeats: row.get_ref(15)?.as_str_or_null()?.map(|text| from_plain(15, text)).transpose()?,
         repeated: None,
+        child: row.get_ref(16)?.as_str_or_null()?.map(|text| from_json(16, text)).transpose()?,
+        fresh: row.get(17)?,
         votes: Vec::new(),
         quorums: Vec::new(),
     })

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use portero::ipc::FailureKind;
 use portero::names::{Principal, TaskId};
 use portero::sync::lock;
-use portero::task::TaskState;
+use portero::task::{ChildLoss, TaskState};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
@@ -33,6 +33,8 @@ use crate::store::{Durability, StoreError, telegram};
 
 /// How long to wait before drawing again after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a session may be without a connection before its cards say that it has ended.
+const RECONNECT_GRACE: Duration = Duration::from_secs(2);
 
 /// A message of the chat.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -177,6 +179,52 @@ impl CardSync {
         };
         self.write_store(change).await?;
         self.redraw_stale()
+    }
+
+    /// Draws a card again whose call would run elsewhere than it says, or that says so wrongly.
+    pub(super) async fn redraw_card(self: &Arc<Self>, at: BotChat, task: TaskId) -> Result<(), StoreError> {
+        self.write_store(move |store| kept::mark_changed(store, at, task)).await?;
+        self.redraw_item(CardItem::Card(task));
+        Ok(())
+    }
+
+    /// Keeps the cards of calls current whose session leaves, or whose server is restarted, until the daemon is to
+    /// end.
+    pub(super) async fn follow_children(self: Arc<Self>) {
+        let mut changes = self.daemon.sessions.subscribe_children();
+        let mut shown = HashMap::new();
+        let following = async {
+            // The sender lives as long as the daemon.
+            while changes.changed().await.is_ok() {
+                // A session whose connection broke is back within a moment.
+                tokio::time::sleep(RECONNECT_GRACE).await;
+                changes.mark_unchanged();
+                if let Err(error) = self.redraw_losses(&mut shown).await {
+                    tracing::error!(%error, "a card may not say that its session has ended");
+                }
+            }
+        };
+        self.daemon.lifecycle.stop_signal().run_until_cancelled(following).await;
+    }
+
+    async fn redraw_losses(
+        self: &Arc<Self>,
+        shown: &mut HashMap<TaskId, ChildLoss>,
+    ) -> Result<(), StoreError> {
+        let Some(at) = self.link.borrow().as_ref().map(|link| link.bot_chat) else { return Ok(()) };
+        let waiting = self.read_store(move |store| kept::waiting_cards(store, at))?;
+        shown.retain(|task, _| waiting.contains(task));
+        for task in waiting {
+            let loss = api::look(&self.daemon, task).ok().and_then(|look| look.loss);
+            let before = match loss {
+                Some(loss) => shown.insert(task, loss),
+                None => shown.remove(&task),
+            };
+            if before != loss {
+                self.redraw_card(at, task).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Draws the messages of a topic that is gone.

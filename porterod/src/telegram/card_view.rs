@@ -41,7 +41,9 @@ impl CardView<'_> {
             page,
             pages: pages.len(),
             must_read: !is_whole && !read,
-            can_permit: !is_tool_locked(self.daemon, self.task_view),
+            is_lost: self.task_view.loss.is_some(),
+            // What permits the tool for longer approves this call too, where its session's other calls run.
+            can_permit: self.task_view.loss.is_none() && !is_tool_locked(self.daemon, self.task_view),
             max_grant_minutes: u32::try_from(most).unwrap_or(u32::MAX),
             mode: view,
         };
@@ -79,7 +81,7 @@ impl CardView<'_> {
     }
 
     fn card(&self) -> Card {
-        Card::new(&self.task_view.task, self.task_view.hints, &self.view_context())
+        Card::new(self.task_view, &self.view_context())
     }
 
     fn view_context(&self) -> ViewContext<'_> {

@@ -11,6 +11,7 @@ use portero::audit::SegmentRecord;
 use portero::catalog::ToolHints;
 use portero::clock::{Clock as _, TestClock};
 use portero::ipc::Act;
+use portero::ipc::InspectedTask;
 use portero::policy::{
     Action, ConfigPolicy, Decision, DecisionSource, GrantLimits, Overrides as Ruled, Policy, PolicyRule,
     Quorum, Vote,
@@ -56,6 +57,7 @@ const PERMITTABLE: CardState = CardState {
     page: 0,
     pages: 1,
     must_read: false,
+    is_lost: false,
     can_permit: true,
     max_grant_minutes: 60,
     mode: CardMode::Card,
@@ -67,7 +69,9 @@ fn draw_question(task: &Task, hints: Option<ToolHints>, open: CardMode) -> Strin
 }
 
 fn question_card(task: &Task, hints: Option<ToolHints>, open: CardMode) -> (FormattedText, ButtonRows) {
-    let (mut pages, is_whole) = with_context(|view| card_pages(&Card::new(task, hints, view)));
+    let (mut pages, is_whole) = with_context(|view| {
+        card_pages(&Card::new(&InspectedTask { task: task.clone(), hints, loss: None }, view))
+    });
     let state = CardState {
         pages: pages.len(),
         must_read: !is_whole,

@@ -116,7 +116,7 @@ fn wait_while_held() {
     }
 }
 
-fn tool(name: &str) -> Value {
+pub(crate) fn tool(name: &str) -> Value {
     // Two checkouts may hold two versions. A private value in a description is concealed wherever it leaves.
     let version = std::fs::read_to_string("version").unwrap_or_default();
     json!({"name": name, "description": format!("{name}{version} for Jane Roe"), "inputSchema": {"type": "object"}})

@@ -6,6 +6,7 @@ mod configuration;
 mod edits;
 mod fake_server;
 mod grants;
+mod handover;
 mod odd_files;
 mod requests;
 mod runnable_check;
@@ -110,7 +111,7 @@ async fn nothing_is_widened_without_the_passphrase() {
     let pattern = || "notes/send".parse().unwrap();
     let limits = GrantLimits::default();
     for request in [
-        AnyRequest::of(ApproveTask { task: task.id, challenge: wrong() }),
+        AnyRequest::of(ApproveTask { task: task.id, fresh: false, challenge: wrong() }),
         AnyRequest::of(CreateGrant { pattern: pattern(), millis: minute, limits, challenge: wrong() }),
         AnyRequest::of(CreateRule { pattern: pattern(), action: Action::Allow, challenge: None }),
     ] {
@@ -137,8 +138,8 @@ async fn every_act_and_every_refused_attempt_is_written_down() {
     let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let task = session.submit("notes/send", "x").await.unwrap();
     let wrong = Challenge::new("guessed, and wrong");
-    let _ = person.request(ApproveTask { task: task.id, challenge: wrong }).await;
-    let _ = session.request(ApproveTask { task: task.id, challenge: challenge() }).await;
+    let _ = person.request(ApproveTask { task: task.id, fresh: false, challenge: wrong }).await;
+    let _ = session.request(ApproveTask { task: task.id, fresh: false, challenge: challenge() }).await;
     person.approve(&task).await.unwrap();
     let _ = person.approve(&task).await;
     let _ = person.grant("notes/send", Duration::from_secs(25 * 3600)).await;
@@ -406,7 +407,7 @@ async fn each_side_is_refused_what_the_other_may_ask() {
         AnyRequest::of(GetStatus),
         AnyRequest::of(GetConfigChanges),
         AnyRequest::of(ConfirmConfig { shown: String::new(), challenge: challenge() }),
-        AnyRequest::of(ApproveTask { task, challenge: challenge() }),
+        AnyRequest::of(ApproveTask { task, fresh: false, challenge: challenge() }),
         AnyRequest::of(GetTask { task }),
         AnyRequest::of(RejectTask { task, reason: None, for_now: false }),
         AnyRequest::of(StopDaemon),

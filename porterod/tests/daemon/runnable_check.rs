@@ -32,7 +32,7 @@ async fn confirm_edit(person: &Terminal) {
 }
 
 async fn check_approvable(person: &Terminal, task: &Task) -> Result<Box<Task>, DaemonFailure> {
-    person.request(CheckApproval { task: task.id }).await
+    person.request(CheckApproval { task: task.id, fresh: false }).await
 }
 
 #[tokio::test]
@@ -121,7 +121,8 @@ async fn what_voids_an_approval_is_named_before_the_passphrase_is_looked_at() {
         assert!(checked.kind == FailureKind::Void && checked.message.ends_with(cause), "{checked:?}");
         assert!(checked.hint.unwrap().contains("portero reject"));
         let wrong = Challenge::new("not the passphrase");
-        let refused = person.request(ApproveTask { task: task.id, challenge: wrong }).await.unwrap_err();
+        let refused =
+            person.request(ApproveTask { task: task.id, fresh: false, challenge: wrong }).await.unwrap_err();
         assert_eq!((refused.kind, refused.message), (FailureKind::Void, checked.message));
         // Taken back, the question counts again.
         edit_file(&home, &mut session, file, &serde_json::from_str(&before).unwrap()).await;

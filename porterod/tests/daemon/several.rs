@@ -35,7 +35,8 @@ async fn a_terminal_cannot_approve_it_and_is_told_who_can_whatever_passphrase_it
         "takes 2 of 3 people (user 11, 22, 33), and has 0 of 2 approvals. A terminal is none of these people";
     for passphrase in [PASSPHRASE, "a guess"] {
         let challenge = portero::ipc::Challenge::new(passphrase);
-        let refused = person.request(ApproveTask { task: task.id, challenge }).await.unwrap_err();
+        let refused =
+            person.request(ApproveTask { task: task.id, fresh: false, challenge }).await.unwrap_err();
         assert_eq!(refused.kind, FailureKind::Refused, "{refused:?}");
         assert!(refused.message.contains(said), "{refused:?}");
         assert!(refused.hint.is_some_and(|hint| hint.contains("portero reject")));

@@ -186,7 +186,9 @@ impl Terminal {
     }
 
     pub(crate) async fn approve(&self, task: &Task) -> Result<Task, DaemonFailure> {
-        self.request(ApproveTask { task: task.id, challenge: challenge() }).await.map(|task| *task)
+        self.request(ApproveTask { task: task.id, fresh: false, challenge: challenge() })
+            .await
+            .map(|task| *task)
     }
 
     pub(crate) async fn rule(&self, pattern: &str, action: Action) -> Result<PolicyRule, DaemonFailure> {
@@ -233,7 +235,7 @@ impl Session {
     /// Submits a call that says `text`.
     pub(crate) async fn submit(&self, tool: &str, text: &str) -> Result<Task, DaemonFailure> {
         let (call, client) = call(tool, text);
-        self.request(SubmitCall { call, client }).await.map(|task| *task)
+        self.request(SubmitCall { call, client, child: None }).await.map(|task| *task)
     }
 
     pub(crate) async fn finished(&self, task: &Task) -> Task {

@@ -36,7 +36,10 @@ async fn what_was_decided_while_the_daemon_was_away_is_shown() {
     let task = user.submit_call("one").await;
     user.wait_for_card(&task).await;
     user.telegram().inject_fault("editMessageText", Fault::Server(502), 1_000_000);
-    user.fixture.request(ApproveTask { task: task.id, challenge: passphrase_challenge() }).await.unwrap();
+    user.fixture
+        .request(ApproveTask { task: task.id, fresh: false, challenge: passphrase_challenge() })
+        .await
+        .unwrap();
     user.wait_for_task_state(task.id, TaskState::Completed).await;
     user.fixture.shut_down().await;
     user.telegram().clear_faults("editMessageText");
@@ -112,7 +115,10 @@ async fn what_is_decided_elsewhere_is_shown_with_its_door() {
     for task in [&one, &two, &three] {
         user.wait_for_card(task).await;
     }
-    user.fixture.request(ApproveTask { task: one.id, challenge: passphrase_challenge() }).await.unwrap();
+    user.fixture
+        .request(ApproveTask { task: one.id, fresh: false, challenge: passphrase_challenge() })
+        .await
+        .unwrap();
     user.wait_for_outcome(&one, "Approved at the terminal").await;
     let reason = Some("not now".to_owned());
     user.fixture.request(RejectTask { task: two.id, reason, for_now: false }).await.unwrap();

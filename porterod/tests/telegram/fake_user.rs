@@ -86,6 +86,7 @@ impl FakeUser {
         std::fs::create_dir(&project).unwrap();
         let server = json!({
             "name": "notes",
+            "stateless": true,
             "command": std::env::current_exe().unwrap(),
             "args": ["--exact", "fake_server::fake_server", "--nocapture", "-q"],
             "env": {ROLE_VARIABLE: "1", RECORD_VARIABLE: world.path_of("record"), MORE: ODD_TOOL},
@@ -124,7 +125,9 @@ impl FakeUser {
         let call = serde_json::from_value(call).unwrap();
         let client = serde_json::from_str("\"claude 1\"").unwrap();
         let asked =
-            tokio::time::timeout(WAIT_TIMEOUT, session.request(SubmitCall { call, client })).await.unwrap();
+            tokio::time::timeout(WAIT_TIMEOUT, session.request(SubmitCall { call, client, child: None }))
+                .await
+                .unwrap();
         self.session = Some((self.project.clone(), session));
         match asked {
             Ok(task) => Ok(*task),

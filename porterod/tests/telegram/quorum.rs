@@ -47,7 +47,7 @@ async fn a_call_runs_once_two_of_three_approved_it_and_the_card_says_who_is_miss
     let waiting = user.fetch_task(task.id).await;
     assert_eq!(waiting.state, TaskState::PendingApproval);
     assert_eq!(waiting.quorum_progress().unwrap(), "1 of 2 approvals: telegram user 501");
-    let refused = ApproveTask { task: task.id, challenge: Challenge::new(PASSPHRASE) };
+    let refused = ApproveTask { task: task.id, fresh: false, challenge: Challenge::new(PASSPHRASE) };
     let refused = user.fixture.request(refused).await.unwrap_err().message;
     assert!(refused.contains("has 1 of 2 approvals: telegram user 501. A terminal is none of"), "{refused}");
     assert!(user.received_texts().is_empty());

@@ -461,7 +461,7 @@ async fn a_call_is_approved_with_the_whole_of_it_before_the_eyes() {
     let mut user = FakeUser::new().await;
     let task = user.submit_call("hello John Doe").await;
     let world = &user.fixture;
-    let approve = || ApproveTask { task: task.id, challenge: telegram_challenge() };
+    let approve = || ApproveTask { task: task.id, fresh: false, challenge: telegram_challenge() };
     let terminal = world.ask_from_terminal(approve()).await;
     let asks = |it: &FakeTelegram| {
         it.bot_messages(JANE).into_iter().find(|it| it.text.starts_with("A terminal of yours"))

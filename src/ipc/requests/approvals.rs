@@ -6,7 +6,7 @@ use crate::catalog::ToolHints;
 use crate::ipc::{Challenge, DisclosedSecret, FailureKind, Request, Response};
 use crate::names::TaskId;
 use crate::notice::NoticeEntry;
-use crate::task::{Task, TaskCursor, TaskState};
+use crate::task::{ChildLoss, Task, TaskCursor, TaskState};
 
 impl Response for Task {
     fn describe_lost(&self) -> (FailureKind, String) {
@@ -114,6 +114,9 @@ pub struct InspectedTask {
     pub task: Task,
     /// The server's own annotations of its tool; none if the daemon hasn't seen the tool.
     pub hints: Option<ToolHints>,
+    /// Why a yes would not let it run in the process that its session uses; none where it would, or where it need not.
+    #[serde(default)]
+    pub loss: Option<ChildLoss>,
 }
 
 impl Response for InspectedTask {}
@@ -150,6 +153,9 @@ impl Response for TaskChanges {}
 pub struct CheckApproval {
     /// The task.
     pub task: TaskId,
+    /// Whether the person agrees that it runs in another process than the one that its session uses.
+    #[serde(default)]
+    pub fresh: bool,
 }
 
 impl Request for CheckApproval {
@@ -162,6 +168,9 @@ impl Request for CheckApproval {
 pub struct ApproveTask {
     /// The task.
     pub task: TaskId,
+    /// Whether the person agrees that it runs in another process than the one that its session uses.
+    #[serde(default)]
+    pub fresh: bool,
     /// The second factor.
     pub challenge: Challenge,
 }

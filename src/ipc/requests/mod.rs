@@ -7,5 +7,6 @@ pub mod auth;
 pub mod config;
 pub mod daemon;
 pub mod definitions;
+pub mod handover;
 pub mod overrides;
 pub mod sessions;

@@ -10,7 +10,7 @@ use crate::json::RawJson;
 use crate::names::{ServerName, TaskId};
 use crate::policy::{Grant, Overrides};
 use crate::server::LogLevel;
-use crate::task::{Task, TaskState, UnseenTasks};
+use crate::task::{ChildGround, Task, TaskState, UnseenTasks};
 
 /// Get rules and grants, now and after each change.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct SubmitCall {
     pub call: Call,
     /// The client's name and version.
     pub client: Fake<String>,
+    /// On what the call stands in this session's process of the server; none where the daemon runs the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<ChildGround>,
 }
 
 impl Request for SubmitCall {
@@ -43,6 +46,9 @@ pub struct PreviewCall {
     pub call: Call,
     /// The client's name and version.
     pub client: Fake<String>,
+    /// As in [`SubmitCall::child`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<ChildGround>,
 }
 
 impl Request for PreviewCall {

@@ -15,6 +15,7 @@ use crate::ipc::requests::daemon::{GetStatus, StopDaemon};
 use crate::ipc::requests::definitions::{
     AcceptDefinitions, GetDefinitions, ReportDefinitions, ReportedDefinition,
 };
+use crate::ipc::requests::handover::{HoldChildren, ReportCheck, ReportOutcome};
 use crate::ipc::requests::overrides::{
     CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, RemoveRule,
     Resume, RevokeGrants,
@@ -23,20 +24,22 @@ use crate::ipc::requests::sessions::{
     CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetServerListing, ListOwnTasks,
     ListUnseenTasks, PreviewCall, ReportCheckpoint, SetLogLevel, SubmitCall, SubscribeOverrides,
 };
-use crate::ipc::{Act, Challenge, GrantSelection, RawRequest, Request, ToDaemon, WipedJson};
-use crate::names::TaskId;
+use crate::ipc::{Act, Challenge, GrantSelection, PermitOutcome, RawRequest, Request, ToDaemon, WipedJson};
+use crate::names::{ChildGeneration, PermitNonce, TaskId};
+use crate::permit::PermitProblem;
 use crate::policy::{Action, GrantLimits};
 use crate::server::LogLevel;
-use crate::task::{TaskCursor, TaskState};
+use crate::task::{ChildGround, TaskCursor, TaskState};
 
 /// The files that define the requests.
-const SUBJECTS: [&str; 8] = [
+const SUBJECTS: [&str; 9] = [
     include_str!("../requests/approvals.rs"),
     include_str!("../requests/audit.rs"),
     include_str!("../requests/auth.rs"),
     include_str!("../requests/config.rs"),
     include_str!("../requests/daemon.rs"),
     include_str!("../requests/definitions.rs"),
+    include_str!("../requests/handover.rs"),
     include_str!("../requests/overrides.rs"),
     include_str!("../requests/sessions.rs"),
 ];
@@ -100,15 +103,30 @@ fn definitions() -> Vec<ReportedDefinition> {
     ]
 }
 
+fn ground() -> ChildGround {
+    ChildGround {
+        generation: ChildGeneration::fresh(),
+        definition: Some("d".to_owned()),
+        binding: "b".to_owned(),
+    }
+}
+
 fn sessions() -> Vec<&'static str> {
     let task = TaskId::fresh();
+    let (key, generation) = (crate::secret::Secret::new("00"), ChildGeneration::fresh());
     let (call, client) = (super::call, super::client_name);
     let head = super::read(&serde_json::json!({"segment": "a.jsonl", "seq": 3, "hash": "00", "length": 90}));
     let log_level = Some(LogLevel::Warning);
     vec![
         survives(&SubscribeOverrides),
-        survives(&SubmitCall { call: call(), client: client() }),
-        survives(&PreviewCall { call: call(), client: client() }),
+        survives(&SubmitCall { call: call(), client: client(), child: Some(ground()) }),
+        survives(&HoldChildren {
+            key: key.into(),
+            children: vec![("notes".parse().expect("a name"), generation)],
+        }),
+        survives(&ReportCheck { number: 4, problem: Some(PermitProblem::Restarted) }),
+        survives(&ReportOutcome { task, nonce: PermitNonce::fresh(), outcome: PermitOutcome::TooLong(3) }),
+        survives(&PreviewCall { call: call(), client: client(), child: Some(ground()) }),
         survives(&ForwardCall { call: call(), client: client(), progress: true, log_level }),
         survives(&SetLogLevel { level: LogLevel::Info }),
         survives(&ConsumeGrant { grant: 3, call: call() }),
@@ -134,8 +152,8 @@ fn decisions() -> Vec<&'static str> {
         survives(&RevealTask { task, challenge: challenge() }),
         survives(&InspectTask { task }),
         survives(&WatchTasks { after: Some(8) }),
-        survives(&CheckApproval { task }),
-        survives(&ApproveTask { task, challenge: challenge() }),
+        survives(&CheckApproval { task, fresh: true }),
+        survives(&ApproveTask { task, fresh: true, challenge: challenge() }),
         survives(&RejectTask { task, reason: Some("no".to_owned()), for_now: true }),
         survives(&AskAgain { task, challenge: Some(challenge()) }),
         survives(&ListCheckpoints),

@@ -157,7 +157,7 @@ async fn decide_task(
         TrialApprover::AtKeyboard => ask_at_keyboard().await?,
     };
     if yes {
-        daemon.request(ApproveTask { task, challenge: Challenge::new(passphrase) }).await?;
+        daemon.request(ApproveTask { task, fresh: false, challenge: Challenge::new(passphrase) }).await?;
     } else {
         daemon.request(RejectTask { task, reason: None, for_now: false }).await?;
     }

@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::approvals::tests::votes::{policy, quorum};
-use crate::approvals::tests::{Fixture, binding_inputs, call, context, params, wait_until};
+use crate::approvals::tests::{Fixture, binding_inputs, call, context, params, session_child, wait_until};
 use crate::auth::Authorization;
+use portero::permit::PermitProblem;
 use portero::pipeline::Approvals as _;
 
 /// Stands in for the pipeline: counts calls, and answers in the order that a test gives.
@@ -260,7 +261,7 @@ async fn each_way_to_fail_has_its_state() {
         (Refusal::Cancelled, TaskState::Interrupted),
         (Refusal::ServerUnavailable(server()), TaskState::Failed),
         (Refusal::AuditUnavailable, TaskState::Failed),
-        (Refusal::Withheld(portero::anonymize::Leak), TaskState::Failed),
+        (Refusal::Withheld(Leak), TaskState::Failed),
     ];
     for (refusal, state) in ways {
         let words = refusal.to_string();
@@ -376,7 +377,10 @@ async fn a_pause_at_the_last_moment_keeps_a_call_from_running() {
     let executor = executor(&fixture, script.clone());
     let started = executor.start_task(task.id).await.unwrap().unwrap();
     pause(&fixture, true);
-    let refused = executor.claim_and_run(started, CancellationToken::new()).await.unwrap_err();
+    let RunEnd::NotRun(refused) = executor.claim_and_run(started, 1000, CancellationToken::new()).await
+    else {
+        panic!("it ran");
+    };
     assert!(refused.starts_with("it did not run: paused by a person"), "{refused}");
     assert_eq!(script.calls.load(Ordering::SeqCst), 0);
 }
@@ -409,5 +413,87 @@ async fn what_takes_several_people_by_now_does_not_run_with_one_approval() {
     assert_eq!((ended.state, running.count_calls()), (TaskState::Failed, 0));
     let words = "it did not run: by now it takes 2 of 3 people (user 11, 22, 33), and of these 0 approved";
     assert_eq!(note(&ended), words);
+    running.stop().await;
+}
+
+/// Opens a task in a session's process and approves it, with how its handover ends.
+async fn handed_task(fixture: &Fixture, end: Option<HandoverEnd>) -> Task {
+    fixture.children.ends.lock().unwrap().extend(end);
+    let origin = context("/project").origin;
+    let opened = fixture.approval_queue.submit_call_in(call("hello"), &origin, Some(session_child())).await;
+    let id = opened.unwrap().id;
+    fixture.approval_queue.approve(id, Authorization::for_test(Act::Approve(id))).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_a_session_reports_is_the_outcome_and_the_daemon_calls_nothing() {
+    let not_run = PermitOutcome::NotRun(PermitProblem::Restarted);
+    for (outcome, state, said) in [
+        (PermitOutcome::Result(params("{}")), TaskState::Completed, ""),
+        (PermitOutcome::Error(params("{}")), TaskState::Failed, ""),
+        (PermitOutcome::TooLong(7_000_000), TaskState::Completed, "7000000 bytes"),
+        (not_run, TaskState::Failed, "it did not run: its server was restarted since"),
+        (PermitOutcome::Failed("no start".to_owned()), TaskState::Failed, "no start"),
+        (PermitOutcome::Unknown("it stopped".to_owned()), TaskState::Interrupted, "it stopped"),
+        (PermitOutcome::Withheld, TaskState::Failed, "withheld"),
+    ] {
+        let fixture = Fixture::new();
+        let task = handed_task(&fixture, Some(HandoverEnd::Reported(outcome))).await;
+        let running = ExecutorFixture::start(fixture, ScriptedRunner::default());
+        let ended = running.final_state(task.id).await;
+        assert_eq!(ended.state, state, "{ended:?}");
+        assert!(note(&ended).contains(said), "{ended:?}");
+        assert_eq!((running.count_calls(), running.fixture.children.handed.lock().unwrap().len()), (0, 1));
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_handover_that_is_lost_is_interrupted_and_one_that_was_not_made_did_not_run() {
+    for (end, state, said) in [
+        (HandoverEnd::Lost, TaskState::Interrupted, "whether it took effect is unknown"),
+        (HandoverEnd::NotHanded(ChildLoss::SessionEnded), TaskState::Failed, "it did not run"),
+    ] {
+        let fixture = Fixture::new();
+        let task = handed_task(&fixture, Some(end)).await;
+        let running = ExecutorFixture::start(fixture, ScriptedRunner::default());
+        let ended = running.final_state(task.id).await;
+        assert!(ended.state == state && note(&ended).contains(said), "{ended:?}");
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stopping_executor_leaves_what_was_handed_over_interrupted() {
+    let fixture = Fixture::new();
+    let task = handed_task(&fixture, None).await;
+    let running = ExecutorFixture::start(fixture, ScriptedRunner::default());
+    wait_until("it is handed over", || running.fixture.children.handed.lock().unwrap().len() == 1).await;
+    let fixture = running.stop().await;
+    let ended = fixture.approval_queue.find_task(task.id, None).unwrap();
+    assert_eq!(ended.state, TaskState::Interrupted);
+}
+
+#[tokio::test]
+async fn without_its_session_a_call_waits_unless_its_server_is_stateless() {
+    let fixture = Fixture::new();
+    let task = handed_task(&fixture, None).await;
+    *fixture.children.loss.lock().unwrap() = Some(ChildLoss::SessionEnded);
+    let running = ExecutorFixture::start(fixture, ScriptedRunner::default());
+    // One that needs no session has gone its way by the time that this one would have.
+    let other = running.fixture.open_task("another").await;
+    running
+        .fixture
+        .approval_queue
+        .approve(other.id, Authorization::for_test(Act::Approve(other.id)))
+        .await
+        .unwrap();
+    running.final_state(other.id).await;
+    let waits = running.fixture.approval_queue.find_task(task.id, None).unwrap();
+    assert_eq!((waits.state, running.count_calls()), (TaskState::Approved, 1));
+    running.fixture.children.is_stateless.store(true, Ordering::SeqCst);
+    running.fixture.approval_queue.wake_executor();
+    assert_eq!(running.final_state(task.id).await.state, TaskState::Completed);
+    assert_eq!(running.count_calls(), 2);
     running.stop().await;
 }

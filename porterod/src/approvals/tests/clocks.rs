@@ -16,6 +16,8 @@ fn queue_on_steady_clock(fixture: &Fixture) -> Arc<ApprovalQueue> {
     ApprovalQueue::new(ApprovalQueueDeps {
         journal: Arc::clone(&fixture.journal),
         binding_source: Arc::clone(&fixture.binding_source) as _,
+        children: Arc::clone(&fixture.children) as _,
+        server_settings: Arc::clone(&fixture.children) as _,
         policy: Arc::clone(&fixture.policy),
         settings: Arc::clone(&fixture.settings),
         clock: Arc::new(MonotonicWallClock::new(Arc::clone(&fixture.clock) as _)),

@@ -20,7 +20,7 @@ async fn an_edit_of_the_policy_that_leaves_the_call_asking_voids_nothing() {
     let task = fixture.open_task("hello").await;
     for policy in [policy_with("github/merge_*", Deny), policy_with("mail/send", RequireApproval)] {
         fixture.policy.store(Arc::new(policy));
-        fixture.approval_queue.check_runnable(&task, TEST_TIMEOUT).await.unwrap();
+        fixture.approval_queue.check_runnable(&task, false, TEST_TIMEOUT).await.unwrap();
         assert_eq!(fixture.open_task("hello").await.id, task.id, "it is still the same question");
     }
     fixture.approval_queue.approve(task.id, Authorization::for_test(Act::Approve(task.id))).await.unwrap();
@@ -33,7 +33,7 @@ async fn a_deny_is_named_before_anyone_says_yes_and_nothing_is_approved() {
     fixture.policy.store(Arc::new(policy_with("mail/*", portero::policy::Action::Deny)));
     let said = "denied by `mail/*` (policies.json:9:5)";
     let void = ApprovalError::Void(task.id, said.to_owned());
-    assert_eq!(fixture.approval_queue.check_runnable(&task, TEST_TIMEOUT).await.unwrap_err(), void);
+    assert_eq!(fixture.approval_queue.check_runnable(&task, false, TEST_TIMEOUT).await.unwrap_err(), void);
     assert_eq!(
         fixture
             .approval_queue
@@ -54,7 +54,7 @@ async fn a_pause_voids_nothing_since_it_ends() {
     let paused = Some(fixture.clock.now().wall);
     let standing = Overrides { paused, ..Overrides::default() };
     fixture.policy.store(Arc::new(Policy::new(ConfigPolicy::default(), standing)));
-    fixture.approval_queue.check_runnable(&task, TEST_TIMEOUT).await.unwrap();
+    fixture.approval_queue.check_runnable(&task, false, TEST_TIMEOUT).await.unwrap();
 }
 
 #[tokio::test]
@@ -75,13 +75,13 @@ async fn each_part_that_voids_an_approval_is_named() {
         let said = format!("since a person was asked, {what} changed");
         let void = ApprovalError::Void(task.id, said);
         assert_eq!(
-            fixture.approval_queue.check_runnable(&task, TEST_TIMEOUT).await.unwrap_err(),
+            fixture.approval_queue.check_runnable(&task, false, TEST_TIMEOUT).await.unwrap_err(),
             void,
             "{what}"
         );
     }
     *fixture.binding_source.0.lock().unwrap() = Ok(binding_inputs("definition"));
-    fixture.approval_queue.check_runnable(&task, TEST_TIMEOUT).await.unwrap();
+    fixture.approval_queue.check_runnable(&task, false, TEST_TIMEOUT).await.unwrap();
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn what_may_be_over_in_a_moment_voids_nothing() {
         Refusal::DaemonUnavailable("busy".to_owned()),
     ] {
         *fixture.binding_source.0.lock().unwrap() = Err(refusal);
-        fixture.approval_queue.check_runnable(&task, TEST_TIMEOUT).await.unwrap();
+        fixture.approval_queue.check_runnable(&task, false, TEST_TIMEOUT).await.unwrap();
     }
 }
 
@@ -119,7 +119,7 @@ async fn a_task_whose_time_is_over_expires_before_anyone_types_a_passphrase() {
     let fixture = Fixture::new();
     let task = fixture.open_task("hello").await;
     fixture.clock.advance(Duration::from_secs(24 * 3600));
-    let checked = fixture.approval_queue.check_runnable(&task, TEST_TIMEOUT).await;
+    let checked = fixture.approval_queue.check_runnable(&task, false, TEST_TIMEOUT).await;
     assert_eq!(checked.unwrap_err(), ApprovalError::WrongState(task.id, TaskState::Expired));
     assert_eq!(fixture.approval_queue.find_task(task.id, None).unwrap().state, TaskState::Expired);
 }

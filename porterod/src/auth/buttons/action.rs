@@ -30,6 +30,8 @@ pub enum ButtonAction {
 pub enum TaskDecision {
     /// Run the call.
     Approve,
+    /// Run it, in another process than the one that its session uses.
+    ApproveFresh,
     /// Run the call, and allow its tool for this many minutes.
     ApproveFor(u32),
     /// Run the call, and allow its tool from now on.
@@ -47,7 +49,7 @@ impl TaskDecision {
     #[must_use]
     pub const fn lets_run(self) -> bool {
         match self {
-            Self::Approve | Self::ApproveFor(_) | Self::Allow => true,
+            Self::Approve | Self::ApproveFresh | Self::ApproveFor(_) | Self::Allow => true,
             Self::Deny | Self::DenyWithReason | Self::Forbid => false,
         }
     }
@@ -140,6 +142,7 @@ impl CardDecision {
         let pattern = || Pattern::from(&self.tool);
         match self.decision {
             TaskDecision::Approve => (Act::Approve(self.task), None),
+            TaskDecision::ApproveFresh => (Act::ApproveFresh(self.task), None),
             TaskDecision::ApproveFor(minutes) => {
                 let lasts = Duration::from_secs(60 * u64::from(minutes));
                 // A grant by button has no other limit: the card has no room to show more.

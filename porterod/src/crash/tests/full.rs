@@ -77,6 +77,7 @@ fn submit_request(text: &str) -> SubmitCall {
     SubmitCall {
         call: serde_json::from_str(&call.to_string()).unwrap(),
         client: serde_json::from_value(Value::from("claude 1")).unwrap(),
+        child: None,
     }
 }
 
@@ -114,7 +115,7 @@ async fn make_calls(home: &Home, person: &IpcClient) -> ConfirmedActs {
         }
         let Ok(task) = session.request(submit_request(&format!("call {number}"))).await else { continue };
         said.asked += 1;
-        let yes = person.request(ApproveTask { task: task.id, challenge: challenge() }).await;
+        let yes = person.request(ApproveTask { task: task.id, fresh: false, challenge: challenge() }).await;
         said.approved += usize::from(yes.is_ok());
     }
     said

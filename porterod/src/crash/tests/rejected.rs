@@ -17,7 +17,7 @@ async fn approve_while_paused(person: &IpcClient, session: &IpcClient) -> Task {
     person.request(SetPassphrase { old: None, new: challenge() }).await.unwrap();
     let Ok(task) = session.request(submit_request()).await else { panic!("no task") };
     person.request(Pause).await.unwrap();
-    person.request(ApproveTask { task: task.id, challenge: challenge() }).await.unwrap();
+    person.request(ApproveTask { task: task.id, fresh: false, challenge: challenge() }).await.unwrap();
     *task
 }
 

@@ -16,6 +16,7 @@ const PLAIN: CardState = CardState {
     page: 0,
     pages: 1,
     must_read: false,
+    is_lost: false,
     can_permit: true,
     max_grant_minutes: 60,
     mode: CardMode::Card,
@@ -82,4 +83,13 @@ fn pages_are_turned_within_their_number() {
     assert_eq!(page_turns(0, 2), [("Page 2 ›".to_owned(), 1)]);
     assert_eq!(page_turns(1, 2), [("‹ Page 1".to_owned(), 0)]);
     assert!(page_turns(7, 2).is_empty());
+}
+
+#[test]
+fn where_the_process_is_lost_a_yes_says_that_it_takes_another() {
+    let lost = CardState { is_lost: true, can_permit: false, ..PLAIN };
+    insta::assert_snapshot!(draw_rows(&buttons_of(&lost)), @"
+    [⚠️ Run in another process] [❌ Deny]
+    [More…]
+    ");
 }

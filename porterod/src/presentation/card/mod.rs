@@ -7,10 +7,11 @@ mod outcome;
 
 use portero::call::{Call, Method};
 use portero::catalog::ToolHints;
+use portero::ipc::InspectedTask;
 use portero::json::pretty::{escape_invisible, pretty_print};
 use portero::json::{RawJson, RawObject, serialize_raw};
 use portero::names::TaskId;
-use portero::task::Task;
+use portero::task::{ChildLoss, Task};
 
 pub use self::outcome::{CardDecision, DecidedBy, outcome_text};
 use super::ViewContext;
@@ -57,13 +58,14 @@ pub struct CallDocument {
 impl Card {
     /// The card of a task; `hints` are the annotations of the tool's server, if known.
     #[must_use]
-    pub fn new(task: &Task, hints: Option<ToolHints>, view: &ViewContext<'_>) -> Self {
+    pub fn new(look: &InspectedTask, view: &ViewContext<'_>) -> Self {
+        let InspectedTask { task, hints, loss } = look;
         let call = &task.call;
         Self {
             title: "May this run?",
             tool: tool_name(task),
             server_name: call.odd_name().map(|odd| EscapedText::line(&odd)),
-            details: detail_fields(task, hints, view),
+            details: detail_fields(task, *hints, *loss, view),
             call: is_renderable(call).then(|| read_call(call)),
             method: (call.method != Method::CallTool).then(|| EscapedText::line(call.method.as_str())),
             call_bytes: u64::try_from(call.params.get().get().len()).unwrap_or(u64::MAX),
@@ -140,11 +142,19 @@ pub fn short_id(id: TaskId) -> EscapedText {
 }
 
 /// The requester, the reason and the deadline.
-fn detail_fields(task: &Task, hints: Option<ToolHints>, view: &ViewContext<'_>) -> Vec<CallField> {
+fn detail_fields(
+    task: &Task,
+    hints: Option<ToolHints>,
+    loss: Option<ChildLoss>,
+    view: &ViewContext<'_>,
+) -> Vec<CallField> {
     let code = |text: &str| StyledText::new().code(&EscapedText::line(text));
     let mut fields = origin_fields(task);
     let mut add = |label, value| fields.push(CallField { label: FieldLabel::Own(label), value });
     add("Server's hints", hints_text(hints));
+    if let Some(loss) = loss {
+        add("Another process", StyledText::new().literal(describe_loss(loss)));
+    }
     add("Why", code(&task.decision.to_string()));
     for quorum in &task.quorums {
         add("Needs", code(&quorum.to_string()));
@@ -206,6 +216,19 @@ fn hints_text(hints: Option<ToolHints>) -> StyledText {
         text = text.literal(words);
     }
     if text.is_empty() { text.literal("none") } else { text }
+}
+
+/// What a person must know before they let a call run in another process.
+const fn describe_loss(loss: ChildLoss) -> &'static str {
+    match loss {
+        ChildLoss::SessionEnded => {
+            "the session that asked has ended. Run now, it has neither that session's directory and variables nor what was \
+             open there"
+        }
+        ChildLoss::ServerRestarted => {
+            "its server was restarted since it was asked. Run now, it has nothing of what was open or set there"
+        }
+    }
 }
 
 /// Adds a line for each field.

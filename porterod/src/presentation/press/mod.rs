@@ -75,7 +75,7 @@ fn approval_obstacle(
     tapped: &ButtonPress<CardDecision>,
 ) -> Option<ApprovalObstacle> {
     let loosens = match tapped.action().decision {
-        TaskDecision::Approve => false,
+        TaskDecision::Approve | TaskDecision::ApproveFresh => false,
         TaskDecision::ApproveFor(_) | TaskDecision::Allow => true,
         TaskDecision::Deny | TaskDecision::DenyWithReason | TaskDecision::Forbid => return None,
     };

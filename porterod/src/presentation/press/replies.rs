@@ -74,6 +74,10 @@ pub(crate) const REASON_NOT_TEXT: PressReply =
 pub(crate) const TOO_LATE_FOR_REASON: PressReply = PressReply::toast(
     "This came too late, twice, or from someone else. Nothing was changed: press a button on the card.",
 );
+/// The card says which of both it is.
+pub(crate) const LOST_PROCESS: PressReply = PressReply::alert(
+    "Not approved: its session has ended, or its server was restarted. The card offers to run it in another process.",
+);
 const NONE_PENDING: PressReply = PressReply::toast("None of these waits any more. Nothing was changed.");
 
 /// The reply of the button that denies a whole list.
@@ -96,10 +100,17 @@ pub(crate) fn list_denied_reply(ListRejection { denied, expired, unsaved }: List
 /// The reply after success; `waits` means that everything is paused.
 pub(crate) const fn done_reply(deed: TaskDecision, waits: bool) -> PressReply {
     match (deed, waits) {
-        (TaskDecision::Approve | TaskDecision::ApproveFor(_) | TaskDecision::Allow, true) => {
+        (
+            TaskDecision::Approve
+            | TaskDecision::ApproveFresh
+            | TaskDecision::ApproveFor(_)
+            | TaskDecision::Allow,
+            true,
+        ) => {
             PressReply::alert("Approved, but everything is paused: it runs when that ends, if that is soon.")
         }
         (TaskDecision::Approve, false) => PressReply::toast("Approved."),
+        (TaskDecision::ApproveFresh, false) => PressReply::toast("Approved, in another process."),
         (TaskDecision::ApproveFor(_), false) => {
             PressReply::toast("Approved, and this tool is permitted for a while.")
         }
@@ -118,7 +129,13 @@ pub(crate) const fn partial_reply(deed: TaskDecision, why: FailureKind) -> Press
         (TaskDecision::ApproveFor(_), FailureKind::Refused) => PressReply::alert(
             "This call is approved. The time for which its tool was to be permitted is over since you pressed.",
         ),
-        (TaskDecision::Approve | TaskDecision::ApproveFor(_) | TaskDecision::Allow, _) => PressReply::alert(
+        (
+            TaskDecision::Approve
+            | TaskDecision::ApproveFresh
+            | TaskDecision::ApproveFor(_)
+            | TaskDecision::Allow,
+            _,
+        ) => PressReply::alert(
             "This call is approved, but its tool is NOT permitted beyond it: that could not be stored.",
         ),
         (TaskDecision::Deny | TaskDecision::DenyWithReason | TaskDecision::Forbid, _) => PressReply::alert(
@@ -165,6 +182,7 @@ pub(crate) fn failed_reply(
         (_, FailureKind::Internal | FailureKind::Storage) => PressReply::alert(
             "This could not be stored, so nothing was changed. Look at the disk, then press again.",
         ),
+        (_, FailureKind::OtherProcess) => LOST_PROCESS,
         (_, FailureKind::Void) => void_reply(&failure.message, max_chars),
         (None, _) => TASK_GONE,
         (Some(TaskState::PendingApproval), _) => BUTTON_USED,

@@ -38,7 +38,7 @@ pub fn remote_prompt_text(
         (act @ Act::Grant(_, _, limits), ActPreview::Tools(tools)) => {
             elevation_text(act, tools, limits_text(limits, &line), view)
         }
-        (Act::Approve(_), ActPreview::Task(look)) => run_text(look, view),
+        (Act::Approve(_) | Act::ApproveFresh(_), ActPreview::Task(look)) => run_text(look, view),
         (Act::Reveal(_), ActPreview::Task(look)) => reveal_text(look),
         (_, ActPreview::Definitions(waiting)) => definitions_text(waiting, &line),
         (_, ActPreview::Configuration(waiting)) => config_change_text(waiting, &line),
@@ -107,7 +107,7 @@ pub const fn tap_reply(heard: AnswerOutcome) -> &'static str {
 
 /// The whole call, as its card shows it.
 fn run_text(look: &InspectedTask, view: &ViewContext<'_>) -> StyledText {
-    card::Card::new(&look.task, look.hints, view).text()
+    card::Card::new(look, view).text()
 }
 
 fn reveal_text(look: &InspectedTask) -> StyledText {

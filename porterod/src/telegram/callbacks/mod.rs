@@ -48,6 +48,11 @@ impl CallbackHandler {
         Self { cards: CardSync::new(daemon, zone), next }
     }
 
+    /// Keeps cards current whose session leaves or whose server is restarted, until the daemon is to end.
+    pub fn follow_children(&self) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.cards).follow_children()
+    }
+
     /// Draws waiting tasks and their outcomes, until the daemon ends. The composition root spawns it.
     pub fn consume_notices(&self) -> impl Future<Output = ()> + Send + use<> {
         notice_consumer::run_consumer(Arc::clone(&self.cards))
@@ -159,7 +164,17 @@ impl CallbackHandler {
         reason: Option<String>,
         begun: bool,
     ) -> PressReply {
-        press::decide_task(&self.cards.daemon, tapped, reason, begun, MAX_CALLBACK_ANSWER_CHARS).await
+        let task = tapped.action().task;
+        let daemon = &self.cards.daemon;
+        let reply = press::decide_task(daemon, tapped, reason, begun, MAX_CALLBACK_ANSWER_CHARS).await;
+        let at = self.cards.link.borrow().as_ref().map(|link| link.bot_chat);
+        // The card offers the other process now.
+        if let (true, Some(at)) = (reply == replies::LOST_PROCESS, at)
+            && let Err(error) = self.cards.redraw_card(at, task).await
+        {
+            tracing::error!(%error, "a card does not say that its process is lost");
+        }
+        reply
     }
 
     /// Changes the view of a card. Only the button that denies a whole list decides anything.

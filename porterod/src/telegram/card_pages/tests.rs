@@ -10,6 +10,7 @@ use crate::presentation::card::{CallDocument, DecidedBy};
 use crate::presentation::tests::{task_of, with_context, with_params};
 use portero::call::Call;
 use portero::catalog::ToolHints;
+use portero::ipc::InspectedTask;
 use portero::task::TaskState;
 
 /// A card as Telegram shows it.
@@ -19,7 +20,9 @@ struct DrawnCard {
 }
 
 fn draw_card(task: &Task, hints: Option<ToolHints>) -> DrawnCard {
-    let (pages, is_whole) = with_context(|view| card_pages(&Card::new(task, hints, view)));
+    let (pages, is_whole) = with_context(|view| {
+        card_pages(&Card::new(&InspectedTask { task: task.clone(), hints, loss: None }, view))
+    });
     DrawnCard { pages, document: (!is_whole).then(|| call_document(task)) }
 }
 

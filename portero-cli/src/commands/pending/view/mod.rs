@@ -145,7 +145,7 @@ async fn wait_for_effect(act: &mut Option<RunningEffect>) -> EffectResult {
 /// Checks that an approval would make the task run. If that can't be checked, the approval itself will show
 /// it.
 async fn check_approvable(client: &IpcClient, task: TaskId) -> EffectResult {
-    match client.request(CheckApproval { task }).await {
+    match client.request(CheckApproval { task, fresh: false }).await {
         Err(RequestError::Refused(failure)) => EffectResult::NotApprovable { task, why: failure.message },
         Ok(_) | Err(RequestError::Closed(_) | RequestError::Unsent(_) | RequestError::Unreadable { .. }) => {
             EffectResult::Approvable
@@ -159,7 +159,7 @@ async fn run_effect(client: IpcClient, effect: ViewEffect) -> EffectResult {
         ViewEffect::CheckApprovable { task } => check_approvable(&client, task).await,
         ViewEffect::Approve { task, passphrase } => {
             let challenge = Challenge::new(passphrase.expose());
-            describe_decision(task, client.request(ApproveTask { task, challenge }).await)
+            describe_decision(task, client.request(ApproveTask { task, fresh: false, challenge }).await)
         }
         ViewEffect::Reject { task, reason } => {
             describe_decision(task, client.request(RejectTask { task, reason, for_now: false }).await)

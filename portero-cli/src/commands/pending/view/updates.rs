@@ -8,7 +8,7 @@ use portero::catalog::ToolHints;
 use portero::ipc::InspectedTask;
 use portero::names::TaskId;
 use portero::notice::{ConfigAdoption, Notice, NoticeEntry};
-use portero::task::{Task, TaskState};
+use portero::task::{ChildLoss, Task, TaskState};
 
 use super::layout;
 use super::state::{PendingItem, PendingView, ViewMode};
@@ -44,11 +44,12 @@ impl PendingView {
 
     /// Adds or updates a task that waited when it was read.
     pub(super) fn update_task(&mut self, look: InspectedTask) {
-        let InspectedTask { task, hints } = look;
+        let InspectedTask { task, hints, loss } = look;
         let ended = (task.state != TaskState::PendingApproval).then(|| task.state.to_string());
         let known = self.item(task.id).is_some();
         if ended.is_none() && !known {
-            let item = PendingItem { text: task_text(&task, hints), task, end_state: ended, lines_seen: 0 };
+            let item =
+                PendingItem { text: task_text(&task, hints, loss), task, end_state: ended, lines_seen: 0 };
             // A task that waits longer comes first, also if it is reported late.
             let place = self.items.partition_point(|other| sort_key(&other.task) <= sort_key(&item.task));
             self.items.insert(place, item);
@@ -56,7 +57,7 @@ impl PendingView {
             self.end_task(task.id, state.clone());
         } else if let Some(item) = self.items.iter_mut().find(|item| item.task.id == task.id) {
             // One person approved it, and more approvals are needed.
-            item.text = task_text(&task, hints);
+            item.text = task_text(&task, hints, loss);
             item.task = task;
         }
         self.normalize();
@@ -241,8 +242,11 @@ impl PendingView {
 }
 
 /// The text beside the list.
-fn task_text(task: &Task, hints: Option<ToolHints>) -> String {
-    format!("{}\n{}", describe_hints(hints), approvals::describe_task(task))
+fn task_text(task: &Task, hints: Option<ToolHints>, loss: Option<ChildLoss>) -> String {
+    let text = format!("{}\n{}", describe_hints(hints), approvals::describe_task(task));
+    let Some(loss) = loss else { return text };
+    let id = approvals::short_id(task.id);
+    format!("{loss}: `portero approve {id} --fresh` runs it in another process\n{text}")
 }
 
 /// A tool's annotations in words.

@@ -1,7 +1,7 @@
-use portero::anonymize::{Anonymizer, Fake};
-use portero::call::{Call, Method};
-use portero::config::{Config, ConfigFiles, ServerConfig};
-use portero::json::RawJson;
+use crate::anonymize::{Anonymizer, Fake};
+use crate::call::{Call, Method};
+use crate::config::{Config, ConfigFiles, ServerConfig};
+use crate::json::RawJson;
 
 use super::{
     BindingInputs, ConfiguredInputs, compute_binding, describe_changes, describe_config_change,
@@ -22,7 +22,7 @@ fn configured() -> ConfiguredInputs {
 }
 
 fn ground() -> BindingInputs {
-    BindingInputs { configured: configured(), definition: Some("d".to_owned()) }
+    BindingInputs { configured: configured(), definition: Some("d".to_owned()), child: None }
 }
 
 fn binding_of(params: &str) -> String {
@@ -85,7 +85,7 @@ fn what_changed_is_named() {
         BindingInputs { configured: ConfiguredInputs { server: "t".to_owned(), ..configured() }, ..ground() };
     assert_eq!(describe_changes(&base, &with(&server)), "the server's entry in mcps.json");
     let values = ConfiguredInputs { values: "t".to_owned(), ..configured() };
-    let both = BindingInputs { definition: Some("e".to_owned()), configured: values.clone() };
+    let both = BindingInputs { definition: Some("e".to_owned()), configured: values.clone(), child: None };
     let words = describe_changes(&base, &with(&both));
     assert_eq!(words, "the real values behind the call's replacements and the tool's definition");
     assert_eq!(describe_changes("an older binding", &base), "the version of Portero");
@@ -105,7 +105,7 @@ fn config(mcps: &str, replacements: &str) -> Config {
         replacements: Some(replacements.to_owned()),
         ..ConfigFiles::default()
     };
-    let (config, problems) = portero::config::read_config(&files, &|_| None);
+    let (config, problems) = crate::config::read_config(&files, &|_| None);
     config.unwrap_or_else(|| panic!("{problems}"))
 }
 
@@ -138,7 +138,7 @@ fn what_is_stored_is_encoded_as_in_every_earlier_version() {
         ("fingerprint", "301dd3db5c6d50b62a073066c3178f7ea44bbf6847478ee83504ae67af529f58"),
         (
             "binding",
-            "v1.93acf752f4e40bcf135cd59c2d54857226fab7fd7d834c26e87d52a0c53d6051.1fb14264fd370132.a0802ca89a9da8d2.b04fd6e86fec45b9.b015677d1183022a",
+            "v2.7344091a99f371b1c183e023c0c1773b3389ba4f4eef995adac1ee844bc64718.1fb14264fd370132.a0802ca89a9da8d2.b04fd6e86fec45b9.b015677d1183022a",
         ),
     ];
     assert_eq!(digests, stored.map(|(name, digest)| (name, digest.to_owned())));
