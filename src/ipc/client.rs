@@ -52,7 +52,7 @@ struct ClientState {
     /// What both ends said at the beginning.
     transcript: Transcript,
     outbox: MessageSender,
-    questions: Arc<OpenRequests>,
+    questions: Arc<UnansweredRequests>,
     sink: Arc<NotificationSinkSlot>,
     /// Room for as many requests as the daemon accepts. Another one waits.
     room: Semaphore,
@@ -71,9 +71,9 @@ impl std::fmt::Debug for NotificationSinkSlot {
 
 /// The requests without a response; `None` once the connection is closed.
 #[derive(Default)]
-struct OpenRequests(Mutex<Option<HashMap<u64, OpenRequest>>>);
+struct UnansweredRequests(Mutex<Option<HashMap<u64, UnansweredRequest>>>);
 
-struct OpenRequest {
+struct UnansweredRequest {
     respond: oneshot::Sender<Result<WipedJson, DaemonFailure>>,
     progress: Option<ForwardProgressSink>,
 }
@@ -166,7 +166,7 @@ impl IpcClient {
         }
         frames.set_max_length(MAX_FRAME_BYTES);
         let outbox = MessageSender::start(write, ConnectionEnd::default());
-        let open = Arc::new(OpenRequests(Mutex::new(Some(HashMap::new()))));
+        let open = Arc::new(UnansweredRequests(Mutex::new(Some(HashMap::new()))));
         let (push, pushes) = mpsc::channel(MAX_QUEUED_PUSHES);
         let hearing = Arc::<NotificationSinkSlot>::default();
         let reader = ClientReader {
@@ -272,7 +272,7 @@ impl IpcClient {
         let _room = room.map_err(|_| self.closed_error())?;
         let number = next.fetch_add(1, Ordering::Relaxed);
         let (respond, response) = oneshot::channel();
-        if !open.add(number, OpenRequest { respond, progress }) {
+        if !open.add(number, UnansweredRequest { respond, progress }) {
             return Err(RequestError::Unsent(SendError::Closed));
         }
         // If a send is dropped halfway, the request may be queued. So the withdrawal is armed before it.
@@ -422,13 +422,13 @@ async fn greet_daemon(socket: &Path, hello: &Hello) -> Result<ClientHandshake, C
     }
 }
 
-impl OpenRequests {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, OpenRequest>>> {
+impl UnansweredRequests {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<HashMap<u64, UnansweredRequest>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a request. Returns false if the connection is closed.
-    fn add(&self, number: u64, request: OpenRequest) -> bool {
+    fn add(&self, number: u64, request: UnansweredRequest) -> bool {
         match &mut *self.lock() {
             Some(open) => {
                 open.insert(number, request);
@@ -438,7 +438,7 @@ impl OpenRequests {
         }
     }
 
-    fn take(&self, number: u64) -> Option<OpenRequest> {
+    fn take(&self, number: u64) -> Option<UnansweredRequest> {
         self.lock().as_mut()?.remove(&number)
     }
 
@@ -451,16 +451,16 @@ impl OpenRequests {
     }
 }
 
-impl std::fmt::Debug for OpenRequests {
+impl std::fmt::Debug for UnansweredRequests {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenRequests").finish_non_exhaustive()
+        f.debug_struct("UnansweredRequests").finish_non_exhaustive()
     }
 }
 
 /// Withdraws a request if its future is dropped before the answer.
 struct QuestionWithdrawal<'a> {
     number: u64,
-    open: &'a OpenRequests,
+    open: &'a UnansweredRequests,
     outbox: &'a MessageSender,
     sent: bool,
 }
@@ -481,7 +481,7 @@ impl Drop for QuestionWithdrawal<'_> {
 
 /// Hands each message of the daemon to its request or reader.
 struct ClientReader {
-    open: Arc<OpenRequests>,
+    open: Arc<UnansweredRequests>,
     hearing: Arc<NotificationSinkSlot>,
     closing: ConnectionEnd,
     push: mpsc::Sender<PushMessage>,

@@ -6,7 +6,7 @@ use portero::task::{Task, TaskState};
 use serde_json::{Value, json};
 
 use super::buttons::{ButtonRows, CardMode, CardState, card_buttons, list_buttons};
-use super::card::{Card, CardDecision, DecidedBy, call_document, outcome_text};
+use super::card::{Card, DecidedBy, RecordedDecision, call_document, outcome_text};
 use super::notices::activity::{ActivitySummary, CallFate, button_rows, rules_by_tool};
 use super::text::{StyledText, TextStyle};
 use super::*;
@@ -83,7 +83,7 @@ impl PlainChannel {
         PlainMessage { attachment: document.map(|document| (document.name, document.bytes)), ..message }
     }
 
-    fn show_outcome(&self, task: &Task, decided: CardDecision) -> String {
+    fn show_outcome(&self, task: &Task, decided: RecordedDecision) -> String {
         let text = with_context(|view| outcome_text(task, decided, view));
         plain_text(&text.truncated(self.max_chars, usize::MAX).0)
     }
@@ -174,7 +174,7 @@ fn a_second_channel_tells_outcomes_lists_and_what_ran() {
         list.text
     );
     task.state = TaskState::Denied;
-    let told = PLAIN.show_outcome(&task, CardDecision { by: DecidedBy::Terminal, at: task.asked });
+    let told = PLAIN.show_outcome(&task, RecordedDecision { by: DecidedBy::Terminal, at: task.asked });
     assert!(told.starts_with("DENIED at the terminal, '14:00 +01'\n'gmail/send_email'"), "{told}");
     let ran = ActivitySummary { counts: vec![(CallFate::Ran, task.call.tool.clone(), 3)], others: 0 };
     let policy = portero::policy::Policy::default();

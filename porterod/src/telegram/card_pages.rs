@@ -7,7 +7,7 @@ use super::text::{
     FormattedText, MAX_CAPTION_UNITS, MAX_ENTITIES, MAX_MESSAGE_UNITS, StyledText, ToMessages as _,
 };
 use crate::presentation::ViewContext;
-use crate::presentation::card::{Card, CardDecision, call_document, json_text, outcome_text};
+use crate::presentation::card::{Card, RecordedDecision, call_document, json_text, outcome_text};
 
 /// The most pages of a card; the rest is in its document only.
 pub(super) const MAX_CARD_PAGES: usize = 20;
@@ -40,7 +40,11 @@ pub(super) fn document_upload(task: &Task) -> Option<DocumentUpload> {
 }
 
 /// The outcome of a task in one message.
-pub(super) fn outcome_message(task: &Task, decided: CardDecision, view: &ViewContext<'_>) -> FormattedText {
+pub(super) fn outcome_message(
+    task: &Task,
+    decided: RecordedDecision,
+    view: &ViewContext<'_>,
+) -> FormattedText {
     let text = outcome_text(task, decided, view);
     text.fit_message(MAX_MESSAGE_UNITS).unwrap_or_else(|| {
         // The parts of an outcome are limited in characters, and each may take two units.

@@ -11,7 +11,7 @@ use super::text::{FormattedText, ToMessages as _};
 use crate::daemon::Daemon;
 use crate::presentation::ViewContext;
 use crate::presentation::buttons::{CardMode, CardState};
-use crate::presentation::card::{Card, CardDecision, DecidedBy};
+use crate::presentation::card::{Card, DecidedBy, RecordedDecision};
 use crate::presentation::press::is_tool_locked;
 use crate::presentation::views;
 use crate::store::cards::CardRow;
@@ -59,9 +59,9 @@ impl CardView<'_> {
     /// The outcome.
     pub(super) fn render_outcome(&self, kept: &CardRow) -> FormattedText {
         let decided = match &kept.decided {
-            Some((by, at)) => CardDecision { by: self.decided_by(by), at: *at },
+            Some((by, at)) => RecordedDecision { by: self.decided_by(by), at: *at },
             // Without a stored decision the daemon itself ended the task.
-            None => CardDecision { by: DecidedBy::Daemon, at: self.task_view.task.changed },
+            None => RecordedDecision { by: DecidedBy::Daemon, at: self.task_view.task.changed },
         };
         outcome_message(&self.task_view.task, decided, &self.view_context())
     }

@@ -25,7 +25,7 @@ use super::text::tests::{entity_text, text_outside_entities};
 use super::text::{FormattedText, MAX_ENTITIES, MAX_MESSAGE_UNITS, TextStyle, ToMessages as _, utf16_len};
 use crate::auth::remote_confirmation::{ActPreview, ConfirmationQuestion, NumberChoices};
 use crate::presentation::buttons::{ButtonRows, CardMode, CardState, card_buttons};
-use crate::presentation::card::{Card, CardDecision, DecidedBy};
+use crate::presentation::card::{Card, DecidedBy, RecordedDecision};
 use crate::presentation::notices::activity::{self, ActivitySummary, CallFate};
 use crate::presentation::tests::{task_of, with_context};
 use crate::presentation::views;
@@ -139,7 +139,7 @@ fn completed_outcome() -> FormattedText {
     }))
     .expect("a result");
     let decided =
-        CardDecision { by: DecidedBy::ThisPhone, at: "2026-11-20T13:00:40Z".parse().expect("a time") };
+        RecordedDecision { by: DecidedBy::ThisPhone, at: "2026-11-20T13:00:40Z".parse().expect("a time") };
     with_context(|view| outcome_message(&task, decided, view))
 }
 
@@ -218,7 +218,7 @@ fn refund_outcome() -> String {
     let both = [(11, "2026-11-20T13:00:20Z"), (33, "2026-11-20T13:00:50Z")];
     let mut task = Task { quorums: Vec::new(), state: TaskState::Approved, ..refund_task(&both) };
     task.changed = task.votes[1].at;
-    let decided = CardDecision { by: DecidedBy::People, at: task.changed };
+    let decided = RecordedDecision { by: DecidedBy::People, at: task.changed };
     draw_screen(&with_context(|view| outcome_message(&task, decided, view)), &ButtonRows::new())
 }
 

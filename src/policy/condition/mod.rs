@@ -7,7 +7,7 @@
 //! (`PolicyEntry::decide`). Like all of policy, tests see the concealed arguments.
 //!
 //! Rules see what a server may see. So a list in the place of one value is tested element by element, and a text that
-//! holds JSON also by the texts in it ([`Reading`]). All of it takes time in proportion to the arguments.
+//! holds JSON also by the texts in it ([`ArgumentReading`]). All of it takes time in proportion to the arguments.
 
 mod command;
 mod display;
@@ -26,11 +26,11 @@ pub use command::{CommandMatcher, CommandPatternError};
 pub use number::Decimal;
 pub use path::{Folder, FolderError};
 pub use pointer::{JsonPointer, PointerError};
-pub use reading::{ConditionReadings, Reading};
+pub use reading::{ArgumentReading, ConditionReadings};
 pub use text::TextMatcher;
 
 use embedded::EmbeddedTexts;
-use pointer::{Place, ValueShape, list_elements};
+use pointer::{ValuePlace, ValueShape, list_elements};
 use reading::ReadingLog;
 
 use super::{Action, DecisionSource};
@@ -139,10 +139,10 @@ impl ValueTest {
     /// list is tested element by element.
     #[must_use]
     pub fn evaluate(&self, value: &RawValue) -> Truth {
-        self.evaluate_at(value, Place::default(), &ReadingLog::off())
+        self.evaluate_at(value, ValuePlace::default(), &ReadingLog::off())
     }
 
-    fn evaluate_at(&self, value: &RawValue, place: Place, log: &ReadingLog) -> Truth {
+    fn evaluate_at(&self, value: &RawValue, place: ValuePlace, log: &ReadingLog) -> Truth {
         if ValueShape::of(value) != ValueShape::List {
             return self.evaluate_one(value, log);
         }
@@ -152,7 +152,7 @@ impl ValueTest {
                     ValueShape::List => Truth::Unsure,
                     _ => self.evaluate_one(element, log),
                 });
-                let each = log.note(Reading::EachElement, Truth::of_all(each));
+                let each = log.note(ArgumentReading::EachElement, Truth::of_all(each));
                 match self {
                     Self::Command(matcher) => Truth::of_all([each, test_arguments(matcher, &elements, log)]),
                     _ => each,
@@ -175,14 +175,14 @@ impl ValueTest {
             }
             Self::Command(matcher) => {
                 let line = json::as_text(value).map_or(Truth::Unsure, |line| matcher.evaluate_line(&line));
-                let line = log.note(Reading::ShellCommands, line);
+                let line = log.note(ArgumentReading::ShellCommands, line);
                 match embedded::decode_container(value)
                     .filter(|json| ValueShape::of(json) == ValueShape::List)
                 {
                     None => line,
                     Some(list) => {
-                        let list = self.evaluate_at(&list, Place::default(), &ReadingLog::off());
-                        Truth::of_all([line, log.note(Reading::EmbeddedJson, list)])
+                        let list = self.evaluate_at(&list, ValuePlace::default(), &ReadingLog::off());
+                        Truth::of_all([line, log.note(ArgumentReading::EmbeddedJson, list)])
                     }
                 }
             }
@@ -207,7 +207,7 @@ impl ValueTest {
 fn test_arguments(matcher: &CommandMatcher, elements: &[&RawValue], log: &ReadingLog) -> Truth {
     let words: Option<Vec<_>> = elements.iter().map(|word| json::as_text(word).map(Into::into)).collect();
     let truth = words.map_or(Truth::Unsure, |words| matcher.evaluate_arguments(words));
-    log.note(Reading::ProgramArguments, truth)
+    log.note(ArgumentReading::ProgramArguments, truth)
 }
 
 /// Tests the text as it is, and every text in the JSON that it may hold. If the results differ, a server may see
@@ -220,9 +220,12 @@ fn test_text(value: &RawValue, log: &ReadingLog, test: &dyn Fn(&str) -> bool) ->
         EmbeddedTexts::Some(texts) => {
             let quiet = ReadingLog::off();
             let inside = Truth::of_all(texts.iter().map(|text| test_as_path(text, &quiet, test)));
-            Truth::of_all([log.note(Reading::Text, whole), log.note(Reading::EmbeddedJson, inside)])
+            Truth::of_all([
+                log.note(ArgumentReading::Text, whole),
+                log.note(ArgumentReading::EmbeddedJson, inside),
+            ])
         }
-        EmbeddedTexts::Unclear => log.note(Reading::EmbeddedJson, Truth::Unsure),
+        EmbeddedTexts::Unclear => log.note(ArgumentReading::EmbeddedJson, Truth::Unsure),
     }
 }
 
@@ -230,9 +233,10 @@ fn test_text(value: &RawValue, log: &ReadingLog, test: &dyn Fn(&str) -> bool) ->
 fn test_as_path(text: &str, log: &ReadingLog, test: &dyn Fn(&str) -> bool) -> Truth {
     let plain = Truth::from(test(text));
     match path::normalize_path(text).map(|tidied| Truth::from(test(&tidied))) {
-        Some(tidied) if tidied != plain => {
-            Truth::of_all([log.note(Reading::Text, plain), log.note(Reading::NormalizedPath, tidied)])
-        }
+        Some(tidied) if tidied != plain => Truth::of_all([
+            log.note(ArgumentReading::Text, plain),
+            log.note(ArgumentReading::NormalizedPath, tidied),
+        ]),
         _ => plain,
     }
 }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::Truth;
 use super::embedded;
-use super::reading::{Reading, ReadingLog};
+use super::reading::{ArgumentReading, ReadingLog};
 use crate::json::{MAX_EMBEDDED_DEPTH, RawObject};
 
 /// A checked pointer to a member, never to the arguments as a whole.
@@ -62,14 +62,14 @@ enum PointerTarget<'a> {
 
 /// How a value was reached.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Place {
+pub(super) struct ValuePlace {
     /// Whether it is an element: a list in a list is not taken apart unless a pointer says so.
     pub(super) is_element: bool,
     /// In how many texts it stands.
     depth: usize,
 }
 
-impl Place {
+impl ValuePlace {
     const fn element(self) -> Self {
         Self { is_element: true, ..self }
     }
@@ -100,9 +100,9 @@ impl JsonPointer {
         &self,
         arguments: &RawValue,
         log: &ReadingLog,
-        test: &dyn Fn(&RawValue, Place) -> Truth,
+        test: &dyn Fn(&RawValue, ValuePlace) -> Truth,
     ) -> Truth {
-        PointerWalk { test, log }.follow(&self.tokens, arguments, Place::default())
+        PointerWalk { test, log }.follow(&self.tokens, arguments, ValuePlace::default())
     }
 }
 
@@ -176,12 +176,12 @@ pub(super) fn list_elements(value: &RawValue) -> Option<Vec<&RawValue>> {
 
 /// A pointer on its way through the arguments.
 struct PointerWalk<'a> {
-    test: &'a dyn Fn(&RawValue, Place) -> Truth,
+    test: &'a dyn Fn(&RawValue, ValuePlace) -> Truth,
     log: &'a ReadingLog,
 }
 
 impl PointerWalk<'_> {
-    fn follow(&self, tokens: &[PointerToken], value: &RawValue, place: Place) -> Truth {
+    fn follow(&self, tokens: &[PointerToken], value: &RawValue, place: ValuePlace) -> Truth {
         let Some((token, rest)) = tokens.split_first() else { return (self.test)(value, place) };
         match ValueShape::of(value) {
             // A client may send the JSON itself where a text with it was meant.
@@ -199,8 +199,8 @@ impl PointerWalk<'_> {
     }
 
     /// One value in the place of a list.
-    fn test_only_element(&self, value: &RawValue, place: Place) -> Truth {
-        self.log.note(Reading::OnlyElement, (self.test)(value, place.element()))
+    fn test_only_element(&self, value: &RawValue, place: ValuePlace) -> Truth {
+        self.log.note(ArgumentReading::OnlyElement, (self.test)(value, place.element()))
     }
 
     fn follow_in_object(
@@ -208,7 +208,7 @@ impl PointerWalk<'_> {
         token: &PointerToken,
         rest: &[PointerToken],
         value: &RawValue,
-        place: Place,
+        place: ValuePlace,
     ) -> Truth {
         let Ok(object) = RawObject::read(value) else { return Truth::Unsure };
         if *token == PointerToken::Wildcard {
@@ -225,7 +225,7 @@ impl PointerWalk<'_> {
         match found.is_empty() {
             // An object in the place of a list of such.
             true if token.index() == Some(0) && !rest.is_empty() => {
-                self.log.note(Reading::OnlyElement, self.follow(rest, value, place.element()))
+                self.log.note(ArgumentReading::OnlyElement, self.follow(rest, value, place.element()))
             }
             true => Truth::No,
             false => Truth::of_all(found),
@@ -238,7 +238,7 @@ impl PointerWalk<'_> {
         rest: &[PointerToken],
         value: &RawValue,
         object: &RawObject<'_>,
-        place: Place,
+        place: ValuePlace,
     ) -> Truth {
         let names = rest.first().map(PointerToken::names).unwrap_or_default();
         let is_element =
@@ -248,7 +248,7 @@ impl PointerWalk<'_> {
         }
         // It has what is looked for in an element, so it is one. Its values are elements too only where something can
         // be found in them.
-        let own = self.log.note(Reading::OnlyElement, self.follow(rest, value, place.element()));
+        let own = self.log.note(ArgumentReading::OnlyElement, self.follow(rest, value, place.element()));
         let may_hold = |value: &RawValue| match ValueShape::of(value) {
             ValueShape::Object | ValueShape::List => true,
             ValueShape::Text => embedded::decode_container(value).is_some(),
@@ -259,7 +259,7 @@ impl PointerWalk<'_> {
         Truth::of_all(std::iter::once(own).chain(members))
     }
 
-    fn follow_in_list(&self, tokens: &[PointerToken], value: &RawValue, place: Place) -> Truth {
+    fn follow_in_list(&self, tokens: &[PointerToken], value: &RawValue, place: ValuePlace) -> Truth {
         let Some((token, rest)) = tokens.split_first() else { return Truth::Unsure };
         let Some(elements) = list_elements(value) else { return Truth::Unsure };
         if let Some(index) = token.index() {
@@ -274,7 +274,7 @@ impl PointerWalk<'_> {
             // A list of things in the place of one of them.
             PointerToken::Name(_) | PointerToken::OneOf(_) | PointerToken::Json if !place.is_element => {
                 let each = elements.into_iter().map(|element| self.follow(tokens, element, place.element()));
-                self.log.note(Reading::EachElement, Truth::of_all(each))
+                self.log.note(ArgumentReading::EachElement, Truth::of_all(each))
             }
             PointerToken::Name(_) | PointerToken::OneOf(_) | PointerToken::Json => Truth::Unsure,
         }
@@ -282,7 +282,7 @@ impl PointerWalk<'_> {
 
     /// A text has no members, so where a name is looked for, what counts is the JSON in it. In the place of a list it
     /// may be the only element as well.
-    fn follow_in_text(&self, tokens: &[PointerToken], value: &RawValue, place: Place) -> Truth {
+    fn follow_in_text(&self, tokens: &[PointerToken], value: &RawValue, place: ValuePlace) -> Truth {
         let Some((token, rest)) = tokens.split_first() else { return Truth::Unsure };
         let within_limit = place.depth < MAX_EMBEDDED_DEPTH;
         if *token == PointerToken::Json {
@@ -290,8 +290,9 @@ impl PointerWalk<'_> {
             return decoded.map_or(Truth::Unsure, |json| self.follow(rest, &json, place.in_text()));
         }
         let decoded = if within_limit { embedded::decode_container(value) } else { None };
-        let inside = decoded
-            .map(|json| self.log.note(Reading::EmbeddedJson, self.follow(tokens, &json, place.in_text())));
+        let inside = decoded.map(|json| {
+            self.log.note(ArgumentReading::EmbeddedJson, self.follow(tokens, &json, place.in_text()))
+        });
         if token.finds_only_element() && rest.is_empty() {
             return Truth::of_all(inside.into_iter().chain([self.test_only_element(value, place)]));
         }

@@ -11,7 +11,7 @@ use super::Truth;
 /// One way to read a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Reading {
+pub enum ArgumentReading {
     /// A text as it is.
     Text,
     /// A text as a path, without its `.`, `..` and doubled separators.
@@ -36,11 +36,11 @@ pub struct ConditionReadings {
     /// Whether it holds.
     pub truth: Truth,
     /// The readings and whether it holds by them; none where the value is read in one way only.
-    pub readings: Vec<(Reading, Truth)>,
+    pub readings: Vec<(ArgumentReading, Truth)>,
 }
 
 /// Notes readings while a condition is followed. A decision needs none of them.
-pub(super) struct ReadingLog(Option<RefCell<BTreeMap<Reading, Truth>>>);
+pub(super) struct ReadingLog(Option<RefCell<BTreeMap<ArgumentReading, Truth>>>);
 
 impl ReadingLog {
     pub(super) const fn off() -> Self {
@@ -52,7 +52,7 @@ impl ReadingLog {
     }
 
     /// Notes what a test says by a reading, and returns it.
-    pub(super) fn note(&self, reading: Reading, truth: Truth) -> Truth {
+    pub(super) fn note(&self, reading: ArgumentReading, truth: Truth) -> Truth {
         if let Some(notes) = &self.0 {
             let mut notes = notes.borrow_mut();
             let before = notes.get(&reading).copied();
@@ -61,13 +61,13 @@ impl ReadingLog {
         truth
     }
 
-    pub(super) fn into_readings(self) -> Vec<(Reading, Truth)> {
+    pub(super) fn into_readings(self) -> Vec<(ArgumentReading, Truth)> {
         self.0.map(|notes| notes.into_inner().into_iter().collect()).unwrap_or_default()
     }
 }
 
 /// As in "holds for the JSON in its text".
-impl fmt::Display for Reading {
+impl fmt::Display for ArgumentReading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Text => "the text as it is",

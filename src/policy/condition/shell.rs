@@ -44,7 +44,7 @@ pub(super) fn parse_line(line: &str) -> Option<Vec<SimpleCommand>> {
     if line.len() > MAX_LINE_BYTES {
         return None;
     }
-    let reader = LineReader {
+    let reader = ShellReader {
         rest: line.chars().peekable(),
         commands: Vec::new(),
         command: SimpleCommand::default(),
@@ -65,7 +65,7 @@ struct PartialWord {
     is_assignment: bool,
 }
 
-struct LineReader<'a> {
+struct ShellReader<'a> {
     rest: Peekable<Chars<'a>>,
     commands: Vec<SimpleCommand>,
     command: SimpleCommand,
@@ -76,7 +76,7 @@ struct LineReader<'a> {
     needs_command: bool,
 }
 
-impl LineReader<'_> {
+impl ShellReader<'_> {
     fn read(mut self) -> Option<Vec<SimpleCommand>> {
         while let Some(c) = self.rest.next() {
             match c {

@@ -11,7 +11,7 @@ use crate::pipeline::{CallForecast, CallReply, Refusal};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Explanation {
+struct CallExplanation {
     /// The tool's canonical name.
     tool_name: String,
     /// `runs`, `asks`, `denied` or `refused`.
@@ -59,12 +59,12 @@ impl SessionState {
                 Err(refusal) => (name.into_owned(), CallForecast::Refused(refusal)),
             },
         };
-        let explanation = Explanation::new(tool_name, forecast);
+        let explanation = CallExplanation::new(tool_name, forecast);
         self.own_outcome(answers::structured_result(&json::serialize_raw(&explanation), false))
     }
 }
 
-impl Explanation {
+impl CallExplanation {
     fn new(tool_name: String, forecast: CallForecast) -> Self {
         let plain = |outcome, reason| Self {
             tool_name: String::new(),

@@ -13,7 +13,7 @@ use portero::json::{RawJson, RawObject, serialize_raw};
 use portero::names::TaskId;
 use portero::task::{ChildLoss, Task};
 
-pub use self::outcome::{CardDecision, DecidedBy, outcome_text};
+pub use self::outcome::{DecidedBy, RecordedDecision, outcome_text};
 use super::ViewContext;
 use super::format::{self, CallField, CallReading, FieldLabel};
 use super::text::{EscapedText, StyledText};

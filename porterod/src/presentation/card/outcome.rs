@@ -19,7 +19,7 @@ const MAX_NOTE_CHARS: usize = 300;
 
 /// The decision about a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CardDecision {
+pub struct RecordedDecision {
     /// The origin of the decision.
     pub by: DecidedBy,
     /// Its time.
@@ -75,7 +75,7 @@ impl DecidedBy {
 
 /// The outcome of a task, in a few thousand characters at most.
 #[must_use]
-pub fn outcome_text(task: &Task, decided: CardDecision, view: &ViewContext<'_>) -> StyledText {
+pub fn outcome_text(task: &Task, decided: RecordedDecision, view: &ViewContext<'_>) -> StyledText {
     let title = StyledText::new()
         .bold(verdict_title(task.state))
         .append(decided.by.to_text())

@@ -122,7 +122,7 @@ fn an_outcome_says_what_became_of_it() {
         task_of("gmail/send_email", &json!({ "to": "bob@example.org", "subject": "Offer", "body": "Hi" }));
     let at = "2026-11-20T13:00:30Z".parse().expect("a time");
     let told = |task: &Task, door| {
-        with_context(|view| outcome_message(task, CardDecision { by: door, at }, view)).text
+        with_context(|view| outcome_message(task, RecordedDecision { by: door, at }, view)).text
     };
     task.state = TaskState::Denied;
     task.note = serde_json::from_value(json!("not now\u{202e}")).expect("a note");
@@ -159,7 +159,7 @@ fn an_outcome_shows_the_answer_and_says_when_it_is_shortened() {
     let mut task = task_of("a/b", &json!({ "x": "y".repeat(5000) }));
     let at = "2026-11-20T13:00:30Z".parse().expect("a time");
     let told = |task: &Task| {
-        with_context(|view| outcome_message(task, CardDecision { by: DecidedBy::Terminal, at }, view))
+        with_context(|view| outcome_message(task, RecordedDecision { by: DecidedBy::Terminal, at }, view))
     };
     task.state = TaskState::Completed;
     task.result = serde_json::from_value(json!({ "content": [
@@ -213,7 +213,7 @@ proptest! {
         let card = card_of(&task);
         (task.state, task.note) = (TaskState::Failed, Some(task.origin.client.clone()));
         task.error = serde_json::from_value(json!({ "code": 1, "message": answer })).expect("an error");
-        let decided = CardDecision { by: DecidedBy::Terminal, at: task.asked };
+        let decided = RecordedDecision { by: DecidedBy::Terminal, at: task.asked };
         let told = with_context(|view| outcome_message(&task, decided, view));
         for page in card.pages.iter().chain(&json_pages(&task)).chain([&told]) {
             prop_assert!(utf16_len(&page.text) <= MAX_MESSAGE_UNITS && page.entities.len() <= MAX_ENTITIES);
