@@ -102,6 +102,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;approve' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--fresh', '--fresh', [CompletionResultType]::ParameterName, 'Run it in another process than the one that its session uses, where that one is gone')
             [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')

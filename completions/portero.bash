@@ -455,7 +455,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__approve)
-            opts="-h --telegram --config --json --no-start --help"
+            opts="-h --fresh --telegram --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

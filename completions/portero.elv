@@ -94,6 +94,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;approve'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --fresh 'Run it in another process than the one that its session uses, where that one is gone'
             cand --telegram 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail if it is needed and not running'

@@ -92,6 +92,7 @@ complete -c portero -n "__fish_portero_using_subcommand pending" -l json -d 'Pri
 complete -c portero -n "__fish_portero_using_subcommand pending" -l no-start -d 'Never start the daemon; fail if it is needed and not running'
 complete -c portero -n "__fish_portero_using_subcommand pending" -s h -l help -d 'Print help'
 complete -c portero -n "__fish_portero_using_subcommand approve" -l config -d 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform\'s]' -r -F
+complete -c portero -n "__fish_portero_using_subcommand approve" -l fresh -d 'Run it in another process than the one that its session uses, where that one is gone'
 complete -c portero -n "__fish_portero_using_subcommand approve" -l telegram -d 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
 complete -c portero -n "__fish_portero_using_subcommand approve" -l json -d 'Print JSON instead of text'
 complete -c portero -n "__fish_portero_using_subcommand approve" -l no-start -d 'Never start the daemon; fail if it is needed and not running'

@@ -60,7 +60,7 @@ fn arguments_that_do_not_fit_are_refused_before_a_person_is_asked() {
     // What a person said no to is told before it is asked again.
     assert_eq!(world.run(&["reject", task]).code, 0);
     let explained = explain(&mut agent, "office/send_mail", &mail);
-    assert_eq!(explained["outcome"], "refused", "{explained}");
+    assert_eq!(explained["outcome"], "denied", "{explained}");
     assert!(explained["reason"].as_str().unwrap().contains("said no"), "{explained}");
 }
 
