@@ -5,7 +5,7 @@ use portero::permit::Permitted;
 use portero::policy::Decision;
 
 fn permit(call: Call, decision: Decision) -> Permitted {
-    Permitted { call, decision, is_withdrawal: false }
+    Permitted { call, decision, definition: None, is_withdrawal: false }
 }
 
 fn main() {

@@ -47,7 +47,7 @@ fn assert_refused(agent: &mut Agent, instructions: &str, words: &[&str]) {
         assert!(result_text(&refused).contains(word), "{word}: {refused}");
     }
     let listed = tool_names(agent);
-    assert!(listed.iter().all(|name| name.starts_with("portero__")) && listed.len() == 5, "{listed:?}");
+    assert!(listed.iter().all(|name| name.starts_with("portero__")) && listed.len() == 6, "{listed:?}");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_session_on_an_empty_configuration_works_once_there_is_one() {
     let office = TestHome::with_office();
     let world = TestHome::empty();
     let (mut agent, _) = connect_agent(&world);
-    assert_eq!(tool_names(&mut agent).len(), 5);
+    assert_eq!(tool_names(&mut agent).len(), 6);
     for file in ["replacements.json", "policies.json", "mcps.json"] {
         fs::copy(office.path("config").join(file), world.path("config").join(file)).unwrap();
     }
