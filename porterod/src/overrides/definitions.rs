@@ -8,7 +8,7 @@ use std::sync::Arc;
 use portero::ipc::Act;
 use portero::ipc::requests::definitions::ReportedDefinition;
 use portero::json::RawJson;
-use portero::names::ServerName;
+use portero::names::{Actor, ServerName};
 use portero::pipeline::{DefinitionRegistry, ListedDefinitions};
 use portero::policy::definition_pins::{DefinitionItem, ServerPins, definition_pin_digest};
 
@@ -63,7 +63,8 @@ impl OverrideStore {
         let state = self.state.lock().await;
         let mut next = self.begin_change(&state);
         let Some(what) = register(&mut next, server, report) else { return Ok(()) };
-        let record = self.deps.journal.act_record("pin", &format!("{server}: {what}"), true, None);
+        let record =
+            self.deps.journal.act_record("pin", &format!("{server}: {what}"), true, Some(&Actor::Daemon));
         self.apply_narrowing(state, next, record).await
     }
 

@@ -48,10 +48,15 @@ fn fake_server() {
             }),
             "tools/list" if is_talkative => {
                 if !lists {
+                    let params = json!({"uri": MEMO_URI});
+                    say(
+                        &json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params}),
+                    );
                     continue;
                 }
-                let description = format!("version {version}");
-                json!({"tools": [{"name": "read", "description": description, "inputSchema": {"type": "object"}}]})
+                // `read` stays as it is pinned, so that it can be called after a change.
+                let tools = ["read".to_owned(), format!("extra-{version}")];
+                json!({"tools": tools.map(|name| json!({"name": name, "inputSchema": {"type": "object"}}))})
             }
             "resources/list" if is_talkative => json!({"resources": [{"uri": MEMO_URI, "name": "memo"}]}),
             "resources/templates/list" if is_talkative => json!({"resourceTemplates": []}),

@@ -166,6 +166,7 @@ async fn every_act_and_every_refused_attempt_is_written_down() {
     let expected = [
         ("passphrase set", true),
         ("config seal", true),
+        ("pin", true),
         ("approve", false),
         ("approve", false),
         ("approve", false),
