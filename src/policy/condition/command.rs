@@ -520,16 +520,15 @@ mod tests {
         assert_eq!(rm.evaluate_arguments(list(&["sh", "-c", "rm x"])), Yes);
     }
 
+    /// Were the work not linear in the line, this would run for hours.
     #[test]
-    fn a_line_of_any_size_ends_soon() {
-        let started = std::time::Instant::now();
+    fn a_line_of_any_size_is_read_to_its_end() {
         let patterns: Vec<_> = (0..20).map(|number| format!("** a ** b ** c{number} **")).collect();
         let many = CommandMatcher::parse(patterns.iter().map(String::as_str)).expect("patterns");
         for piece in ["a b ", "sudo ", "a;", "sudo 'a b' ", "$(a ", "sh -c 'sh -c ", "$X "] {
             let line = piece.repeat((64 << 10) / piece.len());
             let _ = many.evaluate_line(&line);
         }
-        assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
     }
 
     /// Pieces of lines that mean something to a shell.
