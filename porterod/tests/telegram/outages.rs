@@ -286,6 +286,14 @@ async fn a_bot_that_is_unknown_for_a_moment_serves_again_soon() {
     world.telegram.inject_fault("getMe", Fault::Unauthorized, 5);
     let began = Instant::now();
     world.telegram.send_text(JANE, "hi");
+    // The poll that was open already may bring the message before the refusals begin.
+    world
+        .telegram
+        .wait_until("each refusal", |telegram| {
+            let refused = telegram.calls("getMe").iter().filter(|call| call.code == Some(401)).count();
+            (refused == 5).then_some(())
+        })
+        .await;
     world.wait_for_message(JANE, "I understand commands only").await;
     world.wait_until_serving().await;
     // 1 + 2 + 4 + 8 + 16 + 32 pauses, each shortened by up to half.
