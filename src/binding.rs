@@ -1,6 +1,6 @@
 //! What an approval binds to (guarantee A1).
 //!
-//! The daemon computes it under the store's key. A session computes one too, under its own key, of what a call stands on
+//! The daemon computes it under the store's key. A session computes one too, under its own key, of what a call relies on
 //! in its process: its environment may differ from the daemon's.
 
 use crate::anonymize::Anonymizer;

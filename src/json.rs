@@ -39,7 +39,7 @@ pub fn parse_raw(text: String) -> Result<RawJson, serde_json::Error> {
 /// The longest text in which JSON is looked for.
 const MAX_EMBEDDED_BYTES: usize = 1 << 20;
 
-/// In how many texts JSON may stand one in another; each needs twice the backslashes of the one before.
+/// How deep texts with JSON may nest; each needs twice the backslashes of the one before.
 pub const MAX_EMBEDDED_DEPTH: usize = 4;
 
 /// The JSON that a text holds, where it is JSON as a whole, of 1 MiB at most, and holds no key twice: parsers disagree on

@@ -262,7 +262,7 @@ pub enum PermitProblem {
     /// The server's process is another one than when a person was asked.
     #[error("{}", ChildLoss::ServerRestarted)]
     Restarted,
-    /// What the call stands on is not what a person was asked about.
+    /// What the call relies on differs from what a person was asked about.
     #[error("since a person was asked, {0} changed")]
     Changed(String),
     /// The session's policy denies it now.
@@ -304,8 +304,8 @@ impl RedeemedPermit {
         self.0.max_result_bytes
     }
 
-    /// The permit to make the call, where nothing changed since a person was asked: `now_on` is what the call stands on
-    /// at this moment.
+    /// The permit to make the call, where nothing changed since a person was asked: `now_on` is what the call relies
+    /// on at this moment.
     ///
     /// # Errors
     /// What hinders it.
@@ -322,7 +322,7 @@ impl RedeemedPermit {
     }
 }
 
-/// Whether an approved call may be made where it now stands on `now_on`.
+/// Whether an approved call may be made, given what it relies on now.
 ///
 /// # Errors
 /// What hinders it.

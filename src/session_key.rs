@@ -1,6 +1,6 @@
 //! The key of one session's process, by which the daemon knows its connections from those of other processes.
 //!
-//! A session's id stands in tasks and in the audit, so any process of the user can say it. The key is made in the
+//! A session's id is in tasks and in the audit, so any process of the user can say it. The key is made in the
 //! session's process and leaves it only toward a daemon that has proved which store it keeps. The daemon keeps no more
 //! than [`SessionKey::holder`], which gives nothing away.
 

@@ -169,7 +169,7 @@ impl std::ops::Deref for SessionChild {
     }
 }
 
-/// On what a call stands in the process of a session's server, as that session says it.
+/// What a call relies on in the process of a session's server, as that session says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildGround {
     /// Which process it is.

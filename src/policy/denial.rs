@@ -85,7 +85,7 @@ impl CallDenials {
 
 impl CallDenial {
     /// Whether its cool-down still runs. It ends by whichever clock comes first. After a reboot only the wall
-    /// clock counts, because the boot clock began anew.
+    /// clock counts, because the boot clock started again.
     #[must_use]
     pub fn is_live(&self, now: Moment) -> bool {
         let length = Duration::from_millis(self.millis);

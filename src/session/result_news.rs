@@ -1,4 +1,4 @@
-//! What the next result of a tool tells besides: changed instructions, and tasks that ended meanwhile. Each is told once.
+//! News that the next result of a tool carries: changed instructions, and tasks that ended meanwhile. Each once.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};

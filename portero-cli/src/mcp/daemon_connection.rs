@@ -88,7 +88,7 @@ pub(super) trait PushHandler: Send + Sync {
     fn on_overrides_changed(&self);
     /// The sink for notifications of shared servers.
     fn notification_sink(&self) -> NotificationSink;
-    /// The processes of this session's servers, which the daemon is told of.
+    /// The processes of this session's servers, which are announced to the daemon.
     fn children(&self) -> Arc<SessionChildren>;
     /// Handles any other push.
     fn handle_push(&self, push: PushMessage);

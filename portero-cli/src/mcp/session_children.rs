@@ -77,7 +77,7 @@ impl SessionChildren {
         }
     }
 
-    /// On what a call stands now, where this session runs its server itself.
+    /// What a call relies on now, if this session runs its server itself.
     ///
     /// # Errors
     /// As [`Self::ground`].
@@ -88,7 +88,7 @@ impl SessionChildren {
         self.ground(call).await.map(Some)
     }
 
-    /// On what a call stands now, in this session's process of its server, which is started if needed.
+    /// What a call relies on now, in this session's process of its server, which is started if needed.
     ///
     /// # Errors
     /// When the server does not answer, or does not list the tool.
@@ -104,7 +104,7 @@ impl SessionChildren {
         if definition.is_none() && call.method == Method::CallTool {
             return Err(Refusal::Unknown(call.tool.to_string()));
         }
-        // A definition of one process must not stand for that of the next.
+        // A definition of one process must not count for the next.
         let now = self.upstreams.generation(server);
         let generation = now.filter(|now| before.is_none_or(|before| before == *now));
         let (Some(generation), Some(config)) = (generation, self.upstreams.find_config(server)) else {
@@ -196,7 +196,7 @@ fn problem_of(refusal: Refusal) -> PermitProblem {
     }
 }
 
-/// What the daemon is told of a reply. A longer answer than is kept is not sent.
+/// The report of a reply to the daemon. An answer that is too long to be kept is not sent.
 fn outcome_of(reply: CallReply, most: usize) -> PermitOutcome {
     match reply {
         CallReply::Result(json) | CallReply::Error(json) if json.get().get().len() > most => {

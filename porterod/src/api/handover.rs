@@ -35,7 +35,7 @@ impl SessionRequest for ReportCheck {
 }
 
 impl SessionRequest for ReportOutcome {
-    /// Conceals by the daemon's own rules: what speaks on the socket is not trusted.
+    /// Conceals by the daemon's own rules: a report over the socket is not trusted.
     async fn handle(self, daemon: &Arc<Daemon>, caller: &SessionCaller<'_>) -> Result<(), DaemonFailure> {
         let Self { task, nonce, outcome } = self;
         let outcome = bound_outcome(outcome, &daemon.anonymizer.load());

@@ -13,7 +13,7 @@ pub enum CallPlace {
     Session,
 }
 
-/// What the configuration in force says of servers.
+/// The present configuration of servers.
 pub trait ServerSettings: Send + Sync {
     /// Whether a call may be made in another process than the session's.
     fn is_stateless(&self, server: &ServerName) -> bool;

@@ -29,7 +29,7 @@ pub struct SubmitCall {
     pub call: Call,
     /// The client's name and version.
     pub client: Fake<String>,
-    /// On what the call stands in this session's process of the server; none where the daemon runs the server.
+    /// What the call relies on in this session's process of the server; none where the daemon runs the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub child: Option<ChildGround>,
 }

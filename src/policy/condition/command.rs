@@ -2,7 +2,7 @@
 //!
 //! A pattern is words with blanks between them, each a glob over one word; `**` alone is any number of words. A line meets
 //! a test where each of its commands is matched by one of the patterns, and fails it where none is. What can't be read is
-//! neither ([`Truth::Unreadable`]), unless the words of a pattern stand in it.
+//! neither ([`Truth::Unreadable`]), unless it contains the words of a pattern.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::path::normalize_path;
 use super::shell::{ShellWord, SimpleCommand, parse_line};
 use super::text::TextMatcher;
 
-/// How deep commands may stand in texts of commands, as in `sh -c "sh -c ls"`.
+/// How deep texts of commands may nest, as in `sh -c "sh -c ls"`.
 const MAX_DEPTH: usize = 4;
 /// The most words of a command that runs another one.
 const MAX_RUNNER_WORDS: usize = 64;
@@ -20,7 +20,7 @@ const MAX_SEARCHED_BYTES: usize = 1 << 20;
 
 /// Shells that read a text of commands as this reader does.
 const POSIX_SHELLS: [&str; 7] = ["ash", "bash", "dash", "ksh", "mksh", "sh", "zsh"];
-/// Programs that run what is written in a language of their own, or what is told elsewhere.
+/// Programs that run what is written in a language of their own, or commands from elsewhere.
 const INTERPRETERS: [&str; 15] = [
     ".",
     "alias",
@@ -48,7 +48,7 @@ const RUNNERS: [&str; 31] = [
     "ltrace", "nice", "nohup", "nsenter", "parallel", "pkexec", "runuser", "screen", "setsid", "ssh",
     "stdbuf", "strace", "su", "sudo", "taskset", "time", "timeout", "unshare", "watch", "xargs",
 ];
-/// Options of `find` after which a command stands.
+/// Options of `find` that a command follows.
 const FIND_OPTIONS: [&str; 4] = ["-exec", "-execdir", "-ok", "-okdir"];
 
 /// Patterns of commands.
@@ -208,7 +208,7 @@ impl CommandMatcher {
         found
     }
 
-    /// Whether the words of a pattern stand anywhere in a line that can't be read.
+    /// Whether the words of a pattern are anywhere in a line that can't be read.
     fn occurs_in(&self, line: &str) -> bool {
         let separates = |c: char| c.is_whitespace() || ";&|()<>`\"'$\\{}=,".contains(c);
         let words: Vec<_> = line

@@ -1,4 +1,4 @@
-//! JSON that stands in a text, as in `{"hosts_json": "[\"web1\"]"}`.
+//! JSON within a text, as in `{"hosts_json": "[\"web1\"]"}`.
 //!
 //! Where a pointer leads into a text, only JSON as RFC 8259 has it counts ([`decode_container`]). Where a text is tested
 //! itself, more is looked at ([`texts_within`]): servers read JSON with comments, Python's literals and YAML too, so every
@@ -50,7 +50,7 @@ pub(super) fn texts_within(text: &str) -> EmbeddedTexts {
     }
 }
 
-/// Whether a text is one JSON text, or stands in brackets, or begins with an object or list as `[bug] crash` does not.
+/// Whether a text is one JSON text, or is in brackets, or begins with an object or list as `[bug] crash` does not.
 fn looks_like_json(text: &str) -> bool {
     let text = text.trim();
     match text.as_bytes() {

@@ -1,7 +1,7 @@
 //! JSON Pointers (RFC 6901) into a call's arguments, read in every way in which a server may read them.
 //!
 //! Three segments are Portero's own: `*` is every element of a list or every value of an object, `{a,b}` is the one
-//! thing that has either name, and `(json)` is the JSON that stands in a text.
+//! thing that has either name, and `(json)` is the JSON within a text.
 //!
 //! A tool's schema often allows several shapes of one thing (`oneOf`): a value or a list of such, an object or its JSON
 //! as a text. The shape of the arguments decides which of them is there, never the schema, since that is the server's
@@ -32,7 +32,7 @@ enum PointerToken {
     OneOf(Vec<String>),
     /// Every element, or every value.
     Wildcard,
-    /// The JSON that stands in the text.
+    /// The JSON within the text.
     Json,
 }
 
@@ -65,7 +65,7 @@ enum PointerTarget<'a> {
 pub(super) struct ValuePlace {
     /// Whether it is an element: a list in a list is not taken apart unless a pointer says so.
     pub(super) is_element: bool,
-    /// In how many texts it stands.
+    /// How many texts are around it.
     depth: usize,
 }
 

@@ -72,7 +72,7 @@ struct ShellReader<'a> {
     word: Option<PartialWord>,
     /// The operator whose target is the next word.
     redirection: Option<String>,
-    /// Whether `&&`, `||` or `|` stands before what comes.
+    /// Whether `&&`, `||` or `|` is before the next command.
     needs_command: bool,
 }
 

@@ -60,7 +60,7 @@ impl SessionState {
         Ok(self.calls.run_tool_call(call, request.call_options()).await)
     }
 
-    /// The call of a tool with the arguments that stand in `args`.
+    /// The call of a tool with the arguments in `args`.
     fn build_named_call(
         &self,
         tool: ToolId,

@@ -56,7 +56,7 @@ pub(super) fn join_texts(texts: &[String]) -> StyledText {
     shown
 }
 
-/// JSON with readable layout, also where it stands in a string.
+/// JSON with readable layout, also within a string.
 #[must_use]
 pub fn as_json(value: &RawValue) -> StyledText {
     let shown = EscapedText::decoded_json(value);
