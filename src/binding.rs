@@ -3,12 +3,19 @@
 //! The daemon computes it under the store's key. A session computes one too, under its own key, of what a call relies on
 //! in its process: its environment may differ from the daemon's.
 
+use std::path::PathBuf;
+
 use crate::anonymize::Anonymizer;
 use crate::call::Call;
-use crate::config::ServerConfig;
+use crate::config::url::HttpUrl;
+use crate::config::{
+    HttpServer, OAuthSettings, ServerAuth, ServerConfig, ServerTransport, StaticAuth, StdioServer,
+    TokenEndpointAuthMethod,
+};
 use crate::digest::FieldDigest;
 use crate::json::canonicalize;
 use crate::pipeline::Refusal;
+use crate::secret::Secret;
 use crate::task::SessionChild;
 
 /// Everything that determines a call's effect besides the call itself. If any of it changes after a person
@@ -182,11 +189,7 @@ pub fn server_digest(server: &ServerConfig) -> String {
     // Every member is named, so a new one doesn't compile until its effect on approvals is decided here.
     let ServerConfig {
         name,
-        command,
-        args,
-        env: _,
-        env_passthrough: _,
-        cwd,
+        transport,
         // These change how long a call may take and how it is shown, not its effect.
         timeout: _,
         prefix: _,
@@ -197,26 +200,106 @@ pub fn server_digest(server: &ServerConfig) -> String {
         categories: _,
         roots,
     } = server;
-    let digest = FieldDigest::new("portero server v2")
-        .bytes("name", name.as_str())
-        .bytes("command", command)
-        .list("args", args.iter().map(|argument| argument.expose()))
-        .optional("cwd", cwd.as_ref().map(|cwd| cwd.as_os_str().as_encoded_bytes()))
+    let digest = match transport {
+        ServerTransport::Stdio(StdioServer { command, args, env: _, env_passthrough: _, cwd }) => {
+            FieldDigest::new("portero server v2")
+                .bytes("name", name.as_str())
+                .bytes("command", command)
+                .list("args", args.iter().map(|argument| argument.expose()))
+                .optional("cwd", cwd.as_ref().map(|cwd| cwd.as_os_str().as_encoded_bytes()))
+        }
+        ServerTransport::Http(HttpServer {
+            url,
+            is_sse,
+            headers: _,
+            auth,
+            max_concurrent: _,
+            ca_file,
+            client_certificate,
+        }) => {
+            let certificate = client_certificate.as_ref();
+            let path = |file: &PathBuf| file.as_os_str().as_encoded_bytes().to_vec();
+            let digest = FieldDigest::new("portero http server v2")
+                .bytes("name", name.as_str())
+                .bytes("url", url.expose().as_str())
+                .flag("sse", *is_sse)
+                .optional("ca", ca_file.as_ref().map(path))
+                .optional("certificate", certificate.map(|certificate| path(&certificate.cert_file)))
+                .optional("key", certificate.map(|certificate| path(&certificate.key_file)));
+            add_auth(digest, auth)
+        }
+    };
+    let digest = digest
         .bytes("instance", instance.as_str())
         .flag("declares roots", roots.is_some())
         .list("roots", roots.iter().flatten().map(|root| root.as_os_str().as_encoded_bytes()));
     digest.to_hex()
 }
 
-/// A digest of the variables that a server is given beside the allow-list. Values are included if the
-/// configuration states them.
+/// Adds how a server is signed in to: as whom a call acts there. The secrets belong to [`environment_digest`].
+fn add_auth(digest: FieldDigest, auth: &ServerAuth) -> FieldDigest {
+    match auth {
+        ServerAuth::None => digest.bytes("auth", "none"),
+        ServerAuth::Static(StaticAuth { location, name, format, credential: _ }) => digest
+            .bytes("auth", "static")
+            .bytes("location", location.as_str())
+            .bytes("credential name", name)
+            .bytes("format", format.describe()),
+        ServerAuth::OAuth(settings) => {
+            let OAuthSettings {
+                grant,
+                client_id,
+                client_secret: _,
+                token_endpoint_auth_method,
+                private_key,
+                scopes,
+                // Where the browser comes back to says nothing about who is signed in.
+                callback_port: _,
+                metadata_url,
+                client_metadata_url,
+            } = &**settings;
+            let url = |url: &HttpUrl| url.expose().to_string();
+            digest
+                .bytes("auth", "oauth")
+                .bytes("grant", grant.as_str())
+                .optional("client", client_id.as_ref())
+                .optional("client method", token_endpoint_auth_method.map(TokenEndpointAuthMethod::as_str))
+                .optional(
+                    "client key",
+                    private_key.as_ref().map(|key| key.file.as_os_str().as_encoded_bytes()),
+                )
+                .optional("client algorithm", private_key.as_ref().map(|key| key.algorithm.as_str()))
+                .flag("names scopes", scopes.is_some())
+                .list("scopes", scopes.iter().flatten())
+                .optional("metadata", metadata_url.as_ref().map(url))
+                .optional("client metadata", client_metadata_url.as_ref().map(url))
+        }
+    }
+}
+
+/// A digest of the variables that a server is given beside the allow-list, or of the headers that it is sent.
+/// Values are included if the configuration states them.
 #[must_use]
 pub fn environment_digest(server: &ServerConfig) -> String {
-    FieldDigest::new("portero server environment v1")
-        .list("names", server.env.keys())
-        .list("values", server.env.values().map(|value| value.expose()))
-        .set("passthrough", &server.env_passthrough)
-        .to_hex()
+    match &server.transport {
+        ServerTransport::Stdio(server) => FieldDigest::new("portero server environment v1")
+            .list("names", server.env.keys())
+            .list("values", server.env.values().map(|value| value.expose()))
+            .set("passthrough", &server.env_passthrough)
+            .to_hex(),
+        ServerTransport::Http(server) => {
+            let secret = match &server.auth {
+                ServerAuth::None => None,
+                ServerAuth::Static(auth) => Some(&auth.credential),
+                ServerAuth::OAuth(settings) => settings.client_secret.as_ref(),
+            };
+            FieldDigest::new("portero server headers v2")
+                .list("names", server.headers.keys())
+                .list("values", server.headers.values().map(|value| value.expose()))
+                .optional("credential", secret.map(Secret::expose))
+                .to_hex()
+        }
+    }
 }
 
 /// A digest of the arguments as the server would receive them, with the real values that it may see. A

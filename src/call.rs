@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::anonymize::Fake;
 use crate::clock::Moment;
 use crate::names::{Operation, ToolId};
+use crate::policy::definition_pins::DefinitionItem;
 use crate::policy::{CallIdentity, CallerIdentity, Decision, Policy};
 
 /// The MCP method that a call uses.
@@ -145,7 +146,24 @@ impl Call {
     pub fn decide(&self, policy: &Policy, asker: Option<CallerIdentity<'_>>, now: Moment) -> Decision {
         match asker {
             Some(asker) => policy.decide_call(self.identity(), asker, now, None),
-            None => policy.decide(&self.tool, self.arguments(), None, now),
+            None => policy.decide_without_denials(self.identity(), None, now),
+        }
+    }
+
+    /// What of the server's definitions is behind the call; none for resources, which have no definition.
+    #[must_use]
+    pub fn definition_item(&self) -> Option<DefinitionItem> {
+        match self.method {
+            Method::CallTool => Some(DefinitionItem::Tool(self.tool.tool.clone())),
+            // A prompt's pins go by its concealed name, as the call has it.
+            Method::GetPrompt => {
+                let params = crate::json::RawObject::read(self.params.get()).ok()?;
+                Some(DefinitionItem::Prompt(params.get_text("name")?.into_owned()))
+            }
+            Method::ReadResource
+            | Method::SubscribeResource
+            | Method::UnsubscribeResource
+            | Method::Complete => None,
         }
     }
 

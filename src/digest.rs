@@ -85,6 +85,12 @@ impl FieldDigest {
         self
     }
 
+    /// The digest.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; blake3::OUT_LEN] {
+        *self.0.finalize().as_bytes()
+    }
+
     /// The digest, in hexadecimal digits.
     #[must_use]
     pub fn to_hex(&self) -> String {

@@ -34,6 +34,8 @@ pub mod hardening;
 
 pub mod pattern;
 
+pub mod access;
+
 pub mod anonymize;
 
 pub mod policy;
@@ -45,6 +47,8 @@ pub mod approved_config;
 pub mod call;
 
 pub mod task;
+
+pub mod approval_scope;
 
 pub mod notice;
 

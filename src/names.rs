@@ -1,9 +1,10 @@
-//! Checked names and ids of servers, tools, tasks and principals.
+//! Checked names and ids of servers, tools, tasks, principals and secrets.
 //!
 //! Text becomes one of these types once, at the edge, and is trusted from then on. People, rules, logs and
 //! `portero/call` use the canonical spelling `server/tool`.
 
 mod actor;
+mod secret_name;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::actor::Actor;
+pub use self::secret_name::{MAX_SECRET_NAME_LENGTH, SecretName};
 
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -350,7 +352,7 @@ macro_rules! text_type {
         }
     )*};
 }
-text_type!(ServerName, ToolName, AgentSessionId);
+text_type!(ServerName, ToolName, AgentSessionId, SecretName);
 
 macro_rules! through_text {
     ($($name:ident),*) => {$(
@@ -367,7 +369,7 @@ macro_rules! through_text {
         }
     )*};
 }
-through_text!(ServerName, ToolName, ToolId, AgentSessionId);
+through_text!(ServerName, ToolName, ToolId, AgentSessionId, SecretName);
 
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
@@ -425,7 +427,8 @@ id_type!(
     "permit"
 );
 
-/// The project that an agent works in, on whose behalf it calls, whatever the session.
+/// The project that an agent works in, on whose behalf it calls, whatever the session; or what an agent over HTTPS
+/// proved to be.
 ///
 /// Only the principal that made a task can see it, cancel it or fetch its result (guarantee A6).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -439,12 +442,28 @@ impl Principal {
         Self(directory.to_string_lossy().into_owned())
     }
 
-    /// The project directory as text.
+    /// The principal of what asks over HTTPS, by the name that its credential gives it. No project directory has the
+    /// same text, because a project's is an absolute path.
+    #[must_use]
+    pub fn from_remote(name: &str) -> Self {
+        Self(format!("{REMOTE_PREFIX}{name}"))
+    }
+
+    /// The name of a principal that asks over HTTPS; none for a project.
+    #[must_use]
+    pub fn remote_name(&self) -> Option<&str> {
+        self.0.strip_prefix(REMOTE_PREFIX)
+    }
+
+    /// The project directory as text, or the name over HTTPS with its mark.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
+
+/// What the text of a principal over HTTPS begins with.
+const REMOTE_PREFIX: &str = "remote:";
 
 /// The session id of the agent's own program, such as `CLAUDE_CODE_SESSION_ID` of Claude Code. It stays the
 /// same when the program starts `portero mcp` again. It is not proven.

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::access::TokenName;
 use crate::anonymize::Fake;
 use crate::names::{Actor, ServerName, TaskId, ToolId};
 use crate::policy::Action;
@@ -68,6 +69,15 @@ pub enum Notice {
         /// Its tools.
         pattern: Fake<String>,
     },
+    /// An access token was made or revoked.
+    Token {
+        /// Its name.
+        name: TokenName,
+        /// The change. Its expiry makes no notice.
+        became: OverrideChange,
+        /// What its holder may reach.
+        scope: Fake<String>,
+    },
     /// A person paused everything.
     Paused,
     /// A person resumed.
@@ -93,6 +103,13 @@ pub enum Notice {
         /// How many items are gone.
         gone: u64,
     },
+    /// A server wants a login, or a person signed in or out.
+    Login {
+        /// The server.
+        server: ServerName,
+        /// The change.
+        became: LoginChange,
+    },
     /// A problem that a person should look at.
     Alarm {
         /// The kind of problem.
@@ -107,7 +124,7 @@ const fn one() -> u64 {
     1
 }
 
-/// A change of a grant or rule.
+/// A change of a grant, a rule or a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OverrideChange {
@@ -117,6 +134,18 @@ pub enum OverrideChange {
     Ended,
     /// It expired.
     Expired,
+}
+
+/// A change of a login at a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoginChange {
+    /// The server refuses requests until a person signs in or gives another credential. With the next step.
+    Needed(Fake<String>),
+    /// A person signed in.
+    SignedIn,
+    /// A person signed out.
+    SignedOut,
 }
 
 /// The state of an edited configuration.
@@ -159,10 +188,12 @@ impl Notice {
             Self::Task { task, .. } | Self::Vote { task, .. } => Some(*task),
             Self::Grant { .. }
             | Self::Rule { .. }
+            | Self::Token { .. }
             | Self::Paused
             | Self::Resumed
             | Self::Config { .. }
             | Self::Definitions { .. }
+            | Self::Login { .. }
             | Self::Alarm { .. } => None,
         }
     }

@@ -142,6 +142,41 @@ impl PassphraseKey {
     }
 }
 
+/// The keys of a typed passphrase with the parameters of their derivation, to prove several acts with. They are
+/// wiped when dropped.
+pub struct DerivedPassphrase {
+    key: PassphraseKey,
+    salted: KdfParams,
+}
+
+impl DerivedPassphrase {
+    /// Derives the keys, which takes a while and much memory. `None` if the salt or cost is invalid.
+    #[must_use]
+    pub fn new(passphrase: &Secret, salted: KdfParams) -> Option<Self> {
+        PassphraseKey::new(passphrase, &salted).map(|key| Self { key, salted })
+    }
+
+    /// The keys, if the daemon still derives with the same parameters. It doesn't once another passphrase was set,
+    /// and a proof with the former one would count as a wrong try.
+    #[must_use]
+    pub fn key_for(&self, salted: &KdfParams) -> Option<&PassphraseKey> {
+        (self.salted == *salted).then_some(&self.key)
+    }
+}
+
+/// A number of three digits for a terminal to show. A person types it in place of a passphrase that their terminal
+/// remembers, which shows that what types there also sees the terminal.
+#[must_use]
+pub fn fresh_terminal_number() -> String {
+    rand::random_range(100..1000).to_string()
+}
+
+impl std::fmt::Debug for DerivedPassphrase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DerivedPassphrase(…)")
+    }
+}
+
 impl std::fmt::Debug for PassphraseKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PassphraseKey(…)")
@@ -171,6 +206,16 @@ mod tests {
         );
         assert!(!verifier.verify_proof(&ACT, "") && !verifier.verify_proof(&ACT, &"0".repeat(128)));
         assert_eq!(PassphraseVerifier::from_text(&verifier.to_text()), Some(verifier));
+    }
+
+    #[test]
+    fn kept_keys_are_of_no_use_once_another_passphrase_was_set() {
+        let salted = KdfParams::fresh();
+        let kept = DerivedPassphrase::new(&Secret::new("correct horse"), salted.clone()).expect("derived");
+        let key = kept.key_for(&salted).expect("the same parameters");
+        assert!(key.verifier(salted).verify_proof(&ACT, &key.sign_act(&ACT)));
+        assert!(kept.key_for(&KdfParams::fresh()).is_none());
+        assert_eq!(format!("{kept:?}"), "DerivedPassphrase(…)");
     }
 
     #[test]

@@ -125,6 +125,12 @@ impl Paths {
         self.state.join("audit.key")
     }
 
+    /// The key under which the store keeps credentials. A copy of the store alone shows none.
+    #[must_use]
+    pub fn credentials_key(&self) -> PathBuf {
+        self.state.join("credentials.key")
+    }
+
     /// The directory of the servers' last listings.
     #[must_use]
     pub fn catalog(&self) -> PathBuf {
@@ -135,6 +141,12 @@ impl Paths {
     #[must_use]
     pub fn server_logs(&self) -> PathBuf {
         self.state.join("logs")
+    }
+
+    /// The directory in which each principal over HTTPS has a directory for its servers.
+    #[must_use]
+    pub fn remote_sessions(&self) -> PathBuf {
+        self.state.join("remote")
     }
 
     /// The narrowing overrides, for sessions without a daemon.
@@ -153,6 +165,12 @@ impl Paths {
     #[must_use]
     pub fn updates(&self, bot: i64) -> PathBuf {
         self.state.join(format!("telegram-updates-{bot}"))
+    }
+
+    /// The directory of the certificates that the daemon made for its HTTPS endpoint, with their keys.
+    #[must_use]
+    pub fn certificates(&self) -> PathBuf {
+        self.state.join("https")
     }
 
     /// The confirmed configuration, for sessions without a daemon.
@@ -236,6 +254,14 @@ fn make_private(directory: &Path) -> io::Result<()> {
         std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+/// Creates a directory that only this user may enter, with those above it.
+///
+/// # Errors
+/// If it can't be created, or is another user's or everyone's.
+pub fn create_private(directory: &Path) -> io::Result<()> {
+    make_private(directory)
 }
 
 /// On Windows a user's local application data is already closed to others.

@@ -131,6 +131,17 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Every tool and operation of a server.
+    ///
+    /// # Panics
+    /// Never: a server's name has no character that a pattern reads as something else.
+    #[must_use]
+    pub fn every_tool_of(server: &ServerName) -> Self {
+        format!("{server}/*").parse().expect("a server's name is literal in a pattern")
+    }
+}
+
 impl From<&ToolId> for Pattern {
     fn from(tool: &ToolId) -> Self {
         let (server, name) = (tool.server.as_str(), tool.tool.as_str());

@@ -16,7 +16,7 @@ use crate::call::{Call, Method};
 use crate::clock::Moment;
 use crate::json::{self, RawJson, RawObject};
 use crate::names::{ChildGeneration, PermitNonce, ServerName, TaskId, ToolId};
-use crate::policy::{Action, CallerIdentity, Decision, DefinitionState, Policy};
+use crate::policy::{Action, CallerIdentity, Decision, DecisionSource, DefinitionState, Policy};
 use crate::sync::lock;
 use crate::task::{ChildGround, ChildLoss, ClaimedTask};
 
@@ -75,7 +75,7 @@ pub fn admit_call(
     // policies.
     let CallDefinition { state, digest } = definition;
     let decision = call.decide(policy, asker, now);
-    let decision = policy.require_accepted(&call.tool, decision, state, asker, now);
+    let decision = policy.require_accepted(call.identity(), decision, state, asker, now);
     match decision.action {
         Action::Allow => {
             let grant = policy.consumed_grant(&decision);
@@ -103,7 +103,7 @@ pub fn withdraw(
 ) -> Result<Permitted, Box<Call>> {
     match call.method {
         Method::UnsubscribeResource => {
-            let decision = policy.decide(&call.tool, call.arguments(), asker, now);
+            let decision = policy.decide_without_denials(call.identity(), asker, now);
             Ok(Permitted { is_withdrawal: true, ..Permitted::decided(call, decision) })
         }
         Method::CallTool
@@ -138,7 +138,7 @@ impl CountedCall {
     pub fn decide_with_grant(&self, policy: &Policy, asker: CallerIdentity<'_>, now: Moment) -> Decision {
         let (call, policy) = (self.call(), policy.with_only_grant(self.grant));
         let decision = call.decide(&policy, Some(asker), now);
-        policy.require_accepted(&call.tool, decision, self.state, Some(asker), now)
+        policy.require_accepted(call.identity(), decision, self.state, Some(asker), now)
     }
 
     /// Decides again after a use was durably consumed for this call. It runs only if policy still allows it.
@@ -317,12 +317,18 @@ impl RedeemedPermit {
         now_on: &ChildGround,
     ) -> Result<Permitted, PermitProblem> {
         let CallPermit { call, decision, ground, .. } = self.0;
+        // The daemon starts nothing during a pause, but one may have begun since it handed this over.
+        if policy.overrides().paused.is_some() {
+            let today = policy.decide_without_denials(call.identity(), Some(asker), now);
+            return Err(PermitProblem::Denied(today.to_string()));
+        }
         check_ground(policy, &call, (asker, now), &ground, now_on)?;
         Ok(Permitted::decided(call, decision))
     }
 }
 
-/// Whether an approved call may be made, given what it relies on now.
+/// Whether an approved call may be made, given what it relies on now. A pause is no hindrance: it ends, and the call
+/// starts after it.
 ///
 /// # Errors
 /// What hinders it.
@@ -333,9 +339,8 @@ pub fn check_ground(
     asked_on: &ChildGround,
     now_on: &ChildGround,
 ) -> Result<(), PermitProblem> {
-    let today = policy.decide(&call.tool, call.arguments(), Some(asker), now);
-    // A pause ends, and the daemon starts nothing before.
-    if today.action == Action::Deny {
+    let today = policy.decide_without_denials(call.identity(), Some(asker), now);
+    if today.action == Action::Deny && !matches!(today.source, DecisionSource::Pause(_)) {
         return Err(PermitProblem::Denied(today.to_string()));
     }
     if asked_on.generation != now_on.generation {
@@ -407,5 +412,46 @@ impl Outgoing {
     #[must_use]
     pub const fn meta(&self) -> Option<&Real<RawJson>> {
         self.meta.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock as _, TestClock};
+    use crate::policy::{ConfigPolicy, Overrides};
+    use crate::task::CallOrigin;
+
+    #[test]
+    fn a_pause_is_no_hindrance_to_a_yes_and_lets_no_permit_through() {
+        let clock = TestClock::at("2026-11-20T08:00:00Z".parse().expect("a time"));
+        let now = clock.now();
+        let call: Call =
+            serde_json::from_str(r#"{"tool":"a/b","method":"tools/call","params":{"name":"b"}}"#)
+                .expect("a call");
+        let origin: CallOrigin = serde_json::from_str(
+            r#"{"principal":"/work","session":"019a9f3e-7c1d-7b4e-8f60-3d2c1b0a9e8f","client":"c","directory":"/work"}"#,
+        )
+        .expect("an origin");
+        let ground =
+            ChildGround { generation: ChildGeneration::fresh(), definition: None, binding: String::new() };
+        let policy =
+            |paused| Policy::new(ConfigPolicy::default(), Overrides { paused, ..Overrides::default() });
+        for (paused, runs) in [(None, true), (Some(now.wall), false)] {
+            let policy = policy(paused);
+            let asked = check_ground(&policy, &call, (origin.asker(), now), &ground, &ground);
+            assert!(asked.is_ok(), "a person may say yes: {asked:?}");
+            let decision = policy.decide(&call.tool, call.arguments(), Some(origin.asker()), now);
+            let (call, ground) = (call.clone(), ground.clone());
+            let permit = RedeemedPermit(CallPermit {
+                task: TaskId::fresh(),
+                nonce: PermitNonce::fresh(),
+                call,
+                decision,
+                ground: ground.clone(),
+                max_result_bytes: 1,
+            });
+            assert_eq!(permit.check(&policy, origin.asker(), now, &ground).is_ok(), runs, "{paused:?}");
+        }
     }
 }

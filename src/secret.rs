@@ -2,10 +2,15 @@
 //!
 //! A [`Secret`] has no `Display`, a hidden `Debug`, doesn't serialize, and is wiped when dropped. Its text is
 //! reached only through [`Secret::expose`], so all places that read one can be found.
+//! A configured one can hold references to what only the daemon looks up.
+
+mod reference;
 
 use std::fmt;
 
 use zeroize::Zeroizing;
+
+pub use self::reference::{ReferenceError, SecretPart, SecretReference};
 
 /// A text that must not appear in a log, an error or an answer.
 #[derive(Clone, PartialEq, Eq)]

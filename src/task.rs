@@ -4,6 +4,7 @@
 //! `interrupted`. The store moves tasks only along [`TaskState::can_transition_to`], by compare-and-swap.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -149,7 +150,33 @@ impl CallOrigin {
             agent_session: self.agent_session.as_ref(),
         }
     }
+
+    /// The text of `client` for an agent over HTTPS. The address comes first, so that a client's name can't claim another.
+    #[must_use]
+    pub fn describe_remote_client(address: IpAddr, client: &str) -> String {
+        format!("{address}{ADDRESS_END}{client}")
+    }
+
+    /// The client's own name and version, without an address.
+    #[must_use]
+    pub fn client_name(&self) -> &str {
+        let client = self.client.get().as_str();
+        match self.principal.remote_name() {
+            Some(_) => client.split_once(ADDRESS_END).map_or(client, |(_, name)| name),
+            None => client,
+        }
+    }
+
+    /// The address that an agent over HTTPS asks from; none for one on this machine.
+    #[must_use]
+    pub fn remote_address(&self) -> Option<IpAddr> {
+        self.principal.remote_name()?;
+        self.client.get().split_once(ADDRESS_END)?.0.parse().ok()
+    }
 }
+
+/// What comes between the address and the name of a client over HTTPS.
+const ADDRESS_END: &str = ", ";
 
 /// The process of a session's server in which an approved call is to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

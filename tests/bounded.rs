@@ -21,7 +21,12 @@ const WAITING_CALLS: [&str; 5] = [".await", "sleep(", "yield_now(", "try_wait(",
 const BOUNDING_CALLS: [&str; 6] =
     ["timeout(", "timeout_at(", "deadline", "elapsed()", "Instant::now() <", "eventually("];
 /// Functions with a loop that ends with what it serves: the file's end, the function's name, and the reason.
-const UNBOUNDED_FUNCTIONS: [(&str, &str, &str); 8] = [
+const UNBOUNDED_FUNCTIONS: [(&str, &str, &str); 20] = [
+    ("tests/conformance/server_leg.rs", "relay_request", "relays until its connection ends"),
+    ("benches/gateway/http.rs", "read_head", "its caller's socket has a time limit"),
+    ("benches/gateway/http.rs", "read_chunks", "its caller's socket has a time limit"),
+    ("oidc/tests/private_authority.rs", "start", "serves until its test ends"),
+    ("oidc/tests/private_authority.rs", "serve", "reads until its connection ends"),
     ("tests/bounded.rs", "every_short_sleep_is_seen", "names loops, and has none that waits"),
     ("tests/daemon/support.rs", "session", "follows until its connection ends"),
     ("tests/telegram/fake_user.rs", "connect", "reads on until its connection ends"),
@@ -29,6 +34,13 @@ const UNBOUNDED_FUNCTIONS: [(&str, &str, &str); 8] = [
     ("tests/telegram/fake_telegram/http.rs", "serve", "serves until the fake Telegram is dropped"),
     ("crash/tests/channel.rs", "run_channel", "a channel of the daemon that the test kills"),
     ("retention/tests.rs", "pass_time", "counts down the time that it lets pass"),
+    ("http_transport/tests/fake_http.rs", "accept", "serves until its test's runtime ends"),
+    ("http_transport/tests/client_certificate.rs", "serve_tls", "serves until its test's runtime ends"),
+    ("tests/daemon/logins.rs", "start_locked_server", "serves until its test's runtime ends"),
+    ("tests/daemon/logins.rs", "start", "serves until its test's runtime ends"),
+    ("tests/telegram/fake_telegram/mod.rs", "until", "its caller says how long"),
+    ("tests/real/day/person.rs", "answer_questions", "answers until the day is over"),
+    ("tests/real/day/person.rs", "answer_question", "is away until the day's script goes on, or is over"),
     ("tests/cli/skew.rs", "a_daemon_of_another_version", "a daemon that the test ends"),
 ];
 
@@ -39,7 +51,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(500);
 const SLEEPS: [&str; 7] =
     ["sleep(", "sleep_until(", "interval(", "recv_timeout(", "wait_timeout(", "park_timeout(", "poll("];
 /// Functions whose loops sleep for less, or for a time that is computed: the file, the function, and the reason.
-const MAY_SLEEP: [(&str, &str, &str); 30] = [
+const MAY_SLEEP: [(&str, &str, &str); 33] = [
     (
         "src/files/pipe.rs",
         "read",
@@ -62,6 +74,7 @@ const MAY_SLEEP: [(&str, &str, &str); 30] = [
     ("src/session/listing_requests.rs", "wait_for_listings", "until a list is given without what is missing"),
     ("src/session/listing_requests.rs", "retry_fetch", "an act that failed, at growing intervals"),
     ("src/session/notifications.rs", "flush_later", "lets a burst go in portions, and waits for room"),
+    ("porterod/src/oauth/device.rs", "finish_device", "the interval that the authorization server wants"),
     ("porterod/src/app.rs", "relist_until_current", "an act that failed, at growing intervals"),
     ("porterod/src/telegram/updates.rs", "poll_updates", "an act that failed, at growing intervals"),
     ("porterod/src/telegram/supervisor.rs", "serve_bot", "an act that failed, at growing intervals"),
@@ -97,6 +110,16 @@ const MAY_SLEEP: [(&str, &str, &str); 30] = [
         "porterod/src/listen.rs",
         "serve_socket",
         "an act that failed: nothing tells when a descriptor is free again",
+    ),
+    (
+        "porterod/src/http_transport/conversation.rs",
+        "listen",
+        "opens a server's stream again, at growing intervals or when the server said",
+    ),
+    (
+        "porterod/src/http_transport/exchange.rs",
+        "resume",
+        "opens a broken stream again, at growing intervals or when the server said; five times at most",
     ),
     ("porterod/src/main.rs", "start_app", "an act that failed, at growing intervals"),
     (

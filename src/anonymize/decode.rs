@@ -1,4 +1,4 @@
-//! Finds the stretches of raw JSON that can hold a value in an escaped spelling.
+//! Finds the stretches of raw JSON that can hold a value in an escaped spelling, or with odd characters.
 //!
 //! An escaped occurrence covers at least one escape of one of the value's characters. It covers no byte and no
 //! escape of any other character. So the scan visits escapes only, and opens a window around those that
@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::escape::{EscapeValue, read_json_escape, read_percent_escape};
+use super::normal_text::{find_odd_chars, is_odd_char};
 use super::term::Term;
 
 /// The characters that values are made of.
@@ -38,6 +39,8 @@ impl TermAlphabet {
         b"0123456789abcdefABCDEFunrtbf\\/%\""
             .iter()
             .for_each(|byte| spelling_bytes[usize::from(*byte)] = true);
+        // Any character beyond ASCII may be a form of one in a value.
+        spelling_bytes[0x80..].fill(true);
         Self { term_bytes, spelling_bytes, non_ascii }
     }
 
@@ -47,8 +50,21 @@ impl TermAlphabet {
         // Behind the last escape that can't be part of a value.
         let mut barrier = 0;
         let mut at = 0;
-        while let Some(next) = memchr::memchr2(b'\\', b'%', &json[at..]).map(|offset| at + offset) {
-            let escape = self.read_escape(json, next);
+        let find_escape = |at: usize| memchr::memchr2(b'\\', b'%', &json[at..]).map(|offset| at + offset);
+        let mut next_escape = find_escape(0);
+        let mut odd_chars = find_odd_chars(json).into_iter().peekable();
+        loop {
+            while odd_chars.next_if(|(odd, _)| *odd < at).is_some() {}
+            if next_escape.is_some_and(|next| next < at) {
+                next_escape = find_escape(at);
+            }
+            let (next, escape) = match (next_escape, odd_chars.peek()) {
+                (escape, Some(&(odd, length))) if escape.is_none_or(|escape| odd < escape) => {
+                    (odd, EscapeSpan::new(true, length, length))
+                }
+                (Some(next), _) => (next, self.read_escape(json, next)),
+                (None, _) => break,
+            };
             at = next + escape.length;
             if !escape.relevant {
                 // No value reaches over it, so no window may begin before its end.
@@ -130,7 +146,7 @@ impl TermAlphabet {
         let inner = !closes
             && match last {
                 EscapeValue::Byte(byte) => self.is_relevant(byte) && length > 1,
-                EscapeValue::Char(c) => self.non_ascii.contains(&c),
+                EscapeValue::Char(c) => self.non_ascii.contains(&c) || is_odd_char(c),
             };
         let matters = inner || (run > 1 && self.term_bytes[usize::from(b'\\')]);
         // An odd run ends with an escape of the outermost layer, which takes its letter along. An even one takes it

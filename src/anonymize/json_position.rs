@@ -18,11 +18,23 @@ pub(super) struct JsonPositions<'a> {
     json: &'a [u8],
     at: usize,
     in_string: bool,
+    /// The last number told: many values may be in one, and walking over it for each would be quadratic.
+    number: Range<usize>,
+    /// How many bytes of numbers were walked over.
+    #[cfg(test)]
+    steps: usize,
 }
 
 impl<'a> JsonPositions<'a> {
     pub(super) const fn new(json: &'a [u8]) -> Self {
-        Self { json, at: 0, in_string: false }
+        Self {
+            json,
+            at: 0,
+            in_string: false,
+            number: 0..0,
+            #[cfg(test)]
+            steps: 0,
+        }
     }
 
     /// The position of a byte. The byte must not be part of an escape, nor lie before the last one asked for.
@@ -41,11 +53,19 @@ impl<'a> JsonPositions<'a> {
         if self.in_string {
             return JsonPosition::InString;
         }
+        if self.number.contains(&at) {
+            return JsonPosition::InNumber(self.number.clone());
+        }
         let in_number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
         let start = at - self.json[..at].iter().rev().take_while(|byte| in_number(byte)).count();
         let end = at + self.json[at..].iter().take_while(|byte| in_number(byte)).count();
+        #[cfg(test)]
+        {
+            self.steps += end - start;
+        }
         match self.json.get(start) {
             Some(byte) if start < end && (byte.is_ascii_digit() || *byte == b'-') => {
+                self.number = start..end;
                 JsonPosition::InNumber(start..end)
             }
             _ => JsonPosition::Structure,
@@ -63,6 +83,21 @@ fn count_quotes(text: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_number_is_walked_over_once() {
+        let number = "987654321".repeat(10_000);
+        let json = format!("[1,{number},2]");
+        let mut places = JsonPositions::new(json.as_bytes());
+        for hit in (0..number.len()).step_by(9) {
+            assert_eq!(places.position_of(3 + hit), JsonPosition::InNumber(3..3 + number.len()));
+        }
+        assert_eq!(
+            places.position_of(json.len() - 2),
+            JsonPosition::InNumber(json.len() - 2..json.len() - 1)
+        );
+        assert_eq!(places.steps, number.len() + 1);
+    }
 
     #[test]
     fn places_are_told_apart() {

@@ -6,10 +6,13 @@
 
 use std::cmp::Reverse;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use super::decode::TermAlphabet;
 use super::escape::{DecodedText, EscapeStyle, needs_json_escape};
 use super::json_position::{JsonPosition, JsonPositions};
+use super::normal_text::{NormalText, find_odd_chars, normalize};
+use super::placed_replacement::PlacedReplacement;
 use super::sampled_search::{TermFinder, TermMatch};
 use super::term::{Term, lowercase_text, uppercase_text};
 
@@ -20,6 +23,16 @@ pub(super) struct Rewriter {
     alphabet: Option<TermAlphabet>,
     /// The replacement of each term.
     replacements: Vec<TermReplacement>,
+    /// The search in normalized text, made when a text needs it first.
+    normal: OnceLock<[NormalFinder; 2]>,
+}
+
+/// The search for the terms that are normalized, in text that is.
+#[derive(Default)]
+struct NormalFinder {
+    finder: TermFinder,
+    /// For each of its terms, the number among all.
+    terms: Vec<usize>,
 }
 
 /// The outcome of one pass.
@@ -27,8 +40,8 @@ pub(super) struct Rewriter {
 pub(super) enum RewriteOutcome {
     /// There is nothing to replace.
     Unchanged,
-    /// The new JSON, and where each replacement is in it, with its term's number.
-    Changed(String, Vec<(Range<usize>, usize)>),
+    /// The new JSON, and where each replacement is in it, in order.
+    Changed(String, Vec<PlacedReplacement>),
     /// More layers of escapes than any honest text has.
     TooDeep,
 }
@@ -38,10 +51,19 @@ const MAX_ESCAPE_LAYERS: usize = 24;
 
 impl Rewriter {
     /// Takes each term with its replacement.
-    pub(super) fn new(pairs: Vec<(Term, TermReplacement)>) -> Self {
+    pub(super) fn new(mut pairs: Vec<(Term, TermReplacement)>) -> Self {
+        // A value whose normalized form is another text is searched for in both: `WEISSMANN` has nothing odd.
+        for at in 0..pairs.len() {
+            let (term, replacement) = &pairs[at];
+            let normal = normalize(term.text(), term.is_folded());
+            if normal != term.text() && !normal.trim().is_empty() {
+                let replacement = replacement.for_form(&normal);
+                pairs.push((Term::new(term.rule, &normal, !term.is_folded()), replacement));
+            }
+        }
         let (terms, replacements): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let alphabet = (!terms.is_empty()).then(|| TermAlphabet::new(&terms));
-        Self { finder: TermFinder::new(terms), alphabet, replacements }
+        Self { finder: TermFinder::new(terms), alphabet, replacements, normal: OnceLock::new() }
     }
 
     pub(super) fn terms(&self) -> &[Term] {
@@ -52,23 +74,110 @@ impl Rewriter {
         self.finder.is_empty()
     }
 
-    /// Replaces the values whose rules `allowed` admits.
-    pub(super) fn rewrite(&self, json: &str, allowed: impl Fn(usize) -> bool) -> RewriteOutcome {
-        let Some(alphabet) = &self.alphabet else { return RewriteOutcome::Unchanged };
-        let raw = json.as_bytes();
-        let windows = alphabet.decode_windows(raw);
-        let allowed = |found: &TermMatch| allowed(self.finder.term(found.term).rule);
-        let mut splices = self.plain_splices(raw, &windows, allowed);
-        for window in windows {
-            if self.window_splices(raw, window, allowed, &mut splices).is_none() {
-                return RewriteOutcome::TooDeep;
-            }
-        }
+    /// Replaces the values of rules that are `sought` and `permitted`.
+    ///
+    /// A value that isn't sought is plain text. One that is sought but not permitted stays, and still occupies its
+    /// place, so no other value is found inside it.
+    pub(super) fn rewrite(
+        &self,
+        json: &str,
+        sought: impl Fn(usize) -> bool,
+        permitted: impl Fn(usize) -> bool,
+    ) -> RewriteOutcome {
+        let Some(mut splices) = self.find_splices(json.as_bytes(), sought) else {
+            return RewriteOutcome::TooDeep;
+        };
+        splices.retain(|splice| permitted(self.rule_of(splice)));
         if splices.is_empty() {
             return RewriteOutcome::Unchanged;
         }
-        splices.sort_unstable_by_key(|splice| splice.at.start);
         self.apply_splices(json, splices)
+    }
+
+    /// Where the values are that would be replaced, in order, each with its rule's position. `None` if there are too
+    /// many layers of escapes.
+    pub(super) fn find_matches(&self, json: &str) -> Option<Vec<(Range<usize>, usize)>> {
+        let splices = self.find_splices(json.as_bytes(), |_| true)?;
+        Some(splices.into_iter().map(|splice| (splice.at.clone(), self.rule_of(&splice))).collect())
+    }
+
+    /// The values in a text that is no JSON, in order and apart from each other: the place of each, its rule's position, and
+    /// what replaces it.
+    pub(super) fn find_values(
+        &self,
+        text: &[u8],
+        sought: impl Fn(usize) -> bool,
+    ) -> Vec<(Range<usize>, usize, &str)> {
+        let mut found = Vec::new();
+        self.finder.find_all(text, &mut found);
+        found.sort_unstable_by_key(|found| (found.start, Reverse(found.end), found.term));
+        let mut end = 0;
+        let mut values = Vec::new();
+        for hit in found {
+            let rule = self.finder.term(hit.term).rule;
+            if hit.start < end || !sought(rule) {
+                continue;
+            }
+            end = hit.end;
+            let replacement = &self.replacements[hit.term];
+            let spelling = replacement.spelling_index(&text[hit.start..hit.end]);
+            values.push((hit.start..hit.end, rule, replacement.spellings[spelling].text.as_str()));
+        }
+        values
+    }
+
+    fn find_splices(&self, raw: &[u8], sought: impl Fn(usize) -> bool) -> Option<Vec<Splice>> {
+        let Some(alphabet) = &self.alphabet else { return Some(Vec::new()) };
+        let windows = alphabet.decode_windows(raw);
+        let sought = |found: &TermMatch| sought(self.finder.term(found.term).rule);
+        let mut splices = self.plain_splices(raw, &windows, sought);
+        for window in windows {
+            self.window_splices(raw, window, sought, &mut splices)?;
+        }
+        splices.sort_unstable_by_key(|splice| splice.at.start);
+        Some(splices)
+    }
+
+    /// The searches in normalized text: where case counts, and where it doesn't.
+    fn normal_finders(&self) -> &[NormalFinder; 2] {
+        self.normal.get_or_init(|| {
+            [false, true].map(|fold| {
+                let is_normal =
+                    |term: &Term| term.is_folded() == fold && normalize(term.text(), fold) == term.text();
+                let terms: Vec<usize> =
+                    (0..self.terms().len()).filter(|number| is_normal(&self.terms()[*number])).collect();
+                let copies = terms.iter().map(|number| {
+                    let term = &self.terms()[*number];
+                    Term::new(term.rule, term.text(), !fold)
+                });
+                NormalFinder { finder: TermFinder::new(copies.collect()), terms }
+            })
+        })
+    }
+
+    /// Finds the terms in a text where it has odd characters. Each with what it was found as.
+    fn find_normalized(&self, text: &[u8], mut take: impl FnMut(TermMatch, &[u8])) {
+        if find_odd_chars(text).is_empty() {
+            return;
+        }
+        for (fold, search) in [false, true].into_iter().zip(self.normal_finders()) {
+            if search.finder.is_empty() {
+                continue;
+            }
+            let normal = NormalText::new(text, fold);
+            let mut found = Vec::new();
+            search.finder.find_all(&normal.bytes, &mut found);
+            for hit in found {
+                if let Some((start, end)) = normal.source_span(hit.start, hit.end) {
+                    let place = TermMatch { start, end, term: search.terms[hit.term] };
+                    take(place, &normal.bytes[hit.start..hit.end]);
+                }
+            }
+        }
+    }
+
+    fn rule_of(&self, splice: &Splice) -> usize {
+        self.finder.term(splice.term).rule
     }
 
     /// The unescaped occurrences outside the windows.
@@ -76,7 +185,7 @@ impl Rewriter {
         &self,
         raw: &[u8],
         windows: &[Range<usize>],
-        allowed: impl Fn(&TermMatch) -> bool,
+        sought: impl Fn(&TermMatch) -> bool,
     ) -> Vec<Splice> {
         let mut found = Vec::new();
         self.finder.find_all(raw, &mut found);
@@ -99,7 +208,7 @@ impl Rewriter {
                 || windows.peek().is_some_and(|window| window.start < hit.end)
                 || needs_json_escape(&raw[hit.start..hit.end])
                 || is_in_escape(raw, hit.start)
-                || !allowed(&hit)
+                || !sought(&hit)
             {
                 continue;
             }
@@ -120,7 +229,7 @@ impl Rewriter {
         &self,
         raw: &[u8],
         window: Range<usize>,
-        allowed: impl Fn(&TermMatch) -> bool,
+        sought: impl Fn(&TermMatch) -> bool,
         splices: &mut Vec<Splice>,
     ) -> Option<()> {
         let base = window.start;
@@ -133,28 +242,27 @@ impl Rewriter {
         let mut found = Vec::new();
         for (percent, views) in [false, true].into_iter().zip(&chains) {
             for (layer, view) in views.iter().enumerate() {
-                self.finder.find_all(&view.bytes, &mut found);
-                for found in found.drain(..).filter(|found| allowed(found)) {
+                let mut take = |found: TermMatch, matched: &[u8]| {
+                    if !sought(&found) {
+                        return;
+                    }
                     let (start, end) = view.source_span(found.start, found.end);
                     // An inconsistent spelling can't be written back. The leak scan finds the value and
                     // withholds the message.
                     let mut outer = views[..layer].iter().map(|outer| outer.slice_at_source(start, end));
                     if outer.any(|text| EscapeStyle::from_layer(text, percent).is_inconsistent()) {
-                        continue;
+                        return;
                     }
-                    let matched = &view.bytes[found.start..found.end];
                     let spelling = self.replacements[found.term].spelling_index(matched);
-                    let must_escape = needs_json_escape(matched);
-                    hits.push(EscapedMatch {
-                        start,
-                        end,
-                        layer,
-                        percent,
-                        term: found.term,
-                        spelling,
-                        must_escape,
-                    });
+                    let must_escape = needs_json_escape(&view.bytes[found.start..found.end]);
+                    let term = found.term;
+                    hits.push(EscapedMatch { start, end, layer, percent, term, spelling, must_escape });
+                };
+                self.finder.find_all(&view.bytes, &mut found);
+                for found in found.drain(..) {
+                    take(found, &view.bytes[found.start..found.end]);
                 }
+                self.find_normalized(&view.bytes, take);
             }
         }
         // The same precedence, and of two readings of the same bytes the less escaped one wins.
@@ -162,20 +270,27 @@ impl Rewriter {
         let mut last = 0;
         for (number, hit) in hits.iter().enumerate() {
             // With a backslash beside it, an escaped value may also match as a longer one from outside. The
-            // inner match is the real one.
-            let looks = |inner: &EscapedMatch| {
-                inner.term == hit.term && inner.layer < hit.layer && inner.end <= hit.end
+            // inner match is the real one. Behind anything but backslashes it is a part of the outer one's first
+            // escape, such as the `1` of `%31`.
+            let is_whole = |inner: &EscapedMatch| {
+                let view = &chains[usize::from(inner.percent)][inner.layer];
+                inner.term == hit.term
+                    && inner.layer < hit.layer
+                    && inner.end <= hit.end
+                    && view.slice_at_source(hit.start, inner.start).iter().all(|byte| *byte == b'\\')
             };
             let mut behind = hits[number + 1..].iter().take_while(|inner| inner.start < hit.end);
-            if hit.start < last || behind.any(looks) {
+            if hit.start < last || behind.any(is_whole) {
                 continue;
             }
             last = hit.end;
-            let mut written = self.replacements[hit.term].spellings[hit.spelling].text.clone().into_bytes();
+            let replacement = &self.replacements[hit.term];
+            let mut written = replacement.spellings[hit.spelling].text.clone().into_bytes();
             // From the inside out: each layer is written in the style that its own text has at this place.
             for view in chains[usize::from(hit.percent)][..hit.layer].iter().rev() {
-                written = EscapeStyle::from_layer(view.slice_at_source(hit.start, hit.end), hit.percent)
-                    .write_escaped(&written, hit.must_escape);
+                let style = EscapeStyle::from_layer(view.slice_at_source(hit.start, hit.end), hit.percent);
+                let mark = hit.must_escape && !replacement.is_redaction;
+                written = style.write_escaped(&written, mark);
             }
             written = EscapeStyle::from_json_string(&text[hit.start..hit.end]).write_escaped(&written, false);
             splices.push(Splice {
@@ -203,7 +318,7 @@ impl Rewriter {
 
     fn apply_splices(&self, json: &str, splices: Vec<Splice>) -> RewriteOutcome {
         let mut out = String::with_capacity(json.len() + json.len() / 16 + 64);
-        let mut places = Vec::with_capacity(splices.len());
+        let mut placed = Vec::with_capacity(splices.len());
         let mut at = 0;
         let mut splices = splices.into_iter().peekable();
         while let Some(splice) = splices.next() {
@@ -216,20 +331,21 @@ impl Rewriter {
                 }
                 out.push_str(&json[at..token.start]);
                 at = token.end;
-                self.write_number(&json[token.clone()], token.start, &of_token, &mut out, &mut places);
+                self.write_number(&json[token.clone()], token.start, &of_token, &mut out, &mut placed);
                 continue;
             }
             out.push_str(&json[at..splice.at.start]);
             let start = out.len();
             match &splice.escaped {
                 Some(written) => out.push_str(&String::from_utf8_lossy(written)),
-                None => out.push_str(&self.replacements[splice.term].spellings[splice.spelling].json),
+                None => out.push_str(&self.spelling_of(&splice).json),
             }
-            places.push((start..out.len(), splice.term));
+            let (term, rule) = (splice.term, self.rule_of(&splice));
+            placed.push(PlacedReplacement { at: start..out.len(), term, rule });
             at = splice.at.end;
         }
         out.push_str(&json[at..]);
-        RewriteOutcome::Changed(out, places)
+        RewriteOutcome::Changed(out, placed)
     }
 
     /// Writes a number in which values were replaced: as a number if it still is one, else as a string.
@@ -239,34 +355,46 @@ impl Rewriter {
         base: usize,
         splices: &[Splice],
         out: &mut String,
-        places: &mut Vec<(Range<usize>, usize)>,
+        placed: &mut Vec<PlacedReplacement>,
     ) {
-        let mut text = String::new();
+        let (mut text, mut string) = (String::new(), String::from("\""));
+        let (mut in_text, mut in_string) = (Vec::new(), Vec::new());
         let mut at = 0;
         for splice in splices {
-            text.push_str(&token[at..splice.at.start - base]);
-            text.push_str(&self.replacements[splice.term].spellings[splice.spelling].text);
+            let digits = &token[at..splice.at.start - base];
+            let spelling = self.spelling_of(splice);
+            for (written, replacement, places) in
+                [(&mut text, &spelling.text, &mut in_text), (&mut string, &spelling.json, &mut in_string)]
+            {
+                written.push_str(digits);
+                let start = out.len() + written.len();
+                written.push_str(replacement);
+                places.push(PlacedReplacement {
+                    at: start..out.len() + written.len(),
+                    term: splice.term,
+                    rule: self.rule_of(splice),
+                });
+            }
             at = splice.at.end - base;
         }
         text.push_str(&token[at..]);
-        let start = out.len();
-        if is_number(&text) {
-            out.push_str(&text);
-        } else {
-            out.push('"');
-            out.push_str(&String::from_utf8_lossy(
-                &EscapeStyle::from_json_string(b"").write_escaped(text.as_bytes(), false),
-            ));
-            out.push('"');
-        }
-        // A string quotes the whole token, so every term in it gets the token's place.
-        places.extend(splices.iter().map(|splice| (start..out.len(), splice.term)));
+        string.push_str(&token[at..]);
+        string.push('"');
+        let (written, places) = if is_number(&text) { (text, in_text) } else { (string, in_string) };
+        out.push_str(&written);
+        placed.extend(places);
+    }
+
+    fn spelling_of(&self, splice: &Splice) -> &ReplacementSpelling {
+        &self.replacements[splice.term].spellings[splice.spelling]
     }
 }
 
 /// A replacement in each case that it can carry over.
 pub(super) struct TermReplacement {
     spellings: Vec<ReplacementSpelling>,
+    /// Whether it is never revealed, so that it needs no mark for the way back.
+    is_redaction: bool,
 }
 
 struct ReplacementSpelling {
@@ -297,7 +425,18 @@ impl TermReplacement {
             add(lowercase_text(from), lowercase_text(to));
             add(uppercase_text(from), uppercase_text(to));
         }
-        Self { spellings }
+        Self { spellings, is_redaction: false }
+    }
+
+    /// `from` becomes `redaction`, which is written plainly wherever that is possible.
+    pub(super) fn redaction(from: &str, redaction: &str) -> Self {
+        Self { is_redaction: true, ..Self::new(from, redaction, false) }
+    }
+
+    /// The same replacement for another form of the value.
+    fn for_form(&self, form: &str) -> Self {
+        let carry_case = self.spellings.len() > 1;
+        Self { is_redaction: self.is_redaction, ..Self::new(form, &self.spellings[0].text, carry_case) }
     }
 
     fn spelling_index(&self, found: &[u8]) -> usize {

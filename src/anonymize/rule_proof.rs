@@ -10,11 +10,11 @@
 //! Smaller overlaps are accepted, because names and addresses can hardly avoid them. If a message really joins
 //! two values there, it is withheld. A real value may contain another one: the longer wins.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aho_corasick::AhoCorasick;
 
-use super::term::fold_text;
+use super::normal_text::normalize;
 use super::{Direction, ReplacementRule, RuleConflict};
 
 /// The fewest characters of a real value. Anything shorter occurs in nearly every message.
@@ -31,59 +31,133 @@ pub(super) fn is_searchable_secret(rule: &ReplacementRule) -> bool {
         && !JSON_WORDS.contains(&real.to_ascii_lowercase().as_str())
 }
 
-/// All conflicts in a rule set.
+/// The most conflicts that are reported. A person mends a few at a time.
+pub(super) const MAX_CONFLICTS: usize = 50;
+/// The most pairs of values that are compared. Sets whose values are mostly alike would take quadratic time.
+const MAX_COMPARISONS: usize = 2_000_000;
+
+/// The conflicts in a rule set, at most [`MAX_CONFLICTS`]. The time is linear in the rules.
 pub(super) fn find_conflicts(rules: &[ReplacementRule]) -> Vec<RuleConflict> {
-    let values = rules.iter().map(RuleTexts::new).collect();
-    // Comparing every pair would be quadratic. Each candidate search works on folded text, so it finds at
-    // least the pairs that conflict; the checks then compare exactly.
-    let mut proof = RuleSetProof { rules, values, conflicts: Vec::new() };
-    for number in 0..rules.len() {
-        proof.check_rule(number);
-    }
-    for (number, other) in proof.equality_candidates() {
-        proof.check_equality(number, other);
-    }
-    for (number, other) in proof.containment_candidates() {
-        proof.check_containment(number, other);
-    }
-    for (number, other) in proof.overlap_candidates() {
-        proof.check_overlap(number, other);
-    }
-    proof.conflicts.sort_by_key(|conflict| (conflict.rule, conflict.other));
-    proof.conflicts
+    // Each search of pairs works on folded text, so it finds at least the pairs that conflict. The checks then
+    // compare exactly.
+    let mut proof = RuleSetProof {
+        rules,
+        values: rules.iter().map(RuleTexts::new).collect(),
+        found: Vec::new(),
+        known: HashSet::new(),
+        comparisons: 0,
+    };
+    // None as soon as enough is found.
+    let _ = proof.check_each().and_then(|()| {
+        proof.check_equality()?;
+        proof.check_containment()?;
+        proof.check_overlaps()
+    });
+    proof.into_conflicts()
 }
 
 struct RuleSetProof<'a> {
     rules: &'a [ReplacementRule],
-    values: Vec<RuleTexts<'a>>,
-    conflicts: Vec<RuleConflict>,
+    values: Vec<RuleTexts>,
+    found: Vec<(usize, usize, Problem)>,
+    known: HashSet<(usize, usize, Problem)>,
+    comparisons: usize,
 }
 
-/// A text, and the same without its case.
-struct FoldedText<'a> {
-    exact: &'a str,
+/// What is wrong with a rule, alone or beside another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Problem {
+    FakeEmpty,
+    FakeTooShort,
+    RealEmpty,
+    RealTooShort,
+    RealIsJson,
+    SameFake,
+    SameReal,
+    RedactionHoldsReal,
+    RedactionHoldsFake,
+    FakeHoldsReal,
+    FakeInReal,
+    FakeHoldsFake,
+    FakeEndsAsFakeBegins,
+    FakeEndsAsRealBegins,
+    RealEndsAsFakeBegins,
+    TooMuchAlike,
+}
+
+impl Problem {
+    const fn describe(self) -> &'static str {
+        match self {
+            Self::FakeEmpty => "its fake is empty",
+            Self::FakeTooShort => "its fake is a single character, which nearly every text contains",
+            Self::RealEmpty => "its real value is empty or unset",
+            Self::RealTooShort => {
+                "its real value is shorter than 3 characters, and would be found everywhere"
+            }
+            Self::RealIsJson => "its real value is a word of JSON",
+            Self::SameFake => "they have the same fake",
+            Self::SameReal => "they have the same real value",
+            Self::RedactionHoldsReal => "its redaction holds the other's real value",
+            Self::RedactionHoldsFake => "its redaction holds the other's fake",
+            Self::FakeHoldsReal => "its fake holds the other's real value",
+            Self::FakeInReal => "its fake is part of the other's real value",
+            Self::FakeHoldsFake => "its fake holds the other's fake",
+            Self::FakeEndsAsFakeBegins => "its fake ends as the other's fake begins",
+            Self::FakeEndsAsRealBegins => "its fake ends as the other's real value begins",
+            Self::RealEndsAsFakeBegins => "the other's fake begins as its real value ends",
+            Self::TooMuchAlike => "too many values are alike to be compared",
+        }
+    }
+
+    /// What to do about it.
+    const fn proposal(self) -> &'static str {
+        match self {
+            Self::FakeEmpty | Self::FakeTooShort => "give it a fake of at least two characters",
+            Self::RealEmpty => "set the value, or remove the replacement",
+            Self::RealTooShort | Self::RealIsJson => "use a longer value, or remove the replacement",
+            Self::SameFake => "give one of them a fake of its own",
+            Self::SameReal => "remove one of them",
+            Self::RedactionHoldsReal | Self::RedactionHoldsFake => {
+                "choose another `responseReplacement`, such as \"***SECRET***\""
+            }
+            Self::FakeHoldsReal | Self::FakeInReal => {
+                "choose a fake that has nothing in common with that value"
+            }
+            Self::FakeHoldsFake => {
+                "choose two fakes of which neither holds the other, such as two other names"
+            }
+            Self::FakeEndsAsFakeBegins | Self::FakeEndsAsRealBegins => "choose a fake with another end",
+            Self::RealEndsAsFakeBegins => "choose a fake with another beginning",
+            Self::TooMuchAlike => "choose fakes that begin and end differently",
+        }
+    }
+}
+
+/// A text as it is searched for: normalized, and the same without its case.
+struct FoldedText {
+    exact: String,
     folded: String,
 }
 
-impl<'a> FoldedText<'a> {
-    fn new(exact: &'a str) -> Self {
-        Self { exact, folded: fold_text(exact) }
+impl FoldedText {
+    fn new(text: &str) -> Self {
+        Self { exact: normalize(text, false), folded: normalize(text, true) }
     }
 }
 
 /// The texts of a rule.
-struct RuleTexts<'a> {
-    fake: FoldedText<'a>,
-    real: FoldedText<'a>,
-    redaction: Option<FoldedText<'a>>,
+struct RuleTexts {
+    fake: FoldedText,
+    real: FoldedText,
+    redaction: Option<FoldedText>,
     exact: bool,
     injected: bool,
     /// Whether the real value is searched for.
     is_searched: bool,
 }
 
-impl<'a> RuleTexts<'a> {
-    fn new(rule: &'a ReplacementRule) -> Self {
+impl RuleTexts {
+    fn new(rule: &ReplacementRule) -> Self {
         let injected = rule.direction == Direction::Injected;
         Self {
             fake: FoldedText::new(&rule.fake),
@@ -99,207 +173,288 @@ impl<'a> RuleTexts<'a> {
     }
 }
 
+/// A value of a rule.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ValueKind {
+    Fake,
+    Real,
+}
+
 impl RuleSetProof<'_> {
-    /// Pairs of rules that may share a value.
-    fn equality_candidates(&self) -> Vec<(usize, usize)> {
-        let mut first: HashMap<&str, Vec<usize>> = HashMap::new();
-        let mut pairs = Vec::new();
-        for (number, values) in self.values.iter().enumerate() {
-            for text in [&values.fake.folded, &values.real.folded] {
-                let same = first.entry(text).or_default();
-                pairs.extend(
-                    same.iter().map(|other| (*other, number)).filter(|(other, number)| other < number),
-                );
-                same.push(number);
+    fn check_each(&mut self) -> Option<()> {
+        for (number, rule) in self.rules.iter().enumerate() {
+            if rule.direction == Direction::Injected {
+                continue;
+            }
+            let (fake, real) =
+                (self.values[number].fake.exact.clone(), self.values[number].real.exact.clone());
+            if fake.trim().is_empty() {
+                self.report(number, number, Problem::FakeEmpty)?;
+            } else if fake.chars().count() < 2 {
+                self.report(number, number, Problem::FakeTooShort)?;
+            }
+            if real.trim().is_empty() {
+                self.report(number, number, Problem::RealEmpty)?;
+            } else if is_too_short(&real) {
+                self.report(number, number, Problem::RealTooShort)?;
+            } else if JSON_WORDS.contains(&real.to_ascii_lowercase().as_str()) {
+                self.report(number, number, Problem::RealIsJson)?;
             }
         }
-        dedup_pairs(pairs)
+        Some(())
     }
 
-    /// Pairs of rules of which one may contain a value of the other.
-    fn containment_candidates(&self) -> Vec<(usize, usize)> {
-        let parts: Vec<(usize, &str)> = (self.values.iter().enumerate())
-            .flat_map(|(number, values)| {
-                [(number, values.fake.folded.as_str()), (number, &values.real.folded)]
-            })
-            .filter(|(_, text)| !text.is_empty())
-            .collect();
-        let search =
-            AhoCorasick::new(parts.iter().map(|(_, text)| text)).expect("rules make a small automaton");
-        let mut pairs = Vec::new();
+    /// Refuses two equal fakes, and two equal real values.
+    fn check_equality(&mut self) -> Option<()> {
+        for (kind, problem) in [(ValueKind::Fake, Problem::SameFake), (ValueKind::Real, Problem::SameReal)] {
+            let mut same: HashMap<String, Vec<usize>> = HashMap::new();
+            for number in self.own_rules() {
+                let others = same.entry(self.text(number, kind).folded.clone()).or_default();
+                others.push(number);
+                for &other in &others[..others.len() - 1] {
+                    if texts_equal(
+                        self.text(other, kind),
+                        self.text(number, kind),
+                        self.both_exact(number, other),
+                    ) {
+                        self.report(other, number, problem)?;
+                    }
+                    self.count()?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Refuses a text that contains a text of another rule, or is part of one.
+    fn check_containment(&mut self) -> Option<()> {
+        let (mut parts, mut texts) = (Vec::new(), Vec::new());
         for (number, values) in self.values.iter().enumerate() {
-            for text in
-                [Some(&values.fake), Some(&values.real), values.redaction.as_ref()].into_iter().flatten()
+            for (kind, text) in [(ValueKind::Fake, &values.fake), (ValueKind::Real, &values.real)] {
+                if !text.folded.is_empty() {
+                    parts.push((number, kind));
+                    texts.push(text.folded.clone());
+                }
+            }
+        }
+        let search = AhoCorasick::new(&texts).expect("rules make a small automaton");
+        for (place, text) in texts.iter().enumerate() {
+            let (number, kind) = parts[place];
+            for hit in search.find_overlapping_iter(text) {
+                let (other, part) = parts[hit.pattern()];
+                self.check_part(number, kind, other, part)?;
+                self.count()?;
+            }
+        }
+        for number in 0..self.values.len() {
+            let Some(redaction) = self.values[number].redaction.as_ref().map(|text| text.folded.clone())
+            else {
+                continue;
+            };
+            for hit in search.find_overlapping_iter(&redaction) {
+                let (other, part) = parts[hit.pattern()];
+                self.check_redaction_part(number, other, part)?;
+                self.count()?;
+            }
+        }
+        Some(())
+    }
+
+    /// `kind` of rule `number` contains `part` of rule `other`, if case doesn't count.
+    fn check_part(&mut self, number: usize, kind: ValueKind, other: usize, part: ValueKind) -> Option<()> {
+        let (one, two) = (&self.values[number], &self.values[other]);
+        let exact = self.both_exact(number, other);
+        let contains = || text_contains(self.text(number, kind), self.text(other, part), exact);
+        match (kind, part) {
+            (ValueKind::Fake, ValueKind::Real) if !one.injected && two.is_searched && contains() => {
+                self.report(number, other, Problem::FakeHoldsReal)
+            }
+            (ValueKind::Fake, ValueKind::Fake)
+                if number != other
+                    && !one.injected
+                    && !two.injected
+                    && !texts_equal(&one.fake, &two.fake, exact)
+                    && contains() =>
             {
-                for hit in search.find_overlapping_iter(&text.folded) {
-                    let other = parts[hit.pattern()].0;
-                    pairs.extend([(number, other), (other, number)]);
+                self.report(number, other, Problem::FakeHoldsFake)
+            }
+            // Equal texts are a fake that holds a real value, which is told above.
+            (ValueKind::Real, ValueKind::Fake)
+                if !one.injected
+                    && !two.injected
+                    && !texts_equal(&one.real, &two.fake, exact)
+                    && contains() =>
+            {
+                self.report(other, number, Problem::FakeInReal)
+            }
+            // A real value may contain another one: the longer wins.
+            _ => Some(()),
+        }
+    }
+
+    fn check_redaction_part(&mut self, number: usize, other: usize, part: ValueKind) -> Option<()> {
+        let (one, two) = (&self.values[number], &self.values[other]);
+        let exact = self.both_exact(number, other);
+        let Some(redaction) = &one.redaction else { return Some(()) };
+        match part {
+            ValueKind::Real if two.is_searched && text_contains(redaction, &two.real, exact) => {
+                self.report(number, other, Problem::RedactionHoldsReal)
+            }
+            ValueKind::Fake if !two.injected && text_contains(redaction, &two.fake, exact) => {
+                self.report(number, other, Problem::RedactionHoldsFake)
+            }
+            ValueKind::Real | ValueKind::Fake => Some(()),
+        }
+    }
+
+    /// Refuses an end that is a sizeable beginning of another rule's text.
+    fn check_overlaps(&mut self) -> Option<()> {
+        let mut beginnings: HashMap<String, Vec<(usize, ValueKind)>> = HashMap::new();
+        let mut short_beginnings: HashMap<String, Vec<(usize, ValueKind)>> = HashMap::new();
+        let kinds = [ValueKind::Fake, ValueKind::Real];
+        for (number, kind) in self.own_rules().flat_map(|number| kinds.map(|kind| (number, kind))) {
+            let text = &self.text(number, kind).folded;
+            let count = text.chars().count();
+            // An overlap of one character is never refused.
+            for (length, (end, _)) in text.char_indices().enumerate().skip(2) {
+                let entry = text[..end].to_owned();
+                if is_sizeable(length, count) {
+                    short_beginnings.entry(entry.clone()).or_default().push((number, kind));
+                }
+                beginnings.entry(entry).or_default().push((number, kind));
+            }
+        }
+        for (number, kind) in self.own_rules().flat_map(|number| kinds.map(|kind| (number, kind))) {
+            let text = self.text(number, kind).folded.clone();
+            let count = text.chars().count();
+            for (at, (start, _)) in text.char_indices().enumerate().skip(1) {
+                // Where this text is long and the overlap small, only short texts count.
+                let known = if is_sizeable(count - at, count) { &beginnings } else { &short_beginnings };
+                for &(other, begun) in known.get(&text[start..]).into_iter().flatten() {
+                    self.check_overlap((number, kind), (other, begun))?;
+                    self.count()?;
                 }
             }
         }
-        dedup_pairs(pairs)
+        Some(())
     }
 
-    /// Pairs of rules of which one value may end as another begins.
-    fn overlap_candidates(&self) -> Vec<(usize, usize)> {
-        let mut beginnings: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (number, values) in self.values.iter().enumerate().filter(|(_, values)| !values.injected) {
-            for text in [&values.fake.folded, &values.real.folded] {
-                // From the second character on: an overlap of one character is never refused.
-                for (end, _) in text.char_indices().skip(2) {
-                    beginnings.entry(&text[..end]).or_default().push(number);
-                }
-            }
-        }
-        let mut pairs = Vec::new();
-        for (number, values) in self.values.iter().enumerate().filter(|(_, values)| !values.injected) {
-            for text in [&values.fake.folded, &values.real.folded] {
-                for others in
-                    text.char_indices().skip(1).filter_map(|(start, _)| beginnings.get(&text[start..]))
-                {
-                    pairs.extend(
-                        others.iter().filter(|other| **other != number).map(|other| (number, *other)),
-                    );
-                }
-            }
-        }
-        dedup_pairs(pairs)
-    }
-
-    fn check_rule(&mut self, number: usize) {
-        let rule = &self.rules[number];
-        if rule.direction == Direction::Injected {
-            return;
-        }
-        let real = rule.real.expose();
-        if rule.fake.trim().is_empty() {
-            self.add_conflict(number, None, "its fake is empty");
-        } else if rule.fake.chars().count() < 2 {
-            self.add_conflict(
-                number,
-                None,
-                "its fake is a single character, which nearly every text contains",
-            );
-        }
-        if real.trim().is_empty() {
-            self.add_conflict(number, None, "its real value is empty or unset");
-        } else if real.chars().count() < MIN_REAL_LENGTH {
-            self.add_conflict(
-                number,
-                None,
-                "its real value is shorter than 3 characters, and would be found everywhere",
-            );
-        } else if JSON_WORDS.contains(&real.to_ascii_lowercase().as_str()) {
-            self.add_conflict(number, None, "its real value is a word of JSON");
-        }
-    }
-
-    fn check_equality(&mut self, number: usize, other: usize) {
-        let (one, two) = (&self.values[number], &self.values[other]);
-        if one.injected || two.injected {
-            return;
-        }
-        let exact = one.exact && two.exact;
-        let same_real = texts_equal(&one.real, &two.real, exact);
-        if texts_equal(&one.fake, &two.fake, exact) {
-            self.add_conflict(number, Some(other), "they have the same fake");
-        }
-        if same_real {
-            self.add_conflict(number, Some(other), "they have the same real value");
-        }
-    }
-
-    /// Refuses a text that contains a text of the other rule, or is part of one.
-    fn check_containment(&mut self, number: usize, other: usize) {
-        let (one, two) = (&self.values[number], &self.values[other]);
-        let exact = one.exact && two.exact;
-        let mut found = Vec::new();
-        if let Some(redaction) = &one.redaction {
-            if two.is_searched && text_contains(redaction, &two.real, exact) {
-                found.push("its redaction holds the other's real value");
-            }
-            if !two.injected && text_contains(redaction, &two.fake, exact) {
-                found.push("its redaction holds the other's fake");
-            }
-        }
-        if !one.injected {
-            if two.is_searched && text_contains(&one.fake, &two.real, exact) {
-                found.push("its fake holds the other's real value");
-            } else if !two.injected && text_contains(&two.real, &one.fake, exact) {
-                found.push("its fake is part of the other's real value");
-            }
-            let differ = number != other && !texts_equal(&one.fake, &two.fake, exact);
-            if differ && !two.injected && text_contains(&one.fake, &two.fake, exact) {
-                found.push("its fake holds the other's fake");
-            }
-        }
-        for what in found {
-            self.add_conflict(number, Some(other), what);
-        }
-    }
-
-    /// Refuses an end that is a sizeable beginning of one of the other rule's texts.
-    fn check_overlap(&mut self, number: usize, other: usize) {
-        let (one, two) = (&self.values[number], &self.values[other]);
-        if one.injected || two.injected {
-            return;
-        }
-        let exact = one.exact && two.exact;
-        let found = [
-            (texts_overlap(&one.fake, &two.fake, exact), "its fake ends as the other's fake begins"),
-            (texts_overlap(&one.fake, &two.real, exact), "its fake ends as the other's real value begins"),
-            (texts_overlap(&one.real, &two.fake, exact), "the other's fake begins as its real value ends"),
-        ];
-        for (_, what) in found.iter().filter(|(overlaps, _)| *overlaps) {
-            self.add_conflict(number, Some(other), what);
-        }
-    }
-
-    fn add_conflict(&mut self, rule: usize, other: Option<usize>, what: &str) {
-        let name = |number: usize| format!("replacement {} ({:?})", number + 1, self.shown_fake(number));
-        let problem = match other.filter(|other| *other != rule) {
-            Some(other) => format!("{} conflicts with {}: {what}", name(rule), name(other)),
-            None => format!("{} can't be kept: {}", name(rule), what.replace("the other's", "its own")),
+    fn check_overlap(&mut self, one: (usize, ValueKind), two: (usize, ValueKind)) -> Option<()> {
+        let problem = match (one.1, two.1) {
+            (ValueKind::Fake, ValueKind::Fake) => Problem::FakeEndsAsFakeBegins,
+            (ValueKind::Fake, ValueKind::Real) => Problem::FakeEndsAsRealBegins,
+            (ValueKind::Real, ValueKind::Fake) => Problem::RealEndsAsFakeBegins,
+            (ValueKind::Real, ValueKind::Real) => return Some(()),
         };
-        self.conflicts.push(RuleConflict { rule, other: other.filter(|other| *other != rule), problem });
+        let exact = self.both_exact(one.0, two.0);
+        if one.0 != two.0 && texts_overlap(self.text(one.0, one.1), self.text(two.0, two.1), exact) {
+            self.report(one.0, two.0, problem)?;
+        }
+        Some(())
+    }
+
+    /// The rules of the file, without the secrets of servers.
+    fn own_rules(&self) -> impl Iterator<Item = usize> + use<> {
+        let own: Vec<usize> =
+            (0..self.values.len()).filter(|number| !self.values[*number].injected).collect();
+        own.into_iter()
+    }
+
+    fn text(&self, number: usize, kind: ValueKind) -> &FoldedText {
+        match kind {
+            ValueKind::Fake => &self.values[number].fake,
+            ValueKind::Real => &self.values[number].real,
+        }
+    }
+
+    fn both_exact(&self, number: usize, other: usize) -> bool {
+        self.values[number].exact && self.values[other].exact
+    }
+
+    /// Counts a comparison. `None` if there were too many.
+    fn count(&mut self) -> Option<()> {
+        self.comparisons += 1;
+        if self.comparisons < MAX_COMPARISONS {
+            return Some(());
+        }
+        if self.found.is_empty() {
+            self.report(0, 0, Problem::TooMuchAlike)?;
+        }
+        None
+    }
+
+    /// `None` if this is the last conflict that is reported.
+    fn report(&mut self, rule: usize, other: usize, problem: Problem) -> Option<()> {
+        if self.known.insert((rule, other, problem)) {
+            self.found.push((rule, other, problem));
+        }
+        (self.found.len() < MAX_CONFLICTS).then_some(())
+    }
+
+    fn into_conflicts(mut self) -> Vec<RuleConflict> {
+        self.found.sort_unstable();
+        self.found.iter().map(|(rule, other, problem)| self.conflict(*rule, *other, *problem)).collect()
+    }
+
+    fn conflict(&self, rule: usize, other: usize, problem: Problem) -> RuleConflict {
+        let name = |number: usize| format!("replacement {} ({:?})", number + 1, self.shown_fake(number));
+        let what = problem.describe();
+        let text = if other == rule {
+            format!("{} can't be kept: {}", name(rule), what.replace("the other's", "its own"))
+        } else {
+            format!("{} conflicts with {}: {what}", name(rule), name(other))
+        };
+        let other = Some(other).filter(|other| *other != rule);
+        RuleConflict { rule, other, problem: text, proposal: problem.proposal() }
     }
 
     /// The fake, or `…` if it would give a real value away.
     fn shown_fake(&self, number: usize) -> &str {
         let fake = &self.rules[number].fake;
-        let folded = fold_text(fake);
-        let gives_away = |rule: &ReplacementRule| {
-            let real = fold_text(rule.real.expose());
-            !real.is_empty() && (folded.contains(&real) || real.contains(&folded))
+        let folded = &self.values[number].fake.folded;
+        let gives_away = |values: &RuleTexts| {
+            let real = &values.real.folded;
+            !real.is_empty() && (folded.contains(real) || real.contains(folded))
         };
-        if self.rules.iter().any(gives_away) { "…" } else { fake }
+        if self.values.iter().any(gives_away) { "…" } else { fake }
     }
 }
 
-fn dedup_pairs(mut pairs: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
-    pairs.sort_unstable();
-    pairs.dedup();
-    pairs
+/// Two ideographs or syllables are a name. Two letters are in every text.
+fn is_too_short(real: &str) -> bool {
+    let count = real.chars().count();
+    count < MIN_REAL_LENGTH && !(count == 2 && real.chars().all(is_ideograph_or_syllable))
 }
 
-fn texts_equal(one: &FoldedText<'_>, two: &FoldedText<'_>, exact: bool) -> bool {
+/// The scripts in which a character is a word or a syllable: Han, kana and Hangul.
+const fn is_ideograph_or_syllable(c: char) -> bool {
+    matches!(c,
+        '\u{3041}'..='\u{30FF}' | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}'
+        | '\u{AC00}'..='\u{D7A3}' | '\u{F900}'..='\u{FAFF}' | '\u{20000}'..='\u{323AF}')
+}
+
+/// Whether an overlap of this many characters is refused for a text of `count` characters: four, or at least two that
+/// are a third of it.
+const fn is_sizeable(length: usize, count: usize) -> bool {
+    length >= 4 || (length >= 2 && length * 3 >= count)
+}
+
+fn texts_equal(one: &FoldedText, two: &FoldedText, exact: bool) -> bool {
     if exact { one.exact == two.exact } else { one.folded == two.folded }
 }
 
-fn text_contains(text: &FoldedText<'_>, part: &FoldedText<'_>, exact: bool) -> bool {
+fn text_contains(text: &FoldedText, part: &FoldedText, exact: bool) -> bool {
     !part.exact.is_empty()
-        && if exact { text.exact.contains(part.exact) } else { text.folded.contains(&part.folded) }
+        && if exact { text.exact.contains(&part.exact) } else { text.folded.contains(&part.folded) }
 }
 
 /// Whether one text ends in a sizeable part of the other's beginning: four characters, or at least two that
 /// are a third of the shorter text.
-fn texts_overlap(one: &FoldedText<'_>, two: &FoldedText<'_>, exact: bool) -> bool {
-    let (one, two) = if exact { (one.exact, two.exact) } else { (one.folded.as_str(), two.folded.as_str()) };
+fn texts_overlap(one: &FoldedText, two: &FoldedText, exact: bool) -> bool {
+    let (one, two) = if exact { (&one.exact, &two.exact) } else { (&one.folded, &two.folded) };
     let shorter = one.chars().count().min(two.chars().count());
     let prefixes = two.char_indices().map(|(end, _)| end).enumerate().take(shorter).skip(2);
-    prefixes
-        .filter(|(length, _)| *length >= 4 || length * 3 >= shorter)
-        .any(|(_, end)| one.ends_with(&two[..end]))
+    prefixes.filter(|(length, _)| is_sizeable(*length, shorter)).any(|(_, end)| one.ends_with(&two[..end]))
 }
 
 #[cfg(test)]
@@ -340,6 +495,7 @@ mod tests {
                 injected("true"),
             ],
             vec![rule("JOHN", "real one"), rule("John", "real two")],
+            vec![rule("佐藤", "山田"), rule("민수", "영희")],
             vec![
                 one_way("fake-key", "sk-123456", "***KEY***"),
                 one_way("fake-two", "sk-999999", "***KEY***"),
@@ -364,6 +520,12 @@ mod tests {
             vec![rule("Jane", "Maria"), rule("Jill", "Maria")],
             vec![any_case(rule("Jane", "Maria")), rule("Jill", "MARIA")],
             vec![any_case(rule("Jane", "Maria")), rule("JANE", "Erika")],
+            vec![any_case(rule("Jane", "Weiß")), any_case(rule("Jill", "WEISS"))],
+            vec![any_case(rule("Jane", "İnci")), any_case(rule("Jill", "inci"))],
+            vec![rule("Jane", "José"), rule("Jill", "Jose\u{301}")],
+            vec![rule("Jane", "Maria"), rule("Jill", "Ｍａｒｉａ")],
+            vec![rule("Jose\u{301}", "José")],
+            vec![rule("Jane", "\u{200B}\u{200C}\u{AD}")],
             vec![rule("Jane", "Maria"), rule("Jane Doe", "Erika")],
             vec![rule("Maria Doe", "Maria")],
             vec![rule("Jane", "Erika"), rule("Mo-Erika", "Maria")],
@@ -377,6 +539,54 @@ mod tests {
         for rules in broken {
             assert!(!find_conflicts(&rules).is_empty(), "{rules:?}");
         }
+    }
+
+    /// `count` rules like those of a directory of people.
+    fn many_rules(count: usize) -> Vec<ReplacementRule> {
+        (0..count)
+            .map(|number| {
+                rule(&format!("user{number:05}@example.net"), &format!("ingrid{number:05}@vandermeer.test"))
+            })
+            .collect()
+    }
+
+    fn comparisons(rules: &[ReplacementRule]) -> usize {
+        let values = rules.iter().map(RuleTexts::new).collect();
+        let mut proof =
+            RuleSetProof { rules, values, found: Vec::new(), known: HashSet::new(), comparisons: 0 };
+        let _ = proof
+            .check_equality()
+            .and_then(|()| proof.check_containment())
+            .and_then(|()| proof.check_overlaps());
+        proof.comparisons
+    }
+
+    #[test]
+    fn the_work_is_linear_in_the_rules_and_a_bad_set_is_refused_early() {
+        assert!(comparisons(&many_rules(2_000)) <= 3 * 2_000);
+        let same: Vec<_> = (0..2_000).map(|number| rule("Jane Doe", &format!("value {number:06}"))).collect();
+        assert!(comparisons(&same) <= 2 * MAX_CONFLICTS);
+        let conflicts = find_conflicts(&same);
+        assert_eq!(conflicts.len(), MAX_CONFLICTS);
+        assert_eq!((conflicts[0].rule, conflicts[0].other), (0, Some(1)));
+        assert_eq!(conflicts[0].proposal, "give one of them a fake of its own");
+        // Each begins as each ends, too little to be refused.
+        let alike: Vec<_> = (0..2_000)
+            .map(|number| rule(&format!("ab {number:06} ab"), &format!("value {number:06}")))
+            .collect();
+        assert!(comparisons(&alike) <= 3 * 2_000);
+        assert_eq!(find_conflicts(&alike), vec![]);
+        // They differ in case alone, so each must be compared with each.
+        let spelled = |number: usize| -> String {
+            "abcdefghijkl"
+                .chars()
+                .enumerate()
+                .map(|(at, c)| if number >> at & 1 == 1 { c.to_ascii_uppercase() } else { c })
+                .collect()
+        };
+        let spellings: Vec<_> =
+            (0..4_000).map(|number| rule(&spelled(number), &format!("value {number:06}"))).collect();
+        assert_eq!(find_conflicts(&spellings).len(), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One value to search for: its text, how case counts, and whether it occurs at a place.
 //!
-//! Ignoring case means Unicode's simple mappings, one character to one. `K` (the Kelvin sign) is `k` and `ẞ`
-//! is `ß`, but `ß` is not `ss`.
+//! Ignoring case here means Unicode's simple mappings, one character to one. `K` (the Kelvin sign) is `k` and `ẞ`
+//! is `ß`. That `ß` is also `ss` is told by [`super::normal_text`].
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -101,11 +101,6 @@ pub(super) fn fold_char(c: char) -> char {
         // Through the capital, so that letters which share one fold alike: `ς` and `σ` both become `σ`.
         map_single(map_single(c, char::to_uppercase), char::to_lowercase)
     }
-}
-
-/// A text without its case.
-pub(super) fn fold_text(text: &str) -> String {
-    text.chars().map(fold_char).collect()
 }
 
 /// A text in capitals. A character whose capital would fold differently stays as it is.

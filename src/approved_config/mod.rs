@@ -5,6 +5,8 @@
 //! decides this, for the daemon and for sessions.
 
 mod copy;
+mod https;
+mod https_access;
 mod replacements;
 pub mod seal;
 mod servers;
@@ -202,7 +204,7 @@ fn empty_config() -> Config {
 fn nothing_approved(reason: &str) -> ConfigProblem {
     ConfigProblem {
         severity: Severity::Warning,
-        file: "portero.json",
+        file: "portero.json".into(),
         line: 0,
         column: 0,
         message: format!("{reason}: nothing counts as confirmed"),

@@ -4,6 +4,8 @@
 //! A new rule could reveal a secret under a name of the agent's choice, or show a person another call than the
 //! one that runs. So until then its real value is only redacted.
 
+use std::collections::{HashMap, HashSet};
+
 use super::ConfigChanges;
 use crate::anonymize::{Anonymizer, Direction, ReplacementRule};
 use crate::config::Config;
@@ -13,8 +15,9 @@ const REPLACEMENTS_FILE: &str = "replacements.json";
 const SERVERS_FILE: &str = "mcps.json";
 
 pub(super) fn compare_replacements(confirmed: &Config, changed: &Config, changes: &mut ConfigChanges) {
+    let (known, wanted) = (rules_by_fake(confirmed), rules_by_fake(changed));
     for rule in file_rules(confirmed) {
-        match find_rule(changed, rule) {
+        match wanted.get(rule.fake.as_str()) {
             None => {
                 let words = format!("{} is gone: the agent would see the real value", describe_rule(rule));
                 changes.push_change(true, REPLACEMENTS_FILE, words);
@@ -22,7 +25,7 @@ pub(super) fn compare_replacements(confirmed: &Config, changed: &Config, changes
             Some(other) => compare_rule(rule, other, changes),
         }
     }
-    for rule in file_rules(changed).filter(|rule| find_rule(confirmed, rule).is_none()) {
+    for rule in file_rules(changed).filter(|rule| !known.contains_key(rule.fake.as_str())) {
         let words = format!(
             "{} is new: it would stand for a real value, which is revealed to {}",
             describe_rule(rule),
@@ -65,9 +68,10 @@ fn compare_rule(known: &ReplacementRule, other: &ReplacementRule, changes: &mut 
 
 /// The rules that apply while an edit waits.
 pub(super) fn effective_replacements(confirmed: &Config, changed: &Config) -> Vec<ReplacementRule> {
+    let wanted = rules_by_fake(changed);
     let kept: Vec<ReplacementRule> = file_rules(confirmed)
         .map(|rule| {
-            let servers = match find_rule(changed, rule) {
+            let servers = match wanted.get(rule.fake.as_str()) {
                 // A rule that is gone still conceals, but reveals to no server.
                 None => Some(Vec::new()),
                 Some(other) if same_effect(rule, other) => {
@@ -80,9 +84,12 @@ pub(super) fn effective_replacements(confirmed: &Config, changed: &Config) -> Ve
         .chain(injected_rules(confirmed).cloned())
         .collect();
     // New real values are redacted like a server's secret, so they don't leak while their rule waits.
-    let more = changed.replacements.iter().filter(|rule| kept.iter().all(|known| known.real != rule.real));
+    let reals: HashSet<&str> = kept.iter().map(|known| known.real.expose()).collect();
+    let more = changed.replacements.iter().filter(|rule| !reals.contains(rule.real.expose()));
     let more = more.map(|rule| ReplacementRule {
         fake: String::new(),
+        // A rule's servers are those that it is revealed to; its real value is redacted in what any of them says.
+        servers: rule.servers.clone().filter(|_| rule.direction == Direction::Injected),
         direction: Direction::Injected,
         label: None,
         ..rule.clone()
@@ -100,9 +107,9 @@ fn injected_rules(config: &Config) -> impl Iterator<Item = &ReplacementRule> {
     config.replacements.iter().filter(|rule| rule.direction == Direction::Injected)
 }
 
-/// The rule with the same fake. A proven set has one at most.
-fn find_rule<'a>(config: &'a Config, rule: &ReplacementRule) -> Option<&'a ReplacementRule> {
-    file_rules(config).find(|other| other.fake == rule.fake)
+/// The rules by their fakes. A proven set has one at most for each.
+fn rules_by_fake(config: &Config) -> HashMap<&str, &ReplacementRule> {
+    file_rules(config).map(|rule| (rule.fake.as_str(), rule)).collect()
 }
 
 /// Whether two rules map the same values in the same way, whatever their servers.

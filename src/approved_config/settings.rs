@@ -3,14 +3,16 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use super::{ConfigChanges, SETTINGS_FILE, telegram};
+use super::{ConfigChanges, SETTINGS_FILE, https, telegram};
 use crate::config::duration::format_duration;
-use crate::config::{ApprovalSettings, AuditSettings, HttpsSettings, ServerLimits, Settings};
+use crate::config::{ApprovalSettings, AuditSettings, ServerLimits, Settings};
 
 pub(super) fn compare_settings(confirmed: &Settings, changed: &Settings, changes: &mut ConfigChanges) {
     // Destructured completely, here and below, so that a new field doesn't compile until its strict side is
     // decided.
-    let Settings { approvals, limits, audit, log_level: log, telegram: bot, https } = changed;
+    // A closed endpoint is the same as none: nothing can be reached there.
+    let Settings { approvals, limits, audit, log_level: log, telegram: bot, https, closed_https: _ } =
+        changed;
     compare_approvals(&confirmed.approvals, approvals, changes);
     compare_limits(&confirmed.limits, limits, changes);
     compare_audit(&confirmed.audit, audit, changes);
@@ -18,19 +20,12 @@ pub(super) fn compare_settings(confirmed: &Settings, changed: &Settings, changes
         changes.push_change(false, SETTINGS_FILE, "logging.level is another one".to_owned());
     }
     telegram::compare_telegram(confirmed.telegram.as_ref(), bot.as_ref(), changes);
-    match (&confirmed.https, https) {
-        (was, is) if was == is => {}
-        (_, None) => changes.push_change(false, SETTINGS_FILE, "https is gone".to_owned()),
-        (was, Some(HttpsSettings { listen })) => {
-            let was = was.as_ref().map_or_else(|| "nothing".to_owned(), |was| was.listen.to_string());
-            changes.push_change(true, SETTINGS_FILE, format!("https.listen {was} → {listen}"));
-        }
-    }
+    https::compare_https(confirmed.https.as_ref(), https.as_ref(), changes);
 }
 
 /// The stricter of each setting.
 pub(super) fn effective_settings(confirmed: &Settings, changed: &Settings) -> Settings {
-    let Settings { approvals, limits, audit, log_level: log, telegram: bot, https } = changed;
+    let Settings { approvals, limits, audit, log_level: log, telegram: bot, https, closed_https } = changed;
     let ApprovalSettings {
         decision_timeout: pending,
         start_timeout: start,
@@ -38,6 +33,7 @@ pub(super) fn effective_settings(confirmed: &Settings, changed: &Settings) -> Se
         retention: keep,
         deny_cooldown: cool_down,
         hold,
+        remember,
         max_pending_per_session: pending_most,
         max_pending_per_project: pending_most_of_project,
         max_pending_total: pending_most_in_all,
@@ -60,6 +56,7 @@ pub(super) fn effective_settings(confirmed: &Settings, changed: &Settings) -> Se
             deny_cooldown: known.deny_cooldown.max(*cool_down),
             // It only says when the agent gets which answer.
             hold: *hold,
+            remember: known.remember.min(*remember),
             max_pending_per_session: known.max_pending_per_session.min(*pending_most),
             max_pending_per_project: known.max_pending_per_project.min(*pending_most_of_project),
             max_pending_total: known.max_pending_total.min(*pending_most_in_all),
@@ -79,8 +76,8 @@ pub(super) fn effective_settings(confirmed: &Settings, changed: &Settings) -> Se
         },
         log_level: log.clone(),
         telegram: telegram::effective_telegram(confirmed.telegram.as_ref(), bot.as_ref()),
-        // A removed endpoint is gone. A changed one stays as confirmed.
-        https: https.as_ref().and(confirmed.https.clone()),
+        https: https::effective_https(confirmed.https.as_ref(), https.as_ref()),
+        closed_https: closed_https.clone(),
     }
 }
 
@@ -92,6 +89,7 @@ fn compare_approvals(confirmed: &ApprovalSettings, changed: &ApprovalSettings, c
         retention: keep,
         deny_cooldown: cool_down,
         hold,
+        remember,
         max_pending_per_session: pending_most,
         max_pending_per_project: pending_most_of_project,
         max_pending_total: pending_most_in_all,
@@ -101,6 +99,7 @@ fn compare_approvals(confirmed: &ApprovalSettings, changed: &ApprovalSettings, c
         ("pending", confirmed.decision_timeout, *pending),
         ("start", confirmed.start_timeout, *start),
         ("grantMost", confirmed.max_grant_duration, *grant_most),
+        ("remember", confirmed.remember, *remember),
     ] {
         compare_duration(&format!("approvals.{name}"), was, is, changes);
     }

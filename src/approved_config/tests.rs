@@ -21,6 +21,7 @@ fn config_files(values: &[(&str, Value)]) -> ConfigFiles {
         dotenv: values
             .iter()
             .find_map(|(name, value)| (*name == ".env").then(|| value.as_str().unwrap_or_default().into())),
+        ..ConfigFiles::default()
     }
 }
 
@@ -66,6 +67,19 @@ fn a_deny_that_comes_with_an_allow_is_in_force_at_once_and_the_allow_waits() {
 }
 
 #[test]
+fn where_a_secret_comes_from_is_shown_and_waits() {
+    let server = |key: &str| json!({"mcps": [{"name": "kept", "command": "npx", "env": {"KEY": key}}]});
+    let files = |key: &str| config_files(&[("mcps.json", server(key))]);
+    let held = effective(&files("${secret:key}"), &files("${exec:sh -c 'evil'}"));
+    let widens = change_texts(&held.changes.widens).join("\n");
+    assert!(widens.contains("env `KEY` has another value"), "{widens}");
+    let shown = r#"its secrets come from ["${secret:key}"] → ["${exec:sh -c evil}"]"#;
+    assert!(widens.contains(shown), "{widens}");
+    let references: Vec<_> = held.config.servers[0].transport.references().into_iter().collect();
+    assert_eq!(references.iter().map(ToString::to_string).collect::<Vec<_>>(), ["${secret:key}"]);
+}
+
+#[test]
 fn a_changed_server_goes_on_as_confirmed_a_new_one_waits_and_one_that_is_gone_is_gone() {
     let confirmed = json!({"mcps": [
         {"name": "kept", "command": "npx", "args": ["good"], "env": {"API_TOKEN": "of-the-first-kind"}, "timeout": "1m"},
@@ -82,7 +96,7 @@ fn a_changed_server_goes_on_as_confirmed_a_new_one_waits_and_one_that_is_gone_is
     );
     let [kept] = &held.config.servers[..] else { panic!("one server: {:?}", held.config.servers) };
     let known = &config_of(&config_files(&[("mcps.json", confirmed)])).servers[0];
-    assert_eq!((&kept.command, &kept.args, &kept.env), (&known.command, &known.args, &known.env));
+    assert_eq!(kept.transport, known.transport);
     assert_eq!(kept.timeout, Some(std::time::Duration::from_secs(30)));
     assert_eq!(kept.pinned_tools, Some(vec!["read".to_owned()]));
     assert!(held.config.skipped.iter().any(|skipped| skipped.server.as_str() == "new"));
@@ -224,6 +238,19 @@ fn how_long_a_call_is_held_widens_nothing_and_applies_at_once() {
         let held = effective(&settings(was), &settings(is));
         assert_eq!(held.config.settings.approvals.hold.as_millis(), millis, "{was} {is}");
         assert!(held.changes.widens.is_empty() && held.changes.narrows.len() == 1, "{:?}", held.changes);
+    }
+}
+
+#[test]
+fn to_remember_the_passphrase_longer_widens_and_shorter_applies_at_once() {
+    let settings = |time: &str| config_files(&[("portero.json", json!({"approvals": {"remember": time}}))]);
+    for (was, is, applies, widens) in
+        [("0", "10m", 0, 1), ("5m", "15m", 300, 1), ("10m", "1m", 60, 0), ("10m", "0", 0, 0)]
+    {
+        let held = effective(&settings(was), &settings(is));
+        assert_eq!(held.config.settings.approvals.remember.as_secs(), applies, "{was} {is}");
+        assert_eq!(held.changes.widens.len(), widens, "{was} {is}: {:?}", held.changes);
+        assert_eq!(held.changes.widens.len() + held.changes.narrows.len(), 1, "{was} {is}");
     }
 }
 
@@ -386,7 +413,10 @@ fn another_directory_is_another_configuration_where_paths_begin_there() {
     let elsewhere = ConfigFiles { directory: "/elsewhere".into(), ..confirmed.clone() };
     let held = effective(&confirmed, &elsewhere);
     assert!(held.changes.has_pending());
-    assert_eq!(held.config.servers[0].cwd.as_deref(), Some(std::path::Path::new("/config/tools")));
+    assert_eq!(
+        held.config.servers[0].as_stdio().and_then(|server| server.cwd.as_deref()),
+        Some(std::path::Path::new("/config/tools"))
+    );
     assert_ne!(digest_files(&confirmed), digest_files(&elsewhere));
 }
 
@@ -551,4 +581,105 @@ proptest! {
         prop_assert!(!held.changes.has_pending(), "{:?}", held.changes.widens);
         prop_assert_eq!(decide(&held.config, tool, &json!({})), Action::Deny);
     }
+}
+
+#[test]
+fn another_login_of_a_server_waits_and_is_told_without_its_credential() {
+    let with = |entry: Value| {
+        let mut server = json!({"url": "https://x.example/mcp"});
+        server.as_object_mut().expect("an entry").extend(entry.as_object().expect("fields").clone());
+        config_files(&[("mcps.json", json!({"mcpServers": {"a": server}}))])
+    };
+    let bearer = |credential: &str| json!({"auth": {"method": "bearer", "credential_ref": credential}});
+    let kept = with(bearer("of-the-first-kind"));
+    for (entry, told) in [
+        (
+            bearer("of-the-second-kind"),
+            r#"server `a`: auth, by the header "authorization" (prefix "Bearer "), has another credential"#,
+        ),
+        (
+            json!({"auth": {"method": "api_key", "credential_ref": "of-the-first-kind"}}),
+            r#"server `a`: auth by the header "authorization" (prefix "Bearer ") → by the header "x-api-key" (raw)"#,
+        ),
+        (
+            json!({"oauth": {"clientId": "x", "scopes": "read"}}),
+            r#"server `a`: auth by the header "authorization" (prefix "Bearer ") → by OAuth, grant authorization_code, client "x", scopes ["read"]"#,
+        ),
+        (
+            json!({"auth": {"method": "bearer", "credential_ref": "of-the-first-kind"}, "certFile": "c", "keyFile": "k"}),
+            r#"server `a`: certFile none → "/config/c" with the key "/config/k""#,
+        ),
+    ] {
+        let held = effective(&kept, &with(entry));
+        let told = format!("mcps.json: {told}");
+        assert!(change_texts(&held.changes.widens).contains(&told), "{:?}", held.changes.widens);
+        assert_eq!(held.config.servers[0].transport, config_of(&kept).servers[0].transport);
+    }
+}
+
+#[test]
+fn opening_https_waits_and_what_is_taken_from_it_is_gone_at_once() {
+    let files = |https: Value, token: char| {
+        let token = format!("BEARER_TOKEN=0123456789abcdef0123456789abcde{token}");
+        config_files(&[("portero.json", json!({"https": https})), (".env", json!(token))])
+    };
+    let before = files(
+        json!({"selfSigned": true, "hosts": ["a.example", "b.example"], "limits": {"connections": 10, "idle": "1m"}}),
+        '1',
+    );
+    let held = effective(&config_files(&[]), &before);
+    assert_eq!(held.config.settings.https, None);
+    insta::assert_snapshot!(change_texts(&held.changes.widens).join("\n"), @r"
+    portero.json: https opens at 127.0.0.1:8443, with a certificate that Portero makes
+    portero.json: https.hosts: `a.example` may be named
+    portero.json: https.hosts: `b.example` may be named
+    ");
+    let edited = files(
+        json!({"plainHttp": true, "listen": "127.0.0.1:9443", "hosts": ["b.example", "c.example"],
+               "limits": {"connections": 5, "idle": "2m"}}),
+        '2',
+    );
+    let held = effective(&before, &edited);
+    insta::assert_snapshot!(change_texts(&held.changes.widens).join("\n"), @r"
+    portero.json: https.listen 127.0.0.1:8443 → 127.0.0.1:9443
+    portero.json: https: with a certificate that Portero makes → without encryption
+    portero.json: https.hosts: `c.example` may be named
+    portero.json: the token of https is another one
+    portero.json: https.limits.idle 1m → 2m
+    ");
+    insta::assert_snapshot!(change_texts(&held.changes.narrows).join("\n"), @r"
+    portero.json: https.hosts: `a.example` may no longer be named
+    portero.json: https.limits.connections 10 → 5
+    ");
+    let https = held.config.settings.https.expect("goes on");
+    assert_eq!(
+        (https.listen.port(), https.hosts, https.limits.max_connections),
+        (8443, vec!["b.example".to_owned()], 5)
+    );
+    assert_eq!(https.bearer_token, None, "a token that was replaced is void at once");
+    assert_eq!(effective(&before, &config_files(&[])).config.settings.https, None);
+}
+
+#[test]
+fn another_issuer_or_other_authorities_for_it_leave_its_tokens_void_until_they_are_confirmed() {
+    let files = |oidc: Value| {
+        let mut section = json!({
+            "issuer": "https://id.example", "audience": "portero", "caFile": "ca.pem",
+            "claims": {"scope": {"a": {"servers": ["*"]}}},
+        });
+        section.as_object_mut().unwrap().extend(oidc.as_object().unwrap().clone());
+        config_files(&[("portero.json", json!({"https": {"selfSigned": true, "oidc": section}}))])
+    };
+    let before = files(json!({}));
+    let has_issuer = |edited: &ConfigFiles| {
+        let held = effective(&before, edited);
+        (held.config.settings.https.unwrap().oidc.is_some(), change_texts(&held.changes.widens))
+    };
+    assert_eq!(has_issuer(&before), (true, Vec::new()));
+    let words =
+        "portero.json: https.oidc.caFile: the issuer is known by the authorities of `/config/other.pem`";
+    assert_eq!(has_issuer(&files(json!({"caFile": "other.pem"}))), (false, vec![words.to_owned()]));
+    let words = "portero.json: https.oidc.jwksUrl: the issuer's keys are read elsewhere";
+    assert_eq!(has_issuer(&files(json!({"jwksUrl": "https://x.example"}))), (false, vec![words.to_owned()]));
+    assert!(!has_issuer(&files(json!({"issuer": "https://other.example"}))).0);
 }

@@ -29,6 +29,18 @@ impl fmt::Display for AuditEvent {
                  of {segment})"
             ),
             Self::Refused { tool, reason } => write!(f, "refused   {tool}  {reason}"),
+            Self::Withheld { channel, server, tool, what, count } => {
+                let whose = match (tool, server) {
+                    (Some(tool), _) => format!(" of {tool}"),
+                    (None, Some(server)) => format!(" of `{server}`"),
+                    (None, None) => String::new(),
+                };
+                let times = if *count == 1 { String::new() } else { format!(" ({count} times)") };
+                write!(f, "withheld  {}{whose}: it held {what}{times}", channel.describe())
+            }
+            Self::Restored { tool, redactions } => {
+                write!(f, "restored  {tool}  the value behind {}", redactions.join(", "))
+            }
             Self::Task { task, tool, state, by, note } => {
                 let note = note.as_ref().map(|note| format!(": {}", note.get())).unwrap_or_default();
                 write!(f, "task      {tool}  {task} is {state}, by {by}{note}")

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use super::{AuditEvent, AuditRecord, RecordedOutcome};
+use super::{AuditEvent, AuditRecord, RecordedOutcome, WithheldChannel};
 use crate::names::{ServerName, TaskId, ToolId};
 use crate::pattern::Pattern;
 use crate::task::TaskState;
@@ -118,7 +118,9 @@ impl AuditEvent {
             | Self::Outcome { tool, .. }
             | Self::Interrupted { tool, .. }
             | Self::Refused { tool, .. }
+            | Self::Restored { tool, .. }
             | Self::Task { tool, .. } => Some(tool),
+            Self::Withheld { tool, .. } => tool.as_ref(),
             Self::Act { .. }
             | Self::Config { .. }
             | Self::Continued { .. }
@@ -135,6 +137,8 @@ impl AuditEvent {
             Self::Task { task, .. } => Some(*task),
             Self::Outcome { .. }
             | Self::Refused { .. }
+            | Self::Withheld { .. }
+            | Self::Restored { .. }
             | Self::Act { .. }
             | Self::Config { .. }
             | Self::Continued { .. }
@@ -151,14 +155,18 @@ impl AuditEvent {
                 Some(DecisionKind::Allowed)
             }
             Self::Outcome { .. } | Self::Interrupted { .. } => Some(DecisionKind::Failed),
-            Self::Refused { .. } | Self::Act { done: false, .. } => Some(DecisionKind::Refused),
+            Self::Refused { .. }
+            | Self::Withheld { channel: WithheldChannel::Arguments, .. }
+            | Self::Act { done: false, .. } => Some(DecisionKind::Refused),
             Self::Task { state, .. } => Some(match state {
                 TaskState::PendingApproval => DecisionKind::Asked,
                 TaskState::Approved | TaskState::Executing | TaskState::Completed => DecisionKind::Allowed,
                 TaskState::Denied | TaskState::Expired | TaskState::Cancelled => DecisionKind::Refused,
                 TaskState::Failed | TaskState::Interrupted => DecisionKind::Failed,
             }),
-            Self::Act { .. }
+            Self::Withheld { .. }
+            | Self::Restored { .. }
+            | Self::Act { .. }
             | Self::Config { .. }
             | Self::Continued { .. }
             | Self::Removed { .. }

@@ -32,7 +32,7 @@ pub use disk::{Disk, SegmentFile, SystemDisk, is_open};
 pub use filter::{DecisionKind, IdPart, IdPartError, RecordFilter};
 pub use follow::AuditFollower;
 pub use reader::{AuditLog, PreviousSegment, SegmentRecord, SegmentStart, list_segments, read_log};
-pub use record::{AuditEvent, AuditRecord, RecordedOutcome};
+pub use record::{AuditEvent, AuditRecord, RecordedOutcome, WithheldChannel};
 pub use reverse_reader::{ReadPosition, ReverseRead, ReverseReader};
 pub use segment::{AuditWriter, DEFAULT_SEGMENT_BYTES};
 pub use segment_age::{AuditExtent, SegmentAge, remove_segments, segment_start_time};

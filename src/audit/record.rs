@@ -1,10 +1,12 @@
 //! The contents of a record.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::anonymize::Fake;
-use crate::names::{Actor, Principal, SessionId, TaskId, ToolId};
+use crate::names::{Actor, Principal, ServerName, SessionId, TaskId, ToolId};
 
 /// One event with its time and context.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub struct AuditRecord {
     /// The project, if an agent acted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<Principal>,
+    /// The address that it asked from, if it acted over HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
     /// The event.
     pub event: AuditEvent,
 }
@@ -71,6 +76,29 @@ pub enum AuditEvent {
         tool: ToolId,
         /// The reason, in words.
         reason: String,
+    },
+    /// A message was withheld, because the leak scan found a private value in it.
+    Withheld {
+        /// The kind of message.
+        channel: WithheldChannel,
+        /// The server that wrote it, or that it was for, if that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<ServerName>,
+        /// The tool whose call it belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tool: Option<ToolId>,
+        /// What was found, in words: the rule, never the value.
+        what: String,
+        /// How many such messages, since the last record of them.
+        count: u64,
+    },
+    /// The text of a redaction in a call's arguments was replaced by the fake of its value, because the server had said
+    /// that value in this session.
+    Restored {
+        /// The tool.
+        tool: ToolId,
+        /// The redactions.
+        redactions: Vec<String>,
     },
     /// A task changed its state.
     Task {
@@ -137,6 +165,39 @@ pub enum AuditEvent {
         /// `started` or `ended`.
         what: String,
     },
+}
+
+/// Where a message was withheld.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WithheldChannel {
+    /// The answer to a call, or to a request.
+    Answer,
+    /// The arguments of a call, which did not run.
+    Arguments,
+    /// Progress of a call.
+    Progress,
+    /// A log message.
+    Log,
+    /// The notice that a resource changed.
+    ResourceUpdate,
+    /// An entry of a list or of found tools.
+    Listing,
+}
+
+impl WithheldChannel {
+    /// The message in words.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Answer => "an answer",
+            Self::Arguments => "the arguments of a call",
+            Self::Progress => "progress of a call",
+            Self::Log => "a log message",
+            Self::ResourceUpdate => "an update of a resource",
+            Self::Listing => "an entry of a list",
+        }
+    }
 }
 
 /// How a call ended.

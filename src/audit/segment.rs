@@ -411,7 +411,7 @@ impl CurrentFile {
         let link = ChainLink::before_first(&name);
         let mut current =
             Self { file, name, began, link, length: 0, name_synced: false, state: FileState::Writable };
-        let first = AuditRecord { at, session: None, principal: None, event };
+        let first = AuditRecord { at, session: None, principal: None, address: None, event };
         if let Err(error) = current.append(std::slice::from_ref(&first), line) {
             drop(current);
             if let Err(left) = disk.remove(&path) {

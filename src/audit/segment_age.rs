@@ -162,7 +162,7 @@ mod tests {
         let open = segment(directory.path(), "2026-11-20T08:00:00Z");
         let event = super::super::AuditEvent::Process { program: "x".into(), what: "y".into() };
         let at = "2019-01-01T00:00:00Z".parse().unwrap();
-        open.append(&AuditRecord { at, session: None, principal: None, event }).unwrap();
+        open.append(&AuditRecord { at, session: None, principal: None, address: None, event }).unwrap();
         let (path, head) = (open.path(), open.checkpoint());
         drop(open);
         set_time(&path, "2019-01-01T00:00:00Z");

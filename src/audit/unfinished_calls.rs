@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::disk::is_held;
@@ -29,6 +30,8 @@ pub struct UnfinishedCall {
     pub session: Option<SessionId>,
     /// The project.
     pub principal: Option<Principal>,
+    /// The address that it asked from.
+    pub address: Option<IpAddr>,
     /// The task that a person had approved, if one did.
     pub task: Option<TaskId>,
 }
@@ -165,11 +168,14 @@ fn scan_chain(
         while let Some(line) = lines.next()? {
             let SegmentLine::Whole(line) = line else { continue };
             if let Some(entry) = parse_record(name, line) {
-                let (session, principal) = (entry.record.session, entry.record.principal);
-                match entry.record.event {
+                let AuditRecord { session, principal, address, event, .. } = entry.record;
+                match event {
                     AuditEvent::Intent { call, tool, task, .. } => {
                         let segment = name.clone();
-                        open.insert(call, UnfinishedCall { segment, call, tool, session, principal, task });
+                        open.insert(
+                            call,
+                            UnfinishedCall { segment, call, tool, session, principal, address, task },
+                        );
                     }
                     AuditEvent::Outcome { call, .. } => drop(open.remove(&call)),
                     AuditEvent::Interrupted { segment, call, .. } => {
@@ -178,6 +184,8 @@ fn scan_chain(
                         }
                     }
                     AuditEvent::Refused { .. }
+                    | AuditEvent::Withheld { .. }
+                    | AuditEvent::Restored { .. }
                     | AuditEvent::Task { .. }
                     | AuditEvent::Act { .. }
                     | AuditEvent::Config { .. }
@@ -204,7 +212,7 @@ mod tests {
     fn intent(call: u64) -> AuditRecord {
         let tool = "mail/send".parse().unwrap();
         let event = AuditEvent::Intent { call, tool, reason: "rule".to_owned(), task: None, arguments: None };
-        AuditRecord { at: start_moment().wall, session: None, principal: None, event }
+        AuditRecord { at: start_moment().wall, session: None, principal: None, address: None, event }
     }
 
     fn done(call: u64) -> AuditRecord {

@@ -195,3 +195,37 @@ fn a_replacement_counts_where_it_touches_the_call_and_nowhere_else() {
     let scoped = r#"{"fake":"John Doe","real":"Jane Roe","bidirectional":true,"servers":["other"]}"#;
     assert_ne!(digest(scoped), base);
 }
+
+#[test]
+fn who_a_call_acts_as_at_a_server_is_bound() {
+    let digests = |entry: &str| {
+        let server = http_server(entry);
+        (server_digest(&server), environment_digest(&server))
+    };
+    let base = digests(r#""auth":{"method":"bearer","credential_ref":"key-1"}"#);
+    let other_key = digests(r#""auth":{"method":"bearer","credential_ref":"key-2"}"#);
+    assert_eq!(base.0, other_key.0);
+    assert_ne!(base.1, other_key.1, "another credential may be another account");
+    for entry in [
+        r#""auth":{"method":"api_key","credential_ref":"key-1"}"#,
+        r#""auth":{"method":"bearer","location":"query","name":"k","credential_ref":"key-1"}"#,
+        r#""auth":{"method":"none"}"#,
+        r#""oauth":{}"#,
+        r#""oauth":{"clientId":"a"}"#,
+        r#""oauth":{"scopes":"a"}"#,
+        r#""oauth":{"grant":"device_code"}"#,
+        r#""auth":{"method":"bearer","credential_ref":"key-1"},"certFile":"c","keyFile":"k""#,
+    ] {
+        assert_ne!(base.0, digests(entry).0, "{entry}");
+    }
+    assert_eq!(digests(r#""oauth":{}"#), digests(r#""oauth":{"callbackPort":8080}"#));
+    let secret =
+        |secret: &str| digests(&format!(r#""oauth":{{"clientId":"a","clientSecret":"{secret}"}}"#)).1;
+    assert_ne!(secret("one"), secret("two"));
+}
+
+fn http_server(entry: &str) -> ServerConfig {
+    let text = format!(r#"{{"mcpServers":{{"mail":{{"url":"https://x.example",{entry}}}}}}}"#);
+    let files = ConfigFiles { directory: "/config".into(), mcps: Some(text), ..ConfigFiles::default() };
+    crate::config::read_config(&files, &|_| None).0.expect("valid").servers.remove(0)
+}

@@ -71,10 +71,10 @@ impl CacheKey {
     /// The key of a server, as `cache` sees it.
     pub(super) fn new(server: &config::ServerConfig, cache: Option<&ListingCache>) -> Self {
         let directory = cache.map(|cache| cache.directory.as_path());
-        let own = server.cwd.as_deref().or(directory).map(|path| path.as_os_str().as_encoded_bytes());
+        let cwd = server.as_stdio().and_then(|server| server.cwd.as_deref());
+        let own = cwd.or(directory).map(|path| path.as_os_str().as_encoded_bytes());
         // A server of the user's runs in the daemon, for every directory.
-        let directory =
-            own.filter(|_| server.instance != config::ServerInstance::User || server.cwd.is_some());
+        let directory = own.filter(|_| server.instance != config::ServerInstance::User || cwd.is_some());
         let place = FieldDigest::new("portero catalog place v1").optional("directory", directory);
         Self { launch_digest: launch_digest(server), directory_digest: place.to_hex() }
     }
@@ -110,15 +110,26 @@ pub(super) fn launch_digest(server: &config::ServerConfig) -> String {
         hasher.update(text.as_bytes());
     };
     add(server.name.as_str());
-    add(&server.command);
-    add(&server.args.len().to_string());
-    for argument in &server.args {
-        add(argument.expose());
+    match &server.transport {
+        config::ServerTransport::Stdio(server) => {
+            add(&server.command);
+            add(&server.args.len().to_string());
+            for argument in &server.args {
+                add(argument.expose());
+            }
+            for variable in server.env.keys() {
+                add(variable);
+            }
+            add(&server.cwd.as_deref().unwrap_or(Path::new("")).to_string_lossy());
+        }
+        config::ServerTransport::Http(server) => {
+            add("http");
+            add(server.url.expose().as_str());
+            for header in server.headers.keys() {
+                add(header);
+            }
+        }
     }
-    for variable in server.env.keys() {
-        add(variable);
-    }
-    add(&server.cwd.as_deref().unwrap_or(Path::new("")).to_string_lossy());
     hasher.finalize().to_hex().to_string()
 }
 
@@ -229,7 +240,7 @@ fn create_directory(directory: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::tests::server_config;
+    use crate::catalog::tests::{server_config, stdio_of};
 
     fn offer() -> ServerListing {
         let tool = crate::json::parse_raw(r#"{"name":"x","n":1.10}"#.to_owned()).expect("JSON");
@@ -275,7 +286,7 @@ mod tests {
         write_listing(&cache, &github.name, &key, &offer()).expect("written");
         assert!(cached());
         let mut started_otherwise = github.clone();
-        started_otherwise.command = "other".to_owned();
+        stdio_of(&mut started_otherwise).command = "other".to_owned();
         let other = CacheKey::new(&started_otherwise, Some(&cache));
         assert!(read_listing(&cache, &github.name, &other).is_none());
         let (_, gitlab, of_gitlab) = keyed(directory.path(), "/project", "gitlab");
@@ -360,15 +371,15 @@ mod tests {
     fn the_digest_tells_servers_apart_by_how_they_start() {
         let base = server_config("github");
         let mut others = vec![base.clone(); 4];
-        others[0].command = "other".to_owned();
-        others[1].args.push(crate::secret::Secret::new("-y"));
-        others[2].env.insert("TOKEN".to_owned(), crate::secret::Secret::new("t"));
-        others[3].cwd = Some("/x".into());
+        stdio_of(&mut others[0]).command = "other".to_owned();
+        stdio_of(&mut others[1]).args.push(crate::secret::Secret::new("-y"));
+        stdio_of(&mut others[2]).env.insert("TOKEN".to_owned(), crate::secret::Secret::new("t"));
+        stdio_of(&mut others[3]).cwd = Some("/x".into());
         for other in &others {
             assert_ne!(launch_digest(other), launch_digest(&base));
         }
         let mut same = others[2].clone();
-        same.env.insert("TOKEN".to_owned(), crate::secret::Secret::new("u"));
+        stdio_of(&mut same).env.insert("TOKEN".to_owned(), crate::secret::Secret::new("u"));
         same.categories.push("code".to_owned());
         assert_eq!(launch_digest(&same), launch_digest(&others[2]));
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use serde_json::value::RawValue;
 
-use super::sanitize::{self, EditedObject, Rejected, SanitizedEntry};
+use super::sanitize::{self, Rejected, SanitizedEntry};
 use super::uri::{self, UriTemplate};
 use super::{ListingProblem, Remedy, Tool, ToolHints, alias};
 use crate::anonymize::Real;
@@ -192,7 +192,7 @@ fn tool_entry(
         description: object.text("description").map(Real::from_server),
         input_schema: Real::from_server(input_schema),
         raw: Real::from_server(raw.to_owned()),
-        hints: tool_hints(&object),
+        hints: ToolHints::of_annotations(object.get("annotations")),
         has_output_schema: RawObject::read(raw).is_ok_and(|raw| raw.get("outputSchema").is_some()),
         definition: OnceLock::new(),
         pin_digest: Mutex::default(),
@@ -218,21 +218,6 @@ fn prompt_entry(alias: String, raw: &RawValue, mut sanitized: SanitizedEntry<'_>
     let listed = ListedJson { whole: sanitized.object.to_raw(), without_output: None };
     let prompt = Prompt { name: sanitized.identity, alias, raw: raw.to_owned() };
     ListingEntry { item: prompt.into(), listed: Some(listed.into()) }
-}
-
-fn tool_hints(draft: &EditedObject<'_>) -> ToolHints {
-    let annotations = draft.get("annotations").and_then(|annotations| RawObject::read(annotations).ok());
-    let hint = |key| match annotations.as_ref()?.get(key)?.get() {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    };
-    ToolHints {
-        read_only: hint("readOnlyHint"),
-        destructive: hint("destructiveHint"),
-        idempotent: hint("idempotentHint"),
-        open_world: hint("openWorldHint"),
-    }
 }
 
 /// `None` for lists without entries, like that of an unknown server. So a server that turns out to be empty

@@ -193,6 +193,12 @@ impl Tool {
         Some(digest)
     }
 
+    /// Its definition as the agent sees it; none if a private value would remain.
+    #[must_use]
+    pub fn concealed_definition(&self, anonymizer: &Anonymizer) -> Option<RawJson> {
+        conceal_definition(anonymizer, self.raw.expose())
+    }
+
     /// The digest of its definition as its server gave it, to which approvals bind. The order of members and
     /// white space don't count.
     #[must_use]
@@ -223,6 +229,30 @@ pub struct ToolHints {
     pub idempotent: Option<bool>,
     /// `openWorldHint`
     pub open_world: Option<bool>,
+}
+
+impl ToolHints {
+    /// Reads the hints of a tool's definition. What isn't `true` or `false` is no hint.
+    #[must_use]
+    pub fn of_definition(definition: &RawValue) -> Self {
+        let definition = RawObject::read(definition).ok();
+        Self::of_annotations(definition.as_ref().and_then(|members| members.get("annotations")))
+    }
+
+    fn of_annotations(annotations: Option<&RawValue>) -> Self {
+        let annotations = annotations.and_then(|annotations| RawObject::read(annotations).ok());
+        let hint = |key| match annotations.as_ref()?.get(key)?.get() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        };
+        Self {
+            read_only: hint("readOnlyHint"),
+            destructive: hint("destructiveHint"),
+            idempotent: hint("idempotentHint"),
+            open_world: hint("openWorldHint"),
+        }
+    }
 }
 
 /// A tool found by a search.
@@ -633,7 +663,8 @@ impl Catalog {
     }
 
     /// The tools that fit a query best, without those that policy denies or that have a private name. An empty
-    /// query finds all, in their order. `category` is a server's name or one of its categories.
+    /// query finds all, in their order. `category` is a server's name or one of its categories. The query is compared
+    /// with what `anonymizer` shows of the tools.
     #[must_use]
     pub fn search_tools(
         &self,
@@ -641,9 +672,10 @@ impl Catalog {
         category: Option<&str>,
         limit: usize,
         view: &CatalogView<'_>,
+        anonymizer: &Arc<Anonymizer>,
     ) -> Vec<SearchHit> {
         let snapshot = self.snapshot();
-        let found = snapshot.search(query, category).into_iter();
+        let found = snapshot.search(query, category, anonymizer).into_iter();
         let allowed = found.filter(|(tool, _)| {
             (view.action)(&tool.id) != Action::Deny && !(view.is_private)(tool.name.expose())
         });

@@ -2,12 +2,16 @@
 //!
 //! A word of the query finds itself, longer words that begin with it, and its synonyms. Only if it finds none
 //! of these does it find words of which it may be a misspelling. The same query always gives the same result.
+//!
+//! The index holds concealed texts only. It answers to prefixes, so an index of real ones would tell an agent letter
+//! by letter what a fake stands for (guarantee N1).
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use super::Tool;
 use super::tokenize;
+use crate::anonymize::{Anonymizer, Real};
 use crate::json::RawObject;
 
 /// The weight of a word, by where it occurs.
@@ -66,16 +70,30 @@ struct IndexedName {
 }
 
 impl SearchIndex {
-    pub(super) fn new<'a>(tools: impl Iterator<Item = (&'a Tool, &'a [String])>) -> Self {
+    /// Indexes tools, each with its server's categories, as `anonymizer` shows them. A tool whose name holds a private
+    /// value is found by no word, since no agent sees it.
+    pub(super) fn new<'a>(
+        tools: impl Iterator<Item = (&'a Tool, &'a [String])>,
+        anonymizer: &Anonymizer,
+    ) -> Self {
         let mut terms: HashMap<String, Vec<Posting>> = HashMap::new();
         let mut names = Vec::new();
         for (at, (tool, categories)) in tools.enumerate() {
             let mut weights: HashMap<String, f32> = HashMap::new();
-            let name = tokenize::tokenize(tool.name.expose());
-            let server = tokenize::tokenize(tool.id.server.as_str());
-            weigh_words(tool, &name, &server, categories, |word, weight| {
-                *weights.entry(word).or_default() += weight;
-            });
+            let is_private = anonymizer.is_private(tool.name.expose());
+            let name = if is_private { Vec::new() } else { tokenize::tokenize(tool.name.expose()) };
+            let server = tokenize::tokenize(anonymizer.conceal_text(tool.id.server.as_str()).get());
+            if !is_private {
+                weigh_words(
+                    &ShownTexts::new(tool, anonymizer),
+                    &name,
+                    &server,
+                    categories,
+                    |word, weight| {
+                        *weights.entry(word).or_default() += weight;
+                    },
+                );
+            }
             for (word, weight) in weights {
                 terms.entry(word).or_default().push(Posting { tool: at, weight });
             }
@@ -219,9 +237,38 @@ fn length_ratio(part: usize, whole: usize) -> f32 {
     part as f32 / whole.max(1) as f32
 }
 
+/// What the agent sees of a tool beside its name.
+struct ShownTexts {
+    title: Option<String>,
+    description: Option<String>,
+    /// The names of its arguments.
+    arguments: Vec<String>,
+}
+
+impl ShownTexts {
+    fn new(tool: &Tool, anonymizer: &Anonymizer) -> Self {
+        let conceal = |text: &Option<Real<String>>| {
+            text.as_ref().map(|text| anonymizer.conceal_text(text.expose()).into_inner())
+        };
+        // A schema that can't be concealed isn't shown either.
+        let schema = anonymizer.conceal(tool.input_schema.clone()).ok();
+        let properties = schema.as_ref().and_then(|schema| {
+            let properties = RawObject::read(schema.get()).ok()?.get("properties")?;
+            RawObject::read(properties).ok()
+        });
+        let arguments =
+            properties.map(|properties| properties.iter().map(|(name, _)| name.to_owned()).collect());
+        Self {
+            title: conceal(&tool.title),
+            description: conceal(&tool.description),
+            arguments: arguments.unwrap_or_default(),
+        }
+    }
+}
+
 /// Passes each word of a tool, with its weight, to `tell`.
 fn weigh_words(
-    tool: &Tool,
+    shown: &ShownTexts,
     name: &[String],
     server: &[String],
     categories: &[String],
@@ -234,22 +281,18 @@ fn weigh_words(
     for category in categories {
         tokenize::tokenize(category).into_iter().for_each(|word| tell(word, weight::CATEGORY));
     }
-    if let Some(title) = &tool.title {
-        tokenize::tokenize(title.expose()).into_iter().for_each(|word| tell(word, weight::TITLE));
+    if let Some(title) = &shown.title {
+        tokenize::tokenize(title).into_iter().for_each(|word| tell(word, weight::TITLE));
     }
-    if let Some(description) = &tool.description {
-        for (at, word) in tokenize::tokenize(description.expose()).into_iter().enumerate() {
+    if let Some(description) = &shown.description {
+        for (at, word) in tokenize::tokenize(description).into_iter().enumerate() {
             tell(
                 word,
                 if at < EARLY_DESCRIPTION_WORDS { weight::DESCRIPTION } else { weight::DESCRIPTION_LATE },
             );
         }
     }
-    let properties =
-        RawObject::read(tool.input_schema.expose()).ok().and_then(|schema| schema.get("properties"));
-    if let Some(properties) = properties.and_then(|properties| RawObject::read(properties).ok()) {
-        for (argument, _) in properties.iter() {
-            tokenize::tokenize(argument).into_iter().for_each(|word| tell(word, weight::ARGUMENT));
-        }
+    for argument in &shown.arguments {
+        tokenize::tokenize(argument).into_iter().for_each(|word| tell(word, weight::ARGUMENT));
     }
 }

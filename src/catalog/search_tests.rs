@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use super::tests::{raw_json, server_config};
 use super::*;
+use crate::anonymize::{Direction, ReplacementRule};
+use crate::secret::Secret;
 
 /// The catalog of `testdata/tools.txt`.
 fn realistic_catalog() -> Catalog {
@@ -43,7 +45,12 @@ fn realistic_catalog() -> Catalog {
 fn search_names(catalog: &Catalog, query: &str, category: Option<&str>, limit: usize) -> Vec<String> {
     let recent = HashSet::new();
     let view = CatalogView { action: &|_| Action::Allow, recent: &recent, is_private: &|_| false };
-    catalog.search_tools(query, category, limit, &view).iter().map(|hit| hit.tool.id.to_string()).collect()
+    let anonymizer = Arc::new(Anonymizer::empty());
+    catalog
+        .search_tools(query, category, limit, &view, &anonymizer)
+        .iter()
+        .map(|hit| hit.tool.id.to_string())
+        .collect()
 }
 
 /// A query, the tool meant, and among how many of the first it must be.
@@ -176,6 +183,7 @@ fn what_policy_denies_is_not_found_and_does_not_count() {
         None,
         3,
         &CatalogView { action: &action, recent: &recent, is_private: &|_| false },
+        &Arc::new(Anonymizer::empty()),
     );
     assert_eq!(hits.len(), 3);
     assert!(hits.iter().all(|hit| hit.tool.id.server.as_str() != "github"));
@@ -197,4 +205,64 @@ fn nonsense_finds_nothing_and_harms_nothing() {
         search_names(&catalog, query, None, 10);
     }
     assert_eq!(search_names(&catalog, "zzzzqqqq", None, 10), Vec::<String>::new());
+}
+
+/// Two servers with the same tools. What they write of a person differs, and is concealed as the same fake.
+fn catalog_about(person: &str, key: &str) -> (Catalog, Arc<Anonymizer>) {
+    let tools = [
+        serde_json::json!({
+            "name": "lookup", "title": format!("Of {person}"), "description": format!("Looks up mail of {person}."),
+            "inputSchema": {"type": "object", "properties": {key: {"type": "string"}}},
+        }),
+        serde_json::json!({
+            "name": format!("mail {person}"), "description": "Writes a mail.", "inputSchema": {"type": "object"},
+        }),
+        serde_json::json!({"name": "weather", "description": "Of today.", "inputSchema": {"type": "object"}}),
+    ];
+    let catalog = Catalog::new(&[server_config("office")], None);
+    let tools = tools.iter().map(|tool| raw_json(&tool.to_string())).collect();
+    catalog
+        .set_listing(&"office".parse().expect("a name"), ServerListing { tools, ..ServerListing::default() });
+    let rule = |fake: &str, real: &str| ReplacementRule {
+        fake: fake.to_owned(),
+        real: Secret::new(real.to_owned()),
+        direction: Direction::Both,
+        case_sensitive: false,
+        label: None,
+        servers: None,
+    };
+    let rules = [rule("Jane Roe", person), rule("jroekey", key)];
+    (catalog, Arc::new(Anonymizer::new(&rules).expect("a set that holds")))
+}
+
+#[test]
+fn search_answers_to_no_piece_of_a_private_value() {
+    let (one, one_rules) = catalog_about("María Musterfrau", "mmusterkey");
+    let (other, other_rules) = catalog_about("Żaneta Qvist", "zqvistkey");
+    let search = |catalog: &Catalog, rules: &Arc<Anonymizer>, query: &str| {
+        let recent = HashSet::new();
+        let is_private = |name: &str| rules.is_private(name);
+        let view = CatalogView { action: &|_| Action::Allow, recent: &recent, is_private: &is_private };
+        let found = catalog.search_tools(query, None, 9, &view, rules);
+        found.into_iter().map(|hit| (hit.tool.id.to_string(), hit.score)).collect::<Vec<_>>()
+    };
+    let mut queries = Vec::new();
+    for word in
+        ["maría", "maria", "musterfrau", "mmusterkey", "żaneta", "qvist", "zqvistkey", "jane", "roe", "mail"]
+    {
+        let ends = word.char_indices().map(|(at, letter)| at + letter.len_utf8());
+        queries.extend(ends.map(|end| word[..end].to_owned()));
+        // One letter off, as a misspelling.
+        queries.push(format!("{word}x"));
+        queries.push(format!("{word} mail"));
+    }
+    for query in &queries {
+        let found = search(&one, &one_rules, query);
+        assert_eq!(found, search(&other, &other_rules, query), "`{query}` tells the two apart");
+    }
+    assert!(search(&one, &one_rules, "musterfrau").is_empty());
+    assert_eq!(search(&one, &one_rules, "jane")[0].0, "office/lookup", "the agent finds what it sees");
+    // Other rules show something else, so the index is theirs.
+    assert!(search(&one, &other_rules, "jane").is_empty());
+    assert_eq!(search(&one, &one_rules, "jroekey")[0].0, "office/lookup");
 }

@@ -2,7 +2,7 @@
 //! a new one.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use serde_json::value::RawValue;
 
@@ -10,10 +10,11 @@ use super::alias::{self, AliasClaims, AliasTable};
 use super::listing::{CheckedListing, ListingEntry, Prompt};
 use super::search::SearchIndex;
 use super::{CatalogView, ListingProblem, Remedy, Tool, uri};
-use crate::anonymize::Real;
+use crate::anonymize::{Anonymizer, Real};
 use crate::json::{self, RawJson};
 use crate::names::{Operation, ServerName, ToolId, ToolName};
 use crate::policy::Action;
+use crate::sync::lock;
 
 /// One server in the snapshot.
 #[derive(Debug, Clone)]
@@ -47,7 +48,8 @@ pub(super) struct Snapshot {
     complaints: Vec<ListingProblem>,
     /// The servers that list a resource, by its URI.
     resources: OnceLock<HashMap<String, Vec<usize>>>,
-    index: OnceLock<SearchIndex>,
+    /// The index of what these rules show.
+    index: Mutex<Option<(Weak<Anonymizer>, Arc<SearchIndex>)>>,
 }
 
 #[derive(Debug)]
@@ -68,7 +70,7 @@ impl Snapshot {
             prompt_names: AliasTable::default(),
             complaints: servers.iter().flat_map(|owner| owner.listing.complaints.iter().cloned()).collect(),
             resources: OnceLock::new(),
-            index: OnceLock::new(),
+            index: Mutex::default(),
             servers,
         };
         snapshot.name_tools(&mut claims.tools);
@@ -309,12 +311,13 @@ impl Snapshot {
     }
 
     /// The matching tools with their scores, the best first.
-    pub(super) fn search(&self, query: &str, category: Option<&str>) -> Vec<(&Arc<Tool>, f32)> {
-        let index = self.index.get_or_init(|| {
-            SearchIndex::new(
-                self.tools.iter().map(|item| (&*item.entry.item, &*self.servers[item.server].categories)),
-            )
-        });
+    pub(super) fn search(
+        &self,
+        query: &str,
+        category: Option<&str>,
+        anonymizer: &Arc<Anonymizer>,
+    ) -> Vec<(&Arc<Tool>, f32)> {
+        let index = self.index_for(anonymizer);
         let in_category = |at: usize| {
             let owner = &self.servers[self.tools[at].server];
             category.is_none_or(|category| {
@@ -328,6 +331,20 @@ impl Snapshot {
             .filter(|(at, _)| in_category(*at))
             .map(|(at, score)| (&self.tools[at].entry.item, score))
             .collect()
+    }
+
+    fn index_for(&self, anonymizer: &Arc<Anonymizer>) -> Arc<SearchIndex> {
+        let mut known = lock(&self.index);
+        if let Some((rules, index)) = &*known
+            && std::ptr::eq(rules.as_ptr(), Arc::as_ptr(anonymizer))
+        {
+            return Arc::clone(index);
+        }
+        let tools = self.tools.iter().map(|item| (&*item.entry.item, &*self.servers[item.server].categories));
+        let index = Arc::new(SearchIndex::new(tools, anonymizer));
+        // The weak reference keeps the address from being used for other rules.
+        *known = Some((Arc::downgrade(anonymizer), Arc::clone(&index)));
+        index
     }
 }
 

@@ -1,6 +1,6 @@
 //! The catalog as its users see it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -12,11 +12,10 @@ use crate::names::Operation;
 pub(super) fn server_config(name: &str) -> config::ServerConfig {
     config::ServerConfig {
         name: name.parse().expect("a name"),
-        command: "server".to_owned(),
-        args: Vec::new(),
-        env: BTreeMap::new(),
-        env_passthrough: Vec::new(),
-        cwd: None,
+        transport: config::ServerTransport::Stdio(config::StdioServer {
+            command: "server".to_owned(),
+            ..config::StdioServer::default()
+        }),
         timeout: None,
         prefix: true,
         instance: config::ServerInstance::Session,
@@ -25,6 +24,21 @@ pub(super) fn server_config(name: &str) -> config::ServerConfig {
         categories: Vec::new(),
         roots: None,
     }
+}
+
+/// The program of a server of [`server_config`].
+pub(super) fn stdio_of(server: &mut config::ServerConfig) -> &mut config::StdioServer {
+    match &mut server.transport {
+        config::ServerTransport::Stdio(server) => server,
+        config::ServerTransport::Http(_) => panic!("it is a program"),
+    }
+}
+
+/// The same server, started by another program.
+fn started_by(command: &str, server: &config::ServerConfig) -> config::ServerConfig {
+    let mut other = server.clone();
+    command.clone_into(&mut stdio_of(&mut other).command);
+    other
 }
 
 pub(super) fn raw_json(text: &str) -> RawJson {
@@ -407,7 +421,7 @@ fn the_cache_fills_the_catalog_of_the_next_run() {
     assert_eq!(cached_tools(std::slice::from_ref(&s), &folder), [(s.name.clone(), vec![tool_id("s/a")])]);
     assert_eq!(cached_tools(&[server_config("silent")], &folder), []);
 
-    let changed = config::ServerConfig { command: "another".to_owned(), ..s.clone() };
+    let changed = started_by("another", &s);
     assert!(!Catalog::new(&[changed], cache()).is_known(&s.name));
 }
 
@@ -426,7 +440,7 @@ fn a_new_configuration_keeps_what_it_does_not_change() {
     assert_eq!(catalog.replace_servers(&[bare.clone(), one.clone()]), [ListKind::Tools, ListKind::Prompts]);
     assert_eq!(names_of(&list_allowed_tools(&catalog)), ["b", "one__a"]);
 
-    let restarted = config::ServerConfig { command: "new".to_owned(), ..one.clone() };
+    let restarted = started_by("new", &one);
     assert_eq!(catalog.replace_servers(&[restarted, bare]), [ListKind::Tools]);
     assert_eq!(catalog.unanswered_servers(), [one.name]);
     assert_eq!(catalog.replace_servers(&[]), [ListKind::Tools, ListKind::Prompts]);

@@ -13,6 +13,7 @@ use super::problem::{ConfigProblem, Severity};
 use super::snippet::{blank_values, escape_for_display};
 use super::variables::{ExpandedText, Variables};
 use super::{duration, fields};
+use crate::secret::SecretReference;
 
 /// A file during its reading.
 pub(super) struct ConfigDocument<'a> {
@@ -106,7 +107,7 @@ impl<'a> ConfigDocument<'a> {
         let file = self.file;
         self.problems.push(ConfigProblem {
             severity,
-            file,
+            file: file.into(),
             line: 0,
             column: 0,
             message,
@@ -127,7 +128,15 @@ impl<'a> ConfigDocument<'a> {
         };
         let snippet = blank_values(self.text[start..end].trim_end(), at - start, is_key);
         let snippet = Some(snippet).filter(|snippet| !snippet.is_empty());
-        self.problems.push(ConfigProblem { severity, file: self.file, line, column, message, snippet, hint });
+        self.problems.push(ConfigProblem {
+            severity,
+            file: self.file.into(),
+            line,
+            column,
+            message,
+            snippet,
+            hint,
+        });
     }
 
     /// Reads an object with known fields. Unknown fields and duplicates are errors.
@@ -274,7 +283,8 @@ impl<'a> ConfigDocument<'a> {
         match variables.expand(text) {
             Ok(expanded) => Some(expanded),
             Err(error) => {
-                let hint = "a reference is written ${NAME} or ${NAME:-default}; write $${ for a plain `${`";
+                let hint = "a variable is written ${NAME} or ${NAME:-default}, a reference ${file:PATH}, ${exec:COMMAND}, \
+                            ${keyring:SERVICE/ACCOUNT} or ${secret:NAME}; write $${ for a plain `${`";
                 self.add_error(value.start(), format!("{what}: {error}"), Some(hint.to_owned()));
                 None
             }
@@ -289,6 +299,10 @@ impl<'a> ConfigDocument<'a> {
         variables: &Variables<'_>,
     ) -> Option<ExpandedText> {
         let expanded = self.read_expanded(value, what, variables)?;
+        if let Some(reference) = expanded.references.first() {
+            self.refuse_reference(value.start(), what, reference);
+            return None;
+        }
         let missing = [(&expanded.unset, "not set"), (&expanded.empty, "empty")];
         let mut whole = true;
         for (names, how) in missing {
@@ -307,6 +321,14 @@ impl<'a> ConfigDocument<'a> {
             whole = false;
         }
         whole.then_some(expanded)
+    }
+
+    /// Refuses a reference in a text that every session must know, not only the daemon.
+    pub(super) fn refuse_reference(&mut self, at: usize, what: &str, reference: &SecretReference) {
+        let message = format!("{what} can't hold `{reference}`: it is not looked up here");
+        let hint = "it may stand in `env`, `headers`, `url` and `credential_ref` of a server; write a variable here, and its \
+                    value into .env";
+        self.add_error(at, message, Some(hint.to_owned()));
     }
 
     fn add_type_error(&mut self, value: &Value<'a>, what: &str, expected: &str) {
@@ -344,6 +366,8 @@ fn is_known_field(token: &str) -> bool {
         fields::MCPS,
         fields::SERVER,
         fields::NAME,
+        fields::AUTH,
+        fields::OAUTH,
         fields::REPLACEMENTS,
         fields::REPLACEMENT,
         fields::POLICIES,
@@ -357,6 +381,11 @@ fn is_known_field(token: &str) -> bool {
         fields::TELEGRAM,
         fields::QUORUM,
         fields::HTTPS,
+        fields::HTTPS_LIMITS,
+        fields::HTTPS_OIDC,
+        fields::HTTPS_CERTIFICATES,
+        fields::HTTPS_CERTIFICATE,
+        fields::HTTPS_SCOPE,
     ];
     let name = token.trim_matches('"');
     tables.iter().any(|table| table.contains(&name))

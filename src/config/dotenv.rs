@@ -21,7 +21,7 @@ pub(super) fn read_dotenv(text: Option<&str>) -> (HashMap<String, Secret>, Vec<C
         let problem =
             |column: usize, name: Option<&str>, message: String, hint: Option<&str>| ConfigProblem {
                 severity: Severity::Error,
-                file: super::DOTENV,
+                file: super::DOTENV.into(),
                 line,
                 column: u32::try_from(column).unwrap_or(u32::MAX),
                 message,

@@ -1,5 +1,8 @@
 //! `mcps.json`: the child servers, in Portero's own list or in Claude Code's `mcpServers` object.
 
+mod auth;
+mod http;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,16 +10,16 @@ use std::time::Duration;
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 
+use self::http::HTTP_FIELDS;
+pub use self::http::is_transport_header;
 use super::document::{CheckedMembers, ConfigDocument, join_quoted, nearest_word};
-use super::secrets::{
-    MIN_SECRET_LENGTH, is_secret_flag, is_secret_name, secret_in_argument, secrets_in_variable,
-};
+use super::secrets::{MIN_SECRET_LENGTH, secrets_in_argument, secrets_in_inherited, secrets_in_variable};
 use super::snippet::escape_for_display;
-use super::types::{ServerConfig, ServerInstance, SkippedServer};
+use super::types::{ServerConfig, ServerInstance, ServerTransport, SkippedServer, StdioServer};
 use super::variables::{ExpandedText, Variables, is_variable_name};
 use super::{duration, fields};
 use crate::anonymize::{Direction, ReplacementRule};
-use crate::names::{ServerName, ToolName};
+use crate::names::{SecretName, ServerName, ToolName};
 use crate::secret::Secret;
 
 /// The contents of `mcps.json`.
@@ -62,6 +65,50 @@ struct ServersReader<'d, 'a, 'e> {
 struct ServerVariables {
     unset: Vec<String>,
     secrets: Vec<(Secret, usize)>,
+    /// Where a secret is written out in the file itself: its field, and a word for it.
+    written_out: Vec<(usize, String, String)>,
+}
+
+impl ServerVariables {
+    /// Notes a text of which these parts are secrets.
+    fn note_secrets(
+        &mut self,
+        at: usize,
+        field: &str,
+        word: &str,
+        text: &ExpandedText,
+        secrets: Vec<Secret>,
+    ) {
+        let is_literal = text.sources.is_empty() && text.references.is_empty();
+        let is_long = |secret: &Secret| secret.expose().chars().count() >= MIN_SECRET_LENGTH;
+        if is_literal && secrets.iter().any(is_long) {
+            self.written_out.push((at, field.to_owned(), word.to_owned()));
+        }
+        self.secrets.extend(secrets.into_iter().map(|secret| (secret, at)));
+    }
+}
+
+/// The transport that an entry names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TransportKind {
+    Stdio,
+    Http,
+    Sse,
+}
+
+/// Why a server with this entry can't be reached yet, with the next step.
+fn unsupported_field(members: &CheckedMembers<'_, '_>) -> Option<(&'static str, &'static str)> {
+    let is_websocket = members
+        .get("type")
+        .is_some_and(|value| matches!(value, Value::StringLit(text) if text.value == "ws"));
+    if is_websocket {
+        let reason = "it is reached by a WebSocket, which is no transport of MCP";
+        return Some((reason, "use its address for `http`, if it has one"));
+    }
+    members.get("headersHelper").is_some().then_some((
+        "`headersHelper` is not supported",
+        "write the header under `headers`, with a variable such as ${API_KEY} for its secret",
+    ))
 }
 
 impl<'a> ServersReader<'_, 'a, '_> {
@@ -114,18 +161,14 @@ impl<'a> ServersReader<'_, 'a, '_> {
         // found.
         self.first.insert(name.clone(), at);
         let disabled = self.document.read_bool(members.get("disabled"), "`disabled`", false);
-        if self.is_remote(members) {
-            if !disabled {
-                let reason = "it is a remote server (`url`); only servers that Portero starts itself are supported yet";
-                self.skip_server(at, name, reason.to_owned(), "give a `command`, such as a bridge to it");
-            }
-            return;
-        }
         let mut given = ServerVariables::default();
         // Also read if it is disabled, so that its errors show before it is switched on.
-        let server = self.read_local_server(at, name.clone(), members, &mut given);
+        let server = self.read_members(at, name.clone(), members, &mut given);
         if disabled {
             return;
+        }
+        if let Some((reason, hint)) = unsupported_field(members) {
+            return self.skip_server(at, name, reason.to_owned(), hint);
         }
         if !given.unset.is_empty() {
             given.unset.sort();
@@ -142,6 +185,7 @@ impl<'a> ServersReader<'_, 'a, '_> {
             );
         }
         if let Some(server) = server {
+            self.warn_of_written_out(&server, given.written_out);
             self.found.servers.push(server);
             self.add_injected_rules(&name, given.secrets);
         }
@@ -150,10 +194,8 @@ impl<'a> ServersReader<'_, 'a, '_> {
     /// Checks the other fields of a server without a usable name, so that all problems show at once.
     fn check_unnamed(&mut self, at: usize, members: &CheckedMembers<'_, 'a>) {
         self.document.read_bool(members.get("disabled"), "`disabled`", false);
-        if !self.is_remote(members) {
-            let nameless = "nameless".parse().expect("letters make a name");
-            self.read_local_server(at, nameless, members, &mut ServerVariables::default());
-        }
+        let nameless = "nameless".parse().expect("letters make a name");
+        self.read_members(at, nameless, members, &mut ServerVariables::default());
     }
 
     fn skip_server(&mut self, at: usize, server: ServerName, reason: String, hint: &str) {
@@ -165,13 +207,34 @@ impl<'a> ServersReader<'_, 'a, '_> {
         self.found.skipped.push(SkippedServer { server, reason, hint: hint.to_owned() });
     }
 
-    fn is_remote(&mut self, members: &CheckedMembers<'_, 'a>) -> bool {
+    /// Warns of secrets in the file itself, with the command that moves each.
+    fn warn_of_written_out(&mut self, server: &ServerConfig, written_out: Vec<(usize, String, String)>) {
+        for (at, field, word) in written_out {
+            let name = format!("{}.{word}", server.name);
+            let name = name.parse::<SecretName>().map_or_else(|_| "NAME".to_owned(), |name| name.to_string());
+            let moved = if server.instance == ServerInstance::Session {
+                "; the daemon then runs this server"
+            } else {
+                ""
+            };
+            let hint = format!(
+                "run `portero secret set {name} --keep`, and write ${{secret:{name}}} in its place{moved}; or move it into \
+                 .env"
+            );
+            let message = format!("{field} holds a secret in clear, which every session reads");
+            self.document.add_warning(at, message, Some(hint));
+        }
+    }
+
+    /// The transport that an entry names, in the words of Claude Code's `type`.
+    fn read_type(&mut self, members: &CheckedMembers<'_, 'a>) -> TransportKind {
         let kind = members
             .get("type")
             .and_then(|value| Some((value.start(), self.document.read_string(value, "`type`")?)));
         match kind {
-            Some((_, "http" | "sse" | "streamable-http" | "ws")) => true,
-            Some((_, "stdio")) => false,
+            Some((_, "http" | "streamable-http" | "ws")) => TransportKind::Http,
+            Some((_, "sse")) => TransportKind::Sse,
+            Some((_, "stdio")) => TransportKind::Stdio,
             Some((at, other)) => {
                 let hint = nearest_word(other, ["stdio", "http", "sse"])
                     .map(|near| format!("did you mean `{near}`?"));
@@ -180,51 +243,81 @@ impl<'a> ServersReader<'_, 'a, '_> {
                     "unknown `type`; the types are `stdio`, `http` and `sse`".into(),
                     hint,
                 );
-                false
+                TransportKind::Stdio
             }
             // Without a `type`, a `command` decides: such a server is started here, and a stray `url` is
             // reported as an error.
-            None => members.get("url").is_some() && members.get("command").is_none(),
+            None if members.get("url").is_some() && members.get("command").is_none() => TransportKind::Http,
+            None => TransportKind::Stdio,
         }
     }
 
-    fn read_local_server(
+    /// Reads an entry with a known name.
+    fn read_members(
         &mut self,
         at: usize,
         name: ServerName,
         members: &CheckedMembers<'_, 'a>,
         given: &mut ServerVariables,
     ) -> Option<ServerConfig> {
-        for remote in ["url", "headers", "headersHelper", "oauth"] {
-            if let Some(value) = members.get(remote) {
-                let message = format!("`{remote}` belongs to a remote server, but this one has a `command`");
-                self.document.add_error(value.start(), message, None);
-            }
-        }
-        let command = self.read_command(at, members, given);
+        let kind = self.read_type(members);
+        let transport = match kind {
+            TransportKind::Stdio => self.read_stdio_server(at, members, given).map(ServerTransport::Stdio),
+            TransportKind::Http | TransportKind::Sse => self
+                .read_http_server(at, members, kind == TransportKind::Sse, given)
+                .map(ServerTransport::Http),
+        };
+        let is_http = kind != TransportKind::Stdio;
         let texts = |found: Option<Vec<(usize, &str)>>| {
             found.map(|texts| texts.into_iter().map(|(_, text)| text.to_owned()).collect::<Vec<_>>())
         };
         let categories = texts(self.document.read_strings(members.get("categories"), "`categories`"));
-        let server = ServerConfig {
-            name,
-            command: String::new(),
-            args: self.read_args(members.get("args"), given),
-            env: self.read_env(members.get("env"), given),
-            env_passthrough: self.read_passthrough(members.get("envPassthrough"), given),
-            cwd: members.get("cwd").and_then(|cwd| self.read_path(cwd, "`cwd`", given)),
-            timeout: self.read_timeout(members.get("timeout")),
-            prefix: self.document.read_bool(members.get("prefix"), "`prefix`", true),
-            instance: self.read_instance(members.get("instance")),
-            stateless: self.document.read_bool(members.get("stateless"), "`stateless`", false),
-            pinned_tools: self.read_pinned_tools(members.get("pinnedTools")),
-            categories: categories.unwrap_or_default(),
-            roots: members.get("roots").map(|roots| {
-                let roots = self.document.read_array(roots, "`roots`");
-                roots.iter().filter_map(|root| self.read_path(root, "each entry of `roots`", given)).collect()
-            }),
+        let instance = match is_http {
+            // One connection for all sessions: no credential enters a process that an agent starts.
+            true => ServerInstance::User,
+            false => self.read_instance(members.get("instance"), transport.as_ref()),
         };
-        Some(ServerConfig { command: command?, ..server })
+        let timeout = self.read_timeout(members.get("timeout"));
+        let prefix = self.document.read_bool(members.get("prefix"), "`prefix`", true);
+        let stateless = self.document.read_bool(members.get("stateless"), "`stateless`", is_http);
+        let pinned_tools = self.read_pinned_tools(members.get("pinnedTools"));
+        let roots = members.get("roots").map(|roots| {
+            let roots = self.document.read_array(roots, "`roots`");
+            roots.iter().filter_map(|root| self.read_path(root, "each entry of `roots`", given)).collect()
+        });
+        Some(ServerConfig {
+            name,
+            transport: transport?,
+            timeout,
+            prefix,
+            instance,
+            stateless,
+            pinned_tools,
+            categories: categories.unwrap_or_default(),
+            roots,
+        })
+    }
+
+    /// Reads the program of a server that Portero starts; none without a usable `command`.
+    fn read_stdio_server(
+        &mut self,
+        at: usize,
+        members: &CheckedMembers<'_, 'a>,
+        given: &mut ServerVariables,
+    ) -> Option<StdioServer> {
+        for field in HTTP_FIELDS {
+            if let Some(value) = members.get(field) {
+                let message = format!("`{field}` belongs to a remote server, but this one has a `command`");
+                self.document.add_error(value.start(), message, None);
+            }
+        }
+        // All fields are read before a missing command ends it, so that all problems show at once.
+        let command = self.read_command(at, members, given);
+        let args = self.read_args(members.get("args"), given);
+        let env = self.read_env(members.get("env"), given);
+        let env_passthrough = self.read_passthrough(members.get("envPassthrough"), given);
+        let cwd = members.get("cwd").and_then(|cwd| self.read_path(cwd, "`cwd`", given));
+        Some(StdioServer { command: command?, args, env, env_passthrough, cwd })
     }
 
     fn read_command(
@@ -246,15 +339,30 @@ impl<'a> ServersReader<'_, 'a, '_> {
         Some(command.to_owned())
     }
 
-    /// Reads a text. Unset variables in it make the server skipped.
+    /// Reads a text that can't hold a reference. Unset variables in it make the server skipped.
     fn read_text(
         &mut self,
         value: &Value<'a>,
         what: &str,
         given: &mut ServerVariables,
     ) -> Option<ExpandedText> {
+        let expanded = self.read_secret_text(value, what, given)?;
+        if let Some(reference) = expanded.references.first() {
+            self.document.refuse_reference(value.start(), what, reference);
+            return None;
+        }
+        Some(expanded)
+    }
+
+    /// Reads a text that may hold references. Unset variables in it make the server skipped.
+    fn read_secret_text(
+        &mut self,
+        value: &Value<'a>,
+        what: &str,
+        given: &mut ServerVariables,
+    ) -> Option<ExpandedText> {
         let expanded = self.document.read_expanded(value, what, self.variables)?;
-        if expanded.text.expose().contains('\0') {
+        if expanded.references.is_empty() && expanded.text.expose().contains('\0') {
             self.document.add_error(value.start(), format!("{what} holds a NUL character"), None);
             return None;
         }
@@ -277,16 +385,9 @@ impl<'a> ServersReader<'_, 'a, '_> {
         let Some(value) = value else { return Vec::new() };
         let mut args = Vec::new();
         for item in self.document.read_array(value, "`args`") {
-            // A secret may be an argument after `--token`, a part such as `--token=…`, or come from a variable
-            // with a telling name.
             if let Some(arg) = self.read_text(item, "each entry of `args`", given) {
-                let told = args.last().is_some_and(|flag: &Secret| is_secret_flag(flag.expose()));
-                let told = told && !arg.text.expose().starts_with('-');
-                let secret =
-                    if told { Some(arg.text.clone()) } else { secret_in_argument(arg.text.expose()) };
-                let named = arg.sources.into_iter().filter(|(name, _)| is_secret_name(name));
-                let secrets = named.map(|(_, value)| value).chain(secret);
-                given.secrets.extend(secrets.map(|secret| (secret, item.start())));
+                let secrets = secrets_in_argument(args.last().map(Secret::expose), &arg);
+                given.secrets.extend(secrets.into_iter().map(|secret| (secret, item.start())));
                 args.push(arg.text);
             }
         }
@@ -309,13 +410,42 @@ impl<'a> ServersReader<'_, 'a, '_> {
                 );
                 continue;
             }
-            if let Some(text) = self.read_text(value, &format!("`env.{}`", escape_for_display(name)), given) {
-                let secrets = secrets_in_variable(name, &text);
-                given.secrets.extend(secrets.into_iter().map(|secret| (secret, value.start())));
+            let what = format!("`env.{}`", escape_for_display(name));
+            let Some((value, declared)) = self.read_declaration(value, &what) else { continue };
+            if let Some(text) = self.read_secret_text(value, &what, given) {
+                if let (Some(false), Some(reference)) = (declared, text.references.first()) {
+                    let message = format!("{what} holds `{reference}`, which is always a secret");
+                    let hint = "leave `secret` out; or put the value into .env, and its variable here";
+                    self.document.add_error(value.start(), message, Some(hint.to_owned()));
+                }
+                let secrets = secrets_in_variable(name, &text, declared);
+                given.note_secrets(value.start(), &what, name, &text, secrets);
                 env.insert(name.to_owned(), text.text);
             }
         }
         env
+    }
+
+    /// The value of a variable, and whether the file says that it is a secret. It is written as a text, or as
+    /// `{ "value": …, "secret": … }`.
+    fn read_declaration<'v>(
+        &mut self,
+        value: &'v Value<'a>,
+        what: &str,
+    ) -> Option<(&'v Value<'a>, Option<bool>)> {
+        if !matches!(value, Value::Object(_)) {
+            return Some((value, None));
+        }
+        let members = self.document.read_object(value, what, &[fields::VARIABLE])?;
+        let declared = members.get("secret").map(|flag| {
+            // A mistyped declaration is an error, and until then the value counts as a secret.
+            self.document.read_bool(Some(flag), &format!("{what}: `secret`"), true)
+        });
+        let Some(text) = members.get("value") else {
+            self.document.add_error(members.at, format!("{what} has no `value`"), None);
+            return None;
+        };
+        Some((text, declared))
     }
 
     fn read_passthrough(&mut self, value: Option<&Value<'a>>, given: &mut ServerVariables) -> Vec<String> {
@@ -324,8 +454,9 @@ impl<'a> ServersReader<'_, 'a, '_> {
         for (at, name) in names {
             if is_variable_name(name) {
                 // Only the environment, because `.env` is never passed on to a child by name.
-                let value = (self.variables.env)(name).filter(|_| is_secret_name(name));
-                given.secrets.extend(value.map(|value| (Secret::new(value), at)));
+                let value = (self.variables.env)(name);
+                let secrets = value.map(|value| secrets_in_inherited(name, value)).unwrap_or_default();
+                given.secrets.extend(secrets.into_iter().map(|secret| (secret, at)));
                 checked.push(name.to_owned());
             } else {
                 let message = "each entry of `envPassthrough` is the name of a variable";
@@ -352,11 +483,17 @@ impl<'a> ServersReader<'_, 'a, '_> {
         read.ok()
     }
 
-    fn read_instance(&mut self, value: Option<&Value<'a>>) -> ServerInstance {
-        let Some(value) = value else { return ServerInstance::default() };
-        let Some(word) = self.document.read_string(value, "`instance`") else {
-            return ServerInstance::default();
-        };
+    /// Reads the instance. A program whose variables hold references runs in the daemon, because no credential may
+    /// enter a process that an agent starts (guarantee T2).
+    fn read_instance(
+        &mut self,
+        value: Option<&Value<'a>>,
+        transport: Option<&ServerTransport>,
+    ) -> ServerInstance {
+        let reference = transport.and_then(|transport| transport.references().into_iter().next());
+        let usual = if reference.is_some() { ServerInstance::Project } else { ServerInstance::default() };
+        let Some(value) = value else { return usual };
+        let Some(word) = self.document.read_string(value, "`instance`") else { return usual };
         let found = ServerInstance::ALL.into_iter().find(|instance| instance.as_str() == word);
         if found.is_none() {
             let words = ServerInstance::ALL.map(ServerInstance::as_str);
@@ -364,7 +501,16 @@ impl<'a> ServersReader<'_, 'a, '_> {
             let message = "unknown `instance`; the instances are `session`, `project` and `user`";
             self.document.add_error(value.start(), message.into(), hint);
         }
-        found.unwrap_or_default()
+        if let (Some(reference), Some(ServerInstance::Session)) = (reference, found) {
+            let message = format!(
+                "a server with `{reference}` can't have the instance `session`: the agent starts its sessions, and could \
+                 read the secret there"
+            );
+            let hint =
+                "leave `instance` out, or write `project` or `user`; the daemon then runs it".to_owned();
+            self.document.add_error(value.start(), message, Some(hint));
+        }
+        found.unwrap_or(usual)
     }
 
     fn read_pinned_tools(&mut self, value: Option<&Value<'a>>) -> Option<Vec<String>> {
@@ -387,9 +533,12 @@ impl<'a> ServersReader<'_, 'a, '_> {
             if real.expose().chars().count() < MIN_SECRET_LENGTH {
                 continue;
             }
-            // Two servers with one secret share its rule, since equal real values would conflict.
+            // Two servers with one secret share its rule.
             if let Some((rule, _)) = self.found.injected.iter_mut().find(|(rule, _)| rule.real == real) {
-                rule.servers.get_or_insert_default().push(server.clone());
+                let servers = rule.servers.get_or_insert_default();
+                if !servers.contains(server) {
+                    servers.push(server.clone());
+                }
                 continue;
             }
             let rule = ReplacementRule {

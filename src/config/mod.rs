@@ -3,14 +3,22 @@
 //! Only [`ConfigFiles::load`] touches the disk. [`read_config()`] is a pure function of the files' text and
 //! the environment. No problem, snippet or hint ever holds a value; keys, patterns and names may show.
 
+mod auth;
+mod client_certificates;
+mod directory;
 mod document;
 mod dotenv;
 pub mod duration;
 mod fields;
+mod https;
 mod mcps;
+mod oidc;
 mod policies;
 mod problem;
+mod references;
 mod replacements;
+mod secret_names;
+mod secret_shapes;
 mod secrets;
 mod settings;
 mod snippet;
@@ -18,16 +26,26 @@ mod telegram;
 #[cfg(test)]
 mod tests;
 mod types;
+pub mod url;
 mod variables;
 
 use std::path::Path;
 
+pub use auth::{
+    ClientCertificate, ClientPrivateKey, CredentialFormat, CredentialLocation, OAuthGrant, OAuthSettings,
+    ServerAuth, SigningAlgorithm, StaticAuth, TokenEndpointAuthMethod,
+};
+pub use client_certificates::{CertificateGrant, CertificateMatch, ClientCertificates};
 pub use document::nearest_word;
+pub use https::{ClosedHttps, HttpsEncryption, HttpsLimits, HttpsSettings};
+pub use mcps::is_transport_header;
+pub use oidc::{ClaimGrant, JwtAlgorithm, OidcSettings};
 pub use problem::{ConfigProblem, ConfigProblems, Severity};
+pub use secrets::MIN_SECRET_LENGTH;
 pub use types::{
-    ApprovalSettings, AuditSettings, Config, ConfigFiles, DeciderGroup, HttpsSettings, NoticeLevel,
-    NoticeSettings, QuietHours, ServerConfig, ServerInstance, ServerLimits, Settings, SkippedServer,
-    TelegramSettings,
+    ApprovalSettings, AuditSettings, Config, ConfigFiles, DeciderGroup, HttpServer, NoticeLevel,
+    NoticeSettings, QuietHours, ServerConfig, ServerInstance, ServerLimits, ServerTransport, Settings,
+    SkippedServer, StdioServer, TelegramSettings,
 };
 
 use crate::anonymize::{Anonymizer, ReplacementRule, RuleConflict};
@@ -83,26 +101,36 @@ impl ConfigFiles {
                 }
             }
         };
-        let files = Self {
+        let mut files = Self {
             directory: directory.to_path_buf(),
             dotenv: text(DOTENV),
             mcps: text(MCPS),
             replacements: text(REPLACEMENTS),
             policies: text(POLICIES),
             portero: text(PORTERO),
+            directory_problems: Vec::new(),
         };
+        files.directory_problems = directory::inspect_directory(&files);
         if problems.0.is_empty() { Ok(files) } else { Err(problems) }
     }
 
     /// The names of the files that differ in `other`.
     #[must_use]
     pub fn changed_files(&self, other: &Self) -> Vec<&'static str> {
-        let texts = |files: &Self| {
-            let Self { directory: _, mcps, replacements, policies, portero, dotenv } = files.clone();
-            [dotenv, mcps, replacements, policies, portero]
-        };
-        let pairs = CONFIG_FILES.into_iter().zip(texts(self).into_iter().zip(texts(other)));
-        pairs.filter(|(_, (one, other))| one != other).map(|(file, _)| file).collect()
+        CONFIG_FILES.into_iter().filter(|file| self.text(file) != other.text(file)).collect()
+    }
+
+    /// The text of the file with this name, if it is there.
+    #[must_use]
+    pub fn text(&self, file: &str) -> Option<&str> {
+        match file {
+            DOTENV => self.dotenv.as_deref(),
+            MCPS => self.mcps.as_deref(),
+            REPLACEMENTS => self.replacements.as_deref(),
+            POLICIES => self.policies.as_deref(),
+            PORTERO => self.portero.as_deref(),
+            _ => None,
+        }
     }
 
     /// A digest of the files, which tells whether two programs read the same.
@@ -140,7 +168,7 @@ fn unreadable_directory(error: &FileError) -> ConfigProblems {
 fn unreadable_file(file: &'static str, error: &FileError) -> ConfigProblem {
     ConfigProblem {
         severity: Severity::Error,
-        file,
+        file: file.into(),
         line: 0,
         column: 0,
         message: error.to_string(),
@@ -160,7 +188,7 @@ pub fn read_config(
     if files.is_empty() {
         problems.0.push(ConfigProblem {
             severity: Severity::Warning,
-            file: MCPS,
+            file: MCPS.into(),
             line: 0,
             column: 0,
             message: format!(
@@ -171,6 +199,7 @@ pub fn read_config(
             hint: Some("write mcps.json there; Claude Code's `mcpServers` object is understood".into()),
         });
     }
+    problems.0.extend(files.directory_problems.iter().cloned());
     let (dotenv, told) = dotenv::read_dotenv(files.dotenv.as_deref());
     problems.0.extend(told);
     let variables = Variables { env, dotenv, environment_counts: true };
@@ -188,7 +217,7 @@ pub fn read_config(
     let settings = settings::read_settings(
         &mut portero,
         root.as_ref(),
-        &variables,
+        (&variables, &files.directory),
         known.as_deref(),
         &mut policy.quorums,
     );
@@ -224,7 +253,7 @@ fn report_conflicts(
     mcps: &mut ConfigDocument<'_>,
     injected: &[(ReplacementRule, usize)],
 ) {
-    for RuleConflict { rule, other, problem } in Anonymizer::new(rules).err().unwrap_or_default() {
+    for RuleConflict { rule, other, problem, proposal } in Anonymizer::new(rules).err().unwrap_or_default() {
         let secret = |rule: usize| rule.checked_sub(places.len()).and_then(|at| injected.get(at));
         let place = |rule: usize| match (places.get(rule), secret(rule)) {
             (Some(at), _) => (REPLACEMENTS, replacing.line_and_column(*at)),
@@ -233,8 +262,9 @@ fn report_conflicts(
         };
         let hint = other.filter(|other| *other != rule).map(|other| {
             let (file, (line, column)) = place(other);
-            format!("the other one is at {file}:{line}:{column}")
+            format!("the other one is at {file}:{line}:{column}; {proposal}")
         });
+        let hint = Some(hint.unwrap_or_else(|| proposal.to_owned()));
         match (places.get(rule), secret(rule)) {
             (None, Some((_, at))) => mcps.add_error(*at, problem, hint),
             (at, _) => replacing.add_error(at.copied().unwrap_or(0), problem, hint),

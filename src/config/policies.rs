@@ -1,5 +1,5 @@
-//! `policies.json`: allowed, denied and asking patterns, and entries that look at arguments (`{"cases": […],
-//! "otherwise": …}`).
+//! `policies.json`: allowed, denied and asking patterns, entries that look at arguments (`{"cases": […],
+//! "otherwise": …}`), and the tools that only read.
 
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
@@ -80,6 +80,9 @@ pub(super) fn read_policies<'a>(
     }
     for (at, text) in document.read_strings(file.get("locked"), "`locked`").unwrap_or_default() {
         policy.locked.extend(read_pattern(document, at, text, servers));
+    }
+    for (at, text) in document.read_strings(file.get("reads"), "`reads`").unwrap_or_default() {
+        policy.reads.extend(read_pattern(document, at, text, servers));
     }
     policy
 }

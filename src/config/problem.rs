@@ -1,5 +1,6 @@
 //! Problems of a configuration with their places, for people and without values.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// The severity of a problem.
@@ -17,7 +18,7 @@ pub struct ConfigProblem {
     /// Its severity.
     pub severity: Severity,
     /// The file, relative to the directory.
-    pub file: &'static str,
+    pub file: Cow<'static, str>,
     /// One-based line; 0 if it concerns the whole file.
     pub line: u32,
     /// One-based column in characters.
@@ -56,7 +57,7 @@ impl ConfigProblems {
         let order = |file: &str| {
             super::CONFIG_FILES.iter().position(|known| *known == file).unwrap_or(super::CONFIG_FILES.len())
         };
-        self.0.sort_by_key(|problem| (order(problem.file), problem.line, problem.column));
+        self.0.sort_by_key(|problem| (order(&problem.file), problem.line, problem.column));
     }
 }
 

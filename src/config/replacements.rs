@@ -5,8 +5,10 @@ use jsonc_parser::common::Ranged;
 
 use super::document::{CheckedMembers, ConfigDocument, nearest_word};
 use super::fields;
-use super::variables::Variables;
-use crate::anonymize::{Direction, ReplacementRule};
+use super::secret_names::is_secret_name;
+use super::secret_shapes::secrets_by_shape;
+use super::variables::{ExpandedText, Variables};
+use crate::anonymize::{Direction, MIN_REDACTION_CHARS, ReplacementRule};
 use crate::names::ServerName;
 
 /// The redaction of a one-way rule that names none.
@@ -61,6 +63,23 @@ fn read_rule<'a>(
     let servers = entry.get("servers").map(|value| read_scope(document, value, servers));
     let redaction =
         redaction.map_or_else(|| DEFAULT_REDACTION.to_owned(), |text| text.text.expose().to_owned());
+    let is_secret = !both && real.as_ref().is_some_and(|real| is_secret_rule(label.as_deref(), real));
+    if is_secret && servers.is_none() {
+        let message =
+            "this replacement is of a secret and names no `servers`, so its value is revealed to none";
+        let hint = "name those that may have it, as in \"servers\": [\"github\"]; or write [], if none may";
+        document.add_warning(entry.at, message.into(), Some(hint.into()));
+    }
+    // Guarantee N6: a secret goes to the servers that are named, and to no other.
+    let servers = if is_secret { Some(servers.unwrap_or_default()) } else { servers };
+    if !both && redaction.chars().count() < MIN_REDACTION_CHARS {
+        let message = format!(
+            "`responseReplacement` has fewer than {MIN_REDACTION_CHARS} characters, so Portero can't recognise it when \
+             an agent writes it back over the value"
+        );
+        let hint = "take a text that stands nowhere else, such as \"***API-KEY***\"".to_owned();
+        document.add_warning(entry.at, message, Some(hint));
+    }
     Some(ReplacementRule {
         fake: fake?.text.expose().to_owned(),
         real: real?.text,
@@ -71,12 +90,18 @@ fn read_rule<'a>(
     })
 }
 
+/// Whether a one-way rule stands for a secret: its label says so, or its value looks like one.
+fn is_secret_rule(label: Option<&str>, real: &ExpandedText) -> bool {
+    let value = real.text.expose();
+    label.is_some_and(is_secret_name) || secrets_by_shape(value).iter().any(|secret| secret == value)
+}
+
 fn read_text<'a>(
     document: &mut ConfigDocument<'a>,
     entry: &CheckedMembers<'_, 'a>,
     field: &str,
     variables: &Variables<'_>,
-) -> Option<super::variables::ExpandedText> {
+) -> Option<ExpandedText> {
     match entry.get(field) {
         Some(value) => document.read_expanded_complete(value, &format!("`{field}`"), variables),
         None => {

@@ -1,6 +1,6 @@
 //! `portero.json`: approvals, limits, logging, Telegram, HTTPS. Every field has a default.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use jsonc_parser::ast::Value;
@@ -9,8 +9,9 @@ use jsonc_parser::common::Ranged;
 use super::document::{CheckedMembers, ConfigDocument, join_quoted, nearest_word};
 use super::duration::format_duration;
 use super::fields;
+use super::https;
 use super::telegram;
-use super::types::{ApprovalSettings, AuditSettings, HttpsSettings, ServerLimits, Settings};
+use super::types::{ApprovalSettings, AuditSettings, ServerLimits, Settings};
 use super::variables::Variables;
 use crate::names::ServerName;
 use crate::policy::Quorum;
@@ -28,14 +29,17 @@ const MIN_MESSAGE_BYTES: u64 = 64 << 10;
 pub(super) fn read_settings<'a>(
     document: &mut ConfigDocument<'a>,
     root: Option<&Value<'a>>,
-    variables: &Variables<'_>,
+    (variables, directory): (&Variables<'_>, &Path),
     servers: Option<&[ServerName]>,
     quorums: &mut Vec<Quorum>,
 ) -> Settings {
     let mut settings =
         Settings { telegram: telegram::telegram_from_variables(document, variables), ..Settings::default() };
-    let Some(root) = root else { return settings };
-    let Some(file) = document.read_object(root, "portero.json", &[fields::PORTERO]) else { return settings };
+    let file = root.and_then(|root| document.read_object(root, "portero.json", &[fields::PORTERO]));
+    if file.as_ref().and_then(|file| file.get("https")).is_none() {
+        settings.set_https(https::https_from_variables(document, variables, directory));
+    }
+    let Some(file) = file else { return settings };
     let mut section = |name: &str, known: &[&str]| {
         let what = format!("`{name}`");
         file.get(name).and_then(|value| document.read_object(value, &what, &[known]))
@@ -62,8 +66,20 @@ pub(super) fn read_settings<'a>(
     if let Some(members) = telegramming {
         settings.telegram = telegram::read_telegram(document, &members, variables, servers, quorums);
     }
-    settings.https = https.and_then(|members| read_https(document, &members, variables));
+    if let Some(members) = https {
+        settings.set_https(https::read_https(document, &members, variables, directory));
+    }
     settings
+}
+
+impl Settings {
+    fn set_https(&mut self, parsed: https::ParsedHttps) {
+        (self.https, self.closed_https) = match parsed {
+            None => (None, None),
+            Some(Ok(settings)) => (Some(settings), None),
+            Some(Err(closed)) => (None, Some(closed)),
+        };
+    }
 }
 
 fn read_approvals<'a>(
@@ -85,10 +101,25 @@ fn read_approvals<'a>(
         value => document.read_duration(value, &format!("`approvals.{name}`"), default),
     };
     let (cool_down, hold) = (zero_or("coolDown", default.deny_cooldown), zero_or("hold", default.hold));
-    if let Some(value) = members.get("hold").filter(|_| hold > ApprovalSettings::MAX_HOLD) {
-        let most = format_duration(ApprovalSettings::MAX_HOLD);
-        let hint = "\"30s\" to \"1m\" is sensible; the agent fetches later what is decided later".to_owned();
-        document.add_error(value.start(), format!("`approvals.hold` must be at most {most}"), Some(hint));
+    let remember = zero_or("remember", default.remember);
+    for (name, is, most, hint) in [
+        (
+            "hold",
+            hold,
+            ApprovalSettings::MAX_HOLD,
+            "\"30s\" to \"1m\" is sensible; the agent fetches later what is decided later",
+        ),
+        (
+            "remember",
+            remember,
+            ApprovalSettings::MAX_REMEMBER,
+            "after that the passphrase is typed again; \"0\" remembers nothing",
+        ),
+    ] {
+        if let Some(value) = members.get(name).filter(|_| is > most) {
+            let message = format!("`approvals.{name}` must be at most {}", format_duration(most));
+            document.add_error(value.start(), message, Some(hint.to_owned()));
+        }
     }
     ApprovalSettings {
         decision_timeout: document.read_duration(
@@ -111,6 +142,7 @@ fn read_approvals<'a>(
             .map_or(default.max_result_bytes, |most| usize::try_from(most).unwrap_or(usize::MAX)),
         deny_cooldown: cool_down,
         hold,
+        remember,
         max_pending_per_session: pending_most,
         max_pending_per_project: pending_most_of_project,
         max_pending_total: pending_most_in_all,
@@ -174,26 +206,4 @@ fn read_log_level<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>) -> O
     };
     document.add_error(value.start(), "`logging.level`: unknown level".into(), Some(hint));
     None
-}
-
-fn read_https<'a>(
-    document: &mut ConfigDocument<'a>,
-    members: &CheckedMembers<'_, 'a>,
-    variables: &Variables<'_>,
-) -> Option<HttpsSettings> {
-    const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
-    let message = "this version does not listen for HTTPS yet; `https` is read and checked only";
-    document.add_warning(
-        members.at,
-        message.into(),
-        Some("connect agents on stdio with `portero mcp`".into()),
-    );
-    let Some(value) = members.get("listen") else { return Some(HttpsSettings { listen: DEFAULT_LISTEN }) };
-    let text = document.read_expanded_complete(value, "`https.listen`", variables)?;
-    let listen = text.text.expose().parse().ok().filter(|listen: &SocketAddr| listen.ip().is_loopback());
-    if listen.is_none() {
-        let message = "`https.listen` must be a loopback address with a port";
-        document.add_error(value.start(), message.into(), Some(format!("such as \"{DEFAULT_LISTEN}\"")));
-    }
-    Some(HttpsSettings { listen: listen? })
 }

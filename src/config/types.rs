@@ -1,7 +1,6 @@
 //! The types of a valid configuration.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +9,10 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::auth::{ClientCertificate, ServerAuth};
+use super::https::{ClosedHttps, HttpsSettings};
+use super::problem::ConfigProblem;
+use super::url::HttpUrl;
 use crate::anonymize::ReplacementRule;
 use crate::names::ServerName;
 use crate::policy::ConfigPolicy;
@@ -40,16 +43,8 @@ pub struct Config {
 pub struct ServerConfig {
     /// Its name.
     pub name: ServerName,
-    /// The program.
-    pub command: String,
-    /// Its arguments. They may hold values of variables.
-    pub args: Vec<Secret>,
-    /// Its own variables, in addition to the allow-list.
-    pub env: BTreeMap<String, Secret>,
-    /// Names of variables that it inherits in addition to the allow-list.
-    pub env_passthrough: Vec<String>,
-    /// Its working directory; the session's by default.
-    pub cwd: Option<PathBuf>,
+    /// How it is reached.
+    pub transport: ServerTransport,
     /// The time limit of a request; none means the limit in `portero.json`.
     pub timeout: Option<Duration>,
     /// Whether the names of its tools get a prefix toward the agent.
@@ -64,6 +59,75 @@ pub struct ServerConfig {
     pub categories: Vec<String>,
     /// Its declared roots; none means that it isn't told of any.
     pub roots: Option<Vec<PathBuf>>,
+}
+
+/// How a server is reached: the transports of MCP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerTransport {
+    /// A program that Portero starts.
+    Stdio(StdioServer),
+    /// A server at an address, which the daemon alone reaches.
+    Http(HttpServer),
+}
+
+/// A program that speaks MCP on its standard streams.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StdioServer {
+    /// The program.
+    pub command: String,
+    /// Its arguments. They may hold values of variables.
+    pub args: Vec<Secret>,
+    /// Its own variables, in addition to the allow-list.
+    pub env: BTreeMap<String, Secret>,
+    /// Names of variables that it inherits in addition to the allow-list.
+    pub env_passthrough: Vec<String>,
+    /// Its working directory; the session's by default.
+    pub cwd: Option<PathBuf>,
+}
+
+/// A server that speaks MCP over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpServer {
+    /// Its endpoint. Path and query may hold a key.
+    pub url: HttpUrl,
+    /// Whether it speaks the older HTTP with SSE of 2024-11-05 from the start. Without this, it is tried after
+    /// Streamable HTTP was refused.
+    pub is_sse: bool,
+    /// The headers of each request, by their lower-case names. Their values may be credentials.
+    pub headers: BTreeMap<String, Secret>,
+    /// How it is signed in to, beside what `headers` say.
+    pub auth: ServerAuth,
+    /// How many requests may be open at it at once.
+    pub max_concurrent: u16,
+    /// A file with further certificate authorities in PEM, for this server only.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate that is shown to it.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+impl HttpServer {
+    /// The requests that a server gets at once, unless `maxConcurrent` says otherwise.
+    pub const DEFAULT_MAX_CONCURRENT: u16 = 16;
+}
+
+impl ServerConfig {
+    /// The program, if Portero starts it.
+    #[must_use]
+    pub const fn as_stdio(&self) -> Option<&StdioServer> {
+        match &self.transport {
+            ServerTransport::Stdio(server) => Some(server),
+            ServerTransport::Http(_) => None,
+        }
+    }
+
+    /// The endpoint, if it is reached over HTTP.
+    #[must_use]
+    pub const fn as_http(&self) -> Option<&HttpServer> {
+        match &self.transport {
+            ServerTransport::Stdio(_) => None,
+            ServerTransport::Http(server) => Some(server),
+        }
+    }
 }
 
 /// Whose calls one process of a server serves.
@@ -135,15 +199,10 @@ pub struct Settings {
     pub log_level: Option<String>,
     /// The Telegram bot, if it is set up.
     pub telegram: Option<TelegramSettings>,
-    /// The HTTPS endpoint, if it is wanted.
+    /// The HTTPS endpoint, if it is wanted and may open.
     pub https: Option<HttpsSettings>,
-}
-
-/// The HTTPS endpoint, for agents that don't use this machine's stdio.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpsSettings {
-    /// Its loopback address (guarantee T1). Default 127.0.0.1:8787.
-    pub listen: SocketAddr,
+    /// Why the endpoint stays closed, if it is wanted and may not open.
+    pub closed_https: Option<ClosedHttps>,
 }
 
 /// The Telegram bot and its people.
@@ -278,6 +337,9 @@ pub struct ApprovalSettings {
     /// How long a call waits for the decision before its agent gets the pending answer. Default zero; at most
     /// [`ApprovalSettings::MAX_HOLD`].
     pub hold: Duration,
+    /// How long an interactive command remembers a typed passphrase in its own process. Default zero: not at all; at
+    /// most [`ApprovalSettings::MAX_REMEMBER`].
+    pub remember: Duration,
     /// How many calls of one session may wait. Default 20.
     pub max_pending_per_session: u32,
     /// How many calls of one project may wait, over all its sessions. Default 50.
@@ -290,6 +352,9 @@ pub struct ApprovalSettings {
 impl ApprovalSettings {
     /// The longest [`ApprovalSettings::hold`]: clients give up on a call that takes much longer.
     pub const MAX_HOLD: Duration = Duration::from_secs(5 * 60);
+
+    /// The longest [`ApprovalSettings::remember`]: a person may leave the terminal as it is.
+    pub const MAX_REMEMBER: Duration = Duration::from_secs(15 * 60);
 }
 
 impl Default for ApprovalSettings {
@@ -302,6 +367,7 @@ impl Default for ApprovalSettings {
             max_result_bytes: 4 << 20,
             deny_cooldown: Duration::from_secs(10 * 60),
             hold: Duration::ZERO,
+            remember: Duration::ZERO,
             max_pending_per_session: 20,
             max_pending_per_project: 50,
             max_pending_total: 200,
@@ -352,7 +418,7 @@ impl Default for AuditSettings {
 }
 
 /// The text of the configuration files.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct ConfigFiles {
     /// The directory.
     pub directory: PathBuf,
@@ -366,7 +432,19 @@ pub struct ConfigFiles {
     pub portero: Option<String>,
     /// `.env`.
     pub dotenv: Option<String>,
+    /// What was wrong with the directory itself when the files were read. It is no part of the configuration.
+    #[serde(skip)]
+    pub directory_problems: Vec<ConfigProblem>,
 }
+
+/// Files are equal if they say the same in the same directory.
+impl PartialEq for ConfigFiles {
+    fn eq(&self, other: &Self) -> bool {
+        self.directory == other.directory && self.changed_files(other).is_empty()
+    }
+}
+
+impl Eq for ConfigFiles {}
 
 /// Hides the texts, which may hold secrets.
 impl std::fmt::Debug for ConfigFiles {

@@ -1,11 +1,12 @@
-//! `${NAME}` and `${NAME:-default}` in configured texts.
+//! `${NAME}` and `${NAME:-default}` in configured texts, and references such as `${secret:NAME}`.
 //!
 //! As in a shell, the default applies if the variable is unset or empty. `$${` is a plain `${`. The
-//! environment wins over `.env`.
+//! environment wins over `.env`. A reference is not looked up here: it becomes a mark in the text (see
+//! [`SecretReference`]).
 
 use std::collections::HashMap;
 
-use crate::secret::Secret;
+use crate::secret::{self, Secret, SecretReference};
 
 /// The sources of variables.
 pub(super) struct Variables<'a> {
@@ -21,21 +22,27 @@ pub(super) struct ExpandedText {
     pub(super) text: Secret,
     /// The variables whose values are in it, with these values. Defaults aren't included.
     pub(super) sources: Vec<(String, Secret)>,
+    /// What it holds that only the daemon looks up.
+    pub(super) references: Vec<SecretReference>,
     /// Variables that are unset and have no default.
     pub(super) unset: Vec<String>,
     /// Variables that are set to nothing and have no default.
     pub(super) empty: Vec<String>,
 }
 
-/// A `${` that begins no valid reference.
+/// A `${` that begins neither a variable nor a reference.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ReferenceError {
+pub(super) enum ExpandError {
     #[error("a `${{` is not closed")]
     Open,
     #[error("a `${{…}}` does not hold the name of a variable")]
     Name,
     #[error("a default must not hold another `${{`")]
     Nested,
+    #[error("a text with a reference must not hold a NUL character")]
+    Nul,
+    #[error(transparent)]
+    Reference(#[from] secret::ReferenceError),
 }
 
 impl Variables<'_> {
@@ -53,9 +60,10 @@ impl Variables<'_> {
         (self.env)(name).map(Secret::new).or_else(|| self.dotenv.get(name).cloned())
     }
 
-    pub(super) fn expand(&self, text: &str) -> Result<ExpandedText, ReferenceError> {
+    pub(super) fn expand(&self, text: &str) -> Result<ExpandedText, ExpandError> {
         let mut put = zeroize::Zeroizing::new(String::with_capacity(text.len()));
         let (mut from, mut unset, mut empty) = (Vec::new(), Vec::new(), Vec::new());
+        let mut references = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.find("${") {
             // `$${` is an escaped `${`. The second `$` is kept and the first is dropped.
@@ -66,17 +74,23 @@ impl Variables<'_> {
                 continue;
             }
             put.push_str(&rest[..at]);
-            let (reference, after) = rest[at + 2..].split_once('}').ok_or(ReferenceError::Open)?;
+            let (reference, after) = rest[at + 2..].split_once('}').ok_or(ExpandError::Open)?;
             rest = after;
+            if let Some(parsed) = SecretReference::parse(reference) {
+                let parsed = parsed?;
+                put.push_str(&parsed.marked());
+                references.push(parsed);
+                continue;
+            }
             let (name, default) = match reference.split_once(":-") {
                 Some((name, default)) => (name, Some(default)),
                 None => (reference, None),
             };
             if !is_variable_name(name) {
-                return Err(ReferenceError::Name);
+                return Err(ExpandError::Name);
             }
             if default.is_some_and(|default| default.contains("${")) {
-                return Err(ReferenceError::Nested);
+                return Err(ExpandError::Nested);
             }
             match (self.lookup(name), default) {
                 (Some(value), _) if !value.expose().is_empty() => {
@@ -89,7 +103,11 @@ impl Variables<'_> {
             }
         }
         put.push_str(rest);
-        Ok(ExpandedText { text: Secret::new(put.as_str()), sources: from, unset, empty })
+        // Each reference has two marks, and nothing else may look like one.
+        if !references.is_empty() && put.matches('\0').count() != 2 * references.len() {
+            return Err(ExpandError::Nul);
+        }
+        Ok(ExpandedText { text: Secret::new(put.as_str()), sources: from, references, unset, empty })
     }
 }
 
@@ -103,7 +121,7 @@ pub(super) fn is_variable_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn expand(text: &str) -> Result<(String, Vec<String>, Vec<String>), ReferenceError> {
+    fn expand(text: &str) -> Result<(String, Vec<String>, Vec<String>), ExpandError> {
         let dotenv = [("HOST", "from-file"), ("ONLY", "file")];
         let variables = Variables {
             environment_counts: true,
@@ -144,9 +162,26 @@ mod tests {
 
     #[test]
     fn a_broken_reference_is_an_error() {
-        assert_eq!(expand("${HOST"), Err(ReferenceError::Open));
-        assert_eq!(expand("${}"), Err(ReferenceError::Name));
-        assert_eq!(expand("${1}"), Err(ReferenceError::Name));
-        assert_eq!(expand("${GONE:-${HOST}}"), Err(ReferenceError::Nested));
+        assert_eq!(expand("${HOST"), Err(ExpandError::Open));
+        assert_eq!(expand("${}"), Err(ExpandError::Name));
+        assert_eq!(expand("${1}"), Err(ExpandError::Name));
+        assert_eq!(expand("${GONE:-${HOST}}"), Err(ExpandError::Nested));
+    }
+
+    #[test]
+    fn a_reference_becomes_a_mark_that_no_text_can_hold() {
+        let variables = Variables {
+            env: &|_| Some("\0secret:b\0".into()),
+            dotenv: HashMap::new(),
+            environment_counts: true,
+        };
+        let one = variables.expand("Bearer ${secret:a}").expect("a reference");
+        assert_eq!(one.references, one.text.references().collect::<Vec<_>>());
+        assert_eq!(one.text.expose(), "Bearer \0secret:a\0");
+        assert_eq!(variables.expand("${secret:a}${FORGED}").err(), Some(ExpandError::Nul));
+        assert!(variables.expand("${FORGED}").expect("no reference").references.is_empty());
+        assert_eq!(text("$${secret:a} ${file:-x}"), "${secret:a} x");
+        assert!(matches!(expand("${secret:a b}"), Err(ExpandError::Reference(_))));
+        assert_eq!(expand("${file:/a"), Err(ExpandError::Open));
     }
 }

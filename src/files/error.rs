@@ -85,7 +85,9 @@ impl FileError {
         Self { path: path.to_owned(), problem }
     }
 
-    pub(super) fn from_io(path: &Path, error: io::Error) -> Self {
+    /// The problem that an error of the system stands for.
+    #[must_use]
+    pub fn from_io(path: &Path, error: io::Error) -> Self {
         Self::new(path, FileProblem::System(error))
     }
 

@@ -66,6 +66,20 @@ impl RegularFile {
         self.file.metadata()
     }
 
+    /// Reads it to its end, up to `limit` bytes, as it was opened: no other file can have taken its place since.
+    ///
+    /// # Errors
+    /// See [`FileProblem`].
+    pub fn read_text(mut self, limit: u64) -> Result<String, FileError> {
+        let mut bytes = Vec::new();
+        let read = self.by_ref().take(limit.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| FileError::from_io(&self.path, error))?;
+        if bytes.len() as u64 > limit {
+            return Err(FileError::new(&self.path, FileProblem::TooLarge(limit)));
+        }
+        String::from_utf8(bytes).map_err(|_| FileError::new(&self.path, FileProblem::NotUtf8))
+    }
+
     /// The file, for locking or syncing it.
     #[must_use]
     pub const fn file(&self) -> &File {

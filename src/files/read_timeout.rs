@@ -52,7 +52,6 @@ pub fn read_with_timeout<T: Send + 'static>(
 ///
 /// # Errors
 /// As [`read_with_timeout`].
-/// As [`read_with_timeout`].
 pub async fn read_off_thread<T: Send + 'static>(
     path: &Path,
     timeout: Duration,

@@ -6,9 +6,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Risk;
+use crate::access::{AccessScope, TokenName};
+use crate::approval_scope::ScopeChange;
 use crate::config::duration::format_duration;
-use crate::names::{ServerName, TaskId};
+use crate::names::{SecretName, ServerName, TaskId};
 use crate::pattern::Pattern;
+use crate::policy::definition_pins::{DefinitionItem, WaitingDigest};
 use crate::policy::{Action, GrantLimits};
 
 /// One act of a person. Buttons on Telegram are stored with it, so its serialized form must not change.
@@ -19,6 +22,8 @@ pub enum Act {
     Approve(TaskId),
     /// A call runs, in another process than the one that its session uses.
     ApproveFresh(TaskId),
+    /// Let a call run, perhaps in another process than the one that its session uses, and make this grant or rule.
+    ApproveWith(TaskId, bool, Box<ScopeChange>),
     /// Reject a call.
     Reject(TaskId),
     /// Ask again for an ended task's call.
@@ -46,6 +51,8 @@ pub enum Act {
     ConfirmConfig(String),
     /// Accept the definitions of this server that wait, by the digest of what the person was shown.
     AcceptDefinitions(ServerName, String),
+    /// Accept the definitions of this one item of a server, by the digest of what the person was shown.
+    AcceptDefinition(ServerName, DefinitionItem, WaitingDigest),
     /// Set the passphrase.
     SetPassphrase,
     /// Enrol an authenticator.
@@ -56,6 +63,18 @@ pub enum Act {
     Pair,
     /// End that.
     Unpair,
+    /// Sign in at a server.
+    Login(ServerName),
+    /// Sign out of a server.
+    Logout(ServerName),
+    /// Set a secret, with which servers then act.
+    SetSecret(SecretName),
+    /// Clear a secret, or all of them.
+    ClearSecrets(Option<SecretName>),
+    /// Make an access token with this scope, valid for this many milliseconds or until it is revoked.
+    CreateToken(TokenName, AccessScope, Option<u64>),
+    /// End an access token.
+    RevokeToken(TokenName),
     /// Stop the daemon.
     StopDaemon,
 }
@@ -84,17 +103,26 @@ impl Act {
         Self::Grant(pattern.clone(), millis, limits.clone())
     }
 
+    /// The act that lets a call run; `fresh` says that it may run in another process than its session's.
+    #[must_use]
+    pub const fn approve(task: TaskId, fresh: bool) -> Self {
+        if fresh { Self::ApproveFresh(task) } else { Self::Approve(task) }
+    }
+
     /// How much it widens, which decides what confirms it. An act that only narrows needs no confirmation.
     #[must_use]
     pub fn risk(&self) -> Risk {
         match self {
             Self::Grant(pattern, millis, _) => Risk::of_grant(pattern, Duration::from_millis(*millis)),
+            Self::ApproveWith(_, _, permit) => Self::from(&**permit).risk(),
             Self::Allow(_) => Risk::ALLOW,
             Self::RemoveRule(_, pattern, _) => Risk::of_pattern(pattern),
             Self::Resume => Risk::RESUME,
             Self::ConfirmConfig(_) => Risk::CONFIG,
-            Self::AcceptDefinitions(..) => Risk::DEFINITIONS,
+            Self::AcceptDefinitions(..) | Self::AcceptDefinition(..) => Risk::DEFINITIONS,
             Self::Pair | Self::Unpair => Risk::PAIR,
+            Self::Login(_) => Risk::LOGIN,
+            Self::CreateToken(..) => Risk::TOKEN,
             Self::SetPassphrase | Self::EnrollTotp | Self::RemoveTotp => Risk::High,
             Self::Approve(_)
             | Self::ApproveFresh(_)
@@ -105,6 +133,10 @@ impl Act {
             | Self::Ask(_)
             | Self::Deny(_)
             | Self::Pause
+            | Self::Logout(_)
+            | Self::SetSecret(_)
+            | Self::ClearSecrets(_)
+            | Self::RevokeToken(_)
             | Self::StopDaemon => Risk::Low,
         }
     }
@@ -116,13 +148,17 @@ impl Act {
         match self {
             Self::Approve(_)
             | Self::ApproveFresh(_)
+            | Self::ApproveWith(..)
             | Self::Reveal(_)
             | Self::Grant(..)
             | Self::Allow(_)
             | Self::RemoveRule(..)
             | Self::Resume
             | Self::ConfirmConfig(_)
-            | Self::AcceptDefinitions(..) => true,
+            | Self::AcceptDefinitions(..)
+            | Self::AcceptDefinition(..)
+            | Self::Login(_)
+            | Self::CreateToken(..) => true,
             Self::Reject(_)
             | Self::Repeat(_)
             | Self::Revoke(_)
@@ -134,17 +170,25 @@ impl Act {
             | Self::RemoveTotp
             | Self::Pair
             | Self::Unpair
+            | Self::Logout(_)
+            | Self::SetSecret(_)
+            | Self::ClearSecrets(_)
+            | Self::RevokeToken(_)
             | Self::StopDaemon => false,
         }
     }
 
-    /// Whether a confirmation of this act also confirms `done`: the same act, or a shorter grant.
+    /// Whether a confirmation of this act also confirms `done`: the same act, or a shorter grant. Each part of an act
+    /// with two parts is confirmed.
     #[must_use]
     pub fn covers(&self, done: &Self) -> bool {
         match (self, done) {
             (Self::Grant(pattern, longest, limits), Self::Grant(granted, millis, within)) => {
                 // Equal limits, not narrower ones: whether one limit is within another isn't always plain.
                 pattern == granted && millis <= longest && limits == within
+            }
+            (Self::ApproveWith(task, fresh, permit), _) => {
+                self == done || *done == Self::approve(*task, *fresh) || Self::from(&**permit).covers(done)
             }
             _ => self == done,
         }
@@ -156,6 +200,7 @@ impl Act {
         match self {
             Self::Approve(_) => "approve",
             Self::ApproveFresh(_) => "approve in another process",
+            Self::ApproveWith(..) => "approve and permit",
             Self::Reject(_) => "reject",
             Self::Repeat(_) => "again",
             Self::Reveal(_) => "task real",
@@ -168,12 +213,18 @@ impl Act {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::ConfirmConfig(_) => Self::CONFIRM_CONFIG_WORD,
-            Self::AcceptDefinitions(..) => "pins accept",
+            Self::AcceptDefinitions(..) | Self::AcceptDefinition(..) => "pins accept",
             Self::SetPassphrase => "passphrase set",
             Self::EnrollTotp => "totp enroll",
             Self::RemoveTotp => "totp remove",
             Self::Pair => "telegram pair",
             Self::Unpair => "telegram unpair",
+            Self::Login(_) => "login",
+            Self::Logout(_) => "logout",
+            Self::SetSecret(_) => "secret set",
+            Self::ClearSecrets(_) => "secret clear",
+            Self::CreateToken(..) => "token create",
+            Self::RevokeToken(_) => "token revoke",
             Self::StopDaemon => "daemon stop",
         }
     }
@@ -187,6 +238,11 @@ impl Act {
             | Self::Reject(task)
             | Self::Repeat(task)
             | Self::Reveal(task) => format!("task {task}"),
+            Self::ApproveWith(task, fresh, permit) => {
+                let place = if *fresh { ", in another process" } else { "" };
+                let permit = Self::from(&**permit);
+                format!("task {task}{place}; {} {}", permit.word(), permit.about())
+            }
             Self::Grant(pattern, millis, limits) => {
                 format!("{pattern} for {} {limits}", format_duration(Duration::from_millis(*millis)))
             }
@@ -197,10 +253,27 @@ impl Act {
             Self::Pause | Self::Resume => "everything".to_owned(),
             Self::ConfirmConfig(_) => "the changed configuration".to_owned(),
             Self::AcceptDefinitions(server, _) => format!("the definitions of {server}"),
+            Self::AcceptDefinition(server, item, _) => format!("the definition of {server}: {item}"),
             Self::SetPassphrase => "the approval passphrase".to_owned(),
             Self::EnrollTotp | Self::RemoveTotp => "the authenticator".to_owned(),
             Self::Pair | Self::Unpair => "the bot".to_owned(),
+            Self::Login(server) | Self::Logout(server) => server.to_string(),
+            Self::SetSecret(name) | Self::ClearSecrets(Some(name)) => format!("the secret {name}"),
+            Self::ClearSecrets(None) => "every secret".to_owned(),
+            Self::CreateToken(name, scope, millis) => {
+                format!("token {name} for {scope}, {}", describe_validity(*millis))
+            }
+            Self::RevokeToken(name) => format!("token {name}"),
             Self::StopDaemon => "the daemon".to_owned(),
+        }
+    }
+}
+
+impl From<&ScopeChange> for Act {
+    fn from(change: &ScopeChange) -> Self {
+        match change {
+            ScopeChange::Grant { pattern, duration, limits } => Self::grant(pattern, *duration, limits),
+            ScopeChange::Allow(pattern) => Self::Allow(pattern.clone()),
         }
     }
 }
@@ -209,6 +282,14 @@ impl Act {
 #[must_use]
 pub fn describe_rule_id(id: u64) -> String {
     format!("rule {id}")
+}
+
+/// How long a token is valid, in words.
+fn describe_validity(millis: Option<u64>) -> String {
+    millis.map_or_else(
+        || "until it is revoked".to_owned(),
+        |millis| format!("valid for {}", format_duration(Duration::from_millis(millis))),
+    )
 }
 
 /// The grants in the words of the audit.
@@ -226,6 +307,9 @@ impl fmt::Display for Act {
                 write!(f, "{} {task}", self.word())
             }
             Self::ApproveFresh(task) => write!(f, "approve {task} --fresh"),
+            Self::ApproveWith(task, fresh, permit) => {
+                write!(f, "{}; {}", Self::approve(*task, *fresh), Self::from(&**permit))
+            }
             Self::Reveal(task) => write!(f, "task {task} --real"),
             Self::Grant(pattern, millis, limits) => {
                 write!(f, "grant {pattern} {}", format_duration(Duration::from_millis(*millis)))?;
@@ -235,7 +319,13 @@ impl fmt::Display for Act {
                 write!(f, "{} {pattern}", self.word())
             }
             Self::RemoveRule(id, pattern, _) => write!(f, "{} {id}, {pattern}", self.word()),
-            Self::AcceptDefinitions(server, _) => write!(f, "{} {server}", self.word()),
+            Self::AcceptDefinitions(server, _) | Self::Login(server) | Self::Logout(server) => {
+                write!(f, "{} {server}", self.word())
+            }
+            Self::CreateToken(name, scope, millis) => {
+                write!(f, "{} {name} for {scope}, {}", self.word(), describe_validity(*millis))
+            }
+            Self::AcceptDefinition(server, item, _) => write!(f, "{} {server}, {item}", self.word()),
             _ => f.write_str(self.word()),
         }
     }
@@ -266,5 +356,27 @@ mod tests {
         assert!(grant(10).covers(&grant(10)) && grant(10).covers(&grant(9)));
         assert!(!grant(10).covers(&grant(11)) && !grant(10).covers(&Act::Allow(pattern.clone())));
         assert!(Act::Resume.covers(&Act::Resume) && !Act::Resume.covers(&Act::Pause));
+        let (task, other) = (TaskId::fresh(), TaskId::fresh());
+        for fresh in [false, true] {
+            let permit = |millis| {
+                let (duration, limits) = (Duration::from_millis(millis), GrantLimits::default());
+                Box::new(ScopeChange::Grant { pattern: pattern.clone(), duration, limits })
+            };
+            let both = Act::ApproveWith(task, fresh, permit(10));
+            for part in [Act::approve(task, fresh), grant(10), grant(9), both.clone()] {
+                assert!(both.covers(&part), "{part}");
+            }
+            for more in [
+                Act::approve(task, !fresh),
+                Act::approve(other, fresh),
+                grant(11),
+                Act::Allow(pattern.clone()),
+                Act::ApproveWith(task, fresh, permit(11)),
+            ] {
+                assert!(!both.covers(&more), "{more}");
+            }
+            assert!(!grant(10).covers(&both) && both.is_widening());
+            assert_eq!(both.risk(), Risk::High, "as the grant alone: it covers several tools");
+        }
     }
 }

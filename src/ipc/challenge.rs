@@ -1,10 +1,12 @@
 //! The factors that a person gives for widening, and secrets that are shown to a person once. Neither prints
 //! itself, and both are wiped when dropped.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
-use crate::passphrase::PassphraseVerifier;
+use crate::passphrase::{DerivedPassphrase, PassphraseVerifier};
 use crate::secret::Secret;
 
 /// A second factor that the agent doesn't have, with which a person's terminal widens.
@@ -13,9 +15,9 @@ use crate::secret::Secret;
 /// replaces it by a proof for the one act that is requested, on this connection.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Challenge {
-    /// The typed passphrase. No message holds it.
+    /// The passphrase as this process has it. No message holds it.
     #[serde(skip)]
-    typed: Option<Secret>,
+    passphrase: Option<GivenPassphrase>,
     /// The act for which the proof must be made, as its receiver computes it.
     #[serde(skip)]
     act: Option<[u8; 32]>,
@@ -37,6 +39,15 @@ pub struct Challenge {
     /// person has tapped that number.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub telegram: bool,
+}
+
+/// The passphrase in the process where it was typed.
+#[derive(Clone)]
+pub(super) enum GivenPassphrase {
+    /// As it was typed; the key is derived for one act.
+    Typed(Secret),
+    /// The key that was derived from it, for several acts.
+    Derived(Arc<DerivedPassphrase>),
 }
 
 /// What a terminal gave in place of the passphrase.
@@ -63,7 +74,15 @@ impl Challenge {
     /// A challenge with the passphrase alone.
     pub fn new(passphrase: impl Into<String>) -> Self {
         let mut challenge = Self::default();
-        challenge.typed = Some(Secret::new(passphrase));
+        challenge.passphrase = Some(GivenPassphrase::Typed(Secret::new(passphrase)));
+        challenge
+    }
+
+    /// A challenge with the key of a typed passphrase, which proves several acts of this process one by one.
+    /// [`IpcClient::derive_challenge`](super::IpcClient::derive_challenge) makes it.
+    pub(super) fn with_derived(passphrase: Arc<DerivedPassphrase>) -> Self {
+        let mut challenge = Self::default();
+        challenge.passphrase = Some(GivenPassphrase::Derived(passphrase));
         challenge
     }
 
@@ -90,8 +109,16 @@ impl Challenge {
         Some(NewPassphrase { verifier: self.verifier.take()?, opens })
     }
 
+    pub(super) fn given_passphrase(&self) -> Option<GivenPassphrase> {
+        self.passphrase.clone()
+    }
+
+    /// The passphrase as it was typed; none where only its key is known.
     pub(super) fn typed_passphrase(&self) -> Option<Secret> {
-        self.typed.clone()
+        match &self.passphrase {
+            Some(GivenPassphrase::Typed(typed)) => Some(typed.clone()),
+            Some(GivenPassphrase::Derived(_)) | None => None,
+        }
     }
 
     pub(super) fn set_proof(&mut self, proof: String, opens: Option<Secret>) {
@@ -108,7 +135,7 @@ impl Challenge {
 
     /// Removes everything that is made for the act. The proof is made over the rest.
     pub(super) fn clear_proof(&mut self) {
-        (self.typed, self.proof, self.opens) = (None, None, None);
+        (self.passphrase, self.proof, self.opens) = (None, None, None);
     }
 }
 

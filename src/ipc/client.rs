@@ -10,6 +10,7 @@ use interprocess::local_socket::ConnectOptions;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::challenge::{Challenge, GivenPassphrase};
 use super::failure::{DaemonFailure, FailureKind};
 use super::frame::{
     FrameError, FrameReader, GREETING_TIMEOUT, MAX_FRAME_BYTES, MAX_GREETING_BYTES, SendError, encode_frame,
@@ -25,7 +26,7 @@ use super::{PeerProcess, address, stream};
 use crate::anonymize::Fake;
 use crate::json::RawJson;
 use crate::names::ServerName;
-use crate::passphrase::{self, KdfParams, PassphraseKey};
+use crate::passphrase::{self, DerivedPassphrase, KdfParams};
 use crate::secret::Secret;
 use crate::store_identity::{Nonce, StoreId, Transcript};
 
@@ -231,16 +232,51 @@ impl IpcClient {
             }
             let salted = KdfParams::fresh();
             let derived = derive_in_background(typed, salted.clone()).await?;
-            new.set_verifier(derived.verifier(salted), derived.sealing_key());
+            let key = derived.key_for(&salted).ok_or_else(underivable)?;
+            new.set_verifier(key.verifier(salted.clone()), key.sealing_key());
         }
-        let Some(typed) = request.challenge_mut().and_then(|challenge| challenge.typed_passphrase()) else {
+        let Some(given) = request.challenge_mut().and_then(|challenge| challenge.given_passphrase()) else {
             return Ok(());
         };
+        // No passphrase is set, or this is no terminal. The daemon refuses the request itself then, and
+        // records that.
+        let Some(salted) = self.fetch_kdf_params().await? else { return Ok(()) };
+        let derived = match given {
+            GivenPassphrase::Typed(typed) => derive_in_background(typed, salted.clone()).await?,
+            GivenPassphrase::Derived(derived) => derived,
+        };
+        let Some(key) = derived.key_for(&salted) else {
+            let changed = "another approval passphrase was set since this one was typed";
+            return Err(RequestError::Refused(DaemonFailure::new(FailureKind::Challenge, changed)));
+        };
+        let unsaid = |error: serde_json::Error| RequestError::Unsent(SendError::NotJson(error.to_string()));
+        let input = proof_input(request, &self.shared.transcript).map_err(unsaid)?;
+        let opens = opens_authenticator(request).then(|| key.sealing_key());
+        if let Some(challenge) = request.challenge_mut() {
+            challenge.set_proof(key.sign_act(&input), opens);
+        }
+        Ok(())
+    }
+
+    /// Returns a challenge that proves several requests one by one. It holds the derived keys in place of the passphrase
+    /// of `typed`. Each clone proves the request that it is part of, and no other. `typed` itself is returned where no
+    /// passphrase is set: the daemon refuses it then.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn derive_challenge(&self, typed: Challenge) -> Result<Challenge, RequestError> {
+        let Some(passphrase) = typed.typed_passphrase() else { return Ok(typed) };
+        let Some(salted) = self.fetch_kdf_params().await? else { return Ok(typed) };
+        let mut derived = Challenge::with_derived(derive_in_background(passphrase, salted).await?);
+        derived.code.clone_from(&typed.code);
+        Ok(derived)
+    }
+
+    /// How the daemon has the passphrase derived; none where it asks for no proof.
+    async fn fetch_kdf_params(&self) -> Result<Option<KdfParams>, RequestError> {
         let salted = match self.send_request(&GetPassphraseSalt, None).await {
             Ok(Some(salted)) => salted,
-            // No passphrase is set, or this is no terminal. The daemon refuses the request itself then, and
-            // records that.
-            Ok(None) | Err(RequestError::Refused(_)) => return Ok(()),
+            Ok(None) | Err(RequestError::Refused(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
         // A false daemon could ask for a cheap derivation, to guess the passphrase from the proof.
@@ -248,14 +284,7 @@ impl IpcClient {
             let weak = "the daemon would have the passphrase derived with less work than protects it; nothing was sent";
             return Err(RequestError::Refused(DaemonFailure::new(FailureKind::Challenge, weak)));
         }
-        let derived = derive_in_background(typed, salted).await?;
-        let unsaid = |error: serde_json::Error| RequestError::Unsent(SendError::NotJson(error.to_string()));
-        let input = proof_input(request, &self.shared.transcript).map_err(unsaid)?;
-        let opens = opens_authenticator(request).then(|| derived.sealing_key());
-        if let Some(challenge) = request.challenge_mut() {
-            challenge.set_proof(derived.sign_act(&input), opens);
-        }
-        Ok(())
+        Ok(Some(salted))
     }
 
     async fn send_request<R: Request>(
@@ -332,14 +361,16 @@ impl IpcClient {
     }
 }
 
-async fn derive_in_background(typed: Secret, salted: KdfParams) -> Result<PassphraseKey, RequestError> {
-    let derived = tokio::task::spawn_blocking(move || PassphraseKey::new(&typed, &salted)).await;
-    derived.ok().flatten().ok_or_else(|| {
-        RequestError::Refused(DaemonFailure::new(
-            FailureKind::Internal,
-            "the passphrase could not be derived",
-        ))
-    })
+async fn derive_in_background(
+    typed: Secret,
+    salted: KdfParams,
+) -> Result<Arc<DerivedPassphrase>, RequestError> {
+    let derived = tokio::task::spawn_blocking(move || DerivedPassphrase::new(&typed, salted)).await;
+    derived.ok().flatten().map(Arc::new).ok_or_else(underivable)
+}
+
+fn underivable() -> RequestError {
+    RequestError::Refused(DaemonFailure::new(FailureKind::Internal, "the passphrase could not be derived"))
 }
 
 impl Drop for ClientState {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::Refusal;
+
 /// Why a request was refused or failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
@@ -25,6 +27,27 @@ impl DaemonFailure {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The refusal of a session's request, in words for the agent.
+    #[must_use]
+    pub fn into_refusal(self) -> Refusal {
+        match self.kind {
+            FailureKind::Server => Refusal::ServerUnavailable(self.message),
+            FailureKind::Interrupted => Refusal::Interrupted(self.message),
+            FailureKind::Malformed => Refusal::Malformed(self.message),
+            FailureKind::Invalid | FailureKind::NotFound => Refusal::Invalid(self.message),
+            FailureKind::Refused | FailureKind::Void | FailureKind::OtherProcess => {
+                Refusal::Declined(self.message)
+            }
+            FailureKind::Version
+            | FailureKind::Configuration
+            | FailureKind::Challenge
+            | FailureKind::Busy
+            | FailureKind::Storage
+            | FailureKind::Unsaved
+            | FailureKind::Internal => Refusal::DaemonUnavailable(self.message),
+        }
     }
 }
 

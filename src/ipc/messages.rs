@@ -14,11 +14,11 @@ use crate::names::{AgentSessionId, Principal, ServerName, SessionId, TaskId};
 use crate::permit::CallPermit;
 use crate::policy::Overrides;
 use crate::store_identity::{Handshake, Nonce, StoreId, StoreKey, Transcript};
-use crate::task::{ChildGround, TaskState};
+use crate::task::{ChildGround, Task, TaskState};
 
 /// The version of this protocol. It is raised if an older peer would misunderstand a newer one. A release
 /// without such a change keeps it.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;
 
 /// How many requests a connection may have open: as many as a session accepts from its client.
 pub const MAX_OPEN_REQUESTS: usize = 4096;
@@ -190,6 +190,8 @@ pub enum PushMessage {
     /// The one-time permit for a call that a person approved. The session makes it in the process that it was asked
     /// for, and answers with [`ReportOutcome`](super::requests::handover::ReportOutcome).
     RunCall(Box<CallPermit>),
+    /// A call that is to run in this session's process waits as this task, also if a person asked for it again.
+    Waits(Box<Task>),
     /// Progress of a call that the daemon makes for this session: the notification's `params`.
     Progress {
         /// The number of the [`ForwardCall`](super::requests::sessions::ForwardCall).

@@ -53,8 +53,12 @@ pub use requests::config::UnconfirmedConfig;
 pub use requests::handover::PermitOutcome;
 pub use requests::overrides::GrantSelection;
 pub use requests::sessions::ForwardedCall;
+pub use requests::tokens::CreatedToken;
 pub use risk::{MAX_NARROW_GRANT, Risk};
-pub use status::{AuditStatus, CallCounts, DaemonStatus, EnrolledAuthenticator, UnsavedChanges};
+pub use status::{
+    AuditStatus, CallCounts, DaemonStatus, EnrolledAuthenticator, HttpsCertificate, HttpsClient, HttpsStatus,
+    UnsavedChanges,
+};
 pub use telegram::{
     PairingCode, TelegramConfirmation, TelegramGroup, TelegramPerson, TelegramRefused, TelegramState,
     TelegramStatus, TelegramTrouble,

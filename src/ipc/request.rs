@@ -71,7 +71,9 @@ pub(super) fn proof_input<R: Request>(
     if let Some(challenge) = plain.challenge_mut() {
         challenge.clear_proof();
     }
-    Ok(transcript.digest_with_act(&serde_json::to_vec(&(R::METHOD, &plain))?))
+    // The request may hold a secret.
+    let text = zeroize::Zeroizing::new(serde_json::to_vec(&(R::METHOD, &plain))?);
+    Ok(transcript.digest_with_act(&text))
 }
 
 /// A request as received from a peer.

@@ -34,6 +34,12 @@ impl Risk {
     /// Letting a person decide on Telegram, or ending that, after which another could be paired.
     pub const PAIR: Self = Self::High;
 
+    /// A login, which decides whose account at one server the calls use.
+    pub const LOGIN: Self = Self::Low;
+
+    /// Letting someone ask from another machine.
+    pub const TOKEN: Self = Self::High;
+
     /// Lifting a denying rule with this pattern: high unless it names one tool.
     #[must_use]
     pub fn of_pattern(pattern: &Pattern) -> Self {

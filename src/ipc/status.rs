@@ -1,5 +1,6 @@
 //! The daemon's status.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -41,6 +42,9 @@ pub struct DaemonStatus {
     pub agent_sessions: Vec<(SessionId, AgentSessionId)>,
     /// The longest possible grant, in milliseconds.
     pub grant_most: u64,
+    /// How long an interactive command may remember the passphrase, in milliseconds; 0: not at all.
+    #[serde(default)]
+    pub remember: u64,
     /// How many tasks wait for a person.
     pub pending: u64,
     /// Those that need several people, with the progress of each in words.
@@ -55,6 +59,16 @@ pub struct DaemonStatus {
     /// The status of the Telegram bot.
     #[serde(default)]
     pub telegram: TelegramStatus,
+    /// The status of the HTTPS endpoint.
+    #[serde(default)]
+    pub https: HttpsStatus,
+    /// The clients over HTTPS, by principal, address and name: those with a session, and those that asked without
+    /// one lately.
+    #[serde(default)]
+    pub https_clients: Vec<HttpsClient>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub https_clients_omitted: usize,
     /// How many calls were allowed, asked, refused or failed since the daemon started.
     pub counts: CallCounts,
     /// Why `counts` may be too low; none if all calls are counted.
@@ -69,6 +83,11 @@ pub struct DaemonStatus {
     /// The changes that apply and aren't saved yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsaved: Option<UnsavedChanges>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Changes that apply and aren't saved yet. They are saved automatically once that is possible, and lost if
@@ -133,4 +152,68 @@ pub struct CallCounts {
     pub refused: u64,
     /// Calls that asked a person.
     pub asked: u64,
+    /// Messages that were withheld because they held a private value.
+    #[serde(default)]
+    pub withheld: u64,
+}
+
+/// The status of the HTTPS endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum HttpsStatus {
+    /// None is configured.
+    #[default]
+    Off,
+    /// It is configured in a way that would be unsafe.
+    Closed {
+        /// The reason.
+        reason: String,
+        /// The next step.
+        hint: String,
+    },
+    /// It could not be opened.
+    Failed {
+        /// Its address.
+        listen: SocketAddr,
+        /// The reason.
+        problem: String,
+    },
+    /// It is served.
+    Serving {
+        /// Its address, with the port that it got.
+        address: SocketAddr,
+        /// Its certificate; none for plain HTTP.
+        certificate: Option<HttpsCertificate>,
+        /// Why a changed certificate is not used. The former one is.
+        problem: Option<String>,
+    },
+}
+
+/// The certificate of the HTTPS endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpsCertificate {
+    /// Its file, in PEM.
+    pub file: PathBuf,
+    /// The SHA-256 digest of the certificate in DER, as pairs of hexadecimal digits with colons between.
+    pub sha256: String,
+    /// When it begins; none if it can't be read.
+    #[serde(default)]
+    pub issued: Option<Timestamp>,
+    /// When it ends; none if it can't be read.
+    pub expires: Option<Timestamp>,
+}
+
+/// The connections of one client over HTTPS: those of one principal, from one address, under one name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpsClient {
+    /// Who it is, as its credential proves.
+    pub principal: Principal,
+    /// Where it asks from.
+    pub address: IpAddr,
+    /// The name and version that it gives itself, concealed.
+    pub client: String,
+    /// How many sessions it has; 0 for a client that asks without one.
+    pub sessions: usize,
+    /// When the first of its sessions began. Without one: when it began to ask.
+    pub since: Timestamp,
 }

@@ -406,7 +406,13 @@ fn a_proof_is_made_for_one_request_on_one_connection() {
         let mut challenge = Challenge::new("correct horse");
         challenge.code = code.map(str::to_owned);
         let pattern = pattern.parse().expect("a pattern");
-        CreateGrant { pattern, millis: 60_000, limits: crate::policy::GrantLimits::default(), challenge }
+        CreateGrant {
+            pattern,
+            millis: 60_000,
+            limits: crate::policy::GrantLimits::default(),
+            run_waiting: Vec::new(),
+            challenge,
+        }
     };
     let act = proof_input(&grant("a/b", None), &one).expect("said");
     let mut proven = grant("a/b", None);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{CallContext, CallReply, Pipeline, Refusal, cut_words};
+use super::{CallContext, CallReply, Pipeline, Refusal};
 use crate::audit::{AuditEvent, AuditRecord, RecordedOutcome};
 use crate::clock::Moment;
 use crate::json::{RawJson, RawObject};
@@ -88,16 +88,26 @@ impl Drop for CallAuditEntry<'_> {
 impl Pipeline {
     /// Refuses a call and records that. The refusal holds even if it can't be recorded.
     pub(super) fn refuse_call(&self, tool: &ToolId, context: &CallContext, refusal: Refusal) -> CallReply {
-        let reason = self.anonymizer.load().conceal_text(&refusal.to_string()).into_inner();
-        // It may quote what the agent wrote, so the record keeps only the beginning. The cut comes after
-        // concealing.
-        let reason = cut_words(reason, MAX_REASON_CHARS);
+        // It may quote what the agent wrote, so the record keeps only the beginning.
+        let reason =
+            self.anonymizer.load().conceal_excerpt(&refusal.to_string(), MAX_REASON_CHARS).into_inner();
         let refused = AuditEvent::Refused { tool: self.recordable_name(tool), reason };
         let record = audit_record(context, self.clock.now(), refused);
         if let Err(error) = self.audit.append(&record) {
             tracing::error!(%tool, %error, "a refusal could not be recorded");
         }
         CallReply::Refused(refusal)
+    }
+
+    /// Records something about a call before it goes on.
+    ///
+    /// # Errors
+    /// [`Refusal::AuditUnavailable`] if it can't be recorded; the call must not run then.
+    pub(super) fn record_event(&self, context: &CallContext, event: AuditEvent) -> Result<(), Refusal> {
+        self.audit.append(&audit_record(context, self.clock.now(), event)).map_err(|error| {
+            tracing::error!(%error, "the audit cannot be written");
+            Refusal::AuditUnavailable
+        })
     }
 
     /// The tool's name as it may be recorded (guarantee U2), because an agent may ask for any name.
@@ -123,6 +133,7 @@ fn audit_record(context: &CallContext, now: Moment, event: AuditEvent) -> AuditR
         at: now.wall,
         session: Some(context.origin.session),
         principal: Some(context.origin.principal.clone()),
+        address: context.origin.remote_address(),
         event,
     }
 }
@@ -130,7 +141,7 @@ fn audit_record(context: &CallContext, now: Moment, event: AuditEvent) -> AuditR
 fn audit_outcome(reply: &CallReply) -> RecordedOutcome {
     match reply {
         CallReply::Result(result) if is_error_result(result.get()) => RecordedOutcome::Failed,
-        CallReply::Result(_) | CallReply::PendingApproval(_) => RecordedOutcome::Done,
+        CallReply::Result(_) | CallReply::PendingApproval(_) | CallReply::Joined(_) => RecordedOutcome::Done,
         CallReply::Error(_) => RecordedOutcome::Failed,
         CallReply::Refused(refusal) => match refusal {
             Refusal::Cancelled => RecordedOutcome::Cancelled,

@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::Pipeline;
+use super::{BoxFuture, Pipeline};
 use crate::call::{Call, Method};
 use crate::catalog;
 use crate::json::{RawJson, RawObject};
 use crate::names::{ServerName, ToolId};
 use crate::permit::CallDefinition;
 use crate::policy::definition_pins::{DefinitionItem, ServerPins, definition_pin_digest};
-use crate::policy::{DefinitionState, Policy};
+use crate::policy::{Decision, DecisionSource, DefinitionState, Policy};
 use crate::sync::lock;
 
 /// A server's concealed definitions, as its last listing has them.
@@ -23,6 +23,10 @@ pub type ListedDefinitions = Vec<(DefinitionItem, RawJson)>;
 pub trait DefinitionRegistry: Send + Sync {
     /// Takes what a server lists now. What differs from the pins is registered, and people are told. Must not block.
     fn report_listing(&self, server: &ServerName, definitions: ListedDefinitions);
+
+    /// Returns once everything that was reported of a server is registered, or after a short timeout. A question about
+    /// a changed definition comes after its registration, so that it can show the difference.
+    fn wait_until_registered<'a>(&'a self, server: &'a ServerName) -> BoxFuture<'a, ()>;
 }
 
 /// The registry of definitions, and what this process saw first.
@@ -65,6 +69,13 @@ impl Pipeline {
             ServerPins::first_sight(digests)
         });
         self.definitions.registry.report_listing(server, definitions);
+    }
+
+    /// Before a person is asked because of a definition: the daemon must know it, or it can't say what changed.
+    pub(super) async fn await_registration(&self, call: &Call, decision: &Decision) {
+        if matches!(decision.source, DecisionSource::Definition(_)) {
+            self.definitions.registry.wait_until_registered(&call.tool.server).await;
+        }
     }
 
     /// Whether the definition of a listed tool is accepted.

@@ -183,7 +183,7 @@ impl Pipeline {
                 Ok(())
             }
             Err(error) => {
-                let reason = self.anonymizer.load().conceal_text(&error.to_string()).into_inner();
+                let reason = self.anonymizer.load().conceal_text(&error.describe_for_listing()).into_inner();
                 tracing::warn!(%server, reason, "a server does not say what it offers");
                 self.catalog.record_listing_failure(server, reason);
                 self.listing_fetches.record_fetch(server, &Err(error.clone()), announcements);

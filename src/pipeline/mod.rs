@@ -5,26 +5,35 @@
 //! future is dropped.
 
 mod call_audit;
+mod completions;
 mod definitions;
 mod listing_fetches;
+mod redactions;
+mod waiting_calls;
+mod withheld;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
 
 use self::call_audit::CallAuditEntry;
 pub use self::definitions::{DefinitionRegistry, DefinitionWatch, ListedDefinitions};
 pub use self::listing_fetches::{ListVersions, ListingFetches};
-use crate::anonymize::{Anonymizer, Fake, Leak, Real};
-use crate::audit::AuditWriter;
+pub use self::redactions::RedactionMemory;
+pub use self::waiting_calls::WaitingCalls;
+pub use self::withheld::{WithheldMessage, WithheldReports};
+use crate::anonymize::{Anonymizer, Fake, Leak, Real, ShownRedaction};
+use crate::audit::{AuditWriter, WithheldChannel};
 use crate::call::{Call, Method};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::json::{self, RawJson};
-use crate::names::{BUILTIN_SERVER, ServerName, TaskId, ToolId};
+use crate::names::{ServerName, TaskId, ToolId};
 use crate::permit::{self, Admission, CountedCall, Outgoing, Permitted, admit_call};
 use crate::policy::{Action, Decision, Policy};
 use crate::server::{CallOptions, LogLevel, ServerAnswer, ServerError, ServerListing, Upstreams};
@@ -42,6 +51,8 @@ pub enum CallReply {
     Error(Fake<RawJson>),
     /// A person is asked, and the task is on disk.
     PendingApproval(Box<Task>),
+    /// The identical call that waited for a person runs, and its outcome is this call's.
+    Joined(Box<Task>),
     /// It didn't run, or its answer is withheld.
     Refused(Refusal),
 }
@@ -98,6 +109,18 @@ pub enum CallForecast {
     Refused(Refusal),
 }
 
+/// What came of a call that is allowed while an identical one may wait.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JoinedCall {
+    /// The task is approved, or runs already. It is the one run of both calls.
+    Runs(Box<Task>),
+    /// The daemon doesn't let the call run without a person, so it waits with that task.
+    Waits(Box<Task>),
+    /// No identical call waits any more.
+    Ended,
+}
+
 /// The caller of a call.
 #[derive(Debug, Clone)]
 pub struct CallContext {
@@ -124,6 +147,20 @@ pub trait Approvals: Send + Sync {
         call: Call,
         context: &'a CallContext,
     ) -> BoxFuture<'a, Result<Option<TaskId>, Refusal>>;
+
+    /// The task with the identical call that waits, as far as this process knows. Every allowed call pays for this look.
+    fn find_waiting(&self, call: &Call, context: &CallContext) -> Option<TaskId>;
+
+    /// Lets that task run for this call, if the daemon's own policy allows the call too.
+    ///
+    /// # Errors
+    /// If the daemon denies the call, or can't be asked. The call doesn't run then: the task may run, or have run.
+    fn join_call<'a>(
+        &'a self,
+        task: TaskId,
+        call: Call,
+        context: &'a CallContext,
+    ) -> BoxFuture<'a, Result<JoinedCall, Refusal>>;
 }
 
 /// A session's access to the servers that the daemon runs for all sessions.
@@ -259,6 +296,10 @@ pub struct Pipeline {
     pub definitions: DefinitionWatch,
     /// The listings that were fetched in this process. Starts as the default.
     pub listing_fetches: ListingFetches,
+    /// The redactions that agents were shown in this process. Starts as the default.
+    pub redaction_memory: RedactionMemory,
+    /// What was withheld lately. Starts as the default.
+    pub withheld_reports: Arc<WithheldReports>,
 }
 
 impl Pipeline {
@@ -272,6 +313,11 @@ impl Pipeline {
         if let Err(refusal) = refuse_duplicate_keys(&call) {
             return self.refuse_call(&call.tool, context, refusal);
         }
+        let tool = call.tool.clone();
+        let call = match self.restore_redactions(call, context) {
+            Ok(call) => call,
+            Err(refusal) => return self.refuse_call(&tool, context, refusal),
+        };
         let decided = match self.decide_fresh_call(call, context, &follow).await {
             Ok(decided) => decided,
             Err((tool, refusal)) => return self.refuse_call(&tool, context, refusal),
@@ -283,6 +329,10 @@ impl Pipeline {
                 Err(refusal) => return self.refuse_call(&call.tool, context, refusal),
             },
             decided @ (Admission::Allowed(_) | Admission::Counted(_) | Admission::Denied(..)) => decided,
+        };
+        let verdict = match self.join_waiting(verdict, context).await {
+            ControlFlow::Continue(verdict) => verdict,
+            ControlFlow::Break(reply) => return reply,
         };
         match verdict {
             Admission::Denied(call, decision) => {
@@ -300,6 +350,7 @@ impl Pipeline {
                     other @ (CallReply::Result(_)
                     | CallReply::Error(_)
                     | CallReply::PendingApproval(_)
+                    | CallReply::Joined(_)
                     | CallReply::Refused(_)) => other,
                 }
             }
@@ -313,6 +364,34 @@ impl Pipeline {
                 self.forward_to_daemon(counted.into_call(), context, follow).await
             }
             Admission::Counted(counted) => self.run_counted(counted, context, follow).await,
+        }
+    }
+
+    /// Joins the identical call that waits for a person, if there is one: its task is then the one run of both. Else
+    /// returns the decision, made again if the daemon was asked meanwhile.
+    async fn join_waiting(
+        &self,
+        verdict: Admission,
+        context: &CallContext,
+    ) -> ControlFlow<CallReply, Admission> {
+        let call = match &verdict {
+            Admission::Allowed(permitted) => permitted.call(),
+            Admission::Counted(counted) => counted.call(),
+            Admission::Ask(..) | Admission::Denied(..) => return ControlFlow::Continue(verdict),
+        };
+        // The daemon looks after the calls of the servers that it runs itself.
+        if self.is_shared(&call.tool) {
+            return ControlFlow::Continue(verdict);
+        }
+        let Some(task) = self.approvals.find_waiting(call, context) else {
+            return ControlFlow::Continue(verdict);
+        };
+        let call = call.clone();
+        match self.approvals.join_call(task, call.clone(), context).await {
+            Ok(JoinedCall::Runs(task)) => ControlFlow::Break(CallReply::Joined(task)),
+            Ok(JoinedCall::Waits(task)) => ControlFlow::Break(CallReply::PendingApproval(task)),
+            Ok(JoinedCall::Ended) => ControlFlow::Continue(self.decide_call(call, context, &[])),
+            Err(refusal) => ControlFlow::Break(self.refuse_call(&call.tool, context, refusal)),
         }
     }
 
@@ -335,6 +414,7 @@ impl Pipeline {
     ) -> Result<CallForecast, Refusal> {
         self.require_listed(&call, follow).await?;
         refuse_duplicate_keys(&call)?;
+        let (call, _) = self.resolve_redactions(call, context)?;
         let decided = self.decide_fresh_call(call, context, follow).await;
         let mut admission = decided.map_err(|(_, refusal)| refusal)?;
         if let Admission::Ask(call, _) = admission {
@@ -346,11 +426,12 @@ impl Pipeline {
                 CallForecast::Runs(permitted.reason(), self.argument_faults(permitted.call()).await)
             }
             Admission::Counted(counted) => {
-                let reason = format!("it consumes one use of grant {}", counted.grant_id());
-                CallForecast::Runs(reason, self.argument_faults(counted.call()).await)
+                self.check_arguments(counted.call(), NO_USE_CONSUMED).await?;
+                CallForecast::Runs(format!("it consumes one use of grant {}", counted.grant_id()), None)
             }
             Admission::Ask(call, decision) => {
                 self.check_answerable(&call, follow).await?;
+                self.await_registration(&call, &decision).await;
                 CallForecast::Asks(decision, self.approvals.preview_call(call, context).await?)
             }
             Admission::Denied(_, decision) => CallForecast::Denied(decision),
@@ -386,6 +467,10 @@ impl Pipeline {
         context: &CallContext,
         follow: CallOptions,
     ) -> CallReply {
+        // A use is for a call that its server can take.
+        if let Err(refusal) = self.check_arguments(counted.call(), NO_USE_CONSUMED).await {
+            return self.refuse_call(&counted.call().tool, context, refusal);
+        }
         let mut spent = Vec::new();
         // Ends, because each round that doesn't return puts one more grant into `spent`, and there are only so
         // many.
@@ -437,13 +522,14 @@ impl Pipeline {
             Ok(entry) => entry,
             Err(refusal) => return CallReply::Refused(refusal),
         };
-        let server = permitted.call().tool.server.clone();
+        let call = call.clone();
         // One anonymizer for the whole call: the rules that revealed a value must also conceal it in the
         // answer.
         let anonymizer = self.anonymizer.load_full();
         let outgoing = permitted.reveal(&anonymizer);
+        let follow = self.guard_progress(&call.tool, context, follow);
         let answer = self.servers.call(outgoing, follow).await;
-        let reply = self.conceal_answer(&server, answer, &anonymizer);
+        let reply = self.conceal_answer(&call, context, answer, &anonymizer);
         entry.close(&reply);
         reply
     }
@@ -462,6 +548,9 @@ impl Pipeline {
         match CallAuditEntry::open(self, tool.clone(), "Portero's own tool".to_owned(), None, context) {
             Ok(entry) => {
                 let reply = work.await;
+                if let CallReply::Refused(Refusal::Withheld(leak)) = &reply {
+                    self.report_withheld_answer(tool, context, leak);
+                }
                 entry.close(&reply);
                 reply
             }
@@ -469,16 +558,11 @@ impl Pipeline {
         }
     }
 
-    /// The decision that denies one of Portero's own tools. Only a pattern that names them counts. A default
-    /// or broad pattern is meant for servers, and without these tools the agent couldn't even ask.
+    /// The decision that denies one of Portero's own tools; none if it may run.
     #[must_use]
     pub fn builtin_denial(&self, tool: &ToolId) -> Option<Decision> {
-        let explanation = self.policy.load().explain(tool, None, None, self.clock.now());
-        // The winner first, then the losers, most specific first. The first one that names the tool decides.
-        std::iter::once(explanation.decision)
-            .chain(explanation.losing)
-            .find(names_builtin)
-            .filter(|decision| decision.action == Action::Deny)
+        let decision = self.policy.load().explain(tool, None, None, self.clock.now()).decision;
+        (decision.action == Action::Deny).then_some(decision)
     }
 
     /// Guarantee P5: only a listed tool can be called. The server is asked if its listing is unknown, or if
@@ -575,6 +659,7 @@ impl Pipeline {
                 if let Err(refusal) = self.check_answerable(&call, follow).await {
                     return self.refuse_call(&call.tool, context, refusal);
                 }
+                self.await_registration(&call, &decision).await;
                 match self.approvals.submit_call(call, context).await {
                     Ok(task) => CallReply::PendingApproval(Box::new(task)),
                     Err(refusal) => CallReply::Refused(refusal),
@@ -592,10 +677,15 @@ impl Pipeline {
     async fn check_answerable(&self, call: &Call, follow: &CallOptions) -> Result<(), Refusal> {
         // A cached listing doesn't show that the server still starts, nor that its schema is still the same.
         self.require_fresh_listing(&call.tool.server, follow).await?;
+        self.check_arguments(call, "no person was asked").await
+    }
+
+    /// Refuses a call whose arguments don't fit; `spared` says what it doesn't cost.
+    async fn check_arguments(&self, call: &Call, spared: &str) -> Result<(), Refusal> {
         match self.argument_faults(call).await {
             Some(faults) => Err(Refusal::Invalid(format!(
-                "the arguments do not fit the tool's inputSchema: {faults}. The call did not run and no person was \
-                 asked; correct the arguments and call again"
+                "the arguments do not fit the tool's inputSchema: {faults}. The call did not run and {spared}; correct \
+                 the arguments and call again"
             ))),
             None => Ok(()),
         }
@@ -612,7 +702,7 @@ impl Pipeline {
         // A large schema takes a while, so it is checked off the session's thread.
         let check = move || tool.argument_faults(&call, &rules.reveal(&call.tool.server, &call.params));
         let faults = tokio::task::spawn_blocking(check).await.ok().flatten()?;
-        Some(cut_words(anonymizer.conceal_text(faults.expose()).into_inner(), MAX_FAULT_CHARS))
+        Some(anonymizer.conceal_excerpt(faults.expose(), MAX_FAULT_CHARS).into_inner())
     }
 
     /// Fetches the server's listing, unless it has answered in this process.
@@ -636,28 +726,42 @@ impl Pipeline {
     /// Forwards a call on a shared server to the daemon, which decides and records it. The answer is
     /// concealed once more, by this session's rules.
     async fn forward_to_daemon(&self, call: Call, context: &CallContext, follow: CallOptions) -> CallReply {
-        let conceal = |answer: Fake<RawJson>| self.anonymizer.load().conceal_local(answer.into_inner());
+        let tool = call.tool.clone();
+        let conceal = |answer: Fake<RawJson>| {
+            self.anonymizer.load().conceal_from(&tool.server, Real::from_server(answer.into_inner()))
+        };
+        let withhold = |leak| self.withhold_answer(&tool, context, leak);
         match self.shared_servers.forward_call(call, context, follow).await {
-            CallReply::Result(result) => conceal(result).map_or_else(withhold_answer, CallReply::Result),
-            CallReply::Error(error) => conceal(error).map_or_else(withhold_answer, CallReply::Error),
-            other @ (CallReply::PendingApproval(_) | CallReply::Refused(_)) => other,
+            CallReply::Result(result) => conceal(result).map_or_else(withhold, CallReply::Result),
+            CallReply::Error(error) => conceal(error).map_or_else(withhold, CallReply::Error),
+            other @ (CallReply::PendingApproval(_) | CallReply::Joined(_) | CallReply::Refused(_)) => other,
         }
     }
 
     /// Conceals an answer for the agent's side.
     fn conceal_answer(
         &self,
-        server: &ServerName,
+        call: &Call,
+        context: &CallContext,
         answer: Result<ServerAnswer, ServerError>,
         revealed_by: &Arc<Anonymizer>,
     ) -> CallReply {
+        let server = &call.tool.server;
+        let withhold = |leak| self.withhold_answer(&call.tool, context, leak);
+        let conceal = |json| {
+            let mut shown = BTreeSet::new();
+            let concealed = self.conceal_by_both_rules(server, json, revealed_by, &mut shown);
+            self.redaction_memory.remember(context.origin.session, server, shown);
+            concealed
+        };
         match answer {
-            Ok(ServerAnswer::Result(result)) => self
-                .conceal_by_both_rules(self.catalog.rewrite_uris(server, result), revealed_by)
-                .map_or_else(withhold_answer, CallReply::Result),
-            Ok(ServerAnswer::Error(error)) => {
-                self.conceal_by_both_rules(error, revealed_by).map_or_else(withhold_answer, CallReply::Error)
+            Ok(ServerAnswer::Result(mut result)) => {
+                if call.method == Method::Complete {
+                    result = completions::drop_private_matches(call, result, revealed_by);
+                }
+                conceal(self.catalog.rewrite_uris(server, result)).map_or_else(withhold, CallReply::Result)
             }
+            Ok(ServerAnswer::Error(error)) => conceal(error).map_or_else(withhold, CallReply::Error),
             Err(error) => CallReply::Refused(self.refusal_from_error(&error)),
         }
     }
@@ -665,26 +769,55 @@ impl Pipeline {
     /// Conceals by the rules that revealed the call, and by the present ones if they changed meanwhile.
     fn conceal_by_both_rules(
         &self,
+        server: &ServerName,
         json: Real<RawJson>,
         revealed_by: &Arc<Anonymizer>,
+        shown: &mut BTreeSet<ShownRedaction>,
     ) -> Result<Fake<RawJson>, Leak> {
-        let concealed = revealed_by.conceal(json)?;
+        let concealed = revealed_by.conceal_answer(server, json, shown)?;
         let now = self.anonymizer.load();
-        if Arc::ptr_eq(&now, revealed_by) { Ok(concealed) } else { now.conceal_local(concealed.into_inner()) }
+        if Arc::ptr_eq(&now, revealed_by) {
+            Ok(concealed)
+        } else {
+            now.conceal_from(server, Real::from_server(concealed.into_inner()))
+        }
+    }
+
+    /// Withholds an answer that still holds a private value, and reports that (guarantee N5).
+    fn withhold_answer(&self, tool: &ToolId, context: &CallContext, leak: Leak) -> CallReply {
+        self.report_withheld_answer(tool, context, &leak);
+        CallReply::Refused(Refusal::Withheld(leak))
+    }
+
+    fn report_withheld_answer(&self, tool: &ToolId, context: &CallContext, leak: &Leak) {
+        let message = WithheldMessage {
+            channel: WithheldChannel::Answer,
+            server: None,
+            tool: Some(tool),
+            context: Some(context),
+        };
+        self.report_withheld(&message, leak);
     }
 
     /// The server's error in words that may leave toward the agent.
     fn refusal_from_error(&self, error: &ServerError) -> Refusal {
         let words = self.anonymizer.load().conceal_text(&error.to_string()).into_inner();
         match error {
+            ServerError::LoginNeeded(..) => {
+                Refusal::ServerUnavailable(format!("{words}. Ask your user for that; then call again"))
+            }
             ServerError::Unknown(_)
             | ServerError::StartFailed(..)
+            | ServerError::SessionEnded(_)
+            | ServerError::NotReached(..)
+            | ServerError::Reported(..)
             | ServerError::NotListed(..)
             | ServerError::Redefined(..)
             | ServerError::OtherProcess(_) => Refusal::ServerUnavailable(words),
-            ServerError::Stopped(_) | ServerError::Timeout(..) | ServerError::TooLong(..) => {
-                Refusal::Interrupted(words)
-            }
+            ServerError::Stopped(_)
+            | ServerError::RequestFailed(..)
+            | ServerError::Timeout(..)
+            | ServerError::TooLong(..) => Refusal::Interrupted(words),
             ServerError::Malformed(..) => Refusal::Malformed(words),
             ServerError::Cancelled => Refusal::Cancelled,
         }
@@ -695,27 +828,13 @@ impl Pipeline {
     }
 }
 
+/// What a refusal for its arguments spares a call under a grant with counted uses.
+const NO_USE_CONSUMED: &str = "no use of its grant was consumed";
 /// The most characters of a report about a call's arguments.
 const MAX_FAULT_CHARS: usize = 2_000;
 
-/// The first characters of a text, with a mark if it was longer. Conceal it first, because half a value isn't
-/// found.
-fn cut_words(mut words: String, max_chars: usize) -> String {
-    if let Some((end, _)) = words.char_indices().nth(max_chars) {
-        words.truncate(end);
-        words.push('…');
-    }
-    words
-}
-
 /// The refusal of a tool whose name the agent must not learn.
 const PRIVATE_NAME_REFUSAL: &str = "a tool whose name holds a private value cannot be called through Portero";
-
-fn names_builtin(decision: &Decision) -> bool {
-    decision.pattern.as_ref().is_some_and(|pattern| {
-        pattern.to_string().split_once('/').is_some_and(|(server, _)| server == BUILTIN_SERVER)
-    })
-}
 
 /// Refuses duplicate keys. Parsers disagree on which of two counts, so a server might run another call than a
 /// person approved.
@@ -726,12 +845,6 @@ fn refuse_duplicate_keys(call: &Call) -> Result<(), Refusal> {
     };
     refuse("the arguments are", call.params.get())?;
     call.meta.as_ref().map_or(Ok(()), |meta| refuse("`_meta` is", meta.get()))
-}
-
-/// Withholds an answer that still holds a private value, and logs that (guarantee N5).
-fn withhold_answer(leak: Leak) -> CallReply {
-    tracing::error!("an answer was withheld: it still held a private value after it was concealed");
-    CallReply::Refused(Refusal::Withheld(leak))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A fixture for tests: a real pipeline with scripted servers, approvals and clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,8 +9,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::{
-    Approvals, BoxFuture, CallContext, CallReply, DefinitionRegistry, DefinitionWatch, GrantUses,
-    ListedDefinitions, ListingFetches, Pipeline, PolicySource, Refusal, ServerAccess, SharedServers,
+    Approvals, BoxFuture, CallContext, CallReply, DefinitionRegistry, DefinitionWatch, GrantUses, JoinedCall,
+    ListedDefinitions, ListingFetches, Pipeline, PolicySource, RedactionMemory, Refusal, ServerAccess,
+    SharedServers, WaitingCalls,
 };
 use crate::anonymize::{Anonymizer, Direction, Real, ReplacementRule};
 use crate::audit::{self, AuditWriter};
@@ -76,6 +77,14 @@ pub(crate) struct FakeApprovals {
     pub(crate) levels: Mutex<Vec<LogLevel>>,
     /// What servers listed, as it was reported.
     pub(crate) reported: Mutex<Vec<(ServerName, ListedDefinitions)>>,
+    /// The calls that wait.
+    pub(crate) waiting: WaitingCalls,
+    /// What comes of the next calls that join.
+    pub(crate) joins: Mutex<VecDeque<Result<JoinedCall, Refusal>>>,
+    /// The tasks that calls asked to join.
+    pub(crate) joined: Mutex<Vec<TaskId>>,
+    /// The servers whose registration was waited for, each with the number of questions before.
+    pub(crate) awaited: Mutex<Vec<(ServerName, usize)>>,
     /// What happens while the first use is consumed.
     pub(crate) on_first_use: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -224,6 +233,22 @@ impl Approvals for FakeApprovals {
         let words = || Refusal::Declined("a person said no to exactly this call".into());
         Box::pin(std::future::ready(if declined { Err(words()) } else { Ok(None) }))
     }
+
+    fn find_waiting(&self, call: &Call, context: &CallContext) -> Option<TaskId> {
+        self.waiting.find_task(call, &context.origin.principal, "2026-01-02T03:04:05Z".parse().unwrap())
+    }
+
+    fn join_call<'a>(
+        &'a self,
+        task: TaskId,
+        _: Call,
+        _: &'a CallContext,
+    ) -> BoxFuture<'a, Result<JoinedCall, Refusal>> {
+        Box::pin(async move {
+            self.joined.lock().unwrap().push(task);
+            self.joins.lock().unwrap().pop_front().unwrap_or(Ok(JoinedCall::Ended))
+        })
+    }
 }
 
 impl SharedServers for FakeApprovals {
@@ -252,6 +277,11 @@ impl SharedServers for FakeApprovals {
 impl DefinitionRegistry for FakeApprovals {
     fn report_listing(&self, server: &ServerName, definitions: ListedDefinitions) {
         self.reported.lock().unwrap().push((server.clone(), definitions));
+    }
+
+    fn wait_until_registered<'a>(&'a self, server: &'a ServerName) -> BoxFuture<'a, ()> {
+        self.awaited.lock().unwrap().push((server.clone(), self.submitted.lock().unwrap().len()));
+        Box::pin(std::future::ready(()))
     }
 }
 
@@ -345,6 +375,8 @@ impl Fixture {
             ),
             definitions: DefinitionWatch::new(Arc::clone(&window) as _),
             listing_fetches: ListingFetches::default(),
+            redaction_memory: RedactionMemory::default(),
+            withheld_reports: Arc::default(),
         });
         Self { servers: actors, approvals: window, pipeline, directory }
     }
@@ -451,11 +483,10 @@ fn server_config(name: &str, set: &FixtureSetup) -> config::ServerConfig {
     let pinned = set.pinned.iter().find(|(server, _)| *server == name);
     config::ServerConfig {
         name: name.parse().unwrap(),
-        command: "nothing".into(),
-        args: Vec::new(),
-        env: BTreeMap::new(),
-        env_passthrough: Vec::new(),
-        cwd: None,
+        transport: config::ServerTransport::Stdio(config::StdioServer {
+            command: "nothing".into(),
+            ..config::StdioServer::default()
+        }),
         timeout: None,
         prefix: !set.unprefixed.contains(&name),
         instance: match set.shared.contains(&name) {

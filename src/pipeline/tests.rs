@@ -1,4 +1,7 @@
+mod completions;
 mod definitions;
+mod joining;
+mod redactions;
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +12,9 @@ use crate::policy::{Action, GrantLimits};
 fn reply_text(reply: &CallReply) -> &str {
     match reply {
         CallReply::Result(json) | CallReply::Error(json) => json.get().get(),
-        other @ (CallReply::PendingApproval(_) | CallReply::Refused(_)) => panic!("{other:?}"),
+        other @ (CallReply::PendingApproval(_) | CallReply::Joined(_) | CallReply::Refused(_)) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -412,8 +417,10 @@ async fn own_tools_are_denied_only_by_what_names_them() {
         fixture.set_policy(&[(named, Action::Deny), ("*", Action::Allow)], None);
         assert!(fixture.pipeline.builtin_denial(&call).is_some(), "{named}");
     }
-    fixture.set_policy(&[("portero/*", Action::Deny), ("portero/call", Action::Allow)], None);
-    assert_eq!(fixture.pipeline.builtin_denial(&call), None);
+    for loosening in [Action::Allow, Action::RequireApproval] {
+        fixture.set_policy(&[("portero/*", Action::Deny), ("portero/call", loosening)], None);
+        assert_eq!(fixture.pipeline.builtin_denial(&call), None, "{loosening}");
+    }
 }
 
 fn server_with_schema(tool: &str, schema: &str) -> FakeServer {
@@ -456,6 +463,31 @@ async fn no_person_is_asked_about_arguments_that_do_not_fit() {
     // What is allowed is checked by its server alone.
     handle_tool_call(&fixture, "free/send", r#"{"name":"send","arguments":{"to":"Pat"}}"#).await;
     assert_eq!(fixture.received_calls().len(), 1);
+}
+
+#[tokio::test]
+async fn arguments_that_do_not_fit_consume_no_use_of_a_grant() {
+    const SCHEMA: &str = r#"{"type":"object","properties":{"to":{"type":"string"}},"required":["to"]}"#;
+    let fixture = Fixture::new(FixtureSetup {
+        servers: vec![("mail", server_with_schema("send", SCHEMA))],
+        default: Some(Action::RequireApproval),
+        ..FixtureSetup::default()
+    });
+    fixture.add_grant(7, use_limit(1));
+    fixture.approvals.uses_left.store(1, Ordering::SeqCst);
+    let misfit = fixture.make_call("mail/send", r#"{"name":"send","arguments":{"to":5}}"#);
+    let forecast = fixture.pipeline.forecast_call(misfit, &fixture.context(), &CallOptions::default()).await;
+    let CallForecast::Refused(Refusal::Invalid(foreseen)) = forecast else { panic!("{forecast:?}") };
+    let refused = handle_tool_call(&fixture, "mail/send", r#"{"name":"send","arguments":{"to":5}}"#).await;
+    let CallReply::Refused(Refusal::Invalid(why)) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("`/to`") && why.contains("no use of its grant was consumed"), "{why}");
+    assert_eq!(foreseen, why);
+    assert!(fixture.approvals.consumed.lock().unwrap().is_empty());
+    assert!(fixture.received_calls().is_empty());
+
+    let ran = handle_tool_call(&fixture, "mail/send", r#"{"name":"send","arguments":{"to":"Pat"}}"#).await;
+    assert!(matches!(ran, CallReply::Result(_)), "{ran:?}");
+    assert_eq!(*fixture.approvals.consumed.lock().unwrap(), [7]);
 }
 
 #[tokio::test]

@@ -44,6 +44,16 @@ pub fn compare_policies(confirmed: &ConfigPolicy, changed: &ConfigPolicy) -> Vec
     for pattern in changed.locked.iter().filter(|pattern| !confirmed.locked.contains(pattern)) {
         edits.push(PolicyEdit { widens: false, description: format!("`{pattern}` is locked") });
     }
+    // A grant that is limited to reading covers what is added, so that widens. Where no such grant is, it could be made
+    // a moment later.
+    for pattern in changed.reads.iter().filter(|pattern| !confirmed.reads.contains(pattern)) {
+        let words = format!("`{pattern}` is listed as reading: grants for what only reads cover it");
+        edits.push(PolicyEdit { widens: true, description: words });
+    }
+    for pattern in confirmed.reads.iter().filter(|pattern| !changed.reads.contains(pattern)) {
+        let words = format!("`{pattern}` is no longer listed as reading");
+        edits.push(PolicyEdit { widens: false, description: words });
+    }
     edits
 }
 

@@ -41,6 +41,11 @@ impl CompiledConfig {
         self.config.locked.iter().any(|pattern| pattern.matches(tool)) || self.quorums(tool).next().is_some()
     }
 
+    /// Whether the list of reading tools has a tool.
+    pub(super) fn lists_as_reading(&self, tool: &ToolId) -> bool {
+        self.config.reads.iter().any(|pattern| pattern.matches(tool))
+    }
+
     /// The quorums of a tool, the strictest first.
     pub(super) fn quorums<'a, 't>(
         &'a self,

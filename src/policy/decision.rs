@@ -41,7 +41,7 @@ pub struct Explanation {
     pub decision: Decision,
     /// The other decisions that matched, strongest first.
     pub losing: Vec<Decision>,
-    /// Live grants that cover the tool, but for other sessions or projects than the one that asks.
+    /// Live grants that cover the tool, but other sessions, projects or calls than this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<Grant>,
     /// The quorums that must be met before a call of the tool runs.
@@ -105,6 +105,8 @@ pub enum DecisionSource {
     Grant(u64),
     /// No rule or entry matched.
     Default,
+    /// It is one of Portero's own tools, and no entry that names it denies it.
+    Builtin,
     /// The definition of an allowed tool isn't accepted.
     Definition(UnacceptedDefinition),
     /// A person paused all calls at this moment.
@@ -133,6 +135,9 @@ impl fmt::Display for Decision {
                 UnacceptedDefinition::New => "it is new on its server",
             };
             return write!(f, "needs approval: {why}; `portero pins` shows it and accepts it");
+        }
+        if self.source == DecisionSource::Builtin {
+            return f.write_str("allowed: it is Portero's own tool, which only a deny that names it stops");
         }
         let verb = match (self.action, &self.source) {
             (Action::Allow, _) => "allowed",
@@ -188,6 +193,7 @@ impl fmt::Display for DecisionSource {
             Self::Rule(id) => write!(f, "rule {id}"),
             Self::Grant(id) => write!(f, "grant {id}"),
             Self::Default => f.write_str("the default"),
+            Self::Builtin => f.write_str("Portero's own tool"),
             Self::Definition(_) => f.write_str("the pinned definition"),
             Self::Pause(_) => f.write_str("a pause"),
             Self::Denial(denied) => write!(f, "the denial of task {}", denied.task),
@@ -206,6 +212,7 @@ mod tests {
             DecisionSource::Grant(12),
             DecisionSource::Config { line: 3, column: 4 },
             DecisionSource::Default,
+            DecisionSource::Builtin,
         ] {
             let named =
                 matches!(source, DecisionSource::Rule(_) | DecisionSource::Grant(_)).then(|| source.clone());

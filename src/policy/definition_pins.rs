@@ -9,6 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -93,6 +94,31 @@ fn digest_json(digest: FieldDigest, definition: &RawValue) -> String {
         Ok(canonical) => digest.bytes("canonical", canonical).to_hex(),
         // Such as a definition in which a key occurs twice.
         Err(_) => digest.bytes("raw", definition.get()).to_hex(),
+    }
+}
+
+/// Identifies the definitions of one item that wait, as a person was shown them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct WaitingDigest([u8; 32]);
+
+/// The text is no [`WaitingDigest`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a digest of definitions has 64 hexadecimal digits")]
+pub struct WaitingDigestError;
+
+impl TryFrom<String> for WaitingDigest {
+    type Error = WaitingDigestError;
+
+    fn try_from(text: String) -> Result<Self, WaitingDigestError> {
+        let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| WaitingDigestError)?;
+        bytes.try_into().map(Self).map_err(|_| WaitingDigestError)
+    }
+}
+
+impl From<WaitingDigest> for String {
+    fn from(digest: WaitingDigest) -> Self {
+        HEXLOWER.encode(&digest.0)
     }
 }
 
@@ -235,6 +261,16 @@ impl ServerPins {
         Self { accepted: accepted.collect(), ..Self::default() }
     }
 
+    /// The digest of an item's definition; none while several are known, because the server of a session may list either.
+    #[must_use]
+    pub fn only_digest(&self, item: &DefinitionItem) -> Option<&str> {
+        let accepted = self.accepted.get(item).into_iter().flatten().map(String::as_str);
+        let waiting = self.waiting.get(item).into_iter().flatten().map(|waiting| waiting.digest.as_str());
+        let mut known = accepted.chain(waiting);
+        let only = known.next()?;
+        known.next().is_none().then_some(only)
+    }
+
     /// The state of a definition.
     #[must_use]
     pub fn state(&self, item: &DefinitionItem, digest: &str) -> DefinitionState {
@@ -256,6 +292,14 @@ impl ServerPins {
             waiting.iter().map(move |waiting| format!("{item} {}", waiting.digest))
         });
         FieldDigest::new("portero waiting definitions v1").list("waiting", all).to_hex()
+    }
+
+    /// Identifies what waits of one item; none if nothing does.
+    #[must_use]
+    pub fn waiting_item_digest(&self, item: &DefinitionItem) -> Option<WaitingDigest> {
+        let waiting = self.waiting.get(item)?.iter().map(|waiting| &waiting.digest);
+        let digest = FieldDigest::new("portero waiting definitions of one item v1").list("waiting", waiting);
+        Some(WaitingDigest(digest.to_bytes()))
     }
 
     /// The state of an item by its newest definition that waits; accepted if none does.
@@ -302,6 +346,37 @@ impl ServerPins {
         self.gone.remove(item);
     }
 
+    /// The pins with other digests and other names of items. A digest that `convert` doesn't know is no longer accepted
+    /// or waiting, but its item stays known. What waits goes where `is_stale` says so, or where it is accepted by its
+    /// other digest.
+    #[must_use]
+    pub fn carried_over(
+        &self,
+        rename: impl Fn(&DefinitionItem) -> DefinitionItem,
+        convert: impl Fn(&str) -> Option<String>,
+        is_stale: impl Fn(&str) -> bool,
+    ) -> Self {
+        let mut carried = Self { gone: self.gone.iter().map(&rename).collect(), ..Self::default() };
+        for (item, digests) in &self.accepted {
+            let accepted = carried.accepted.entry(rename(item)).or_default();
+            for digest in digests.iter().filter_map(|digest| convert(digest)) {
+                if !accepted.contains(&digest) {
+                    accepted.push(digest);
+                }
+            }
+        }
+        for (item, waiting) in &self.waiting {
+            let item = rename(item);
+            for WaitingDefinition { digest, since } in waiting {
+                let Some(now) = convert(digest).filter(|_| !is_stale(digest)) else { continue };
+                if !carried.is_registered(&item, &now) {
+                    carried.add_waiting(&item, now, *since);
+                }
+            }
+        }
+        carried
+    }
+
     fn intersection(&self, other: &Self) -> Self {
         let items: BTreeSet<&DefinitionItem> = self.accepted.keys().chain(other.accepted.keys()).collect();
         let both = |item: &DefinitionItem| {
@@ -317,6 +392,21 @@ impl ServerPins {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_definition_is_the_only_one_while_no_other_is_known() {
+        let item = DefinitionItem::Tool("send".parse().unwrap());
+        let mut pins = ServerPins::first_sight([(item.clone(), "a".to_owned())]);
+        assert_eq!(pins.only_digest(&item), Some("a"));
+        pins.add_waiting(&item, "b".to_owned(), 1);
+        assert_eq!(pins.only_digest(&item), None, "either may be listed");
+        pins.accept(&item, "b");
+        assert_eq!(pins.only_digest(&item), None, "two sessions may run two versions");
+        let mut fresh = ServerPins::default();
+        assert_eq!(fresh.only_digest(&item), None);
+        fresh.add_waiting(&item, "b".to_owned(), 1);
+        assert_eq!(fresh.only_digest(&item), Some("b"));
+    }
 
     fn item(text: &str) -> DefinitionItem {
         text.parse().unwrap()
@@ -373,6 +463,23 @@ mod tests {
         assert_eq!(state("mail", "a"), DefinitionState::Accepted);
         assert_eq!(state("mail", "c"), DefinitionState::Changed { since: None });
         assert_eq!(state("notes", "a"), DefinitionState::Accepted);
+    }
+
+    #[test]
+    fn the_digest_of_what_waits_changes_with_it_and_survives_its_serialized_form() {
+        let mut pins = pins();
+        assert_eq!(pins.waiting_item_digest(&item("tool send")), None);
+        pins.add_waiting(&item("tool send"), "c".to_owned(), 3);
+        let first = pins.waiting_item_digest(&item("tool send")).unwrap();
+        pins.add_waiting(&item("tool read"), "c".to_owned(), 3);
+        assert_eq!(pins.waiting_item_digest(&item("tool send")), Some(first), "another item");
+        pins.add_waiting(&item("tool send"), "d".to_owned(), 4);
+        assert_ne!(pins.waiting_item_digest(&item("tool send")), Some(first));
+        let text = serde_json::to_string(&first).unwrap();
+        assert_eq!(serde_json::from_str::<WaitingDigest>(&text).unwrap(), first);
+        for wrong in [r#""""#, r#""0g""#, r#""00""#] {
+            assert!(serde_json::from_str::<WaitingDigest>(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Action, CallerIdentity, Decision, DecisionSource, Grant, Overrides, PolicyRule};
+use super::{Action, Decision, DecisionSource};
 use crate::anonymize::Fake;
 use crate::clock::Moment;
 use crate::digest::FieldDigest;
@@ -76,23 +76,30 @@ pub struct CallDenial {
 }
 
 impl CallDenials {
-    /// Whether there are none.
+    /// Whether there are none, and no key either. A grant for exactly one call needs the key without any denial.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.list.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty() && !self.has_key()
+    }
+
+    /// Whether the key is known.
+    pub(super) fn has_key(&self) -> bool {
+        self.key != [0; 32]
     }
 }
 
 impl CallDenial {
     /// Whether its cool-down still runs. It ends by whichever clock comes first. After a reboot only the wall
-    /// clock counts, because the boot clock started again.
+    /// clock counts, because the boot clock started again. A wall clock that was set back since says nothing, so then
+    /// only the boot clock counts.
     #[must_use]
     pub fn is_live(&self, now: Moment) -> bool {
         let length = Duration::from_millis(self.millis);
-        let passed = Duration::try_from(now.wall.duration_since(self.made.wall));
         let by_boot = now.boot.checked_sub(self.made.boot);
-        // A wall clock before the denial was set back; the cool-down is over then.
-        passed.is_ok_and(|passed| passed < length) && by_boot.is_none_or(|passed| passed < length)
+        match Duration::try_from(now.wall.duration_since(self.made.wall)) {
+            Ok(by_wall) => by_wall < length && by_boot.is_none_or(|passed| passed < length),
+            Err(_) => by_boot.is_some_and(|passed| passed < length),
+        }
     }
 
     /// The end of the cool-down.
@@ -141,54 +148,5 @@ impl fmt::Display for DeniedCall {
              tell the user that it was refused",
             second(self.until)
         )
-    }
-}
-
-impl Overrides {
-    /// The denial of exactly this call that holds now; none if a person allowed the call later. With
-    /// `approved_at`, the person approved this very call then, so only a later denial counts.
-    pub(super) fn denial_in_force(
-        &self,
-        call: CallIdentity<'_>,
-        asker: CallerIdentity<'_>,
-        now: Moment,
-        approved_at: Option<Timestamp>,
-    ) -> Option<&CallDenial> {
-        let live = |denial: &&CallDenial| {
-            denial.principal == *asker.principal
-                && denial.is_live(now)
-                && approved_at.is_none_or(|approved| denial.made.wall > approved)
-                && !self.allows_since(denial.made.wall, call.tool, asker, now)
-        };
-        let mut live = self.denials.list.iter().filter(live).peekable();
-        // The digest is computed only where a denial could be of this call: no other call pays for it.
-        live.peek()?;
-        // A call without a digest can't be one that was denied, because each of those had one.
-        let fingerprint = call.fingerprint(&self.denials.key).ok()?;
-        live.find(|denial| denial.call == fingerprint)
-    }
-
-    /// Whether a person made a grant or an allowing rule for this tool and caller after `since`, so that an
-    /// earlier denial no longer counts. A time in the future comes from a clock that was set back. Its order is
-    /// unknown, so it counts as earlier.
-    #[must_use]
-    pub fn allows_since(
-        &self,
-        since: Timestamp,
-        tool: &ToolId,
-        asker: CallerIdentity<'_>,
-        now: Moment,
-    ) -> bool {
-        let is_later = |made: Timestamp| since < made && made <= now.wall;
-        let by_rule = |rule: &PolicyRule| {
-            rule.action == Action::Allow && is_later(rule.made) && rule.pattern.matches(tool)
-        };
-        let by_grant = |grant: &Grant| {
-            is_later(grant.made.wall)
-                && grant.pattern.matches(tool)
-                && grant.limits.admits(Some(asker))
-                && grant.is_live(&self.boot_id, now)
-        };
-        self.rules.iter().any(by_rule) || self.grants.iter().any(by_grant)
     }
 }

@@ -6,15 +6,17 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 
 use super::condition::{PolicyCase, Truth};
-use super::{Action, Decision, MatchedCase, PolicyEntry};
+use super::{Action, CallIdentity, Decision, MatchedCase, PolicyEntry};
 use crate::names::ToolId;
 
-/// Which arguments the cases of entries look at.
+/// What the cases of entries and the limits of grants look at.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ArgumentsView<'a> {
     /// A call's arguments, as far as they are known.
-    Call(Option<&'a RawValue>),
-    /// No call yet: the loosest action of each entry counts.
+    Arguments(Option<&'a RawValue>),
+    /// A whole call.
+    Call(CallIdentity<'a>),
+    /// No call yet: the loosest action of each entry counts, and the limits of grants to arguments don't.
     Loosest,
 }
 
@@ -108,8 +110,12 @@ impl PolicyEntry {
 
     fn decide(&self, view: ArgumentsView<'_>) -> Decision {
         match view {
-            ArgumentsView::Call(_) if self.cases.is_empty() => self.fallback_decision(),
-            ArgumentsView::Call(arguments) => self.possible_decisions(arguments).swap_remove(0),
+            ArgumentsView::Arguments(_) | ArgumentsView::Call(_) if self.cases.is_empty() => {
+                self.fallback_decision()
+            }
+            ArgumentsView::Arguments(arguments) | ArgumentsView::Call(CallIdentity { arguments, .. }) => {
+                self.possible_decisions(arguments).swap_remove(0)
+            }
             ArgumentsView::Loosest => {
                 let action = self.actions().min().unwrap_or(self.action);
                 Decision { action, ..self.fallback_decision() }

@@ -1,6 +1,7 @@
-//! Grants: a person's permission for a while, with its limits (one session, one project, a number of uses).
+//! Grants: a person's permission for a while, with its limits (one session, one project, some arguments, a number of
+//! uses).
 //!
-//! A limit only takes away. A grant counts for a call only if all of its limits admit the caller.
+//! A limit only takes away. A grant counts for a call only if all of its limits admit the caller and the call.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Decision, DecisionSource};
+use super::{Action, ArgumentLimit, Decision, DecisionSource};
 use crate::clock::Moment;
 use crate::names::{AgentSessionId, Principal, SessionId};
 use crate::pattern::Pattern;
@@ -26,7 +27,7 @@ pub struct Grant {
     pub boot_id: String,
     /// How long it lasts from `made`, in milliseconds, on both clocks.
     pub millis: u64,
-    /// Who may use it, and how often.
+    /// Who may use it, for which calls, and how often.
     #[serde(default, skip_serializing_if = "GrantLimits::is_none")]
     pub limits: GrantLimits,
     /// How many uses are consumed, never more than it has. It stays 0 if uses aren't counted.
@@ -49,6 +50,12 @@ pub struct GrantLimits {
     /// Only this many calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uses: Option<NonZeroU32>,
+    /// Only calls with certain arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<ArgumentLimit>,
+    /// Only tools that policy's own list says only read ([`ConfigPolicy::reads`](super::ConfigPolicy::reads)).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads_only: bool,
 }
 
 /// The caller, as far as grants look at it.
@@ -151,11 +158,14 @@ impl GrantLimits {
         }
     }
 
-    /// Who may use it, in words: `only in session 7c1d…, only in project /home/me/site`. Empty for everyone.
+    /// Who may use it and for which calls, in words: `only in session 7c1d…, only in project /home/me/site`. Empty
+    /// for every call of everyone.
     #[must_use]
     pub fn describe_scope(&self) -> String {
-        let Self { session, agent_session, project, uses: _ } = self;
+        let Self { session, agent_session, project, uses: _, arguments, reads_only } = self;
         let words = [
+            arguments.as_ref().map(ToString::to_string),
+            reads_only.then(|| "only tools that policy lists as reading".to_owned()),
             session.map(|id| format!("only in session {id}")),
             agent_session.as_ref().map(|id| format!("only in session {id}")),
             project.as_ref().map(|project| format!("only in project {}", project.as_str())),
@@ -169,10 +179,11 @@ impl GrantLimits {
         *self == Self::default()
     }
 
-    /// Whether a grant with these limits is for this caller. Without a caller, only a grant for everyone is.
+    /// Whether a grant with these limits is for this caller, whatever the call. Without a caller, only a grant for
+    /// everyone is.
     #[must_use]
     pub fn admits(&self, asker: Option<CallerIdentity<'_>>) -> bool {
-        let Self { session, agent_session, project, uses: _ } = self;
+        let Self { session, agent_session, project, uses: _, arguments: _, reads_only: _ } = self;
         match asker {
             None => session.is_none() && agent_session.is_none() && project.is_none(),
             Some(asker) => {

@@ -12,7 +12,7 @@
 //! stricter action. A rule that asks never loosens: it counts only where the call would not be denied without
 //! it.
 //!
-//! A grant lifts only `require-approval`, and only for the callers that it names. Where a rule asks, the grant
+//! A grant lifts only `require-approval`, and only for the callers and calls that it names. Where a rule asks, the grant
 //! must be newer than that rule. Of several grants, one without a number of uses comes first. Where a `locked`
 //! pattern covers the tool, the outcome is never looser than the files alone. While a person has paused
 //! everything ([`Overrides::paused`]), every decision is a deny. A tool under a [`Quorum`] asks unless it is
@@ -24,12 +24,15 @@
 //! What would run asks while the definition of its tool isn't accepted, unless a person made a rule or grant for it
 //! since ([`Policy::require_accepted`]).
 
+mod argument_limit;
+mod builtin;
 pub mod compare;
 mod compiled_config;
 pub mod condition;
 mod decision;
 pub mod definition_pins;
 mod denial;
+mod denial_check;
 mod entry_index;
 mod grant;
 pub mod offline_denies;
@@ -45,6 +48,10 @@ use serde_json::value::RawValue;
 use crate::clock::Moment;
 use crate::names::ToolId;
 use crate::pattern::Pattern;
+pub use argument_limit::{
+    ArgumentLimit, ArgumentLimitError, ArgumentPointer, FixedArgument, FixedArguments, MAX_FIXED_ARGUMENTS,
+    MAX_FIXED_VALUE_BYTES, ScalarValue,
+};
 use compiled_config::CompiledConfig;
 use condition::{ConditionReadings, PolicyCase};
 pub use decision::{Decision, DecisionSource, Explanation, MatchedCase};
@@ -110,6 +117,9 @@ pub struct ConfigPolicy {
     pub default: Action,
     /// Patterns whose configured decision no rule and no grant can loosen.
     pub locked: Vec<Pattern>,
+    /// The tools that only read, by policy's own word and not the server's. Grants that are limited to reading cover
+    /// no others.
+    pub reads: Vec<Pattern>,
     /// The tools that need several people's approval, from `portero.json`, in no particular order.
     pub quorums: Vec<Quorum>,
     /// The confirmed policy, while a widening edit in this one waits for confirmation. For every call the
@@ -123,6 +133,7 @@ impl Default for ConfigPolicy {
             entries: Vec::new(),
             default: Action::RequireApproval,
             locked: Vec::new(),
+            reads: Vec::new(),
             quorums: Vec::new(),
             approved: None,
         }
@@ -204,8 +215,19 @@ impl Policy {
         self.config.is_locked(tool) || confirmed.is_some_and(|confirmed| confirmed.is_locked(tool))
     }
 
+    /// Whether policy's own list says that a tool only reads. While an edit waits for a person, the confirmed and the
+    /// present list must both have it.
+    #[must_use]
+    pub fn lists_as_reading(&self, tool: &ToolId) -> bool {
+        let confirmed = self.config.approved.as_deref();
+        self.config.lists_as_reading(tool)
+            && confirmed.is_none_or(|confirmed| confirmed.lists_as_reading(tool))
+    }
+
     /// Decides on one call of `asker` at one moment. `arguments` are the concealed arguments; without them,
-    /// the strictest action of an entry with cases holds. Without an asker, only grants for everyone count.
+    /// the strictest action of an entry with cases holds, and grants for certain arguments don't count. Without an
+    /// asker, only grants for everyone count. Grants for exactly one call need the whole call
+    /// ([`Policy::decide_call`]).
     #[must_use]
     pub fn decide(
         &self,
@@ -214,13 +236,32 @@ impl Policy {
         asker: Option<CallerIdentity<'_>>,
         now: Moment,
     ) -> Decision {
-        // A pause outweighs everything, even what is locked.
-        self.pause_decision()
-            .unwrap_or_else(|| self.decide_unpaused(tool, ArgumentsView::Call(arguments), asker, now))
+        self.decide_view(tool, ArgumentsView::Arguments(arguments), asker, now)
     }
 
-    /// As [`Policy::decide`], for a call whose every part is known: a denial of exactly this call holds too.
-    /// With `approved_at`, a person approved this very call then, so only a later denial counts.
+    /// As [`Policy::decide`], for a call whose every part is known. Denials of single calls don't count.
+    #[must_use]
+    pub fn decide_without_denials(
+        &self,
+        call: CallIdentity<'_>,
+        asker: Option<CallerIdentity<'_>>,
+        now: Moment,
+    ) -> Decision {
+        self.decide_view(call.tool, ArgumentsView::Call(call), asker, now)
+    }
+
+    fn decide_view(
+        &self,
+        tool: &ToolId,
+        view: ArgumentsView<'_>,
+        asker: Option<CallerIdentity<'_>>,
+        now: Moment,
+    ) -> Decision {
+        // A pause outweighs everything, even what is locked.
+        self.pause_decision().unwrap_or_else(|| self.decide_unpaused(tool, view, asker, now))
+    }
+
+    /// As [`Policy::decide_without_denials`], but a denial of exactly this call holds too. With `approved_at`, a person approved this very call then, so only a later denial counts.
     #[must_use]
     pub fn decide_call(
         &self,
@@ -229,13 +270,12 @@ impl Policy {
         now: Moment,
         approved_at: Option<jiff::Timestamp>,
     ) -> Decision {
-        let decision = self.decide(call.tool, call.arguments, Some(asker), now);
+        let decision = self.decide_without_denials(call, Some(asker), now);
         match decision.action {
             Action::Deny => decision,
-            Action::Allow | Action::RequireApproval => self
-                .overrides
-                .denial_in_force(call, asker, now, approved_at)
-                .map_or(decision, CallDenial::to_decision),
+            Action::Allow | Action::RequireApproval => {
+                self.denial_in_force(call, asker, now, approved_at).map_or(decision, CallDenial::to_decision)
+            }
         }
     }
 
@@ -243,7 +283,18 @@ impl Policy {
     #[must_use]
     pub fn require_accepted(
         &self,
-        tool: &ToolId,
+        call: CallIdentity<'_>,
+        decision: Decision,
+        definition: DefinitionState,
+        asker: Option<CallerIdentity<'_>>,
+        now: Moment,
+    ) -> Decision {
+        self.require_accepted_view((call.tool, ArgumentsView::Call(call)), decision, definition, asker, now)
+    }
+
+    fn require_accepted_view(
+        &self,
+        (tool, view): (&ToolId, ArgumentsView<'_>),
         decision: Decision,
         definition: DefinitionState,
         asker: Option<CallerIdentity<'_>>,
@@ -251,7 +302,7 @@ impl Policy {
     ) -> Decision {
         match (decision.action, definition.unaccepted()) {
             (Action::Allow, Some((why, since))) => {
-                self.decide_unaccepted(tool, decision, (why, since), asker, now)
+                self.decide_unaccepted((tool, view), decision, (why, since), asker, now)
             }
             (Action::Allow, None) | (Action::RequireApproval | Action::Deny, _) => decision,
         }
@@ -261,7 +312,7 @@ impl Policy {
     /// they could know of the definition.
     fn decide_unaccepted(
         &self,
-        tool: &ToolId,
+        (tool, view): (&ToolId, ArgumentsView<'_>),
         allowed: Decision,
         (why, since): (UnacceptedDefinition, Option<u64>),
         asker: Option<CallerIdentity<'_>>,
@@ -284,6 +335,7 @@ impl Policy {
             | DecisionSource::Quorum { .. }
             | DecisionSource::ConfirmedQuorum { .. }
             | DecisionSource::Default
+            | DecisionSource::Builtin
             | DecisionSource::Definition(_)
             | DecisionSource::Denial(_)
             | DecisionSource::Pause(_) => false,
@@ -293,9 +345,12 @@ impl Policy {
         }
         // A grant with counted uses doesn't count here: the daemon consumes a use only where the grant is what
         // makes the call run.
-        let newer = self
-            .live_grants(tool, now)
-            .find(|grant| grant.id > since && grant.limits.uses.is_none() && grant.limits.admits(asker));
+        let newer = self.live_grants(tool, now).find(|grant| {
+            grant.id > since
+                && grant.limits.uses.is_none()
+                && grant.limits.admits(asker)
+                && self.grant_covers(grant, tool, view)
+        });
         newer.map_or(asks, Grant::to_decision)
     }
 
@@ -324,6 +379,18 @@ impl Policy {
         standing.grants.retain(|grant| grant.id == id);
         standing.grants.iter_mut().for_each(|grant| grant.limits.uses = None);
         self.with_overrides(standing)
+    }
+
+    /// As [`Policy::decide`], as if no pause were on. A pause ends; what it hides may stay.
+    #[must_use]
+    pub fn decide_despite_pause(
+        &self,
+        tool: &ToolId,
+        arguments: Option<&RawValue>,
+        asker: Option<CallerIdentity<'_>>,
+        now: Moment,
+    ) -> Decision {
+        self.decide_unpaused(tool, ArgumentsView::Arguments(arguments), asker, now)
     }
 
     /// The decision about every call while a person has paused everything.
@@ -355,8 +422,9 @@ impl Policy {
         match (expected, definition) {
             (Action::Allow, DefinitionState::Changed { .. } | DefinitionState::New { .. }) => {
                 // No argument matters, so any call of the tool gets this action.
-                let decision = self.decide_unpaused(tool, ArgumentsView::Call(None), asker, now);
-                self.require_accepted(tool, decision, definition, asker, now).action
+                let view = ArgumentsView::Arguments(None);
+                let decision = self.decide_unpaused(tool, view, asker, now);
+                self.require_accepted_view((tool, view), decision, definition, asker, now).action
             }
             (Action::Allow, DefinitionState::Accepted) | (Action::RequireApproval | Action::Deny, _) => {
                 expected
@@ -365,7 +433,7 @@ impl Policy {
     }
 
     /// The loosest and the strictest action that calls of a tool can get, apart from a pause. They are equal
-    /// if the arguments don't matter.
+    /// if the arguments don't matter. A grant for certain arguments counts for the loosest only.
     #[must_use]
     pub fn action_range(
         &self,
@@ -374,7 +442,7 @@ impl Policy {
         now: Moment,
     ) -> (Action, Action) {
         let settle = |view| self.decide_unpaused(tool, view, asker, now).action;
-        (settle(ArgumentsView::Loosest), settle(ArgumentsView::Call(None)))
+        (settle(ArgumentsView::Loosest), settle(ArgumentsView::Arguments(None)))
     }
 
     fn decide_unpaused(
@@ -433,10 +501,12 @@ impl Policy {
         let said = ruled.as_ref().unwrap_or(&configured).action;
         let asking = if said == Action::Deny { None } else { self.asking_rule(tool, ruled.as_ref()) };
         let unlocked = match (asking, ruled) {
-            (Some((rule, asks)), _) => self.grant_decision(tool, Some(rule), asker, now).unwrap_or(asks),
+            (Some((rule, asks)), _) => {
+                self.grant_decision((tool, view), Some(rule), asker, now).unwrap_or(asks)
+            }
             (None, Some(ruled)) => ruled,
             (None, None) if said == Action::RequireApproval => {
-                self.grant_decision(tool, None, asker, now).unwrap_or_else(|| configured.clone())
+                self.grant_decision((tool, view), None, asker, now).unwrap_or_else(|| configured.clone())
             }
             // Only files decided, and they need no check against the lock.
             (None, None) => return configured,
@@ -448,7 +518,8 @@ impl Policy {
         unlocked
     }
 
-    /// Decides, and lists everything else that matched or could have.
+    /// Decides, and lists everything else that matched or could have. Of Portero's own tools only what names them
+    /// counts.
     #[must_use]
     pub fn explain(
         &self,
@@ -457,9 +528,22 @@ impl Policy {
         asker: Option<CallerIdentity<'_>>,
         now: Moment,
     ) -> Explanation {
-        let unpaused = self.decide_unpaused(tool, ArgumentsView::Call(arguments), asker, now);
-        let (grants, elsewhere): (Vec<_>, Vec<_>) =
-            self.live_grants(tool, now).partition(|grant| grant.limits.admits(asker));
+        let explanation = self.explain_matches(tool, arguments, asker, now);
+        if tool.is_builtin() { builtin::explain_builtin(explanation) } else { explanation }
+    }
+
+    fn explain_matches(
+        &self,
+        tool: &ToolId,
+        arguments: Option<&RawValue>,
+        asker: Option<CallerIdentity<'_>>,
+        now: Moment,
+    ) -> Explanation {
+        let view = ArgumentsView::Arguments(arguments);
+        let unpaused = self.decide_unpaused(tool, view, asker, now);
+        let (grants, elsewhere): (Vec<_>, Vec<_>) = self
+            .live_grants(tool, now)
+            .partition(|grant| grant.limits.admits(asker) && self.grant_covers(grant, tool, view));
         let quorums: Vec<Quorum> = self.quorums(tool).into_iter().cloned().collect();
         let entries = self
             .asking_rules
@@ -518,6 +602,7 @@ impl Policy {
             | DecisionSource::Confirmed { .. }
             | DecisionSource::Grant(_)
             | DecisionSource::Default
+            | DecisionSource::Builtin
             | DecisionSource::Definition(_)
             | DecisionSource::Pause(_)
             | DecisionSource::Denial(_)
@@ -531,14 +616,46 @@ impl Policy {
     /// rules and grants come from one sequence.
     fn grant_decision(
         &self,
-        tool: &ToolId,
+        (tool, view): (&ToolId, ArgumentsView<'_>),
         after: Option<u64>,
         asker: Option<CallerIdentity<'_>>,
         now: Moment,
     ) -> Option<Decision> {
         self.live_grants(tool, now)
-            .find(|grant| grant.limits.admits(asker) && after.is_none_or(|rule| grant.id > rule))
+            .find(|grant| {
+                grant.limits.admits(asker)
+                    && after.is_none_or(|rule| grant.id > rule)
+                    && self.grant_covers(grant, tool, view)
+            })
             .map(Grant::to_decision)
+    }
+
+    /// Whether the limits of a grant that say which calls it covers admit this one. Its pattern, its callers and its
+    /// time are looked at elsewhere.
+    fn grant_covers(&self, grant: &Grant, tool: &ToolId, view: ArgumentsView<'_>) -> bool {
+        let GrantLimits { arguments, reads_only, session: _, agent_session: _, project: _, uses: _ } =
+            &grant.limits;
+        if *reads_only && !self.lists_as_reading(tool) {
+            return false;
+        }
+        match (arguments, view) {
+            (None, _) | (Some(_), ArgumentsView::Loosest) => true,
+            (Some(ArgumentLimit::ExactCall(call)), ArgumentsView::Call(this)) => {
+                let denials = &self.overrides.denials;
+                // Without the key no digest says anything.
+                denials.has_key() && this.fingerprint(&denials.key).is_ok_and(|this| this == *call)
+            }
+            (
+                Some(ArgumentLimit::Fixed(fixed)),
+                ArgumentsView::Arguments(Some(arguments))
+                | ArgumentsView::Call(CallIdentity { arguments: Some(arguments), .. }),
+            ) => fixed.cover(arguments),
+            (Some(ArgumentLimit::ExactCall(_)), ArgumentsView::Arguments(_))
+            | (
+                Some(ArgumentLimit::Fixed(_)),
+                ArgumentsView::Arguments(None) | ArgumentsView::Call(CallIdentity { arguments: None, .. }),
+            ) => false,
+        }
     }
 
     /// The live grants that cover a tool, for any caller, in their order of precedence.

@@ -2,6 +2,7 @@ mod asking;
 mod definitions;
 mod denials;
 mod grants;
+mod limits;
 mod proof;
 mod quorums;
 
@@ -322,4 +323,33 @@ fn while_everything_is_paused_every_call_is_denied_and_told_why() {
     }
     let alone = policy.with_overrides(policy.overrides().restrictive_only());
     assert_eq!(decide(&alone, "a/x").source, DecisionSource::Pause(now().wall), "also without the daemon");
+}
+
+#[test]
+fn of_porteros_own_tools_only_a_deny_that_names_them_counts() {
+    let explain = |entries: &[(&str, Action)], tool_name: &str| {
+        let config = ConfigPolicy { default: Deny, ..config_with(entries, &[]) };
+        let explained =
+            Policy::new(config, Overrides::default()).explain(&tool(tool_name), None, None, now());
+        let losing: Vec<_> = explained.losing.iter().map(ToString::to_string).collect();
+        (explained.decision.to_string(), losing)
+    };
+    let own = "allowed: it is Portero's own tool, which only a deny that names it stops";
+    let asks = "needs approval by `portero/call` (policies.json:2:5)";
+    for (entries, decision, losing) in [
+        (vec![("*", Deny), ("*/call", Deny)], own, vec![]),
+        (vec![("portero/call", Deny)], "denied by `portero/call` (policies.json:1:5)", vec![]),
+        (
+            vec![("portero/*", Deny), ("portero/call", RequireApproval)],
+            own,
+            vec![asks, "denied by `portero/*` (policies.json:1:5)"],
+        ),
+    ] {
+        assert_eq!(
+            explain(&entries, "portero/call"),
+            (decision.to_owned(), losing.into_iter().map(str::to_owned).collect())
+        );
+    }
+    assert_eq!(explain(&[("portero/call", Deny)], "portero/explain").0, own);
+    assert_eq!(explain(&[], "mail/send").0, "denied: no rule covers it (default)");
 }

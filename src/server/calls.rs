@@ -52,6 +52,9 @@ pub(super) async fn send_call(
         Method::CallTool | Method::ReadResource | Method::GetPrompt | Method::Complete => {}
     }
     let mut answer = sending.send_params(params).await?;
+    if matches!(&answer, ServerAnswer::Error(error) if is_header_mismatch(error.expose())) {
+        connection.outdate_tool_headers();
+    }
     // Each round is one answer. The limit ends a server that asks for input for ever.
     for _ in 0..MAX_INPUT_ROUNDS {
         let ServerAnswer::Result(result) = answer else { return Ok(answer) };
@@ -99,6 +102,11 @@ impl CallSender<'_> {
         };
         self.rpc.send_request(request).await
     }
+}
+
+fn is_header_mismatch(error: &RawValue) -> bool {
+    let code = RawObject::read(error).ok().and_then(|error| error.get("code"));
+    code.is_some_and(|code| code.get().parse() == Ok(codes::HEADER_MISMATCH))
 }
 
 fn refusal_answer(why: &str) -> ServerAnswer {

@@ -7,6 +7,7 @@
 //! `PendingRequests::settle_unclaimed` for an answer that doesn't name its request. Any other line that is
 //! no message is noise, such as a banner or a log line, and goes to the server's own log.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -16,10 +17,11 @@ use tokio::io::AsyncRead;
 use tokio_util::sync::CancellationToken;
 
 use super::events::ServerEvents;
-use super::handshake::HandshakeResult;
+use super::handshake::{HandshakeResult, ProtocolEra};
 use super::listen::ListenSubscription;
 use super::lists::{self, ListFetcher, ListLimits};
 use super::logs::ServerLog;
+use super::param_headers::{ToolHeaders, header_values, read_param_headers};
 use super::pending::RequestOutcome;
 use super::rpc_client::RpcClient;
 use super::{ListKind, ServerAnswer, ServerError, ServerListing};
@@ -27,6 +29,7 @@ use crate::anonymize::Real;
 use crate::json::{self, RawJson, RawObject};
 use crate::names::{ChildGeneration, ServerName};
 use crate::policy::definition_pins::tool_definition_digest;
+use crate::secret::Secret;
 use crate::sync::lock;
 use crate::wire::{self, LineError, LineReader, MalformedMessage, Message, MessageFault, MessageKind, codes};
 
@@ -46,7 +49,36 @@ pub(super) struct Connection {
     server_requests: RecentServerRequests,
     /// The tools of a server that was restarted after it ended by itself; none for its first start.
     restarted_tools: Option<RestartedTools>,
+    /// What the listed tools of a server over HTTP want as headers; none for other servers.
+    tool_headers: Option<ListedToolHeaders>,
+    /// Why the server could not be reached at the last try, over HTTP.
+    unreachable: Mutex<Option<String>>,
     ended: CancellationToken,
+}
+
+/// The headers that the tools of a server want, as far as it listed them.
+#[derive(Debug, Default)]
+struct ListedToolHeaders {
+    /// How often the list became outdated.
+    changes: AtomicU64,
+    /// Of the last list, with [`ListedToolHeaders::changes`] before the server was asked.
+    known: Mutex<Option<(u64, ToolHeaders)>>,
+    /// Held while the server is asked, so that callers ask once.
+    asking: tokio::sync::Mutex<()>,
+}
+
+impl ListedToolHeaders {
+    fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    fn outdate(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn is_current(&self) -> bool {
+        lock(&self.known).as_ref().is_some_and(|(changes, _)| *changes == self.changes())
+    }
 }
 
 /// The tools that a restarted server lists.
@@ -137,8 +169,79 @@ impl Connection {
             subscriptions: ListenSubscription::default(),
             server_requests: RecentServerRequests::default(),
             restarted_tools: None,
+            tool_headers: None,
+            unreachable: Mutex::default(),
             ended: CancellationToken::new(),
         }
+    }
+
+    /// Marks the connection as one over HTTP, where a tool's arguments may be wanted as headers too.
+    pub(super) fn over_http(self) -> Self {
+        Self { tool_headers: Some(ListedToolHeaders::default()), ..self }
+    }
+
+    /// Asks a server over HTTP for its tools, unless it listed them since their last change: a call must carry the
+    /// headers that its tool wants.
+    pub(super) async fn learn_tool_headers(&self, limits: ListLimits) -> Result<(), ServerError> {
+        let is_modern = self.greeting.get().is_some_and(|greeting| greeting.era == ProtocolEra::Modern);
+        let Some(headers) = self.tool_headers.as_ref().filter(|_| is_modern) else { return Ok(()) };
+        if headers.is_current() {
+            return Ok(());
+        }
+        let _asking = headers.asking.lock().await;
+        if headers.is_current() {
+            return Ok(());
+        }
+        let changes = headers.changes();
+        let tools = self.list_fetcher(limits).fetch_tools().await?;
+        self.keep_tool_headers(changes, tools.values());
+        Ok(())
+    }
+
+    /// Keeps what listed tools want as headers. A tool whose annotations are invalid is left out.
+    fn keep_tool_headers<'a>(&self, changes: u64, tools: impl Iterator<Item = &'a RawJson>) {
+        let Some(headers) = &self.tool_headers else { return };
+        let mut wanted = ToolHeaders::new();
+        for tool in tools {
+            let name = RawObject::read(tool).unwrap_or_default().get_text("name").map(Cow::into_owned);
+            if let (Some(name), Ok(found)) = (name, read_param_headers(tool))
+                && !found.is_empty()
+            {
+                wanted.entry(name).or_insert(found);
+            }
+        }
+        *lock(&headers.known) = Some((changes, wanted));
+    }
+
+    /// The headers `Mcp-Param-…` of a call of this tool, by the call's params.
+    pub(super) fn param_headers(&self, tool: &str, params: Option<&RawValue>) -> Vec<(String, Secret)> {
+        let Some(headers) = &self.tool_headers else { return Vec::new() };
+        let known = lock(&headers.known);
+        let wanted = known.as_ref().and_then(|(_, tools)| tools.get(tool));
+        wanted.map_or_else(Vec::new, |wanted| header_values(wanted, params))
+    }
+
+    /// Has the next call ask for the tools again: the server found headers missing (`HeaderMismatch`, 2026-07-28).
+    pub(super) fn outdate_tool_headers(&self) {
+        if let Some(headers) = &self.tool_headers {
+            headers.outdate();
+        }
+    }
+
+    /// Leaves out the tools of a modern server over HTTP whose `x-mcp-header` is invalid, as the specification
+    /// demands.
+    fn drop_invalid_tools(&self, tools: &mut Vec<RawJson>) {
+        let is_modern = self.greeting.get().is_some_and(|greeting| greeting.era == ProtocolEra::Modern);
+        if self.tool_headers.is_none() || !is_modern {
+            return;
+        }
+        tools.retain(|tool| {
+            let Err(why) = read_param_headers(tool) else { return true };
+            let name = RawObject::read(tool).unwrap_or_default().get_text("name").map(Cow::into_owned);
+            let name = name.unwrap_or_default();
+            self.log.log_line(&format!("(portero: the tool {name:?} is left out: {why})"));
+            false
+        });
     }
 
     /// Marks the connection as that of a restarted server, which may now be another version.
@@ -172,7 +275,12 @@ impl Connection {
     /// Everything that the server offers. From now on [`Self::check_tool`] goes by these tools.
     pub(super) async fn fetch_listing(&self, limits: ListLimits) -> Result<ServerListing, ServerError> {
         let changes = self.restarted_tools.as_ref().map(RestartedTools::changes);
-        let listing = self.list_fetcher(limits).fetch_listing().await?;
+        let header_changes = self.tool_headers.as_ref().map(ListedToolHeaders::changes);
+        let mut listing = self.list_fetcher(limits).fetch_listing().await?;
+        self.drop_invalid_tools(&mut listing.tools);
+        if let Some(changes) = header_changes {
+            self.keep_tool_headers(changes, listing.tools.iter());
+        }
         if let (Some(relisted), Some(changes)) = (&self.restarted_tools, changes) {
             let tools = lists::listed_tools(&listing.tools);
             *relisted.tools.lock().await = Some(ListedTools { changes, tools });
@@ -182,6 +290,16 @@ impl Connection {
 
     fn list_fetcher(&self, limits: ListLimits) -> ListFetcher<'_> {
         ListFetcher { rpc: &self.rpc, handshake: self.greeting.get(), events: &self.events, limits }
+    }
+
+    /// Notes whether the server could be reached at the last try: none, or why not.
+    pub(super) fn note_reached(&self, unreachable: Option<String>) {
+        *lock(&self.unreachable) = unreachable;
+    }
+
+    /// Why the server could not be reached at the last try; none if it was.
+    pub(super) fn unreachable(&self) -> Option<String> {
+        lock(&self.unreachable).clone()
     }
 
     /// Whether nothing more comes from the child.
@@ -213,7 +331,8 @@ impl Connection {
         self.ended.cancel();
     }
 
-    fn handle_line(&self, line: &[u8]) {
+    /// Takes one line of the server: a message, or noise.
+    pub(super) fn handle_line(&self, line: &[u8]) {
         match Message::parse(line) {
             Ok(message) => self.dispatch_message(message.into_kind()),
             Err(MalformedMessage { fault: MessageFault::NotUtf8, .. }) => {
@@ -308,6 +427,7 @@ impl Connection {
                 if let Some(relisted) = &self.restarted_tools {
                     relisted.changes.fetch_add(1, Ordering::AcqRel);
                 }
+                self.outdate_tool_headers();
                 self.events.record_list_change(ListKind::Tools);
             }
             "notifications/resources/list_changed" => self.events.record_list_change(ListKind::Resources),

@@ -5,7 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use crate::config::ServerConfig;
+use crate::config::StdioServer;
 
 /// Variables that programs need to find themselves, their user and the network.
 const INHERITED_NAMES: &[&str] = &[
@@ -74,7 +74,7 @@ const OWN_PREFIX: &str = "PORTERO_";
 /// The whole environment of a child: the inherited part of ours, then its own variables.
 pub(super) fn child_environment(
     ours: &[(OsString, OsString)],
-    server: &ServerConfig,
+    server: &StdioServer,
 ) -> Vec<(OsString, OsString)> {
     let listed = ours.iter().filter(|(name, _)| {
         name.to_str().is_some_and(|name| {
@@ -116,7 +116,6 @@ fn is_same_name(one: &str, other: &str) -> bool {
 mod tests {
     use super::*;
     use crate::secret::Secret;
-    use crate::server::tests::server;
 
     fn environment(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
         pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
@@ -132,15 +131,17 @@ mod tests {
             ("PORTERO_CONFIG_DIR", "/x"),
             ("PATHOLOGY", "x"),
         ]);
-        let child = child_environment(&ours, &server("a"));
+        let child = child_environment(&ours, &StdioServer::default());
         assert_eq!(child, environment(&[("PATH", "/bin"), ("LC_ALL", "C")]));
     }
 
     #[test]
     fn what_its_entry_names_comes_too_but_never_what_is_porteros() {
         let ours = environment(&[("GITHUB_TOKEN", "token"), ("PORTERO_STATE_DIR", "/x"), ("PATH", "/bin")]);
-        let mut server = server("a");
-        server.env_passthrough = vec!["GITHUB_TOKEN".into(), "PORTERO_STATE_DIR".into()];
+        let mut server = StdioServer {
+            env_passthrough: vec!["GITHUB_TOKEN".into(), "PORTERO_STATE_DIR".into()],
+            ..StdioServer::default()
+        };
         server.env.insert("PATH".into(), Secret::new("/own"));
         let child = child_environment(&ours, &server);
         assert_eq!(child, environment(&[("GITHUB_TOKEN", "token"), ("PATH", "/own")]));

@@ -101,6 +101,8 @@ pub(super) enum HandshakeError {
     ProcessEnded,
     /// The reason in words. The server's own text in it is concealed.
     Refused(String),
+    /// It wants a login or another credential, with the next step.
+    LoginNeeded(String),
 }
 
 impl HandshakeError {
@@ -131,6 +133,8 @@ pub(super) async fn greet_server(
 
 /// The fraction of the start timeout that a server may be silent before `server/discover` is tried too.
 const SILENCE_DIVISOR: u32 = 3;
+/// The most characters of a server's own words on why it refused the handshake.
+const MAX_REFUSAL_CHARS: usize = 300;
 
 struct HandshakeClient<'a> {
     rpc: &'a RpcClient,
@@ -247,12 +251,18 @@ impl HandshakeClient<'_> {
             ServerError::Malformed(_, why) => {
                 HandshakeError::Refused(format!("it answered `{method}` with what is no MCP message: {why}"))
             }
+            ServerError::NotReached(_, why) | ServerError::RequestFailed(_, why) => {
+                HandshakeError::Refused(why)
+            }
+            ServerError::LoginNeeded(_, why) => HandshakeError::LoginNeeded(why),
             ServerError::Stopped(_)
+            | ServerError::SessionEnded(_)
             | ServerError::Cancelled
             | ServerError::Unknown(_)
             | ServerError::NotListed(..)
             | ServerError::Redefined(..)
             | ServerError::OtherProcess(_)
+            | ServerError::Reported(..)
             | ServerError::StartFailed(..) => HandshakeError::ProcessEnded,
         })
     }
@@ -268,8 +278,9 @@ impl HandshakeClient<'_> {
     fn error_from_answer(&self, error: &Real<RawJson>) -> HandshakeError {
         let object = RawObject::read(error.expose()).unwrap_or_default();
         let message = object.get_text("message").unwrap_or_default();
-        let message: String = message.chars().filter(|letter| !letter.is_control()).take(300).collect();
-        let message = self.launch.anonymizer.load().conceal_text(&message).into_inner();
+        // Before it is concealed: a control within a value would hide it.
+        let message: String = message.chars().filter(|letter| !letter.is_control()).collect();
+        let message = self.launch.anonymizer.load().conceal_excerpt(&message, MAX_REFUSAL_CHARS).into_inner();
         HandshakeError::Refused(format!("it refused the handshake: {message}"))
     }
 }

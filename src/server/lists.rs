@@ -95,8 +95,13 @@ fn listing_error(error: ServerError) -> ServerError {
         ServerError::Malformed(server, why) => {
             (server, format!("it listed what it offers with what is no MCP message: {why}"))
         }
+        ServerError::RequestFailed(server, why) => (server, why),
         other @ (ServerError::Unknown(_)
         | ServerError::StartFailed(..)
+        | ServerError::SessionEnded(_)
+        | ServerError::NotReached(..)
+        | ServerError::LoginNeeded(..)
+        | ServerError::Reported(..)
         | ServerError::NotListed(..)
         | ServerError::Redefined(..)
         | ServerError::OtherProcess(_)

@@ -38,6 +38,7 @@ const MAX_LAST_LINES: usize = 16;
 /// A server's log. Clones share it.
 #[derive(Clone)]
 pub(super) struct ServerLog {
+    server: ServerName,
     anonymizer: Arc<ArcSwap<Anonymizer>>,
     clock: Arc<dyn Clock>,
     inner: Arc<Mutex<LogFile>>,
@@ -67,7 +68,7 @@ impl ServerLog {
             last_lines: VecDeque::new(),
             junk_limit: RateLimit::per_second(50),
         };
-        Self { anonymizer, clock, inner: Arc::new(Mutex::new(inner)) }
+        Self { server: server.clone(), anonymizer, clock, inner: Arc::new(Mutex::new(inner)) }
     }
 
     /// Reads stderr to its end, always as fast as it comes.
@@ -117,6 +118,13 @@ impl ServerLog {
         self.lock_file().last_lines.clear();
     }
 
+    /// Logs a line about the conversation. A flood is cut short.
+    pub(super) fn log_line(&self, line: &str) {
+        if self.lock_file().junk_limit.try_acquire() {
+            self.write_line(line);
+        }
+    }
+
     /// Logs a line of stdout that was no message. A flood is cut short.
     pub(super) fn log_junk(&self, line: &[u8], why: &dyn std::fmt::Display) {
         if !self.lock_file().junk_limit.try_acquire() {
@@ -140,7 +148,7 @@ impl ServerLog {
 
     fn write_line(&self, line: &str) {
         // Concealed before controls are escaped, because an escape inside a value would hide it.
-        let concealed = self.anonymizer.load().conceal_text(line).into_inner();
+        let concealed = self.anonymizer.load().conceal_text_from(&self.server, line).into_inner();
         let mut text = String::with_capacity(concealed.len() + 32);
         let _ = write!(text, "{:.3} ", self.clock.now().wall);
         let from = text.len();

@@ -11,9 +11,13 @@ mod environment;
 mod events;
 pub mod guard;
 mod handshake;
+mod http;
+mod http_fault;
 mod listen;
 mod lists;
 mod logs;
+pub(crate) mod param_headers;
+mod peer;
 mod pending;
 mod process;
 mod rpc_client;
@@ -26,14 +30,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 pub use self::events::{LogLevel, UnknownLogLevel};
+pub use self::http::{HttpConversation, HttpTransport, OutgoingMessage};
+pub use self::http_fault::HttpFault;
 pub use self::upstreams::Upstreams;
 use crate::anonymize::{Anonymizer, Real};
 use crate::clock::Clock;
-use crate::config::ServerLimits;
+use crate::config::{ServerLimits, ServerTransport};
 use crate::json::RawJson;
 use crate::names::{ChildGeneration, ServerName, ToolName};
 
@@ -56,6 +63,10 @@ pub struct LaunchOptions {
     pub client: (String, String),
     /// The clock, for the logs and the pauses between attempts.
     pub clock: Arc<dyn Clock>,
+    /// Reaches servers over HTTP. Only the daemon has one (guarantee T2).
+    pub http: Option<Arc<dyn HttpTransport>>,
+    /// Looks up what references stand for. Only the daemon has one (guarantee T2).
+    pub references: Option<Arc<dyn ReferenceResolver>>,
 }
 
 impl std::fmt::Debug for LaunchOptions {
@@ -71,6 +82,23 @@ pub struct GuardCommand {
     pub program: PathBuf,
     /// The arguments that make it a guard: `guard`.
     pub args: Vec<OsString>,
+}
+
+/// Looks up what the references of a server's entry stand for.
+pub trait ReferenceResolver: Send + Sync {
+    /// The entry with a value in the place of each reference, or why there is none, in words for an agent.
+    fn resolve<'a>(
+        &'a self,
+        server: &'a ServerName,
+        transport: &'a ServerTransport,
+    ) -> BoxFuture<'a, Result<ServerTransport, String>>;
+
+    /// Forgets what was looked up for this entry, because the server refused it.
+    fn forget(&self, transport: &ServerTransport);
+
+    /// A server's listing without the values that only this process knows. A listing is kept on disk and passed to
+    /// sessions, which can't conceal what they don't know. None if one can't be taken out.
+    fn blank_listing(&self, server: &ServerName, listing: ServerListing) -> Option<ServerListing>;
 }
 
 /// A server's health.
@@ -98,6 +126,8 @@ pub enum ServerCondition {
     Ready,
     /// Failed, with the concealed reason. It is tried again when needed, after a pause.
     Failed(String),
+    /// It wants a login or another credential, with the next step. It is tried again when needed.
+    LoginNeeded(String),
 }
 
 /// Receives the `params` of `notifications/progress` for one call.
@@ -218,6 +248,21 @@ pub enum ServerError {
     /// It couldn't be started or listed. The call didn't reach it.
     #[error("server `{0}` could not be started: {1}")]
     StartFailed(ServerName, String),
+    /// It ended the session over HTTP before this call, which didn't run.
+    #[error("server `{0}` ended its session; the call did not run, call again")]
+    SessionEnded(ServerName),
+    /// A request over HTTP didn't reach it, for a reason in Portero's words.
+    #[error("server `{0}` could not be reached: {1}; the call did not run")]
+    NotReached(ServerName, String),
+    /// It wants a login or another credential, with the next step. The call didn't run.
+    #[error("server `{0}` wants a login: {1}; the call did not run")]
+    LoginNeeded(ServerName, String),
+    /// The daemon, which runs it, could not list it, for a reason in the daemon's words.
+    #[error("server `{0}` is not available: {1}")]
+    Reported(ServerName, String),
+    /// A request over HTTP failed, for a reason in Portero's words. The effect is unknown.
+    #[error("server `{0}` gave no answer: {1}; whether it took effect is unknown")]
+    RequestFailed(ServerName, String),
     /// It was restarted and no longer lists this tool (guarantee P5). The call didn't reach it.
     #[error("server `{0}` does not offer `{1}` since it was started again")]
     NotListed(ServerName, ToolName),
@@ -246,26 +291,26 @@ pub enum ServerError {
     Cancelled,
 }
 
-#[cfg(test)]
-mod tests {
-    use crate::config::ServerConfig;
-
-    /// A server with nothing but a name.
-    pub(super) fn server(name: &str) -> ServerConfig {
-        ServerConfig {
-            name: name.parse().expect("a name"),
-            command: "true".to_owned(),
-            args: Vec::new(),
-            env: std::collections::BTreeMap::new(),
-            env_passthrough: Vec::new(),
-            cwd: None,
-            timeout: None,
-            prefix: true,
-            instance: crate::config::ServerInstance::Session,
-            stateless: false,
-            pinned_tools: None,
-            categories: Vec::new(),
-            roots: None,
+impl ServerError {
+    /// Why a server can't be listed, in words that follow its name. No call was made.
+    #[must_use]
+    pub fn describe_for_listing(&self) -> String {
+        match self {
+            Self::LoginNeeded(_, why) => format!("it wants a login: {why}; ask your user for that"),
+            Self::Reported(_, why) => why.clone(),
+            Self::Unknown(_)
+            | Self::SessionEnded(_)
+            | Self::NotReached(..)
+            | Self::StartFailed(..)
+            | Self::RequestFailed(..)
+            | Self::NotListed(..)
+            | Self::Redefined(..)
+            | Self::OtherProcess(_)
+            | Self::Stopped(_)
+            | Self::Timeout(..)
+            | Self::TooLong(..)
+            | Self::Malformed(..)
+            | Self::Cancelled => self.to_string(),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::http_fault::HttpFault;
 use super::{ProgressSink, ServerAnswer};
 use crate::sync::lock;
 
@@ -64,6 +65,8 @@ pub(super) enum RequestOutcome {
     Malformed(String),
     /// The child was silent for too long.
     Late,
+    /// The transport got no answer.
+    Fault(HttpFault),
 }
 
 impl PendingRequests {

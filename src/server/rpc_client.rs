@@ -85,6 +85,7 @@ impl RpcClient {
                 Ok(RequestOutcome::Malformed(why)) => Err(ServerError::Malformed(self.server.clone(), why)),
                 Ok(RequestOutcome::TooLong) => Err(ServerError::TooLong(self.server.clone(), self.max_message_bytes)),
                 Ok(RequestOutcome::Late) => Err(timed_out()),
+                Ok(RequestOutcome::Fault(fault)) => Err(fault.into_error(self.server.clone())),
                 Err(_) => Err(ServerError::Stopped(self.server.clone())),
             },
             () = cancel.cancelled() => Err(ServerError::Cancelled),

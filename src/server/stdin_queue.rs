@@ -73,6 +73,27 @@ impl StdinQueue {
         self.drained.notify_waiters();
     }
 
+    /// Takes what is queued, waiting for it; none once the queue is closed and empty. Dropping the future
+    /// loses nothing.
+    pub(super) async fn take_queued(&self) -> Option<Vec<u8>> {
+        loop {
+            let mut filled = std::pin::pin!(self.filled.notified());
+            filled.as_mut().enable();
+            let (taken, closed) = {
+                let mut queue = self.lock_queue();
+                (std::mem::take(&mut queue.bytes), queue.closed)
+            };
+            if !taken.is_empty() {
+                self.drained.notify_waiters();
+                return Some(taken);
+            }
+            if closed {
+                return None;
+            }
+            filled.await;
+        }
+    }
+
     /// Writes until the queue is closed or the child stops reading.
     pub(super) async fn write_queued(&self, mut stdin: impl AsyncWrite + Unpin) {
         let mut writing = Vec::new();

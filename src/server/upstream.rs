@@ -12,25 +12,23 @@ use super::calls;
 use super::connection::{self, Connection, ToolCheck};
 use super::events::{EventSinkSlot, ServerEvents};
 use super::handshake::{self, HandshakeError, ProtocolEra};
+use super::http::{CarriedConversation, UpstreamConversation};
 use super::lists::ListLimits;
 use super::logs::ServerLog;
-use super::process::{self, ChildProcess, SpawnedChild};
+use super::peer::ServerPeer;
+use super::process::{self, SpawnedChild};
 use super::{
     CallOptions, LaunchOptions, ServerAnswer, ServerChange, ServerCondition, ServerError, ServerHealth,
     ServerListing,
 };
 use crate::call::Method;
-use crate::config::ServerConfig;
+use crate::config::{HttpServer, ServerConfig, ServerTransport, StdioServer};
 use crate::json;
-use crate::names::ChildGeneration;
+use crate::names::{ChildGeneration, ServerName};
 use crate::permit::Outgoing;
 use crate::sync::lock;
 use crate::wire;
 
-/// How long a child may take to end after its stdin closed.
-const EXIT_GRACE: Duration = Duration::from_millis(60);
-/// How long a signalled guard may take before it is killed itself.
-const TERMINATE_GRACE: Duration = Duration::from_millis(170);
 /// How long a child may live on after it closed its stdout.
 const STDOUT_CLOSED_GRACE: Duration = Duration::from_millis(500);
 /// The time limit for reading the output of an ended child.
@@ -43,6 +41,9 @@ const MAX_WAITED_PAUSE: Duration = Duration::from_secs(1);
 const FIRST_RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// The longest pause.
 const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(30);
+/// The references of a refused credential are looked up again at most once in this time: that may run a program of the
+/// person's, and a server may refuse every call.
+const REFERENCE_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 /// A run this long clears the earlier failures.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
 
@@ -77,6 +78,10 @@ pub(super) struct Upstream {
     /// Cancelled when it must end and not start again.
     stop: CancellationToken,
     process: Mutex<ProcessState>,
+    /// The entry with the values of its references, as it was last used; none if it has no references.
+    resolved: Mutex<Option<ServerTransport>>,
+    /// When they were looked up last because a credential was refused, since boot.
+    references_looked_up: Mutex<Option<Duration>>,
 }
 
 struct ProcessState {
@@ -88,6 +93,10 @@ struct ProcessState {
     tried_discover: bool,
     /// Whether it ever ended by itself after it was ready.
     ended_before: bool,
+    /// Why it refused the credential of the last request, while it runs.
+    login_needed: Option<String>,
+    /// Whether it was ended for another credential, which is no failure.
+    is_renewed: bool,
     tool_count: Option<usize>,
 }
 
@@ -101,9 +110,34 @@ enum ProcessPhase {
         over: watch::Receiver<()>,
     },
     Failed {
-        reason: String,
+        failure: StartFailure,
         until: Duration,
     },
+}
+
+/// Why a server doesn't run.
+#[derive(Debug, Clone)]
+enum StartFailure {
+    /// It ended, or couldn't be started.
+    Failed(String),
+    /// It wants a login or another credential.
+    LoginNeeded(String),
+}
+
+impl StartFailure {
+    fn condition(&self) -> ServerCondition {
+        match self {
+            Self::Failed(reason) => ServerCondition::Failed(reason.clone()),
+            Self::LoginNeeded(reason) => ServerCondition::LoginNeeded(reason.clone()),
+        }
+    }
+
+    fn error(&self, server: ServerName) -> ServerError {
+        match self {
+            Self::Failed(reason) => ServerError::StartFailed(server, reason.clone()),
+            Self::LoginNeeded(reason) => ServerError::LoginNeeded(server, reason.clone()),
+        }
+    }
 }
 
 /// The next step toward a connection.
@@ -113,7 +147,7 @@ enum ConnectStep {
     WaitForEnd(watch::Receiver<()>),
     Pause(Duration),
     Start(watch::Sender<()>),
-    GiveUp(String),
+    GiveUp(StartFailure),
 }
 
 impl Upstream {
@@ -132,13 +166,55 @@ impl Upstream {
             era: None,
             tried_discover: false,
             ended_before: false,
+            login_needed: None,
+            is_renewed: false,
             tool_count: None,
         };
-        Arc::new(Self { config, common, log, stop: CancellationToken::new(), process: Mutex::new(life) })
+        let (stop, process) = (CancellationToken::new(), Mutex::new(life));
+        let (resolved, references_looked_up) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { config, common, log, stop, process, resolved, references_looked_up })
     }
 
-    /// Sends a call and waits for its answer.
+    /// Sends a call and waits for its answer. A server over HTTP may have ended its session since, which only
+    /// its refusal of the call tells; the call is then sent once more, in a new session. So is one whose credential was
+    /// refused, if a reference gives another one by now.
     pub(super) async fn call(
+        self: &Arc<Self>,
+        outgoing: &Outgoing,
+        follow: CallOptions,
+    ) -> Result<ServerAnswer, ServerError> {
+        match self.call_once(outgoing, follow.clone()).await {
+            Err(ServerError::SessionEnded(_)) => self.call_once(outgoing, follow).await,
+            Err(ServerError::LoginNeeded(..)) if self.has_new_credential().await => {
+                self.call_once(outgoing, follow).await
+            }
+            answered => answered,
+        }
+    }
+
+    /// Looks up the references of a refused credential again. If they give another one, the connection is ended, so
+    /// that the next one is made with it.
+    async fn has_new_credential(&self) -> bool {
+        let used = lock(&self.resolved).clone();
+        let (Some(references), true) = (&self.common.launch.references, used.is_some()) else { return false };
+        {
+            let now = self.common.launch.clock.now().boot;
+            let mut looked_up = lock(&self.references_looked_up);
+            if looked_up.is_some_and(|at| now.saturating_sub(at) < REFERENCE_RETRY_INTERVAL) {
+                return false;
+            }
+            *looked_up = Some(now);
+        }
+        references.forget(&self.config.transport);
+        let now = references.resolve(&self.config.name, &self.config.transport).await.ok();
+        let is_new = now.is_some() && now != used;
+        if is_new {
+            self.renew();
+        }
+        is_new
+    }
+
+    async fn call_once(
         self: &Arc<Self>,
         outgoing: &Outgoing,
         follow: CallOptions,
@@ -153,9 +229,47 @@ impl Upstream {
         }
         if outgoing.method() == Method::CallTool {
             self.refuse_other_tool(&connection, outgoing, &follow.cancel).await?;
+            tokio::select! {
+                biased;
+                learned = connection.learn_tool_headers(self.list_limits()) => learned?,
+                () = follow.cancel.cancelled() => return Err(ServerError::Cancelled),
+            }
         }
         let limit = self.config.timeout.unwrap_or(self.common.launch.limits.request_timeout);
-        calls::send_call(&connection, outgoing, follow, limit).await
+        let answered = calls::send_call(&connection, outgoing, follow, limit).await;
+        self.note_credential(answered.as_ref().err());
+        answered
+    }
+
+    /// Notes whether it took the credential of a request, by the request's failure. Other failures tell nothing of
+    /// that.
+    fn note_credential(&self, failure: Option<&ServerError>) {
+        let refused = match failure {
+            None => None,
+            Some(ServerError::LoginNeeded(_, why)) => Some(why.clone()),
+            Some(_) => return,
+        };
+        let mut life = self.lock_process();
+        if life.login_needed != refused {
+            life.login_needed = refused;
+            drop(life);
+            self.common.note_process_change();
+        }
+    }
+
+    /// Lets it be tried again at once. What runs is ended first, so the next request uses the new credential.
+    pub(super) fn renew(&self) {
+        let mut life = self.lock_process();
+        life.login_needed = None;
+        life.backoff = Backoff::default();
+        life.is_renewed = matches!(life.phase, ProcessPhase::Ready { .. });
+        match &mut life.phase {
+            ProcessPhase::Ready { connection, .. } => connection.close(),
+            ProcessPhase::Failed { until, .. } => *until = Duration::ZERO,
+            ProcessPhase::Idle | ProcessPhase::Starting(_) => {}
+        }
+        drop(life);
+        self.common.note_process_change();
     }
 
     /// Guarantee P5 for a restarted server: refuses a tool that it no longer lists, or defines otherwise.
@@ -189,7 +303,14 @@ impl Upstream {
     /// Pages through everything that it offers.
     pub(super) async fn fetch_listing(self: &Arc<Self>) -> Result<ServerListing, ServerError> {
         let connection = self.connection().await?;
-        let offer = connection.fetch_listing(self.list_limits()).await?;
+        let listed = connection.fetch_listing(self.list_limits()).await;
+        self.note_credential(listed.as_ref().err());
+        let mut offer = listed?;
+        if let Some(references) = &self.common.launch.references {
+            let withheld = "its listing is withheld: it holds a secret that could not be blanked";
+            let withheld = || ServerError::StartFailed(self.config.name.clone(), withheld.to_owned());
+            offer = references.blank_listing(&self.config.name, offer).ok_or_else(withheld)?;
+        }
         self.lock_process().tool_count = Some(offer.tools.len());
         Ok(offer)
     }
@@ -206,8 +327,15 @@ impl Upstream {
         let (condition, pid) = match &life.phase {
             ProcessPhase::Idle => (ServerCondition::Idle, None),
             ProcessPhase::Starting(_) => (ServerCondition::Starting, None),
-            ProcessPhase::Ready { pid, .. } => (ServerCondition::Ready, *pid),
-            ProcessPhase::Failed { reason, .. } => (ServerCondition::Failed(reason.clone()), None),
+            ProcessPhase::Ready { connection, pid, .. } => {
+                let condition = match (connection.unreachable(), &life.login_needed) {
+                    (Some(why), _) => ServerCondition::Failed(why),
+                    (None, Some(why)) => ServerCondition::LoginNeeded(why.clone()),
+                    (None, None) => ServerCondition::Ready,
+                };
+                (condition, *pid)
+            }
+            ProcessPhase::Failed { failure, .. } => (failure.condition(), None),
         };
         ServerHealth { server: self.config.name.clone(), condition, pid, tools: life.tool_count }
     }
@@ -246,9 +374,7 @@ impl Upstream {
                     let member = Arc::clone(self);
                     self.common.tasks.spawn(async move { Box::pin(member.run_process(started)).await });
                 }
-                ConnectStep::GiveUp(reason) => {
-                    return Err(ServerError::StartFailed(self.config.name.clone(), reason));
-                }
+                ConnectStep::GiveUp(failure) => return Err(failure.error(self.config.name.clone())),
             }
         }
     }
@@ -257,7 +383,7 @@ impl Upstream {
     /// pause.
     fn poll_state(&self, saw_start: bool) -> ConnectStep {
         if self.stop.is_cancelled() {
-            return ConnectStep::GiveUp("it is being ended".to_owned());
+            return ConnectStep::GiveUp(StartFailure::Failed("it is being ended".to_owned()));
         }
         let mut life = self.lock_process();
         match &life.phase {
@@ -271,14 +397,18 @@ impl Upstream {
             }
             ProcessPhase::Starting(started) => return ConnectStep::WaitForStart(started.clone()),
             ProcessPhase::Idle => {}
-            ProcessPhase::Failed { reason, .. } if saw_start => return ConnectStep::GiveUp(reason.clone()),
-            ProcessPhase::Failed { reason, until } => {
+            ProcessPhase::Failed { failure, .. } if saw_start => return ConnectStep::GiveUp(failure.clone()),
+            ProcessPhase::Failed { failure, until } => {
                 let pause = until.saturating_sub(self.common.launch.clock.now().boot);
                 if pause > MAX_WAITED_PAUSE {
-                    return ConnectStep::GiveUp(format!(
-                        "{reason}; it is tried again in {} s",
-                        pause.as_secs() + 1
-                    ));
+                    return ConnectStep::GiveUp(match failure {
+                        StartFailure::Failed(reason) => StartFailure::Failed(format!(
+                            "{reason}; it is tried again in {} s",
+                            pause.as_secs() + 1
+                        )),
+                        // A login helps, not the time.
+                        StartFailure::LoginNeeded(_) => failure.clone(),
+                    });
                 }
                 if !pause.is_zero() {
                     return ConnectStep::Pause(pause);
@@ -294,9 +424,13 @@ impl Upstream {
     /// One life of the process, from its start to its end.
     async fn run_process(self: Arc<Self>, started: watch::Sender<()>) {
         let known = self.lock_process().era;
-        let refusal = match self.start_process(known).await {
+        let failure = match self.start_process(known).await {
             StartAttempt::Ready(running, greeting) => {
                 return self.serve_until_end(*running, greeting, started).await;
+            }
+            StartAttempt::Unresolved(reason) => {
+                self.mark_unresolved(reason);
+                return drop(started);
             }
             StartAttempt::Failed(HandshakeError::ProcessEnded, how) if self.may_try_discover(known) => {
                 // Some servers that only speak the modern revision end at `initialize`.
@@ -304,14 +438,19 @@ impl Upstream {
                     StartAttempt::Ready(running, greeting) => {
                         return self.serve_until_end(*running, greeting, started).await;
                     }
-                    StartAttempt::Failed(..) => how,
+                    StartAttempt::Failed(..) | StartAttempt::Unresolved(_) => StartFailure::Failed(how),
                 }
             }
             StartAttempt::Failed(HandshakeError::ProcessEnded, how)
-            | StartAttempt::Failed(HandshakeError::Refused(how), _) => how,
+            | StartAttempt::Failed(HandshakeError::Refused(how), _) => StartFailure::Failed(how),
+            StartAttempt::Failed(HandshakeError::LoginNeeded(why), _) => StartFailure::LoginNeeded(why),
         };
+        if let (Some(references), true) = (&self.common.launch.references, lock(&self.resolved).is_some()) {
+            // It may be the credential that was refused, so the next start looks it up again.
+            references.forget(&self.config.transport);
+        }
         // The state first, then the signal: waiting callers read the state when `started` closes.
-        self.mark_failed(&refusal, Duration::ZERO);
+        self.mark_failed(failure, Duration::ZERO);
         drop(started);
     }
 
@@ -322,19 +461,25 @@ impl Upstream {
         may && !std::mem::replace(&mut self.lock_process().tried_discover, true)
     }
 
-    /// Starts the process and greets it.
+    /// Starts the process, or opens the conversation over HTTP, and greets the server.
     async fn start_process(&self, known: Option<ProtocolEra>) -> StartAttempt {
         self.log.forget_last_lines();
-        let spawned = match process::spawn_server(&self.config, &self.common.launch) {
-            Ok(spawned) => spawned,
+        let transport = match self.resolve_transport().await {
+            Ok(transport) => transport,
+            Err(reason) => return StartAttempt::Unresolved(reason),
+        };
+        let connection = Arc::new(self.new_connection());
+        let started = match &transport {
+            ServerTransport::Stdio(server) => self.spawn_process(server, &connection),
+            ServerTransport::Http(server) => self.open_conversation(server, &connection),
+        };
+        let (mut peer, talk) = match started {
+            Ok(started) => started,
             Err(reason) => {
                 let refusal = HandshakeError::Refused(reason.clone());
                 return StartAttempt::Failed(refusal, reason);
             }
         };
-        let SpawnedChild { mut process, stdin, stdout, stderr } = spawned;
-        let connection = Arc::new(self.new_connection());
-        let talk = ConversationTasks::spawn(&connection, &self.log, stdin, stdout, stderr);
         let has_roots = connection.roots.is_some();
         let greeted = tokio::select! {
             biased;
@@ -343,14 +488,62 @@ impl Upstream {
         };
         match greeted {
             Ok(greeting) => {
-                StartAttempt::Ready(Box::new(RunningProcess { process, connection, talk }), greeting)
+                StartAttempt::Ready(Box::new(RunningProcess { peer, connection, talk }), greeting)
             }
             Err(refusal) => {
-                let ended = end_process(&connection, &mut process).await;
+                let ended = peer.end(&connection).await;
                 talk.finish(&connection).await;
                 StartAttempt::Failed(refusal, ended)
             }
         }
+    }
+
+    /// The entry with the values of its references.
+    async fn resolve_transport(&self) -> Result<ServerTransport, String> {
+        let transport = &self.config.transport;
+        if !transport.has_references() {
+            return Ok(transport.clone());
+        }
+        let Some(references) = &self.common.launch.references else {
+            return Err("only the daemon knows its secret".to_owned());
+        };
+        let resolved = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err("it is being ended".to_owned()),
+            resolved = references.resolve(&self.config.name, transport) => resolved,
+        };
+        let resolved = resolved?;
+        *lock(&self.resolved) = Some(resolved.clone());
+        Ok(resolved)
+    }
+
+    fn spawn_process(
+        &self,
+        server: &StdioServer,
+        connection: &connection::SharedConnection,
+    ) -> Result<(ServerPeer, ConversationTasks), String> {
+        let SpawnedChild { process, stdin, stdout, stderr } =
+            process::spawn_server(server, &self.common.launch)?;
+        let mut talk = ConversationTasks::spawn(connection);
+        let (reader, writer) = (Arc::clone(connection), Arc::clone(connection));
+        talk.reading.push(tokio::spawn(async move { reader.read_stdout(stdout).await }));
+        talk.reading.push(tokio::spawn(self.log.clone().read_stderr(stderr)));
+        talk.others.push(tokio::spawn(async move { writer.rpc.stdin_queue.write_queued(stdin).await }));
+        Ok((ServerPeer::Process(process), talk))
+    }
+
+    fn open_conversation(
+        &self,
+        server: &HttpServer,
+        connection: &connection::SharedConnection,
+    ) -> Result<(ServerPeer, ConversationTasks), String> {
+        let Some(transport) = &self.common.launch.http else {
+            return Err("only the daemon reaches it".to_owned());
+        };
+        let talk = ConversationTasks::spawn(connection);
+        let conversation = Arc::new(UpstreamConversation::new(Arc::clone(connection), self.log.clone()));
+        let carried = CarriedConversation::start(transport.carry(server, conversation));
+        Ok((ServerPeer::Http(carried), talk))
     }
 
     /// Keeps a greeted server until its end.
@@ -360,20 +553,20 @@ impl Upstream {
         greeting: handshake::HandshakeResult,
         started: watch::Sender<()>,
     ) {
-        let RunningProcess { mut process, connection, talk } = running;
+        let RunningProcess { mut peer, connection, talk } = running;
         let (ready, over) = watch::channel(());
-        let is_again = self.mark_ready(&connection, greeting, process.id(), over);
+        let is_again = self.mark_ready(&connection, greeting, peer.process_id(), over);
         drop(started);
         if is_again {
             self.announce_change(ServerChange::Restarted(self.config.name.clone())).await;
         }
         let since = Instant::now();
-        let ended = self.wait_for_end(&connection, &mut process).await;
+        let ended = self.wait_for_end(&connection, &mut peer).await;
         talk.finish(&connection).await;
         // In this order: the state is complete before `ready` closes and wakes the callers, and before the
         // owner hears of it.
         self.lock_process().ended_before = true;
-        self.mark_failed(&ended, since.elapsed());
+        self.mark_failed(StartFailure::Failed(ended), since.elapsed());
         drop(ready);
         self.announce_change(ServerChange::Ended(self.config.name.clone())).await;
     }
@@ -401,6 +594,10 @@ impl Upstream {
             self.config.roots.as_deref().map(connection::roots_result),
             self.common.launch.limits.max_message_bytes,
         );
+        let connection = match &self.config.transport {
+            ServerTransport::Http(_) => connection.over_http(),
+            ServerTransport::Stdio(_) => connection,
+        };
         if ended_before { connection.after_restart() } else { connection }
     }
 
@@ -421,6 +618,7 @@ impl Upstream {
         // The level and the subscription are queued already, so they reach the server before the first call.
         let mut life = self.lock_process();
         life.era = Some(greeting.era);
+        life.login_needed = None;
         life.phase = ProcessPhase::Ready { connection: Arc::clone(connection), pid, over };
         let ended_before = life.ended_before;
         drop(life);
@@ -429,35 +627,56 @@ impl Upstream {
     }
 
     /// Waits for a running server's end, or ends it. Returns how it ended.
-    async fn wait_for_end(&self, connection: &Connection, process: &mut ChildProcess) -> String {
+    async fn wait_for_end(&self, connection: &Connection, peer: &mut ServerPeer) -> String {
         tokio::select! {
             biased;
-            ended = process.wait_for_exit() => return ended,
+            ended = peer.wait_for_end() => return ended,
             () = self.stop.cancelled() => {}
             () = connection.wait_until_closed() => {
                 // It closed its output and can't answer any more. Most servers end by themselves now.
-                if let Ok(ended) = tokio::time::timeout(STDOUT_CLOSED_GRACE, process.wait_for_exit()).await {
+                if let Ok(ended) = tokio::time::timeout(STDOUT_CLOSED_GRACE, peer.wait_for_end()).await {
                     return ended;
                 }
             }
         }
-        end_process(connection, process).await
+        peer.end(connection).await
     }
 
     /// Records why it doesn't run, and how long it pauses.
-    fn mark_failed(&self, how: &str, ran: Duration) {
+    fn mark_failed(&self, failure: StartFailure, ran: Duration) {
         // It was ended on purpose, which is no failure.
         if self.stop.is_cancelled() {
             self.lock_process().phase = ProcessPhase::Idle;
             return self.common.note_process_change();
         }
-        let reason = self.log.last_line().map_or_else(|| how.to_owned(), |last| format!("{how}: {last}"));
+        let failure = match failure {
+            StartFailure::Failed(how) => StartFailure::Failed(match self.log.last_line() {
+                Some(last) => format!("{how}: {last}"),
+                None => how,
+            }),
+            login @ StartFailure::LoginNeeded(_) => login,
+        };
+        let (StartFailure::Failed(reason) | StartFailure::LoginNeeded(reason)) = &failure;
         tracing::warn!(server = %self.config.name, reason, "a server does not run");
         let mut life = self.lock_process();
+        if std::mem::take(&mut life.is_renewed) {
+            life.phase = ProcessPhase::Idle;
+            drop(life);
+            return self.common.note_process_change();
+        }
         let pause = life.backoff.next_pause(ran);
         let until = self.common.launch.clock.now().boot + pause;
-        life.phase = ProcessPhase::Failed { reason, until };
+        life.phase = ProcessPhase::Failed { failure, until };
         drop(life);
+        self.common.note_process_change();
+    }
+
+    /// Records that a secret is missing. Without a pause: looking it up costs little, and a person may just have set it.
+    fn mark_unresolved(&self, reason: String) {
+        tracing::warn!(server = %self.config.name, reason, "a server does not run");
+        let until = self.common.launch.clock.now().boot;
+        let failure = StartFailure::Failed(reason);
+        self.lock_process().phase = ProcessPhase::Failed { failure, until };
         self.common.note_process_change();
     }
 
@@ -491,72 +710,50 @@ enum StartAttempt {
     Ready(Box<RunningProcess>, handshake::HandshakeResult),
     /// It didn't answer; with how it ended.
     Failed(HandshakeError, String),
+    /// A reference in its entry gave no value, for this reason.
+    Unresolved(String),
 }
 
 /// A process that answered the handshake.
 struct RunningProcess {
-    process: ChildProcess,
+    peer: ServerPeer,
     connection: connection::SharedConnection,
     talk: ConversationTasks,
 }
 
 /// The tasks of one conversation.
 struct ConversationTasks {
-    reading: tokio::task::JoinHandle<()>,
-    others: [tokio::task::JoinHandle<()>; 3],
-    stderr: tokio::task::JoinHandle<()>,
+    /// They read what a process writes, to its end.
+    reading: Vec<tokio::task::JoinHandle<()>>,
+    others: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl ConversationTasks {
-    fn spawn(
-        connection: &connection::SharedConnection,
-        log: &ServerLog,
-        stdin: tokio::process::ChildStdin,
-        stdout: tokio::process::ChildStdout,
-        stderr: tokio::process::ChildStderr,
-    ) -> Self {
-        let [reader, writer, announcer, watcher] = std::array::from_fn(|_| Arc::clone(connection));
-        Self {
-            reading: tokio::spawn(async move { reader.read_stdout(stdout).await }),
-            others: [
-                tokio::spawn(async move { writer.rpc.stdin_queue.write_queued(stdin).await }),
-                tokio::spawn(async move { announcer.events.announce_until_closed().await }),
-                tokio::spawn(async move { watcher.rpc.pending.watch_deadlines().await }),
-            ],
-            stderr: tokio::spawn(log.clone().read_stderr(stderr)),
-        }
+    /// Starts the tasks that every conversation has.
+    fn spawn(connection: &connection::SharedConnection) -> Self {
+        let (announcer, watcher) = (Arc::clone(connection), Arc::clone(connection));
+        let others = vec![
+            tokio::spawn(async move { announcer.events.announce_until_closed().await }),
+            tokio::spawn(async move { watcher.rpc.pending.watch_deadlines().await }),
+        ];
+        Self { reading: Vec::new(), others }
     }
 
-    /// After the process ended: reads its remaining output, then fails the waiting requests.
+    /// After the other end is gone: reads its remaining output, then fails the waiting requests.
     async fn finish(self, connection: &Connection) {
-        let Self { mut reading, others, mut stderr } = self;
-        // Both, with one limit: a descendant may hold the pipes open for ever.
-        let rest = async { (&mut reading).await.and((&mut stderr).await) };
+        let Self { mut reading, others } = self;
+        // All of them, with one limit: a descendant may hold the pipes open for ever.
+        let rest = futures_util::future::join_all(&mut reading);
         if tokio::time::timeout(DRAIN_TIMEOUT, rest).await.is_err() {
-            reading.abort();
-            stderr.abort();
+            for task in &reading {
+                task.abort();
+            }
         }
         connection.close();
         for task in others {
             task.abort();
         }
     }
-}
-
-/// Ends a process: closes its stdin, then asks the guard to end the process tree, then kills what is left.
-async fn end_process(connection: &Connection, process: &mut ChildProcess) -> String {
-    connection.close();
-    if let Ok(ended) = tokio::time::timeout(EXIT_GRACE, process.wait_for_exit()).await {
-        return ended;
-    }
-    process.terminate();
-    if let Ok(ended) = tokio::time::timeout(TERMINATE_GRACE, process.wait_for_exit()).await {
-        return ended;
-    }
-    // The last resort. On Linux the command still dies with its guard, but its descendants only see their
-    // pipes close.
-    process.kill();
-    process.wait_for_exit().await
 }
 
 /// Sends `logging/setLevel` to a server that supports it. Nothing waits for the answer.

@@ -1,5 +1,6 @@
 //! The children of one process, as the rest of Portero sees them.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::{
 use crate::config;
 use crate::names::{ChildGeneration, ServerName};
 use crate::permit::Outgoing;
+use crate::secret::SecretReference;
 use crate::sync::lock;
 
 /// The time limit of [`Upstreams::close`].
@@ -119,6 +121,14 @@ impl Upstreams {
         self.common.process_changes.subscribe()
     }
 
+    /// Lets a server be tried again at once with the credential that it has now. What runs is ended first.
+    ///
+    /// # Errors
+    /// If there is no such server.
+    pub fn renew(&self, server: &ServerName) -> Result<(), ServerError> {
+        self.find_upstream(server).map(|found| found.renew())
+    }
+
     /// Replaces the servers. Those with unchanged settings keep running, the others end.
     pub fn replace_servers(&self, servers: Vec<config::ServerConfig>) {
         let before = self.upstreams.load_full();
@@ -136,6 +146,25 @@ impl Upstreams {
         }
         self.upstreams.store(Arc::new(now));
         self.common.process_changes.send_modify(|count| *count += 1);
+    }
+
+    /// Ends the servers with this reference in their entries, because it stands for another value now. Each starts again
+    /// when it is called; what it was working on fails.
+    pub fn restart_with(&self, reference: &SecretReference) {
+        self.restart_where(|server| server.transport.references().contains(reference));
+    }
+
+    /// Ends these servers, because what they have must not be used any more. Each starts again when it is called.
+    pub fn restart_servers(&self, servers: &BTreeSet<ServerName>) {
+        self.restart_where(|server| servers.contains(&server.name));
+    }
+
+    fn restart_where(&self, is_meant: impl Fn(&config::ServerConfig) -> bool) {
+        for member in self.upstreams.load().iter().filter(|member| is_meant(&member.config)) {
+            member.renew();
+            // Its lists may have failed for the lack of a value. If the owner is busy, it asks later anyway.
+            let _ = self.common.changes.try_send(ServerChange::Ended(member.config.name.clone()));
+        }
     }
 
     /// Ends every server and all its descendants within 250 ms. None starts again.

@@ -29,10 +29,13 @@ impl Agent {
     /// Takes the client's name and version.
     pub(super) fn set_client(&self, name: &str, version: &str) {
         let anonymizer = self.pipeline.anonymizer.load();
-        let said = anonymizer.conceal_text(format!("{name} {version}").trim()).into_inner();
-        // Concealed again, because the cut may have left a new text at the end.
-        let client = anonymizer.conceal_text(&said.chars().take(MAX_CLIENT_CHARS).collect::<String>());
         let before = self.context.load();
+        let said = format!("{name} {version}");
+        let said = match before.origin.remote_address() {
+            Some(address) => CallOrigin::describe_remote_client(address, said.trim()),
+            None => said.trim().to_owned(),
+        };
+        let client = anonymizer.conceal_excerpt(&said, MAX_CLIENT_CHARS);
         let origin = CallOrigin { client, ..before.origin.clone() };
         self.context.store(Arc::new(CallContext { origin, task: None }));
     }
@@ -59,7 +62,7 @@ impl Agent {
         let state = self.pipeline.call_definition(call, &policy).state;
         let asker = Some(context.origin.asker());
         let decision = call.decide(&policy, asker, now);
-        let decision = policy.require_accepted(&call.tool, decision, state, asker, now);
+        let decision = policy.require_accepted(call.identity(), decision, state, asker, now);
         decision.action == Action::Allow && policy.consumed_grant(&decision).is_none()
     }
 

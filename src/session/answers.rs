@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::request::ClientRequest;
 use super::result_news::ResultNews;
-use crate::anonymize::{Fake, Leak};
+use crate::anonymize::Fake;
 use crate::json::{self, RawJson, RawObject};
 use crate::pipeline::{CallReply, Refusal};
 use crate::policy::Action;
@@ -32,11 +32,13 @@ pub(super) fn answer_tool_call(
     match reply {
         CallReply::Result(result) => answer_tool_result(request, &result, news),
         CallReply::Error(error) => request.answer_error_object(&error),
-        CallReply::PendingApproval(task) if is_checked => {
+        CallReply::PendingApproval(task) | CallReply::Joined(task) if is_checked => {
             let status = json::serialize_raw(&TaskStatus::from_task(&task));
             answer_own_tool_result(request, error_result(status.get()), news);
         }
-        CallReply::PendingApproval(task) => answer_own_tool_result(request, status_result(&task), news),
+        CallReply::PendingApproval(task) | CallReply::Joined(task) => {
+            answer_own_tool_result(request, status_result(&task), news);
+        }
         CallReply::Refused(Refusal::Cancelled) => drop(request),
         // The protocol failed, not the tool, so this is an error and not a result.
         CallReply::Refused(refusal @ Refusal::Malformed(_)) => {
@@ -52,7 +54,7 @@ pub(super) fn answer_tool_call(
 fn answer_own_tool_result(request: ClientRequest, result: RawJson, news: &ResultNews) {
     match request.conceal_own(result) {
         Ok(result) => answer_tool_result(request, &result, news),
-        Err(Leak) => request.answer_withheld(),
+        Err(leak) => request.answer_withheld(&leak),
     }
 }
 
@@ -82,9 +84,10 @@ fn with_texts(request: &ClientRequest, result: &Fake<RawJson>, texts: &[String])
 pub(super) fn answer_read(request: ClientRequest, reply: CallReply) {
     match reply {
         CallReply::Result(result) => request.answer_list_result(&result),
-        reply @ (CallReply::Error(_) | CallReply::PendingApproval(_) | CallReply::Refused(_)) => {
-            answer_resource_request(request, reply)
-        }
+        reply @ (CallReply::Error(_)
+        | CallReply::PendingApproval(_)
+        | CallReply::Joined(_)
+        | CallReply::Refused(_)) => answer_resource_request(request, reply),
     }
 }
 
@@ -99,6 +102,7 @@ pub(super) fn answer_resource_request(request: ClientRequest, reply: CallReply) 
         reply @ (CallReply::Result(_)
         | CallReply::Error(_)
         | CallReply::PendingApproval(_)
+        | CallReply::Joined(_)
         | CallReply::Refused(_)) => {
             answer_request(request, reply);
         }
@@ -110,7 +114,7 @@ pub(super) fn answer_request(request: ClientRequest, reply: CallReply) {
     match reply {
         CallReply::Result(result) => request.answer_result(&result),
         CallReply::Error(error) => request.answer_error_object(&error),
-        CallReply::PendingApproval(task) => {
+        CallReply::PendingApproval(task) | CallReply::Joined(task) => {
             let status = TaskStatus::from_task(&task);
             // A held call may have been refused meanwhile.
             let code = if task.state.is_final() { REFUSED_CODE } else { PENDING_APPROVAL_CODE };

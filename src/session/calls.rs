@@ -1,6 +1,7 @@
 //! Calls that go to a server: tools, resources, prompts and completions, all through the pipeline.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -12,36 +13,30 @@ use super::instructions::Instructions;
 use super::listing_requests::{ListingRequests, folded_server_name};
 use super::lists::ClientLists;
 use super::request::params_object;
+use crate::anonymize::Leak;
+use crate::audit::WithheldChannel;
 use crate::call::{Call, Method};
 use crate::catalog::alias;
 use crate::json::{self, RawJson, RawObject};
 use crate::names::{Operation, ServerName, ToolId};
-use crate::pipeline::{CallReply, Refusal};
+use crate::pipeline::{CallReply, Refusal, WithheldMessage};
 use crate::server::CallOptions;
+use crate::server::param_headers::check_param_headers;
 use crate::wire::modern;
 
 /// Finds the server that a request means, builds the call, and runs it.
 pub(super) struct ServerCalls {
-    client: Arc<Client>,
-    agent: Arc<Agent>,
-    held: Arc<HeldCalls>,
-    listings: Arc<ListingRequests>,
-    lists: Arc<ClientLists>,
-    instructions: Arc<Instructions>,
+    pub(super) client: Arc<Client>,
+    pub(super) agent: Arc<Agent>,
+    pub(super) held: Arc<HeldCalls>,
+    pub(super) listings: Arc<ListingRequests>,
+    pub(super) lists: Arc<ClientLists>,
+    pub(super) instructions: Arc<Instructions>,
+    /// The headers `Mcp-Param-*` that came with the session's one request; none over stdio.
+    pub(super) param_headers: Option<HashMap<String, String>>,
 }
 
 impl ServerCalls {
-    pub(super) fn new(
-        client: Arc<Client>,
-        agent: Arc<Agent>,
-        held: Arc<HeldCalls>,
-        listings: Arc<ListingRequests>,
-        lists: Arc<ClientLists>,
-        instructions: Arc<Instructions>,
-    ) -> Self {
-        Self { client, agent, held, listings, lists, instructions }
-    }
-
     /// Runs a tool's call and records that the tool was used.
     pub(super) async fn run_tool_call(&self, call: Call, options: CallOptions) -> CallReply {
         let tool = call.tool.clone();
@@ -72,6 +67,27 @@ impl ServerCalls {
         }
         self.listings.wait_for_listings().await;
         catalog.resolve_tool(name).ok_or_else(|| self.missing_tool_refusal(name))
+    }
+
+    /// Checks that the headers of a request over HTTP say what the call says, by the tool's definition as the agent
+    /// sees it.
+    ///
+    /// # Errors
+    /// In words, for a `HeaderMismatch` (2026-07-28).
+    pub(super) async fn check_param_headers(
+        &self,
+        tool: &ToolId,
+        params: Option<&RawValue>,
+    ) -> Result<(), String> {
+        let Some(given) = &self.param_headers else { return Ok(()) };
+        let pipeline = &self.agent.pipeline;
+        if pipeline.catalog.tool(tool).is_none() {
+            // The call itself tells what failed.
+            let _ = pipeline.fetch_listing(&tool.server).await;
+        }
+        let known = pipeline.catalog.tool(tool);
+        let definition = known.and_then(|known| known.concealed_definition(&pipeline.anonymizer.load()));
+        definition.map_or(Ok(()), |definition| check_param_headers(&definition, params, given))
     }
 
     /// Why no server offers a tool: its server is unavailable, or the name is unknown.
@@ -205,8 +221,27 @@ impl ServerCalls {
         (key, own): (&str, &RawValue),
         meta: Option<RawJson>,
     ) -> Result<Call, Refusal> {
-        let conceal = |json| self.client.conceal_own(json).map_err(Refusal::Withheld);
+        let conceal =
+            |json| self.client.conceal_arguments(json).map_err(|leak| self.refuse_arguments(&tool, &leak));
         let params = params.without_members(|key| key == "_meta").with_member(key, own).to_raw();
-        Ok(Call { tool, method, params: conceal(params)?, meta: meta.map(conceal).transpose()? })
+        let (params, meta) = (conceal(params)?, meta.map(conceal).transpose()?);
+        Ok(Call { tool, method, params, meta })
+    }
+
+    /// Reports and refuses a call whose arguments can't be concealed: it could not be stored, nor shown to a person.
+    fn refuse_arguments(&self, tool: &ToolId, leak: &Leak) -> Refusal {
+        let context = self.agent.call_context();
+        let message = WithheldMessage {
+            channel: WithheldChannel::Arguments,
+            server: None,
+            tool: Some(tool),
+            context: Some(&context),
+        };
+        self.agent.pipeline.report_withheld(&message, leak);
+        Refusal::Invalid(
+            "the arguments hold a private value in a form that can't be replaced, so the call did not run. Write it as \
+             you were shown it, or tell your user"
+                .to_owned(),
+        )
     }
 }

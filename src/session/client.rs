@@ -9,8 +9,10 @@ use super::in_flight::InFlight;
 use super::protocol::ProtocolState;
 use super::subscriptions::{NotificationTarget, Subscriptions};
 use crate::anonymize::{Fake, Leak, Real};
+use crate::audit::WithheldChannel;
 use crate::json::{RawJson, RawObject};
-use crate::pipeline::Pipeline;
+use crate::names::ServerName;
+use crate::pipeline::{Pipeline, WithheldMessage};
 use crate::server::LogLevel;
 use crate::wire::IdKey;
 use crate::wire::modern::SubscriptionFilter;
@@ -40,9 +42,29 @@ impl Client {
         self.pipeline.anonymizer.load().conceal_local(json)
     }
 
-    /// Conceals JSON that a server sent.
+    /// Conceals the arguments that the client sent for a server.
+    pub(super) fn conceal_arguments(&self, json: RawJson) -> Result<Fake<RawJson>, Leak> {
+        self.pipeline.anonymizer.load().conceal_arguments(json)
+    }
+
+    /// Conceals JSON that this server sent.
+    pub(super) fn conceal_from(
+        &self,
+        server: &ServerName,
+        json: Real<RawJson>,
+    ) -> Result<Fake<RawJson>, Leak> {
+        self.pipeline.anonymizer.load().conceal_from(server, json)
+    }
+
+    /// Conceals JSON that some server sent.
     pub(super) fn conceal(&self, json: Real<RawJson>) -> Result<Fake<RawJson>, Leak> {
         self.pipeline.anonymizer.load().conceal(json)
+    }
+
+    /// Reports that a message was withheld, so that the daemon raises an alarm.
+    pub(super) fn report_withheld(&self, channel: WithheldChannel, server: Option<&ServerName>, leak: &Leak) {
+        let message = WithheldMessage { channel, server, tool: None, context: None };
+        self.pipeline.report_withheld(&message, leak);
     }
 
     /// A server's URI, concealed.

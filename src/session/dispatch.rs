@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use serde_json::value::RawValue;
 
 use super::answers;
@@ -16,15 +17,6 @@ use crate::json::{self, RawJson};
 use crate::pipeline::CallReply;
 use crate::server::LogLevel;
 use crate::wire::{self, MalformedMessage, Message, MessageFault, MessageKind, Revision, codes, modern};
-
-/// Adds the id of a damaged request if it can still be read, so that the client isn't left waiting.
-fn with_salvaged_id(malformed: MalformedMessage, line: &[u8]) -> MalformedMessage {
-    let read = || match wire::salvage_messages(line).as_slice() {
-        [request] if !request.is_response => request.id(),
-        _ => None,
-    };
-    MalformedMessage { id: malformed.id.or_else(read), ..malformed }
-}
 
 impl SessionState {
     /// Handles one line of the client.
@@ -43,7 +35,7 @@ impl SessionState {
                 }
             }
             Err(malformed) => {
-                self.client.queue.queue_malformed(&AnswerTarget::Line, &with_salvaged_id(malformed, line))
+                self.client.queue.queue_malformed(&AnswerTarget::Line, &malformed.with_salvaged_id(line))
             }
         }
     }
@@ -107,16 +99,25 @@ impl SessionState {
             // `initialize` negotiates a version, so an unknown one is no error there.
             && method != "initialize"
         {
-            match self.client.conceal_own(modern::unsupported_version_error(version)) {
-                Ok(error) => request.answer_error_object(&error),
-                Err(_) => request.answer_withheld(),
-            }
-            return;
+            return self.answer_own_error(request, modern::unsupported_version_error(version));
+        }
+        if is_modern && let Some(key) = meta.missing_key() {
+            return self.answer_own_error(request, modern::missing_key_error(key));
+        }
+        if is_modern && meta.log_level().is_some_and(|level| level.parse::<LogLevel>().is_err()) {
+            return request.answer_fixed_error(codes::INVALID_PARAMS, UNKNOWN_LEVEL_MESSAGE);
         }
         if is_modern && !self.client.protocol.is_introduced() {
             self.set_client_from(meta.client_info());
         }
         self.route_request(request, method, params, work);
+    }
+
+    fn answer_own_error(&self, request: ClientRequest, error: RawJson) {
+        match self.client.conceal_own(error) {
+            Ok(error) => request.answer_error_object(&error),
+            Err(leak) => request.answer_withheld(&leak),
+        }
     }
 
     fn route_request(
@@ -130,8 +131,11 @@ impl SessionState {
         let owned: Option<RawJson> = match method {
             // These need no server and are answered in the same step. The others become futures that the event
             // loop polls.
-            "ping" => return request.answer_own_result(json::serialize_raw(&serde_json::Map::new())),
-            "initialize" => return self.initialize(request, params, work),
+            // 2026-07-28 removed the methods that a session of its own needs.
+            "ping" if !request.is_modern() => {
+                return request.answer_own_result(json::serialize_raw(&serde_json::Map::new()));
+            }
+            "initialize" if !request.is_modern() => return self.initialize(request, params, work),
             modern::DISCOVER_METHOD => return self.discover(request, work),
             modern::LISTEN_METHOD => return self.start_listen(request, params, work),
             "logging/setLevel" if !request.is_modern() => return self.set_log_level(request, params),
@@ -185,6 +189,13 @@ impl SessionState {
             Some(own) => self.run_builtin_tool(own, &object, meta, &request).await,
             None => {
                 let tool = request.unless_cancelled(self.calls.resolve_tool(&name)).await;
+                if let Ok(tool) = &tool {
+                    let check = self.calls.check_param_headers(tool, params.as_deref());
+                    let checked = request.unless_cancelled(check.map(Ok)).await;
+                    if let Ok(Err(mismatch)) = checked {
+                        return request.answer_error(codes::HEADER_MISMATCH, &mismatch, None);
+                    }
+                }
                 let call = tool.and_then(|tool| self.calls.build_tool_call(tool, object, meta));
                 match call {
                     Ok(call) => {

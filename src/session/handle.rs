@@ -139,6 +139,13 @@ impl SessionHandle {
         self.repeat_instructions();
     }
 
+    /// The client got the present lists elsewhere, so it is notified of their changes from now on.
+    pub fn assume_listed(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.lists.record_present();
+        }
+    }
+
     /// Makes the next result repeat the instructions of the handshake.
     pub fn repeat_instructions(&self) {
         if let Some(shared) = self.0.upgrade() {
@@ -155,6 +162,12 @@ impl SessionHandle {
         // An error means that the session ended.
         let _: Result<_, tokio::sync::watch::error::RecvError> =
             answered.wait_for(|answered| *answered).await;
+    }
+
+    /// The name and version that the client gave itself, concealed; none once the session has ended.
+    #[must_use]
+    pub fn client_name(&self) -> Option<String> {
+        Some(self.0.upgrade()?.agent.call_context().origin.client_name().to_owned())
     }
 
     /// Ends the session. `run` returns promptly.

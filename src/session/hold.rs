@@ -11,6 +11,7 @@ use super::agent::Agent;
 use super::client::Client;
 use super::result_news::ResultNews;
 use crate::anonymize::{Fake, Leak, Real};
+use crate::audit::WithheldChannel;
 use crate::call::Call;
 use crate::json::{self, RawJson};
 use crate::names::TaskId;
@@ -49,15 +50,18 @@ impl HeldCalls {
         self.hold.store(u64::try_from(hold.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Runs a call. If it waits for a person it is held.
+    /// Runs a call. If it waits for a person it is held. If it joined the identical call that waited, it gets the
+    /// outcome of that one.
     pub(super) async fn run_call(&self, call: Call, options: CallOptions) -> CallReply {
-        let hold = match self.hold.load(Ordering::Relaxed) {
-            0 => return self.agent.run_call(call, options).await,
-            millis => Duration::from_millis(millis),
-        };
+        let hold = Duration::from_millis(self.hold.load(Ordering::Relaxed));
         match self.agent.run_call(call, options.clone()).await {
-            CallReply::PendingApproval(task) => self.hold_task(task, hold, &options).await,
-            other @ (CallReply::Result(_) | CallReply::Error(_) | CallReply::Refused(_)) => other,
+            CallReply::PendingApproval(task) if !hold.is_zero() => self.hold_task(task, hold, &options).await,
+            // It is approved, so nothing but its run is waited for.
+            CallReply::Joined(task) => self.hold_task(task, Duration::ZERO, &options).await,
+            other @ (CallReply::Result(_)
+            | CallReply::Error(_)
+            | CallReply::PendingApproval(_)
+            | CallReply::Refused(_)) => other,
         }
     }
 
@@ -98,7 +102,11 @@ impl HeldCalls {
     /// What came of a held call. It was concealed by the rules of its time, and the present rules may know more values.
     fn held_reply(&self, mut task: Box<Task>) -> CallReply {
         let conceal = |answer: Fake<RawJson>| self.client.conceal_own(answer.into_inner());
-        let withheld = |leak: Leak| CallReply::Refused(Refusal::Withheld(leak));
+        let server = task.call.tool.server.clone();
+        let withheld = |leak: Leak| {
+            self.client.report_withheld(WithheldChannel::Answer, Some(&server), &leak);
+            CallReply::Refused(Refusal::Withheld(leak))
+        };
         match (task.result.take(), task.error.take()) {
             (Some(result), _) => conceal(result).map_or_else(withheld, CallReply::Result),
             (None, Some(error)) => conceal(error).map_or_else(withheld, CallReply::Error),

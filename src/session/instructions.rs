@@ -52,9 +52,9 @@ impl Instructions {
     /// The instructions: what Portero is, what is unavailable, and whom the agent acts for.
     pub(super) fn compose(&self, news: &UnseenTasks) -> String {
         let mut text = String::from(
-            "Portero stands between you and the tools of several servers; what it lists is theirs.\n\
-             - Some calls need a person's approval. Such a call returns at once with \"status\":\"pending-approval\" \
-             and a taskId; it has not run. Go on with other work and call portero__check_task with that id \
+            "Portero passes your calls to the tools of several servers; what it lists is theirs.\n\
+             - Some calls need a person's approval. Unless a person decides soon, such a call returns \
+             \"status\":\"pending-approval\" and a taskId; it has not run. Go on with other work and call portero__check_task with that id \
              later (wait_seconds lets it wait). Do not repeat the call, and do not try to reach the same effect \
              another way.\n\
              - Not every tool is listed. portero__search_tools finds the others; portero__call calls any tool by \

@@ -118,7 +118,10 @@ impl SessionState {
             CallReply::Result(_) => self.client.subscriptions.add_plain(resource, spelled),
             // The server may already have subscribed.
             CallReply::Refused(Refusal::Cancelled) => self.unsubscribe_if_unwatched(resource),
-            CallReply::Error(_) | CallReply::PendingApproval(_) | CallReply::Refused(_) => {}
+            CallReply::Error(_)
+            | CallReply::PendingApproval(_)
+            | CallReply::Joined(_)
+            | CallReply::Refused(_) => {}
         }
         reply
     }

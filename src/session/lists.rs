@@ -16,6 +16,7 @@ use super::client::Client;
 use super::listing_requests::ListingRequests;
 use super::request::{ClientRequest, params_object};
 use crate::anonymize::{Fake, Leak, Real};
+use crate::audit::WithheldChannel;
 use crate::catalog::CatalogView;
 use crate::json::{self, RawJson};
 use crate::names::ToolId;
@@ -116,7 +117,7 @@ impl ClientLists {
                 self.reported.record_list(which, &list);
                 request.answer_list_result(&list);
             }
-            Err(Leak) => request.answer_withheld(),
+            Err(leak) => request.answer_withheld(&leak),
         }
     }
 
@@ -142,6 +143,15 @@ impl ClientLists {
             })
             .collect();
         self.announce_changed(&changed);
+    }
+
+    /// Takes the present lists for those that the client has.
+    pub(super) fn record_present(&self) {
+        for which in ClientList::ALL {
+            if let Ok(list) = self.compose_list(which) {
+                self.reported.record_list(which, &list);
+            }
+        }
     }
 
     /// Notifies the client that these lists differ from those it got.
@@ -188,20 +198,14 @@ impl ClientLists {
         let conceal = |listed: &RawValue| {
             anonymizer.conceal(Real::from_server(list_result(which.member_name(), &own, listed)))
         };
-        conceal(listed.expose()).or_else(|Leak| {
+        conceal(listed.expose()).or_else(|leak| {
             // One entry that can't be concealed must not cost the client all the others.
             let entries: Vec<&RawValue> = serde_json::from_str(listed.expose().get()).unwrap_or_default();
-            let all = entries.len();
             // Each entry alone, then once more all of them together: a value may also arise where two entries
             // meet.
             let good = |entry: &&RawValue| anonymizer.conceal(Real::from_server((*entry).to_owned())).is_ok();
             let entries: Vec<&RawValue> = entries.into_iter().filter(good).collect();
-            let withheld = all - entries.len();
-            tracing::error!(
-                list = which.member_name(),
-                withheld,
-                "entries were withheld: they could not be concealed"
-            );
+            self.client.report_withheld(WithheldChannel::Listing, None, &leak);
             conceal(&json::serialize_raw(&entries))
         })
     }

@@ -30,12 +30,13 @@ mod state;
 mod stdio;
 mod subscriptions;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub use self::builtin_tools::builtin_list_result;
+pub use self::builtin_tools::{builtin_list_result, builtin_tool_names};
 pub use self::handle::{PriorHandshake, SessionHandle};
 pub use self::handshake::capabilities;
 pub use self::protocol::UNKNOWN_LEVEL_MESSAGE;
@@ -82,6 +83,9 @@ pub struct SessionDeps {
     pub limits: ServerLimits,
     /// How long a call waits for a person's decision before it gets its pending answer (`approvals.hold`).
     pub hold: Duration,
+    /// The headers `mcp-param-…` of the only request, by their names in lower case, if it came over HTTP
+    /// (2026-07-28). Its call must say the same.
+    pub param_headers: Option<HashMap<String, String>>,
 }
 
 /// One agent's session.

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use super::background::Background;
 use super::client::Client;
 use super::subscriptions::ResourceKey;
-use crate::anonymize::{Leak, Real};
+use crate::anonymize::Real;
+use crate::audit::WithheldChannel;
 use crate::json::{self, RawJson, RawObject};
 use crate::names::ServerName;
 use crate::server::LogLevel;
@@ -78,13 +79,13 @@ impl Notifications {
     /// Passes on a server's log message. `params` are those of its `notifications/message`.
     pub(super) fn forward_log(self: &Arc<Self>, server: &ServerName, params: Real<RawJson>) {
         let Some(params) = self.with_logger_name(server, &params) else { return };
-        match self.client.conceal(params) {
+        match self.client.conceal_from(server, params) {
             Ok(params) => {
                 if !self.client.queue.queue_log(&params) {
                     self.count_left_out_log();
                 }
             }
-            Err(Leak) => tracing::error!(%server, "a log message was withheld: it held a private value"),
+            Err(leak) => self.client.report_withheld(WithheldChannel::Log, Some(server), &leak),
         }
     }
 
@@ -142,11 +143,14 @@ impl Notifications {
             // Each subscription gets the URI as it spelled it, because clients compare it as text.
             let spelled = json::serialize_raw(&spelled);
             let params = Real::from_server(object.clone().with_member("uri", &spelled).to_raw());
-            let Ok(params) = self.client.conceal(params) else {
-                tracing::error!(server = %resource.0, "a notification was withheld: it held a private value");
-                continue;
-            };
-            self.client.send_notification(target, "notifications/resources/updated", Some(&params));
+            match self.client.conceal_from(&resource.0, params) {
+                Ok(params) => {
+                    self.client.send_notification(target, "notifications/resources/updated", Some(&params));
+                }
+                Err(leak) => {
+                    self.client.report_withheld(WithheldChannel::ResourceUpdate, Some(&resource.0), &leak);
+                }
+            }
         }
     }
 

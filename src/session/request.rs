@@ -11,6 +11,7 @@ use super::client::Client;
 use super::client_queue::{AnswerTarget, RequestId, ResultShape};
 use super::in_flight::{InFlightRequest, RequestRejection};
 use crate::anonymize::{Fake, Leak, Real};
+use crate::audit::WithheldChannel;
 use crate::json::{RawJson, RawObject};
 use crate::pipeline::{BoxFuture, Refusal};
 use crate::server::{CallOptions, LogLevel, ProgressSink};
@@ -130,7 +131,7 @@ impl ClientRequest {
             }
             match client.conceal(params) {
                 Ok(params) => client.queue.queue_progress(&token, &params),
-                Err(Leak) => tracing::error!("progress was withheld: it held a private value"),
+                Err(leak) => client.report_withheld(WithheldChannel::Progress, None, &leak),
             }
         }))
     }
@@ -154,7 +155,7 @@ impl ClientRequest {
     pub(super) fn answer_own_result(self, result: RawJson) {
         match self.client.conceal_own(result) {
             Ok(result) => self.answer_result(&result),
-            Err(Leak) => self.answer_withheld(),
+            Err(leak) => self.answer_withheld(&leak),
         }
     }
 
@@ -169,7 +170,7 @@ impl ClientRequest {
     pub(super) fn answer_error(self, code: i32, words: &str, data: Option<&RawValue>) {
         match self.client.conceal_own(wire::answer_error_object(code, words, data)) {
             Ok(error) => self.answer_error_object(&error),
-            Err(Leak) => self.answer_withheld(),
+            Err(leak) => self.answer_withheld(&leak),
         }
     }
 
@@ -181,8 +182,8 @@ impl ClientRequest {
     }
 
     /// Answers that the answer is withheld (guarantee N5).
-    pub(super) fn answer_withheld(self) {
-        tracing::error!("an answer was withheld: it still held a private value after it was concealed");
+    pub(super) fn answer_withheld(self, leak: &Leak) {
+        self.client.report_withheld(WithheldChannel::Answer, None, leak);
         self.answer_fixed_error(
             codes::INTERNAL_ERROR,
             "the answer was withheld: a second look found a private value in it",

@@ -36,7 +36,7 @@ pub(super) struct SessionState {
 
 impl SessionState {
     pub(super) fn new(deps: SessionDeps) -> Arc<Self> {
-        let SessionDeps { pipeline, tasks, origin, skipped, limits, hold } = deps;
+        let SessionDeps { pipeline, tasks, origin, skipped, limits, hold, param_headers } = deps;
         let background = Arc::new(Background::default());
         let client = Arc::new(Client::new(Arc::clone(&pipeline)));
         let agent = Arc::new(Agent::new(Arc::clone(&pipeline), origin));
@@ -57,14 +57,15 @@ impl SessionState {
             limits.request_timeout,
         ));
         held.set_hold(hold);
-        let calls = ServerCalls::new(
-            Arc::clone(&client),
-            Arc::clone(&agent),
-            Arc::clone(&held),
-            Arc::clone(&listings),
-            Arc::clone(&lists),
-            Arc::clone(&instructions),
-        );
+        let calls = ServerCalls {
+            client: Arc::clone(&client),
+            agent: Arc::clone(&agent),
+            held: Arc::clone(&held),
+            listings: Arc::clone(&listings),
+            lists: Arc::clone(&lists),
+            instructions: Arc::clone(&instructions),
+            param_headers,
+        };
         let notifications = Arc::new(Notifications::new(Arc::clone(&client), Arc::clone(&background)));
         Arc::new(Self {
             client,

@@ -16,6 +16,8 @@ pub const INVALID_PARAMS: i32 = -32602;
 pub const INTERNAL_ERROR: i32 = -32603;
 /// There is no such resource, up to 2025-11-25.
 pub const RESOURCE_NOT_FOUND: i32 = -32002;
+/// A header doesn't say what the body says, or is missing (2026-07-28). The request was not begun.
+pub const HEADER_MISMATCH: i32 = -32020;
 /// The client didn't declare a capability that the request needs (2026-07-28).
 pub const MISSING_CLIENT_CAPABILITY: i32 = -32021;
 /// The request's protocol version isn't supported (2026-07-28).

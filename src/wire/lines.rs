@@ -14,6 +14,12 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// A buffer that one long line grew beyond this is released after it.
 const MAX_RETAINED_BYTES: usize = 4 << 20;
 
+/// A line or a message without the byte-order mark before it.
+#[must_use]
+pub fn strip_byte_order_mark(line: &[u8]) -> &[u8] {
+    line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
+}
+
 /// Reads lines into one reused buffer. One read often yields many lines.
 ///
 /// Lines of white space are skipped, and so is a byte-order mark before a line. The last line may lack its

@@ -12,13 +12,13 @@ mod revision;
 mod salvage;
 mod write;
 
-pub use lines::{LineError, LineReader, decode_text};
+pub use lines::{LineError, LineReader, decode_text, strip_byte_order_mark};
 pub use message::{
     IdKey, MalformedMessage, Message, MessageFault, MessageKind, check_outcome, is_response_without_id,
     parse_batch,
 };
 pub use revision::{Revision, UnknownRevision};
-pub use salvage::{SalvagedMessage, id_as_u64, salvage_messages, salvage_overlong_id};
+pub use salvage::{SalvagedMessage, id_as_u64, is_same_id, salvage_messages, salvage_overlong_id};
 pub use write::{
     WriteId, answer_error_object, append_single_line, write_batch, write_error, write_malformed_error,
     write_notification, write_request, write_result, write_too_long_error,

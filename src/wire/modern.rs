@@ -107,11 +107,35 @@ fn prepend_members(result: RawJson, members: &str, keys: &[&str]) -> RawJson {
 }
 
 /// Whether any of the keys may occur in the value. Only its bytes are searched, because usually none does.
-fn may_contain_key(value: &RawValue, keys: &[&str]) -> bool {
+pub fn may_contain_key(value: &RawValue, keys: &[&str]) -> bool {
     let bytes = value.get().as_bytes();
     keys.iter().any(|key| memchr::memmem::find(bytes, key.as_bytes()).is_some())
         // An escape may spell a key too.
         || memchr::memmem::find(bytes, b"\\u").is_some()
+}
+
+/// A text as the value of an HTTP header such as `Mcp-Name` (2026-07-28, Streamable HTTP, "Value Encoding"):
+/// as it is where that is printable ASCII, and otherwise in base64 with a mark.
+#[must_use]
+pub fn encode_header_value(text: &str) -> String {
+    let is_plain = text.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) && text.trim() == text;
+    let looks_encoded = text.starts_with("=?base64?") && text.ends_with("?=");
+    if is_plain && !looks_encoded {
+        return text.to_owned();
+    }
+    format!("=?base64?{}?=", data_encoding::BASE64.encode(text.as_bytes()))
+}
+
+/// The text of a header that [`encode_header_value`] wrote; `None` if it is marked as base64 and holds no text.
+#[must_use]
+pub fn decode_header_value(value: &str) -> Option<Cow<'_, str>> {
+    match value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
+        None => Some(Cow::Borrowed(value)),
+        Some(encoded) => {
+            let bytes = data_encoding::BASE64.decode(encoded.as_bytes()).ok()?;
+            String::from_utf8(bytes).ok().map(Cow::Owned)
+        }
+    }
 }
 
 /// The `_meta` of a request, of any revision.
@@ -142,6 +166,16 @@ impl<'a> RequestMeta<'a> {
     #[must_use]
     pub fn client_info(&self) -> Option<&'a RawValue> {
         self.meta.get(CLIENT_INFO)
+    }
+
+    /// The key that every request of this revision must have, and this one lacks (2026-07-28, Base Protocol, "_meta").
+    #[must_use]
+    pub fn missing_key(&self) -> Option<&'static str> {
+        let is_object = |value: &&RawValue| RawObject::read(value).is_ok();
+        if self.protocol_version().is_none() {
+            return Some(PROTOCOL_VERSION);
+        }
+        self.meta.get(CLIENT_CAPABILITIES).filter(is_object).is_none().then_some(CLIENT_CAPABILITIES)
     }
 
     /// The lowest level of log notifications for this request.
@@ -291,6 +325,12 @@ pub fn discover_result(
     })
 }
 
+/// The error for a request whose `_meta` lacks this key; see [`RequestMeta::missing_key`].
+#[must_use]
+pub fn missing_key_error(key: &str) -> RawJson {
+    answer_error_object(codes::INVALID_PARAMS, &format!("the request's `_meta` lacks a valid {key}"), None)
+}
+
 /// The error for a request in an unknown revision.
 #[must_use]
 pub fn unsupported_version_error(requested: &str) -> RawJson {
@@ -320,6 +360,24 @@ mod tests {
 
     fn value(text: &str) -> RawJson {
         json::parse_raw(text.to_owned()).expect("JSON")
+    }
+
+    #[test]
+    fn a_header_carries_any_text() {
+        for (text, sent) in [
+            ("create_issue", "create_issue"),
+            ("file:///a b", "file:///a b"),
+            ("crée", "=?base64?Y3LDqWU=?="),
+            (" a", "=?base64?IGE=?="),
+            ("a\r\nX-B: c", "=?base64?YQ0KWC1COiBj?="),
+            ("=?base64?eA==?=", "=?base64?PT9iYXNlNjQ/ZUE9PT89?="),
+        ] {
+            assert_eq!(encode_header_value(text), sent, "{text}");
+            assert_eq!(decode_header_value(sent).as_deref(), Some(text));
+        }
+        for broken in ["=?base64?*?=", "=?base64?/w==?="] {
+            assert_eq!(decode_header_value(broken), None, "{broken}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use serde_json::value::RawValue;
 
+use super::message::{IdKey, MalformedMessage};
 use crate::json::{self, RawJson};
 
 /// The most messages that are searched for in one line.
@@ -30,6 +31,16 @@ impl SalvagedMessage<'_> {
         let id = json::parse_raw(text.to_owned()).ok()?;
         text.starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit()).then_some(id)
     }
+}
+
+/// Whether an answer's id means this request, by the rule of [`id_as_u64`].
+#[must_use]
+pub fn is_same_id(found: &RawValue, id: &IdKey) -> bool {
+    let number = match id {
+        IdKey::Number(number) => number.parse().ok(),
+        IdKey::Text(_) => None,
+    };
+    IdKey::from_raw(found).as_ref() == Some(id) || (number.is_some() && id_as_u64(found) == number)
 }
 
 /// The number that an id means: a whole number in any spelling, also as a string.
@@ -243,6 +254,18 @@ impl<'a> LenientScanner<'a> {
             self.at += 1;
         }
         false
+    }
+}
+
+impl MalformedMessage {
+    /// Adds the id of a damaged request if it can still be read in its line, so that its sender isn't left waiting.
+    #[must_use]
+    pub fn with_salvaged_id(self, line: &[u8]) -> Self {
+        let read = || match salvage_messages(line).as_slice() {
+            [request] if !request.is_response => request.id(),
+            _ => None,
+        };
+        Self { id: self.id.or_else(read), ..self }
     }
 }
 

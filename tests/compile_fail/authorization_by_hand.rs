@@ -19,6 +19,10 @@ mod store {
         pub struct ButtonUse;
 
         impl ButtonUse {
+            pub fn following_step(&self) -> Self {
+                unreachable!()
+            }
+
             pub fn pressed_at(&self) -> portero::clock::Moment {
                 unreachable!()
             }

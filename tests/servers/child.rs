@@ -3,10 +3,17 @@
 use std::ffi::OsString;
 use std::io::{BufRead as _, Write as _};
 use std::process::ExitCode;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+
+/// Of whom a server speaks that `refuses-a-person`.
+pub(crate) const PERSON: &str = "María Musterfrau";
+/// Why it refuses the handshake. The 300th letter is one of the name.
+pub(crate) static REFUSAL_ABOUT_A_PERSON: LazyLock<String> =
+    LazyLock::new(|| format!("The directory is closed:{}", format!("no account of {PERSON}, ").repeat(30)));
 
 /// Plays the child; the arguments say which.
 pub(crate) fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
@@ -93,6 +100,9 @@ impl FakeChild {
             (_, Some(_)) if self.has_flag("silent") => {}
             ("initialize", Some(_)) if self.has_flag("silent-on-initialize") => {}
             ("initialize", Some(_)) if self.has_flag("ends-on-initialize") => std::process::exit(5),
+            ("initialize", Some(id)) if self.has_flag("refuses-a-person") => send_message(&json!({
+                "jsonrpc":"2.0","id":id,"error":{"code":-32603,"message":REFUSAL_ABOUT_A_PERSON.as_str()}
+            })),
             ("initialize", Some(id)) => self.answer_initialize(&id, params),
             ("server/discover", Some(id)) if self.has_flag("modern") => {
                 self.greeted = true;
@@ -150,6 +160,9 @@ impl FakeChild {
         let lists_echo = self.registered || !self.has_flag("forgets");
         let name = if page == 1 && lists_echo { "echo".to_owned() } else { format!("tool{page}") };
         let mut list = json!({"tools":[{"name":name,"inputSchema":{"type":"object"}}]});
+        if self.has_flag("redefines") {
+            list["tools"][0]["description"] = json!(format!("of the process {}", std::process::id()));
+        }
         if let Some(next) = next {
             list["nextCursor"] = json!(next.to_string());
         }

@@ -1,6 +1,5 @@
 //! What the tests share: a fleet in a temporary directory, permitted calls, and waiting.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,11 +54,11 @@ pub(crate) struct Fixture {
 pub(crate) fn fake_server(name: &str, args: &[&str]) -> ServerConfig {
     ServerConfig {
         name: name.parse().expect("a name"),
-        command: myself().to_str().expect("a path in UTF-8").to_owned(),
-        args: ["child"].iter().chain(args).map(|arg| Secret::new(*arg)).collect(),
-        env: BTreeMap::new(),
-        env_passthrough: Vec::new(),
-        cwd: None,
+        transport: portero::config::ServerTransport::Stdio(portero::config::StdioServer {
+            command: myself().to_str().expect("a path in UTF-8").to_owned(),
+            args: ["child"].iter().chain(args).map(|arg| Secret::new(*arg)).collect(),
+            ..portero::config::StdioServer::default()
+        }),
         timeout: None,
         prefix: true,
         instance: portero::config::ServerInstance::Session,
@@ -70,9 +69,19 @@ pub(crate) fn fake_server(name: &str, args: &[&str]) -> ServerConfig {
     }
 }
 
+/// The program of a server of [`fake_server`].
+pub(crate) fn program_of(server: &mut ServerConfig) -> &mut portero::config::StdioServer {
+    match &mut server.transport {
+        portero::config::ServerTransport::Stdio(program) => program,
+        portero::config::ServerTransport::Http(_) => panic!("it is a program"),
+    }
+}
+
 /// What fleets are started with here.
 pub(crate) fn launch_options(directory: PathBuf, limits: ServerLimits) -> LaunchOptions {
     LaunchOptions {
+        http: None,
+        references: None,
         guard: cfg!(unix).then(|| GuardCommand {
             program: myself(),
             args: vec![portero::server::guard::SUBCOMMAND.into()],
@@ -124,6 +133,16 @@ pub(crate) fn server_name(server: &str) -> ServerName {
 
 /// A permitted call of a tool.
 pub(crate) fn permitted_call(server: &str, tool: &str, arguments: &str) -> Outgoing {
+    permitted_call_as_defined(server, tool, arguments, None)
+}
+
+/// A permitted call of a tool, decided on by the definition with this digest.
+pub(crate) fn permitted_call_as_defined(
+    server: &str,
+    tool: &str,
+    arguments: &str,
+    digest: Option<String>,
+) -> Outgoing {
     let params = format!("{{\"name\":\"{tool}\",\"arguments\":{arguments}}}");
     let call = Call {
         tool: format!("{server}/{tool}").parse().expect("a tool"),
@@ -133,7 +152,8 @@ pub(crate) fn permitted_call(server: &str, tool: &str, arguments: &str) -> Outgo
     };
     let config = ConfigPolicy { default: Action::Allow, ..ConfigPolicy::default() };
     let policy = Policy::new(config, Overrides::default());
-    match admit_call(&policy, call, None, CallDefinition::default(), SystemClock.now()) {
+    let definition = CallDefinition { digest, ..CallDefinition::default() };
+    match admit_call(&policy, call, None, definition, SystemClock.now()) {
         Admission::Allowed(permitted) => permitted.reveal(&Anonymizer::empty()),
         verdict => panic!("{verdict:?}"),
     }

@@ -3,14 +3,20 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use libtest_mimic::Trial;
+use portero::anonymize::{Anonymizer, Direction, ReplacementRule};
 use portero::config::ServerLimits;
+use portero::policy::definition_pins::tool_definition_digest;
+use portero::secret::Secret;
 use portero::server::{
-    CallOptions, ListKind, ServerAnswer, ServerChange, ServerCondition, ServerError, ServerEvent,
+    CallOptions, ListKind, ServerAnswer, ServerChange, ServerCondition, ServerError, ServerEvent, Upstreams,
 };
 
+use crate::child::{PERSON, REFUSAL_ABOUT_A_PERSON};
 use crate::test_support::{
-    Fixture, TEST_TIMEOUT, answer_text, block_on, fake_server, permitted_call, server_name,
+    Fixture, TEST_TIMEOUT, answer_text, block_on, fake_server, launch_options, permitted_call,
+    permitted_call_as_defined, program_of, server_name,
 };
 use crate::trial;
 
@@ -31,10 +37,12 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_modern_server_that_ends_at_initialize_is_found_out", || modern_only("ends-on-initialize")),
         trial("a_server_that_ended_by_itself_is_told_of_and_so_is_its_next_start", restarted),
         trial("a_tool_that_a_restarted_server_does_not_list_is_not_called", forgotten),
+        trial("a_restarted_server_that_defines_a_tool_otherwise_does_not_get_its_call", redefines),
         trial("a_restarted_server_may_register_and_withdraw_tools", registers_tools),
         trial("a_restarted_server_that_lists_no_tools_was_not_called", lists_nothing),
         trial("a_server_that_floods_stderr_goes_on_answering", floods_stderr),
         trial("a_server_of_an_unknown_revision_is_refused", ancient),
+        trial("why_a_handshake_is_refused_is_concealed_before_it_is_cut", refuses_a_person),
         trial("a_hanging_call_times_out_and_the_server_is_told", times_out),
         trial("a_cancelled_call_returns_at_once_and_the_server_is_told", cancelled),
         trial("a_call_whose_caller_left_is_cancelled", caller_left),
@@ -130,7 +138,10 @@ fn crash() {
             loop {
                 match rig.upstreams.health().remove(0).condition {
                     ServerCondition::Failed(reason) => break reason,
-                    ServerCondition::Idle | ServerCondition::Starting | ServerCondition::Ready => {
+                    ServerCondition::Idle
+                    | ServerCondition::Starting
+                    | ServerCondition::Ready
+                    | ServerCondition::LoginNeeded(_) => {
                         tokio::task::yield_now().await;
                     }
                 }
@@ -182,6 +193,33 @@ fn forgotten() {
         let _ = rig.call_tool("a", "crash", "{}").await.expect_err("it crashed");
         let error = rig.call_tool("a", "echo", "{}").await.expect_err("it is not listed any more");
         assert_eq!(error, ServerError::NotListed(server_name("a"), "echo".parse().expect("a name")));
+        rig.upstreams.close().await;
+    });
+}
+
+fn redefines() {
+    block_on(async {
+        let rig = Fixture::new(vec![fake_server("a", &["redefines", "forgets"])]);
+        let call = async |digest: &str| {
+            let outgoing = permitted_call_as_defined("a", "tool0", "{}", Some(digest.to_owned()));
+            rig.upstreams.call(outgoing, CallOptions::default()).await
+        };
+        let digest = async || {
+            let listing = rig.upstreams.fetch_listing(&server_name("a")).await.expect("an offer");
+            tool_definition_digest(&listing.tools[0])
+        };
+        let before = digest().await;
+        let _ = rig.call_tool("a", "crash", "{}").await.expect_err("it crashed");
+        let name = |name: &str| name.parse().expect("a name");
+        let error = call(&before).await.expect_err("it is defined otherwise");
+        assert_eq!(error, ServerError::Redefined(server_name("a"), name("tool0")));
+        let error = rig.call_tool("a", "echo", "{}").await.expect_err("the call would have registered it");
+        assert_eq!(error, ServerError::NotListed(server_name("a"), name("echo")));
+        let now = digest().await;
+        assert_ne!(now, before);
+        call(&now).await.expect("the definition that it lists now");
+        digest().await;
+        assert_eq!(rig.call_for_text("a", "echo", "{}").await, "{}");
         rig.upstreams.close().await;
     });
 }
@@ -246,10 +284,34 @@ fn cannot_start() {
     });
 }
 
+fn refuses_a_person() {
+    block_on(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut options = launch_options(directory.path().to_owned(), ServerLimits::default());
+        let rule = ReplacementRule {
+            fake: "Jane Roe".to_owned(),
+            real: Secret::new(PERSON.to_owned()),
+            direction: Direction::Both,
+            case_sensitive: true,
+            label: None,
+            servers: None,
+        };
+        options.anonymizer =
+            Arc::new(ArcSwap::from_pointee(Anonymizer::new(&[rule]).expect("a rule that holds")));
+        let (fleet, _changes) = Upstreams::new(vec![fake_server("a", &["refuses-a-person"])], options);
+        let refused = fleet.call(permitted_call("a", "echo", "{}"), CallOptions::default()).await;
+        let refused = refused.expect_err("it refuses").to_string();
+        let names_of = REFUSAL_ABOUT_A_PERSON.matches(PERSON).count();
+        assert!(names_of > 20 && refused.contains("no account of Jane Roe, no account of"), "{refused}");
+        assert!(!refused.contains(&PERSON[..3]), "no beginning of it is left at the cut: {refused}");
+        fleet.close().await;
+    });
+}
+
 fn not_on_path() {
     block_on(async {
         let mut missing = fake_server("a", &[]);
-        missing.command = "no-such-program-anywhere".to_owned();
+        program_of(&mut missing).command = "no-such-program-anywhere".to_owned();
         let rig = Fixture::new(vec![missing]);
         let error = rig.call_tool("a", "echo", "{}").await.expect_err("it is missing");
         let reason = "`no-such-program-anywhere` is not on PATH".to_owned();

@@ -6,7 +6,13 @@ use crate::clock::Moment;
 
 fn record(what: &str) -> AuditRecord {
     let event = AuditEvent::Process { program: "test".to_owned(), what: what.to_owned() };
-    AuditRecord { at: "2026-11-20T08:00:01Z".parse().unwrap(), session: None, principal: None, event }
+    AuditRecord {
+        at: "2026-11-20T08:00:01Z".parse().unwrap(),
+        session: None,
+        principal: None,
+        address: None,
+        event,
+    }
 }
 
 /// A segment with this many records in it.

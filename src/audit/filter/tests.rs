@@ -14,6 +14,7 @@ fn record(event: AuditEvent) -> AuditRecord {
         at: "2026-11-20T08:00:00Z".parse().unwrap(),
         session: Some(session),
         principal: None,
+        address: None,
         event,
     }
 }

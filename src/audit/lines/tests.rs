@@ -15,7 +15,7 @@ const RECORD_TIME: &str = "2026-11-20T08:00:00Z";
 
 fn record(what: &str) -> AuditRecord {
     let event = AuditEvent::Process { program: "x".into(), what: what.into() };
-    AuditRecord { at: RECORD_TIME.parse().unwrap(), session: None, principal: None, event }
+    AuditRecord { at: RECORD_TIME.parse().unwrap(), session: None, principal: None, address: None, event }
 }
 
 /// A directory with one good segment of three records, whose process has ended, and how far that came.

@@ -19,7 +19,7 @@ fn open_writer(directory: &Path, second: i64) -> AuditWriter {
 fn record(second: i64, tool: &str, call: u64) -> AuditRecord {
     let tool = tool.parse().unwrap();
     let event = AuditEvent::Outcome { call, tool, outcome: RecordedOutcome::Done, micros: 1 };
-    AuditRecord { at: at(second), session: None, principal: None, event }
+    AuditRecord { at: at(second), session: None, principal: None, address: None, event }
 }
 
 /// Up to so many that are wanted, and where one stands then.

@@ -20,6 +20,7 @@ pub(in crate::audit) fn outcome_record(at: &str, tool: &str, call: u64) -> Audit
         at: at.parse().unwrap(),
         session: None,
         principal: None,
+        address: None,
         event: AuditEvent::Outcome {
             call,
             tool: tool.parse().unwrap(),

@@ -1,7 +1,13 @@
+mod https;
+mod https_access;
 mod reading;
+mod references;
 mod schemas;
 
 use super::*;
+
+/// A token as `openssl rand -hex 32` makes one.
+const BEARER_TOKEN: &str = "2f7c1b9e0d4a86553c1f0e9b7a2d4c68e1f3a5b7c9d0e2f4061728394a5b6c7d";
 
 /// Files with these texts and no others.
 fn config_files(texts: &[(&str, &str)]) -> ConfigFiles {

@@ -6,6 +6,7 @@ use super::*;
 use crate::anonymize::{Direction, ReplacementRule};
 use crate::clock::Moment;
 use crate::policy::{Action, DecisionSource, Overrides, Policy, Quorum};
+use crate::secret::Secret;
 
 const EXAMPLE_ENV: [(&str, &str); 5] = [
     ("GITHUB_TOKEN", "ghp_0123456789"),
@@ -29,16 +30,18 @@ fn an_existing_configuration_is_read_as_it_is() {
             ),
             (
                 POLICIES,
-                r#"{"policies":{"github/create_issue":"allow","github/*":"require-approval","*/delete_*":"deny"},"defaultPolicy":"require-approval","locked":["*/drop_*"]}"#,
+                r#"{"policies":{"github/create_issue":"allow","github/*":"require-approval","*/delete_*":"deny"},"defaultPolicy":"require-approval","locked":["*/drop_*"],"reads":["github/get_*"]}"#,
             ),
         ],
         &EXAMPLE_ENV,
     );
     let [server] = &config.servers[..] else { panic!("one server: {:?}", config.servers) };
-    assert_eq!((server.name.as_str(), server.command.as_str()), ("github", "npx"));
-    assert_eq!(server.env["GITHUB_PERSONAL_ACCESS_TOKEN"].expose(), "ghp_0123456789");
+    let program = server.as_stdio().expect("a program");
+    assert_eq!((server.name.as_str(), program.command.as_str()), ("github", "npx"));
+    assert_eq!(program.env["GITHUB_PERSONAL_ACCESS_TOKEN"].expose(), "ghp_0123456789");
     assert_eq!(server.pinned_tools.as_deref(), Some(&["create_issue".to_owned()][..]));
-    assert!(server.prefix && !server.stateless && server.cwd.is_none());
+    assert!(server.prefix && !server.stateless && program.cwd.is_none());
+    assert_eq!(config.policy.reads.iter().map(ToString::to_string).collect::<Vec<_>>(), ["github/get_*"]);
 
     let [name, email, key, injected] = &config.replacements[..] else { panic!("{:?}", config.replacements) };
     assert_eq!((name.fake.as_str(), name.real.expose()), ("John Doe", "Maria Rossi"));
@@ -316,7 +319,7 @@ fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
     std::fs::create_dir(base.path().join(MCPS)).expect("made");
     let problems = ConfigFiles::load(base.path()).expect_err("one is not UTF-8, one is no file");
     assert!(problems.has_errors());
-    let told: Vec<_> = problems.0.iter().map(|problem| (problem.file, problem.message.as_str())).collect();
+    let told: Vec<_> = problems.0.iter().map(|problem| (&*problem.file, problem.message.as_str())).collect();
     let [(MCPS, directory), (POLICIES, text)] = told[..] else { panic!("{told:?}") };
     assert!(directory.ends_with("mcps.json` is a directory, not a file"), "{directory}");
     assert!(text.ends_with("policies.json` is not UTF-8 text"), "{text}");
@@ -370,17 +373,100 @@ fn a_server_without_a_name_of_its_own_is_looked_at_all_the_same() {
 }
 
 #[test]
-fn a_remote_server_is_skipped_with_a_warning() {
+fn a_remote_server_is_reached_by_the_daemon_alone() {
     let text = r#"{"mcpServers":{
-        "linear":{"type":"http","url":"https://mcp.linear.example","headers":{"Authorization":"x"}},
-        "old":{"url":"https://mcp.old.example"},
+        "linear":{"type":"http","url":"https://mcp.linear.example/${PLACE:-mcp}","timeout":5000,
+            "headers":{"Authorization":"Bearer ${GITHUB_TOKEN}","X-Team":"core"},"maxConcurrent":3,"caFile":"ca.pem"},
+        "old":{"url":"https://mcp.old.example","stateless":false},
+        "older":{"type":"sse","url":"http://localhost:3000/sse"},
         "off":{"type":"sse","url":"https://mcp.off.example","disabled":true},
         "git":{"type":"stdio","command":"git-mcp"}}}"#;
+    let config = read_valid(&[(MCPS, text)], &EXAMPLE_ENV);
+    let [linear, old, older, git] = &config.servers[..] else { panic!("{:?}", config.servers) };
+    let of = |server: &ServerConfig| server.as_http().expect("over HTTP").clone();
+    let HttpServer { url, is_sse, headers, auth, max_concurrent, ca_file, client_certificate } = of(linear);
+    assert_eq!((auth, client_certificate), (ServerAuth::None, None), "its headers sign in");
+    assert_eq!(of(old).auth, ServerAuth::default(), "it may want a login");
+    assert_eq!((url.expose().as_str(), is_sse), ("https://mcp.linear.example/mcp", false));
+    assert_eq!(headers["authorization"].expose(), "Bearer ghp_0123456789");
+    assert_eq!(headers["x-team"].expose(), "core");
+    assert_eq!((max_concurrent, ca_file), (3, Some("/etc/portero/ca.pem".into())));
+    assert_eq!(linear.timeout, Some(Duration::from_secs(5)));
+    assert!(linear.stateless && !old.stateless && !of(old).is_sse && of(older).is_sse);
+    assert!([linear, old, older].iter().all(|server| server.instance == ServerInstance::User));
+    assert!(git.as_http().is_none());
+    let rule = config.replacements.iter().find(|rule| rule.real.expose() == "ghp_0123456789");
+    assert!(
+        rule.is_some_and(|rule| rule.direction == Direction::Injected),
+        "the key is blanked in its answers"
+    );
+    assert!(!config.replacements.iter().any(|rule| rule.real.expose() == "core"));
+}
+
+#[test]
+fn the_secrets_of_a_remote_server_are_known() {
+    let secrets = |server: &str| {
+        let text = format!(r#"{{"mcpServers":{{"a":{server}}}}}"#);
+        let config = read_valid(&[(MCPS, &text)], &EXAMPLE_ENV);
+        config.replacements.iter().map(|rule| rule.real.expose().to_owned()).collect::<Vec<_>>()
+    };
+    for (server, known) in [
+        (r#"{"url":"https://x/","headers":{"Authorization":"Bearer abcdefgh1"}}"#, "abcdefgh1"),
+        (r#"{"url":"https://x/","headers":{"Authorization":"Token token=abcdefgh2"}}"#, "abcdefgh2"),
+        (r#"{"url":"https://x/","headers":{"authorization":"abcdefgh3"}}"#, "abcdefgh3"),
+        (r#"{"url":"https://x/","headers":{"X-Api-Key":"abcdefgh4"}}"#, "abcdefgh4"),
+        (r#"{"url":"https://x/","headers":{"DD-APPLICATION-KEY":"${GITHUB_TOKEN}"}}"#, "ghp_0123456789"),
+        (r#"{"url":"https://x/?api_key=abcdefgh5&v=1"}"#, "abcdefgh5"),
+        (r#"{"url":"https://x/${GITHUB_TOKEN}/mcp"}"#, "ghp_0123456789"),
+    ] {
+        assert_eq!(secrets(server), [known], "{server}");
+    }
+}
+
+#[test]
+fn a_remote_server_that_cannot_be_reached_yet_is_skipped_with_a_warning() {
+    let text = r#"{"mcpServers":{
+        "b":{"url":"https://b.example/mcp","headersHelper":"/bin/x"},
+        "c":{"type":"ws","url":"https://c.example/mcp"},
+        "d":{"url":"https://d.example/mcp","headers":{"Authorization":"Bearer ${UNSET_KEY}"}},
+        "e":{"url":"${UNSET_URL}"}}}"#;
     let (config, problems) = read_with(&[(MCPS, text)], &[]);
     let config = config.expect("valid");
-    assert_eq!(config.servers.len(), 1);
-    assert_eq!(config.skipped.iter().map(|one| one.server.as_str()).collect::<Vec<_>>(), ["linear", "old"]);
-    assert_eq!(problems.0.len(), 2, "{problems}");
+    assert_eq!(config.servers, []);
+    let skipped: Vec<_> = config.skipped.iter().map(|one| (one.server.as_str(), &*one.reason)).collect();
+    assert_eq!(
+        skipped,
+        [
+            ("b", "`headersHelper` is not supported"),
+            ("c", "it is reached by a WebSocket, which is no transport of MCP"),
+            ("d", "the variable `UNSET_KEY` is not set"),
+            ("e", "the variable `UNSET_URL` is not set"),
+        ]
+    );
+    assert_eq!(problems.0.len(), 4, "{problems}");
+}
+
+#[test]
+fn the_faults_of_a_remote_server_are_told_without_its_values() {
+    for (server, told) in [
+        (r#"{"type":"http"}"#, "no `url`"),
+        (r#"{"url":"mcp.s3cret.example"}"#, "whole address"),
+        (r#"{"url":"ftp://s3cret.example"}"#, "must begin with https:// or http://"),
+        (r#"{"url":"https://maria:s3cret@x.example"}"#, "write them as a header"),
+        (r#"{"url":"https://x.example","headers":{"A B":"s3cret"}}"#, "cannot name a header"),
+        (r#"{"url":"https://x.example","headers":{"Host":"s3cret"}}"#, "set by the transport"),
+        (r#"{"url":"https://x.example","headers":{"X-A":"s3cret\nX-B: y"}}"#, "line break"),
+        (r#"{"url":"https://x.example","headers":{"X-A":"s3cret","x-a":"s3cret"}}"#, "two headers"),
+        (r#"{"url":"https://x.example","maxConcurrent":0}"#, "maxConcurrent"),
+        (r#"{"url":"https://x.example","maxConcurrent":70000}"#, "at most 65535"),
+        (r#"{"type":"http","url":"https://x.example","command":"s3cret"}"#, "`command` belongs to a server"),
+        (r#"{"url":"https://x.example","instance":"session"}"#, "`instance` belongs to a server"),
+        (r#"{"url":"http://s3cret.example"}"#, "in plain text"),
+    ] {
+        let text = problem_text(&[(MCPS, &format!(r#"{{"mcpServers":{{"a":{server}}}}}"#))], &[]);
+        assert!(text.contains(told), "{server}: {text}");
+        assert!(!text.contains("s3cret"), "{server}: {text}");
+    }
 }
 
 #[test]
@@ -390,7 +476,7 @@ fn a_bot_api_elsewhere_that_is_not_encrypted_is_told_with_its_place() {
     assert!(config.is_some(), "it is a warning");
     let [problem] = &problems.0[..] else { panic!("{problems}") };
     assert_eq!(
-        (problem.severity, problem.file, problem.line, problem.column),
+        (problem.severity, &*problem.file, problem.line, problem.column),
         (Severity::Warning, PORTERO, 2, 42)
     );
     assert!(problem.message.contains("in plain text"), "{}", problem.message);
@@ -411,27 +497,29 @@ fn the_fields_of_a_server_are_all_read() {
         "mcpServers":{"y":{"command":"y","timeout":1500}}}"#;
     let config = read_valid(&[(MCPS, text)], &EXAMPLE_ENV);
     let [x, y] = &config.servers[..] else { panic!("two servers") };
-    assert_eq!(x.command, "x");
-    assert_eq!(x.args[1].expose(), "/home/maria");
-    assert_eq!(x.cwd.as_deref(), Some(Path::new("/etc/portero/sub")));
+    let program = x.as_stdio().expect("a program");
+    assert_eq!(program.command, "x");
+    assert_eq!(program.args[1].expose(), "/home/maria");
+    assert_eq!(program.cwd.as_deref(), Some(Path::new("/etc/portero/sub")));
     assert_eq!(x.timeout, Some(Duration::from_secs(90)));
     assert!(!x.prefix && x.stateless);
     assert_eq!((x.instance, y.instance), (ServerInstance::Project, ServerInstance::Session));
     assert_eq!(x.pinned_tools.as_deref(), Some(&[][..]));
     assert_eq!(x.categories, ["mail"]);
     assert_eq!(x.roots.as_deref(), Some(&["/home/maria/docs".into()][..]));
-    assert_eq!(x.env_passthrough, ["LC_ALL"]);
+    assert_eq!(program.env_passthrough, ["LC_ALL"]);
     assert_eq!(y.timeout, Some(Duration::from_millis(1500)));
 }
 
 #[test]
 fn the_settings_are_all_read() {
     let text = r#"{"approvals":{"pending":"1h","start":"1m","grantMost":"2h30m","pendingMost":7,"keep":"2d",
-        "coolDown":"0","hold":"45s","pendingMostOfProject":8,"pendingMostInAll":9,"resultBytes":2048},
+        "coolDown":"0","hold":"45s","remember":"10m","pendingMostOfProject":8,"pendingMostInAll":9,"resultBytes":2048},
         "limits":{"start":"1s","request":"2s","listWait":"500ms","messageBytes":1000000,"serverLogBytes":5000},
         "logging":{"level":"debug"},"telegram":{"token":"${GITHUB_TOKEN}","admin":"42","apiUrl":"http://localhost"},
-        "https":{"listen":"127.0.0.1:9000"}}"#;
-    let settings = read_valid(&[(PORTERO, text)], &EXAMPLE_ENV).settings;
+        "https":{"listen":"127.0.0.1:9000","selfSigned":true}}"#;
+    let dotenv = format!("BEARER_TOKEN={BEARER_TOKEN}");
+    let settings = read_valid(&[(PORTERO, text), (DOTENV, &dotenv)], &EXAMPLE_ENV).settings;
     assert_eq!(settings.approvals.max_grant_duration, Duration::from_secs(9_000));
     assert_eq!(settings.approvals.retention, Duration::from_secs(2 * 86_400));
     assert_eq!(settings.approvals.max_pending_per_session, 7);
@@ -439,6 +527,7 @@ fn the_settings_are_all_read() {
     assert_eq!(settings.approvals.max_pending_total, 9);
     assert_eq!(settings.approvals.deny_cooldown, Duration::ZERO);
     assert_eq!(settings.approvals.hold, Duration::from_secs(45));
+    assert_eq!(settings.approvals.remember, Duration::from_secs(600));
     assert_eq!(settings.approvals.max_result_bytes, 2048);
     assert_eq!(settings.limits.list_timeout, Duration::from_millis(500));
     assert_eq!(settings.limits.max_message_bytes, 1_000_000);
@@ -453,6 +542,8 @@ fn the_settings_are_all_read() {
 fn a_call_is_held_for_five_minutes_at_most() {
     let problems = problem_text(&[(PORTERO, r#"{"approvals":{"hold":"301s"}}"#)], &[]);
     assert!(problems.contains("`approvals.hold` must be at most 5m"), "{problems}");
+    let problems = problem_text(&[(PORTERO, r#"{"approvals":{"remember":"16m"}}"#)], &[]);
+    assert!(problems.contains("`approvals.remember` must be at most 15m"), "{problems}");
     let hold = |text: &str| read_valid(&[(PORTERO, text)], &EXAMPLE_ENV).settings.approvals.hold;
     assert_eq!(hold(r#"{"approvals":{"hold":"5m"}}"#), Duration::from_secs(300));
     assert_eq!(hold(r#"{"approvals":{"hold":"0"}}"#), Duration::ZERO);
@@ -465,19 +556,13 @@ fn a_bot_may_be_named_by_variables_alone() {
         |files: &[(&'static str, &str)], env: &[(&str, &str)]| read_valid(files, env).settings.telegram;
     assert_eq!(telegram(&[], &[]), None);
     let token = [("TELEGRAM_BOT_TOKEN", "1:a")];
-    assert_eq!(
-        telegram(&[], &token).map(|it| (it.token, it.admin)),
-        Some((crate::secret::Secret::new("1:a"), None))
-    );
+    assert_eq!(telegram(&[], &token).map(|it| (it.token, it.admin)), Some((Secret::new("1:a"), None)));
     let file = [(DOTENV, "TELEGRAM_BOT_TOKEN=2:b\nTELEGRAM_ADMIN_CHAT_ID=42")];
-    assert_eq!(
-        telegram(&file, &[]).map(|it| (it.token, it.admin)),
-        Some((crate::secret::Secret::new("2:b"), Some(42)))
-    );
+    assert_eq!(telegram(&file, &[]).map(|it| (it.token, it.admin)), Some((Secret::new("2:b"), Some(42))));
     let section = [(DOTENV, "TELEGRAM_ADMIN_CHAT_ID=42"), (PORTERO, r#"{"telegram":{"token":"3:c"}}"#)];
     assert_eq!(
         telegram(&section, &token).map(|it| (it.token, it.admin)),
-        Some((crate::secret::Secret::new("3:c"), Some(42)))
+        Some((Secret::new("3:c"), Some(42)))
     );
 }
 
@@ -608,6 +693,80 @@ fn secrets_given_to_a_child_are_known_by_value() {
 }
 
 #[test]
+fn ordinary_values_are_no_secrets_whatever_variable_they_come_from() {
+    let variables = [
+        ("PGHOST", "localhost"),
+        ("NODE_ENV", "production"),
+        ("AWS_REGION", "us-east-1"),
+        ("AUTH_SOURCE", "administration"),
+        ("TOKEN_URL", "https://login.example.com/oauth/token"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "/home/maria/key.json"),
+        ("PASSWORD", "postgres"),
+        ("SERVICE", "my-company-production-database"),
+    ];
+    for (name, _) in variables {
+        let env = format!(r#"{{"{name}":"${{{name}}}"}}"#);
+        assert_eq!(injected_secrets(&env, &variables), [""; 0], "{name}");
+    }
+    let (name, value) = ("PGHOST", "localhost");
+    let passed = format!(
+        r#"{{"mcps":[{{"name":"x","command":"x","args":["${{{name}}}"],"envPassthrough":["{name}"]}}]}}"#
+    );
+    assert!(read_valid(&[(MCPS, &passed)], &[(name, value)]).replacements.is_empty());
+}
+
+#[test]
+fn values_that_are_secrets_by_name_or_shape_are_known() {
+    for (env, secrets) in [
+        (r#"{"PGPASSWORD":"hunter2hunter2"}"#, vec!["hunter2hunter2"]),
+        (r#"{"MYSQL_PWD":"hunter2hunter2"}"#, vec!["hunter2hunter2"]),
+        (r#"{"clientSecret":"abcdefgh-1"}"#, vec!["abcdefgh-1"]),
+        (r#"{"ACCESSTOKEN":"abcdefgh-1"}"#, vec!["abcdefgh-1"]),
+        (r#"{"CONNECTION":"Server=db;User Id=sa;Password=Sup3r-Secret"}"#, vec!["Sup3r-Secret"]),
+        (r#"{"NOTIFY":"https://hooks.slack.com/services/T00/B00/abcdefgh"}"#, vec!["T00/B00/abcdefgh"]),
+        (
+            r#"{"SENTRY_DSN":"https://0123456789abcdef0123456789abcdef@o1.ingest.sentry.io/2"}"#,
+            vec!["0123456789abcdef0123456789abcdef"],
+        ),
+        (r#"{"DB":"${DB}"}"#, vec!["pa55word-1"]),
+        (r#"{"ANYTHING":"${OPAQUE}"}"#, vec!["q8Zt3vB1nX7mK2pL9wR4"]),
+    ] {
+        let variables = [("DB", "postgres://me:pa55word-1@db/x"), ("OPAQUE", "q8Zt3vB1nX7mK2pL9wR4")];
+        assert_eq!(injected_secrets(env, &variables), secrets, "{env}");
+    }
+    let text = r#"{"mcps":[{"name":"x","command":"x","args":["--header","Authorization: Bearer abcdefgh-1","${POSITIONAL}"]}]}"#;
+    let rules = read_valid(&[(MCPS, text)], &[("POSITIONAL", "ghp_0123456789")]).replacements;
+    let known: Vec<_> = rules.iter().map(|rule| rule.real.expose()).collect();
+    assert_eq!(known, ["abcdefgh-1", "ghp_0123456789"]);
+    assert!(rules.iter().all(|rule| rule.servers.as_ref().is_some_and(|servers| servers.len() == 1)));
+}
+
+#[test]
+fn a_declaration_says_what_is_a_secret() {
+    let variables = [("PGHOST", "db.internal.example"), ("TOKEN", "ghp_0123456789")];
+    assert_eq!(
+        injected_secrets(r#"{"PGHOST":{"value":"${PGHOST}","secret":true}}"#, &variables),
+        ["db.internal.example"]
+    );
+    assert_eq!(injected_secrets(r#"{"PLACE":{"value":"production","secret":true}}"#, &[]), ["production"]);
+    assert_eq!(injected_secrets(r#"{"TOKEN":{"value":"${TOKEN}","secret":false}}"#, &variables), [""; 0]);
+    assert_eq!(injected_secrets(r#"{"TOKEN":{"value":"${TOKEN}"}}"#, &variables), ["ghp_0123456789"]);
+    let told = |env: &str| {
+        let text = format!(r#"{{"mcps":[{{"name":"x","command":"x","env":{env}}}]}}"#);
+        let (config, problems) = read_with(&[(MCPS, &text)], &[]);
+        assert!(config.is_none(), "{env}");
+        problems.to_string()
+    };
+    let reference = told(r#"{"A":{"value":"${secret:a}","secret":false}}"#);
+    assert!(
+        reference.contains("is always a secret") && reference.contains("leave `secret` out"),
+        "{reference}"
+    );
+    assert!(told(r#"{"A":{"secret":true}}"#).contains("has no `value`"));
+    assert!(told(r#"{"A":{"value":"x","secret":"no"}}"#).contains("`secret`"));
+}
+
+#[test]
 fn secrets_that_are_written_out_are_known_where_they_are_called_secrets() {
     let args = |args: &str| {
         let text = format!(r#"{{"mcps":[{{"name":"x","command":"x","args":{args}}}]}}"#);
@@ -631,6 +790,37 @@ fn secrets_that_are_passed_through_are_known_by_value_too() {
     let rules = read_valid(&[(MCPS, text)], &variables).replacements;
     let known: Vec<_> = rules.iter().map(|rule| (rule.real.expose(), &rule.direction)).collect();
     assert_eq!(known, [("t0ken-t0ken", &Direction::Injected)]);
+}
+
+#[test]
+fn a_secret_among_the_replacements_is_revealed_to_the_named_servers_alone() {
+    let scope = |rule: &str| {
+        let text = format!(r#"{{"replacements":[{rule}]}}"#);
+        let mcps = r#"{"mcps":[{"name":"github","command":"x"}]}"#;
+        let (config, problems) = read_with(&[(MCPS, mcps), (REPLACEMENTS, &text)], &[]);
+        let config = config.expect("valid");
+        (config.replacements[0].servers.clone(), problems.to_string())
+    };
+    for secret in [
+        r#"{"fake":"fake-api-key","real":"opaque-value","bidirectional":false,"label":"API key"}"#,
+        r#"{"fake":"fake-api-key","real":"ghp_0123456789abcdef","bidirectional":false}"#,
+    ] {
+        let (servers, told) = scope(secret);
+        assert_eq!(servers, Some(Vec::new()), "{secret}");
+        assert!(told.contains("revealed to none") && told.contains("\"servers\": [\"github\"]"), "{told}");
+        let named = secret.replace('}', r#","servers":["github"]}"#);
+        assert_eq!(scope(&named), (Some(vec!["github".parse().expect("a name")]), String::new()));
+    }
+    for other in [
+        r#"{"fake":"John Doe","real":"Maria Rossi","label":"name"}"#,
+        r#"{"fake":"fake-api-key","real":"ghp_0123456789abcdef","label":"key"}"#,
+        r#"{"fake":"Project X","real":"Manhattan","bidirectional":false,"responseReplacement":"[project]"}"#,
+    ] {
+        assert_eq!(scope(other), (None, String::new()), "{other}");
+    }
+    let (_, told) =
+        scope(r#"{"fake":"Project X","real":"Manhattan","bidirectional":false,"responseReplacement":"***"}"#);
+    assert!(told.contains("can't recognise it"), "{told}");
 }
 
 #[test]
@@ -666,10 +856,10 @@ fn replacements_that_cannot_hold_together_are_told_where_they_stand() {
     insta::assert_snapshot!(problem_text(&texts, &env), @r#"
     error: replacements.json:2:3: replacement 1 ("Jane") conflicts with replacement 2 ("Jane"): they have the same fake
       | { "fake": "…", "real": "…" },
-      hint: the other one is at replacements.json:3:3
+      hint: the other one is at replacements.json:3:3; give one of them a fake of its own
     error: replacements.json:4:3: replacement 3 ("…") conflicts with replacement 4 ("…"): its fake holds the other's real value
       | { "fake": "…", "real": "…" }
-      hint: the other one is at mcps.json:2:16
+      hint: the other one is at mcps.json:2:16; choose a fake that has nothing in common with that value
     "#);
 }
 
@@ -729,7 +919,7 @@ proptest! {
         let file = [MCPS, REPLACEMENTS, POLICIES, PORTERO][file];
         let cut: String = text.chars().take(cut).collect();
         // A pattern is no secret: it names tools, and is shown so that it is found.
-        let shown_pattern = regex::Regex::new("bad pattern `[^`]*`").expect("a pattern");
+        let shown_pattern = regex::Regex::new(r"bad pattern `[^`]*`[^\n]*").expect("a pattern");
         for text in [&text, &cut] {
             let (config, problems) = read_with(&[(file, text)], &[("X", "s3cret-value")]);
             prop_assert_eq!(config.is_none(), problems.has_errors());
@@ -754,4 +944,129 @@ fn quiet_hours_may_go_past_midnight_and_have_their_zone() {
     let (all, less) = (telegram("{}"), telegram(r#"{"servers":{"github":"errors"}}"#));
     assert!(less.is_quieter_than(&all) && !all.is_quieter_than(&less) && !all.is_quieter_than(&all));
     assert!(telegram(r#"{"every":"1h"}"#).is_quieter_than(&all));
+}
+
+#[test]
+fn the_way_of_a_credential_is_read_from_auth() {
+    let auth = |auth: &str| {
+        let text = format!(r#"{{"mcpServers":{{"a":{{"url":"https://x.example","auth":{auth}}}}}}}"#);
+        let config = read_valid(&[(MCPS, &text)], &EXAMPLE_ENV);
+        let secrets =
+            config.replacements.iter().map(|rule| rule.real.expose().to_owned()).collect::<Vec<_>>();
+        (config.servers[0].as_http().expect("over HTTP").auth.clone(), secrets)
+    };
+    let key = "env://GITHUB_TOKEN";
+    let header = |name: &str, value: &str| (CredentialLocation::Header, name.to_owned(), value.to_owned());
+    for (fields, expected) in [
+        (r#""method":"bearer""#, header("authorization", "Bearer ghp_0123456789")),
+        (r#""method":"oauth2""#, header("authorization", "Bearer ghp_0123456789")),
+        (r#""method":"basic""#, header("authorization", "Basic ghp_0123456789")),
+        (
+            r#""method":"basic","format":"prefix","prefix":"Basic ""#,
+            header("authorization", "Basic ghp_0123456789"),
+        ),
+        (r#""method":"api_key""#, header("x-api-key", "ghp_0123456789")),
+        (r#""method":"custom""#, header("authorization", "ghp_0123456789")),
+        (r#""method":"bearer","format":"prefix""#, header("authorization", "Bearer ghp_0123456789")),
+        (r#""method":"bearer","format":"raw""#, header("authorization", "ghp_0123456789")),
+        (
+            r#""method":"custom","name":"X-Custom-Auth","format":"template","template":"CustomToken {credential}""#,
+            header("x-custom-auth", "CustomToken ghp_0123456789"),
+        ),
+        (
+            r#""method":"api_key","location":"query","name":"apiKey""#,
+            (CredentialLocation::Query, "apiKey".to_owned(), "ghp_0123456789".to_owned()),
+        ),
+        (
+            r#""method":"bearer","location":"body","name":"token","prefix":"t ""#,
+            (CredentialLocation::Body, "token".to_owned(), "t ghp_0123456789".to_owned()),
+        ),
+    ] {
+        let (read, secrets) = auth(&format!(r#"{{{fields},"credential_ref":"{key}"}}"#));
+        let ServerAuth::Static(read) = read else { panic!("{fields}: {read:?}") };
+        let value = read.value().expose().to_owned();
+        assert_eq!((read.location, read.name, value), expected, "{fields}");
+        assert_eq!(secrets[0], "ghp_0123456789", "it is blanked in the answers");
+    }
+    let (_, secrets) = auth(r#"{"method":"basic","credentialRef":"maria:${GITHUB_TOKEN}"}"#);
+    let encoded = data_encoding::BASE64.encode(b"maria:ghp_0123456789");
+    assert_eq!(secrets, ["maria:ghp_0123456789", &encoded, "ghp_0123456789"]);
+    assert_eq!(auth(r#"{"method":"none"}"#).0, ServerAuth::None);
+}
+
+#[test]
+fn a_login_is_described_in_the_words_of_two_programs() {
+    let read = |entry: &str| {
+        let text = format!(r#"{{"mcpServers":{{"a":{{"url":"https://x.example",{entry}}}}}}}"#);
+        read_valid(&[(MCPS, &text)], &EXAMPLE_ENV).servers[0].as_http().expect("over HTTP").auth.clone()
+    };
+    let theirs = read(
+        r#""oauth":{"clientId":"portero-1","clientSecret":"env://GITHUB_TOKEN","callbackPort":8080,"scopes":"channels:read chat:write","authServerMetadataUrl":"https://auth.example/.well-known/x"}"#,
+    );
+    let ours = read(
+        r#""auth":{"method":"oauth2","client_id":"portero-1","client_secret":"${GITHUB_TOKEN}","callback_port":8080,"scopes":["channels:read","chat:write"],"auth_server_metadata_url":"https://auth.example/.well-known/x"}"#,
+    );
+    assert_eq!(theirs, ours);
+    let ServerAuth::OAuth(settings) = theirs else { panic!("{theirs:?}") };
+    assert_eq!(settings.client_id.as_deref(), Some("portero-1"));
+    assert_eq!(settings.client_secret.as_ref().map(Secret::expose), Some("ghp_0123456789"));
+    assert_eq!(settings.callback_port, Some(8080));
+    assert_eq!(settings.scopes, Some(vec!["channels:read".to_owned(), "chat:write".to_owned()]));
+    let machine = read(
+        r#""auth":{"method":"oauth2","grant":"client_credentials","client_id":"m","token_endpoint_auth_method":"private_key_jwt","private_key_file":"key.pem","private_key_algorithm":"RS256"}"#,
+    );
+    let ServerAuth::OAuth(settings) = machine else { panic!("{machine:?}") };
+    let key = settings.private_key.expect("a key");
+    assert_eq!((&*key.file, key.algorithm), (Path::new("/etc/portero/key.pem"), SigningAlgorithm::Rs256));
+    assert_eq!(read(r#""oauth":{}"#), ServerAuth::default());
+}
+
+#[test]
+fn the_faults_of_a_login_are_told_without_its_values() {
+    let basic =
+        |more: &str| format!(r#""auth":{{"method":"custom","credential_ref":"env://GITHUB_TOKEN"{more}}}"#);
+    let oauth = |fields: &str| format!(r#""oauth":{{{fields}}}"#);
+    for (entry, told) in [
+        (r#""auth":{}"#.to_owned(), "`auth` has no `method`"),
+        (r#""auth":{"method":"bearer"}"#.to_owned(), "no `credential_ref`"),
+        (r#""auth":{"method":"berer","credential_ref":"s3cret00"}"#.to_owned(), "did you mean `bearer`?"),
+        (r#""auth":{"method":"bearer","credential_ref":"env://s3cret 00"}"#.to_owned(), "does not name a variable"),
+        (r#""auth":{"method":"bearer","credential_ref":"s3cret00"}"#.to_owned(), "holds the credential itself"),
+        (r#""auth":{"method":"bearer","credential_ref":"s3cret\nX: y"}"#.to_owned(), "line break"),
+        (r#""auth":{"method":"none"},"oauth":{}"#.to_owned(), "either `auth` or `oauth`"),
+        (basic(r#","location":"query""#), "needs a `name`"),
+        (basic(r#","name":"Host""#), "set by the transport"),
+        (basic(r#","name":"Mcp-Param-Region""#), "set by the transport"),
+        (basic(r#","name":"a b""#), "cannot name a header"),
+        (basic(r#","format":"prefix""#), "no `prefix`"),
+        (basic(r#","format":"template""#), "no `template`"),
+        (basic(r#","template":"s3cret""#), "must hold `{credential}`"),
+        (basic(r#","format":"raw","prefix":"s3cret""#), "not used with"),
+        (basic(r#","credentialRef":"s3cret""#), "are the same field"),
+        (r#""headers":{"X-Api-Key":"s3cret00"},"auth":{"method":"api_key","credential_ref":"env://GITHUB_TOKEN"}"#.to_owned(), "both set the header"),
+        (oauth(r#""clientSecret":"env://GITHUB_TOKEN""#), "needs the `client_id`"),
+        (oauth(r#""grant":"client_credentials","clientId":"x""#), "needs a `client_secret` or"),
+        (oauth(r#""clientId":"x","tokenEndpointAuthMethod":"private_key_jwt""#), "needs a `private_key_file`"),
+        (oauth(r#""clientId":"x","tokenEndpointAuthMethod":"client_secret_post""#), "needs a `client_secret`"),
+        (oauth(r#""clientId":"x","clientMetadataUrl":"https://x.example/y""#), "either a `client_id`"),
+        (oauth(r#""authServerMetadataUrl":"http://s3cret.example/""#), "must begin with https://"),
+        (oauth(r#""callbackPort":70000"#), "at most 65535"),
+        (oauth(r#""scopes":["a b"]"#), "no scope"),
+        (oauth(r#""secret":"s3cret""#), "no field `secret`"),
+        (r#""certFile":"a.pem""#.to_owned(), "needs a `keyFile`"),
+        (r#""keyFile":"a.pem""#.to_owned(), "needs a `certFile`"),
+    ] {
+        let text = format!(r#"{{"mcpServers":{{"a":{{"url":"https://x.example",{entry}}}}}}}"#);
+        let text = problem_text(&[(MCPS, &text)], &EXAMPLE_ENV);
+        assert!(text.contains(told), "{entry}: {text}");
+        assert!(!text.contains("s3cret"), "{entry}: {text}");
+    }
+}
+
+#[test]
+fn a_credential_in_an_unset_variable_skips_the_server() {
+    let text = r#"{"mcpServers":{"a":{"url":"https://x.example","auth":{"method":"bearer","credential_ref":"env://GONE"}}}}"#;
+    let (config, _) = read_with(&[(MCPS, text)], &[]);
+    let config = config.expect("valid");
+    assert_eq!(config.skipped[0].reason, "the variable `GONE` is not set");
 }

@@ -28,10 +28,15 @@ fn schema_fields(schema: &Value, pointer: &str) -> BTreeSet<String> {
 #[test]
 fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
     let server = [fields::NAME, fields::SERVER].concat();
-    let tables: [(&str, &str, &[&str]); 19] = [
+    let auth = [fields::AUTH, fields::OAUTH].concat();
+    let client = [fields::HTTPS_CERTIFICATE, fields::HTTPS_SCOPE].concat();
+    let tables: [(&str, &str, &[&str]); 27] = [
         (MCPS, "", fields::MCPS),
         (MCPS, "/properties/mcps/items", &server),
         (MCPS, "/properties/mcpServers/additionalProperties", fields::SERVER),
+        (MCPS, "/$defs/variable", fields::VARIABLE),
+        (MCPS, "/$defs/auth", &auth),
+        (MCPS, "/$defs/oauth", fields::OAUTH),
         (REPLACEMENTS, "", fields::REPLACEMENTS),
         (REPLACEMENTS, "/$defs/replacement", fields::REPLACEMENT),
         (POLICIES, "", fields::POLICIES),
@@ -48,6 +53,11 @@ fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
         (PORTERO, "/properties/telegram/properties/notices", fields::NOTICES),
         (PORTERO, "/properties/telegram/properties/notices/properties/quiet", fields::QUIET),
         (PORTERO, "/properties/https", fields::HTTPS),
+        (PORTERO, "/properties/https/properties/limits", fields::HTTPS_LIMITS),
+        (PORTERO, "/properties/https/properties/oidc", fields::HTTPS_OIDC),
+        (PORTERO, "/$defs/scope", fields::HTTPS_SCOPE),
+        (PORTERO, "/properties/https/properties/clientCertificates", fields::HTTPS_CERTIFICATES),
+        (PORTERO, "/$defs/client", &client),
     ];
     for (file, pointer, known) in tables {
         let known = known.iter().map(|name| (*name).to_owned()).collect();
@@ -94,6 +104,8 @@ fn every_field_stands_in_the_documentation() {
         fields::MCPS,
         fields::NAME,
         fields::SERVER,
+        fields::AUTH,
+        fields::OAUTH,
         fields::REPLACEMENTS,
         fields::REPLACEMENT,
         fields::POLICIES,
@@ -152,6 +164,60 @@ fn the_defaults_in_the_schema_are_the_defaults() {
     assert_eq!(duration::parse_duration(keep.as_str().unwrap()).ok(), audit.retention);
 }
 
+/// The entries of a section of docs/remote.md, with each variable set to another value: equal secrets would share one
+/// rule.
+fn documented_servers(section: &str) -> Config {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/remote.md");
+    let page = fs::read_to_string(path).expect("the page");
+    let (_, rest) = page.split_once(&format!("\n## {section}\n")).expect("the section");
+    let (_, rest) = rest.split_once("```json mcps.json\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("the example ends");
+    let files = config_files(&[(MCPS, example)]);
+    let is_named = |name: &str| {
+        example.contains(&format!("${{{name}}}")) || example.contains(&format!("env://{name}\""))
+    };
+    // The password makes an address of a database a secret.
+    let value = |name: &str| match name {
+        "MONGODB_URL" | "POSTGRES_URL" => format!("db://reader:value-of-{name}@localhost/"),
+        _ => format!("value-of-{name}"),
+    };
+    let (config, problems) = read_config(&files, &|name| is_named(name).then(|| value(name)));
+    let config = config.unwrap_or_else(|| panic!("{problems}"));
+    assert!(problems.0.is_empty(), "{problems}");
+    assert_eq!(config.skipped, []);
+    let validator = jsonschema::draft202012::new(&read_schema(MCPS)).expect("a schema");
+    assert!(validator.is_valid(&serde_json::from_str(example).expect("JSON")), "the schema takes {section}");
+    config
+}
+
+fn is_blanked(config: &Config, server: &ServerConfig) -> bool {
+    let mut servers = config.replacements.iter().filter_map(|rule| rule.servers.as_ref());
+    servers.any(|servers| servers.contains(&server.name))
+}
+
+#[test]
+fn the_entries_of_servers_in_the_documentation_load() {
+    let keys = documented_servers("With a key");
+    assert_eq!(keys.servers.len(), 13);
+    for server in &keys.servers {
+        assert!(is_blanked(&keys, server), "the key of {} is blanked", server.name);
+    }
+    let logins = documented_servers("With a login");
+    assert_eq!(logins.servers.len(), 13);
+    for server in &logins.servers {
+        let auth = &server.as_http().expect("over HTTP").auth;
+        let ServerAuth::OAuth(settings) = auth else { panic!("{} logs in: {auth:?}", server.name) };
+        assert!(settings.client_secret.is_none() || is_blanked(&logins, server), "{}", server.name);
+    }
+    let programs = documented_servers("As a program");
+    assert_eq!(programs.servers.len(), 13);
+    assert!(programs.servers.iter().all(|server| server.as_stdio().is_some()));
+    for name in ["mongodb", "postgres", "grafana-own", "google-workspace"] {
+        let server = programs.servers.iter().find(|server| server.name.as_str() == name).expect(name);
+        assert!(is_blanked(&programs, server), "the secret of {name} is blanked");
+    }
+}
+
 /// Documents, and whether they are valid.
 const DOCUMENTS: &[(&str, bool, &str)] = &[
     (PORTERO, true, r#"{"audit":{"segmentBytes":65536,"keep":"forever"}}"#),
@@ -163,8 +229,53 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
     (MCPS, true, r#"{"$schema":"x","mcps":[]}"#),
     (MCPS, true, r#"{"mcps":[{"name":"a","command":"a"}],"mcpServers":{"b":{"command":"b"}}}"#),
     (MCPS, true, r#"{"mcps":[{"name":"a","command":"a","timeout":"1h30m","env":{"A":"1"},"roots":["/x"]}]}"#),
+    (
+        MCPS,
+        true,
+        r#"{"mcps":[{"name":"a","command":"a","env":{"A":{"value":"1","secret":false},"B":{"value":""}}}]}"#,
+    ),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","env":{"A":{"secret":true}}}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","env":{"A":{"value":"1","secret":"yes"}}}]}"#),
+    (MCPS, false, r#"{"mcps":[{"name":"a","command":"a","env":{"A":{"value":"1","hidden":true}}}]}"#),
     (MCPS, true, r#"{"mcpServers":{"a":{"type":"stdio","command":"a","timeout":500}}}"#),
     (MCPS, true, r#"{"mcpServers":{"a":{"type":"http","url":"https://x"},"b":{"url":"https://x"}}}"#),
+    (
+        MCPS,
+        true,
+        r#"{"mcpServers":{"a":{"url":"https://x/mcp","headers":{"X-A":"b"},"maxConcurrent":2,"caFile":"ca.pem","roots":["/x"]}}}"#,
+    ),
+    (MCPS, true, r#"{"mcpServers":{"a":{"url":"https://x/mcp","oauth":{"clientId":"x","scopes":"a b"}}}}"#),
+    (MCPS, true, r#"{"mcpServers":{"a":{"url":"https://x/mcp","auth":{"method":"none"}}}}"#),
+    (
+        MCPS,
+        true,
+        r#"{"mcpServers":{"a":{"url":"https://x/mcp","auth":{"method":"custom","name":"X","format":"template","template":"T {credential}","credential_ref":"${KEY:-x}"}}}}"#,
+    ),
+    (
+        MCPS,
+        true,
+        r#"{"mcpServers":{"a":{"url":"https://x/mcp","auth":{"method":"oauth2","client_id":"x","scopes":["a"],"callback_port":80},"certFile":"a","keyFile":"b"}}}"#,
+    ),
+    (MCPS, false, r#"{"mcpServers":{"a":{"url":"https://x/mcp","auth":{}}}}"#),
+    (MCPS, false, r#"{"mcpServers":{"a":{"url":"https://x/mcp","auth":{"method":"magic"}}}}"#),
+    (
+        MCPS,
+        false,
+        r#"{"mcpServers":{"a":{"url":"https://x/mcp","auth":{"method":"oauth2","callback_port":0}}}}"#,
+    ),
+    (
+        MCPS,
+        false,
+        r#"{"mcpServers":{"a":{"url":"https://x/mcp","auth":{"method":"custom","template":"T","credential_ref":"x"}}}}"#,
+    ),
+    (MCPS, false, r#"{"mcpServers":{"a":{"url":"https://x/mcp","oauth":{"method":"oauth2"}}}}"#),
+    (MCPS, false, r#"{"mcpServers":{"a":{"command":"x","auth":{"method":"none"}}}}"#),
+    (MCPS, false, r#"{"mcpServers":{"a":{"type":"http"}}}"#),
+    (MCPS, false, r#"{"mcpServers":{"a":{"type":"http","url":"https://x","command":"a"}}}"#),
+    (MCPS, false, r#"{"mcpServers":{"a":{"url":"https://x","headers":{"a b":"c"}}}}"#),
+    (MCPS, false, r#"{"mcpServers":{"a":{"url":"https://x","headers":{"A":1}}}}"#),
+    (MCPS, false, r#"{"mcpServers":{"a":{"url":"https://x","maxConcurrent":0}}}"#),
+    (MCPS, false, r#"{"mcpServers":{"a":{"command":"x","caFile":"ca.pem"}}}"#),
     (MCPS, false, r#"[]"#),
     (MCPS, false, r#"{"servers":[]}"#),
     (MCPS, false, r#"{"mcps":{}}"#),
@@ -207,7 +318,7 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
         true,
         r#"{"policies":{"a/b":"allow","*":"deny","**":"deny","a**":"deny","a/[ab]*":"require-approval"}}"#,
     ),
-    (POLICIES, true, r#"{"defaultPolicy":"deny","locked":["*/drop_*"]}"#),
+    (POLICIES, true, r#"{"defaultPolicy":"deny","locked":["*/drop_*"],"reads":["a/get_*"]}"#),
     (POLICIES, false, r#"{"policies":{"a/b":"ask"}}"#),
     (POLICIES, false, r#"{"policies":{"a":"allow"}}"#),
     (POLICIES, false, r#"{"policies":{"a/b/c":"allow"}}"#),
@@ -282,6 +393,8 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
     (POLICIES, false, r#"{"policies":[]}"#),
     (POLICIES, false, r#"{"default":"deny"}"#),
     (POLICIES, false, r#"{"locked":["drop_*"]}"#),
+    (POLICIES, false, r#"{"reads":["get_*"]}"#),
+    (POLICIES, false, r#"{"reads":"a/get_*"}"#),
     (
         PORTERO,
         true,
@@ -302,7 +415,10 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
     (PORTERO, false, r#"{"telegram":{"token":"1:a","notices":{"quiet":{"from":"9:00","to":"10:00"}}}}"#),
     (PORTERO, true, r#"{"https":{}}"#),
     (PORTERO, true, r#"{"https":{"listen":"[::1]:9000"}}"#),
-    (PORTERO, false, r#"{"https":{"listen":"0.0.0.0:9000"}}"#),
+    (PORTERO, true, r#"{"https":{"listen":"0.0.0.0:9000","selfSigned":true,"hosts":["a.example"]}}"#),
+    (PORTERO, false, r#"{"https":{"listen":"localhost:9000"}}"#),
+    (PORTERO, true, r#"{"https":{"limits":{"idle":"1m","bodyBytes":1024}}}"#),
+    (PORTERO, false, r#"{"https":{"limits":{"bodyBytes":1}}}"#),
     (PORTERO, false, r#"{"https":{"port":9000}}"#),
     (PORTERO, false, r#"{"approvals":{"pending":30}}"#),
     (PORTERO, false, r#"{"approvals":{"pendingMost":0}}"#),

@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::anonymize::Fake;
+use crate::approval_scope::{ApprovalScope, ChoosableField, ScopeChange};
 use crate::catalog::ToolHints;
-use crate::ipc::{Challenge, DisclosedSecret, FailureKind, Request, Response};
-use crate::names::TaskId;
+use crate::ipc::requests::definitions::TaskDefinition;
+use crate::ipc::{Act, Challenge, DaemonFailure, DisclosedSecret, FailureKind, Request, Response};
+use crate::names::{TaskId, ToolId};
 use crate::notice::NoticeEntry;
+use crate::policy::{Action, Grant, PolicyRule};
 use crate::task::{ChildLoss, Task, TaskCursor, TaskState};
 
 impl Response for Task {
@@ -117,6 +121,13 @@ pub struct InspectedTask {
     /// Why a yes would not let it run in the process that its session uses; none where it would, or where it need not.
     #[serde(default)]
     pub loss: Option<ChildLoss>,
+    /// Why a yes would not let it run at all, concealed; none if nothing is known against it. The server isn't asked
+    /// for this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub void: Option<Fake<String>>,
+    /// What a person must see of its definition; none unless it waits because of that alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<TaskDefinition>,
 }
 
 impl Response for InspectedTask {}
@@ -181,6 +192,126 @@ impl Request for ApproveTask {
 
     fn challenge_mut(&mut self) -> Option<&mut Challenge> {
         Some(&mut self.challenge)
+    }
+}
+
+/// List what a person can permit with the approval of a waiting task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListScopes {
+    /// The task.
+    pub task: TaskId,
+}
+
+impl Request for ListScopes {
+    const METHOD: &'static str = "approvals/scopes";
+    type Response = TaskScopes;
+}
+
+/// What a person can permit with the approval of a task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TaskScopes {
+    /// The scopes to offer, the narrowest first. Other times and fields are possible too.
+    pub scopes: Vec<OfferedScope>,
+    /// The arguments that can be fixed, the useful ones first.
+    pub fields: Vec<ChoosableField>,
+}
+
+impl Response for TaskScopes {}
+
+/// A scope that fits a task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OfferedScope {
+    /// The scope.
+    pub scope: ApprovalScope,
+    /// The grant or allowing rule that it means; none for the call alone.
+    pub permit: Option<ScopeChange>,
+    /// One sentence that says what it lets run and for how long, with concealed values.
+    pub words: String,
+}
+
+/// Get what one scope means for a waiting task, and what it would newly allow.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PreviewScope {
+    /// The task.
+    pub task: TaskId,
+    /// The scope.
+    pub scope: ApprovalScope,
+}
+
+impl Request for PreviewScope {
+    const METHOD: &'static str = "approvals/preview-scope";
+    type Response = ScopePreview;
+}
+
+/// A scope with its effect.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ScopePreview {
+    /// The scope with its meaning.
+    pub offer: OfferedScope,
+    /// The tools that it would loosen, denied ones first, each with its present action.
+    pub tools: Vec<(ToolId, Action)>,
+    /// The other waiting tasks whose calls it covers, the oldest first.
+    pub waiting: Vec<TaskId>,
+}
+
+impl Response for ScopePreview {}
+
+/// Approve a task, and make a grant or an allowing rule, with one confirmation. Widens. The call is approved first;
+/// if that fails, nothing is made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ApproveWith {
+    /// The task.
+    pub task: TaskId,
+    /// Whether the person agrees that it runs in another process than the one that its session uses.
+    #[serde(default)]
+    pub fresh: bool,
+    /// The grant or allowing rule that the person was shown ([`OfferedScope::permit`]).
+    pub permit: ScopeChange,
+    /// The second factor.
+    pub challenge: Challenge,
+}
+
+impl Request for ApproveWith {
+    const METHOD: &'static str = "approvals/approve-with";
+    type Response = ApprovedWith;
+
+    fn challenge_mut(&mut self) -> Option<&mut Challenge> {
+        Some(&mut self.challenge)
+    }
+}
+
+impl ApproveWith {
+    /// The act that a person confirms.
+    #[must_use]
+    pub fn act(&self) -> Act {
+        Act::ApproveWith(self.task, self.fresh, Box::new(self.permit.clone()))
+    }
+}
+
+/// An approved task, and what was made with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ApprovedWith {
+    /// The approved task.
+    pub task: Box<Task>,
+    /// The grant or rule.
+    pub permitted: PermitResult,
+}
+
+/// What became of the grant or rule of an approval.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PermitResult {
+    /// The grant was made.
+    Granted(Grant),
+    /// The rule was made.
+    RuleMade(PolicyRule),
+    /// The call is approved, and nothing else was made.
+    Failed(DaemonFailure),
+}
+
+impl Response for ApprovedWith {
+    fn describe_lost(&self) -> (FailureKind, String) {
+        self.task.describe_lost()
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ipc::{Challenge, Request, Response};
 use crate::json::RawJson;
 use crate::names::ServerName;
-use crate::policy::definition_pins::DefinitionItem;
+use crate::policy::definition_pins::{DefinitionItem, WaitingDigest};
 
 /// Report what a server lists in this session. The daemon conceals the definitions again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,6 +74,17 @@ pub struct DefinitionDifference {
     pub is_new: bool,
     /// The lines, in the order of the new definition. A line is never broken.
     pub lines: Vec<DifferenceLine>,
+}
+
+/// The definitions because of which a task asks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TaskDefinition {
+    /// The tool or prompt.
+    pub item: DefinitionItem,
+    /// How each of its definitions that wait differs from the accepted one; seldom more than one.
+    pub differences: Vec<DefinitionDifference>,
+    /// Identifies them.
+    pub shown: WaitingDigest,
 }
 
 /// A line of a difference.

@@ -8,5 +8,8 @@ pub mod config;
 pub mod daemon;
 pub mod definitions;
 pub mod handover;
+pub mod login;
 pub mod overrides;
+pub mod secrets;
 pub mod sessions;
+pub mod tokens;

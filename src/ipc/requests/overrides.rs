@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ipc::{Act, Challenge, Request, Response, UnsavedChanges};
 use crate::json::RawJson;
-use crate::names::ToolId;
+use crate::names::{TaskId, ToolId};
 use crate::pattern::Pattern;
 use crate::policy::{Action, Explanation, Grant, GrantLimits, Overrides, PolicyRule};
+use crate::task::Task;
 
 impl Response for Overrides {}
 impl Response for Grant {}
@@ -25,6 +26,9 @@ pub struct CreateGrant {
     /// Who may use it, and how often.
     #[serde(default)]
     pub limits: GrantLimits,
+    /// The waiting tasks that run too, as far as the grant allows their calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub run_waiting: Vec<TaskId>,
     /// The second factor.
     pub challenge: Challenge,
 }
@@ -67,6 +71,9 @@ pub struct CreateRule {
     pub pattern: Pattern,
     /// The action.
     pub action: Action,
+    /// The waiting tasks that run too, as far as an allow allows their calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub run_waiting: Vec<TaskId>,
     /// The second factor, for an allow.
     pub challenge: Option<Challenge>,
 }
@@ -166,4 +173,16 @@ pub struct PreviewChange {
 impl Request for PreviewChange {
     const METHOD: &'static str = "policy/preview";
     type Response = Vec<(ToolId, Action)>;
+}
+
+/// Preview the waiting tasks whose calls an act would allow.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PreviewWaiting {
+    /// The act: a grant, or an allowing rule.
+    pub act: Act,
+}
+
+impl Request for PreviewWaiting {
+    const METHOD: &'static str = "policy/preview-waiting";
+    type Response = Vec<Task>;
 }

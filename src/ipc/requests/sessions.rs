@@ -8,6 +8,7 @@ use crate::call::Call;
 use crate::ipc::{FailureKind, Request, Response};
 use crate::json::RawJson;
 use crate::names::{ServerName, TaskId};
+use crate::pipeline::JoinedCall;
 use crate::policy::{Grant, Overrides};
 use crate::server::LogLevel;
 use crate::task::{ChildGround, Task, TaskState, UnseenTasks};
@@ -65,6 +66,36 @@ pub struct CallPreview {
 
 impl Response for CallPreview {}
 
+/// A call that this session's policy allows is identical to one that waits. If the daemon's own policy allows it too,
+/// the waiting task runs for both.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JoinCall {
+    /// The task that waits, as far as the session knows.
+    pub task: TaskId,
+    /// The concealed call.
+    pub call: Call,
+    /// The client's name and version.
+    pub client: Fake<String>,
+    /// As in [`SubmitCall::child`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<ChildGround>,
+}
+
+impl Request for JoinCall {
+    const METHOD: &'static str = "calls/join";
+    type Response = JoinedCall;
+}
+
+impl Response for JoinedCall {
+    // The session must not make the call itself then.
+    fn describe_lost(&self) -> (FailureKind, String) {
+        match self {
+            Self::Runs(task) | Self::Waits(task) => task.describe_lost(),
+            Self::Ended => (FailureKind::Internal, "no identical call waits any more".to_owned()),
+        }
+    }
+}
+
 /// Run this call on a shared server, through the daemon's own pipeline.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ForwardCall {
@@ -106,6 +137,8 @@ pub enum ForwardedCall {
     Error(Fake<RawJson>),
     /// A person must be asked first; with the task on disk.
     Waiting(Box<Task>),
+    /// The identical call that waited for a person runs, and its outcome is this call's.
+    Joined(Box<Task>),
 }
 
 impl Response for ForwardedCall {
@@ -116,7 +149,7 @@ impl Response for ForwardedCall {
                 FailureKind::Interrupted,
                 "the call ran and was answered, but the answer could not be passed on".to_owned(),
             ),
-            Self::Waiting(task) => task.describe_lost(),
+            Self::Waiting(task) | Self::Joined(task) => task.describe_lost(),
         }
     }
 }

@@ -1,38 +1,45 @@
 //! A table of every request: each has a method of its own, and its params come through whole.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use crate::access::AccessScope;
+use crate::approval_scope::{ApprovalScope, ScopeChange, ScopeDuration};
 use crate::ipc::requests::approvals::{
-    ApproveTask, AskAgain, CheckApproval, FindTasks, GetTask, InspectTask, ListTasks, RejectTask, RevealTask,
-    WatchTasks,
+    ApproveTask, ApproveWith, AskAgain, CheckApproval, FindTasks, GetTask, InspectTask, ListScopes,
+    ListTasks, PreviewScope, RejectTask, RevealTask, WatchTasks,
 };
 use crate::ipc::requests::audit::ListCheckpoints;
 use crate::ipc::requests::auth::{
     EnrollTotp, GetPassphraseSalt, OfferTotp, PairTelegram, RemoveTotp, SetPassphrase, UnpairTelegram,
 };
 use crate::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
-use crate::ipc::requests::daemon::{GetStatus, StopDaemon};
+use crate::ipc::requests::daemon::{ExamineServer, GetStatus, StopDaemon};
 use crate::ipc::requests::definitions::{
     AcceptDefinitions, GetDefinitions, ReportDefinitions, ReportedDefinition,
 };
 use crate::ipc::requests::handover::{HoldChildren, ReportCheck, ReportOutcome};
+use crate::ipc::requests::login::{AwaitLogin, BeginLogin, GiveLoginAnswer, ListLogins, Logout};
 use crate::ipc::requests::overrides::{
-    CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, RemoveRule,
-    Resume, RevokeGrants,
+    CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, PreviewWaiting,
+    RemoveRule, Resume, RevokeGrants,
 };
+use crate::ipc::requests::secrets::{ClearSecrets, ListSecrets, SecretLifetime, SetSecret};
 use crate::ipc::requests::sessions::{
-    CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetServerListing, ListOwnTasks,
+    CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetServerListing, JoinCall, ListOwnTasks,
     ListUnseenTasks, PreviewCall, ReportCheckpoint, SetLogLevel, SubmitCall, SubscribeOverrides,
 };
+use crate::ipc::requests::tokens::{CreateToken, ListTokens, RevokeToken};
 use crate::ipc::{Act, Challenge, GrantSelection, PermitOutcome, RawRequest, Request, ToDaemon, WipedJson};
 use crate::names::{ChildGeneration, PermitNonce, TaskId};
 use crate::permit::PermitProblem;
 use crate::policy::{Action, GrantLimits};
+use crate::secret::Secret;
 use crate::server::LogLevel;
 use crate::task::{ChildGround, TaskCursor, TaskState};
 
 /// The files that define the requests.
-const SUBJECTS: [&str; 9] = [
+const SUBJECTS: [&str; 12] = [
     include_str!("../requests/approvals.rs"),
     include_str!("../requests/audit.rs"),
     include_str!("../requests/auth.rs"),
@@ -40,8 +47,11 @@ const SUBJECTS: [&str; 9] = [
     include_str!("../requests/daemon.rs"),
     include_str!("../requests/definitions.rs"),
     include_str!("../requests/handover.rs"),
+    include_str!("../requests/login.rs"),
     include_str!("../requests/overrides.rs"),
+    include_str!("../requests/secrets.rs"),
     include_str!("../requests/sessions.rs"),
+    include_str!("../requests/tokens.rs"),
 ];
 
 #[test]
@@ -90,7 +100,7 @@ fn survives<R: Request>(request: &R) -> &'static str {
 fn challenge() -> Challenge {
     let mut challenge = Challenge::on_telegram();
     challenge.code = Some("123456".to_owned());
-    challenge.set_proof("00".to_owned(), Some(crate::secret::Secret::new("11")));
+    challenge.set_proof("00".to_owned(), Some(Secret::new("11")));
     challenge
 }
 
@@ -113,7 +123,7 @@ fn ground() -> ChildGround {
 
 fn sessions() -> Vec<&'static str> {
     let task = TaskId::fresh();
-    let (key, generation) = (crate::secret::Secret::new("00"), ChildGeneration::fresh());
+    let (key, generation) = (Secret::new("00"), ChildGeneration::fresh());
     let (call, client) = (super::call, super::client_name);
     let head = super::read(&serde_json::json!({"segment": "a.jsonl", "seq": 3, "hash": "00", "length": 90}));
     let log_level = Some(LogLevel::Warning);
@@ -127,6 +137,7 @@ fn sessions() -> Vec<&'static str> {
         survives(&ReportCheck { number: 4, problem: Some(PermitProblem::Restarted) }),
         survives(&ReportOutcome { task, nonce: PermitNonce::fresh(), outcome: PermitOutcome::TooLong(3) }),
         survives(&PreviewCall { call: call(), client: client(), child: Some(ground()) }),
+        survives(&JoinCall { task, call: call(), client: client(), child: Some(ground()) }),
         survives(&ForwardCall { call: call(), client: client(), progress: true, log_level }),
         survives(&SetLogLevel { level: LogLevel::Info }),
         survives(&ConsumeGrant { grant: 3, call: call() }),
@@ -154,6 +165,14 @@ fn decisions() -> Vec<&'static str> {
         survives(&WatchTasks { after: Some(8) }),
         survives(&CheckApproval { task, fresh: true }),
         survives(&ApproveTask { task, fresh: true, challenge: challenge() }),
+        survives(&ListScopes { task }),
+        survives(&PreviewScope { task, scope: ApprovalScope::Tool { lasts: ScopeDuration::Session } }),
+        survives(&ApproveWith {
+            task,
+            fresh: true,
+            permit: ScopeChange::Allow("a/b".parse().expect("a pattern")),
+            challenge: challenge(),
+        }),
         survives(&RejectTask { task, reason: Some("no".to_owned()), for_now: true }),
         survives(&AskAgain { task, challenge: Some(challenge()) }),
         survives(&ListCheckpoints),
@@ -165,20 +184,31 @@ fn changes() -> Vec<&'static str> {
     let limits = GrantLimits { uses: "3".parse().ok(), ..GrantLimits::default() };
     let arguments = serde_json::from_str(r#"{"n":1.10}"#).ok();
     let salted = crate::passphrase::KdfParams::fresh();
-    let derived = crate::passphrase::PassphraseKey::new(&crate::secret::Secret::new("typed"), &salted)
-        .expect("derived");
+    let derived = crate::passphrase::PassphraseKey::new(&Secret::new("typed"), &salted).expect("derived");
     let mut new = Challenge::default();
     new.set_verifier(derived.verifier(salted), derived.sealing_key());
     vec![
-        survives(&CreateGrant { pattern: pattern(), millis: 60_000, limits, challenge: challenge() }),
+        survives(&CreateGrant {
+            pattern: pattern(),
+            millis: 60_000,
+            limits,
+            run_waiting: vec![TaskId::fresh()],
+            challenge: challenge(),
+        }),
         survives(&RevokeGrants { which: GrantSelection::Ids(vec![1, 2]) }),
-        survives(&CreateRule { pattern: pattern(), action: Action::Allow, challenge: Some(challenge()) }),
+        survives(&CreateRule {
+            pattern: pattern(),
+            action: Action::Allow,
+            run_waiting: vec![TaskId::fresh()],
+            challenge: Some(challenge()),
+        }),
         survives(&RemoveRule { id: 6, challenge: Some(challenge()) }),
         survives(&Pause),
         survives(&Resume { challenge: challenge() }),
         survives(&GetOverrides),
         survives(&GetUnsaved),
         survives(&ExplainDecision { tool: "a/b".parse().expect("a tool"), arguments }),
+        survives(&PreviewWaiting { act: Act::Allow(pattern()) }),
         survives(&PreviewChange { act: Act::RemoveRule(2, pattern(), Action::Deny) }),
         survives(&GetDefinitions { server: "notes".parse().ok() }),
         survives(&AcceptDefinitions {
@@ -195,7 +225,37 @@ fn changes() -> Vec<&'static str> {
         survives(&RemoveTotp { challenge: challenge() }),
         survives(&PairTelegram { challenge: Some(challenge()) }),
         survives(&UnpairTelegram { challenge: challenge() }),
+        survives(&SetSecret {
+            name: "github".parse().expect("a name"),
+            value: Secret::new("value").into(),
+            lifetime: SecretLifetime::InMemory(Some(Duration::from_secs(60))),
+            challenge: Some(challenge()),
+        }),
+        survives(&ListSecrets),
+        survives(&ClearSecrets { name: Some("github".parse().expect("a name")) }),
+        survives(&CreateToken {
+            name: "laptop".parse().expect("a name"),
+            scope: AccessScope::everything(),
+            millis: Some(60_000),
+            challenge: challenge(),
+        }),
+        survives(&ListTokens),
+        survives(&RevokeToken { name: "laptop".parse().expect("a name") }),
         survives(&GetStatus),
+        survives(&ExamineServer { server: "linear".parse().expect("a name") }),
+        survives(&BeginLogin {
+            server: "linear".parse().expect("a name"),
+            scopes: vec!["read".to_owned()],
+            device: true,
+            challenge: Some(challenge()),
+        }),
+        survives(&AwaitLogin { login: Secret::new("an id").into() }),
+        survives(&GiveLoginAnswer {
+            login: Secret::new("an id").into(),
+            answer: Secret::new("code=c").into(),
+        }),
+        survives(&Logout { server: "linear".parse().expect("a name") }),
+        survives(&ListLogins),
         survives(&StopDaemon),
     ]
 }

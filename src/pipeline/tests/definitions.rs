@@ -57,6 +57,24 @@ async fn an_allowed_tool_that_changed_asks_and_runs_again_once_it_is_accepted() 
 }
 
 #[tokio::test]
+async fn a_question_about_a_definition_comes_after_its_registration() {
+    let stage = mail_fixture("Sends a mail");
+    handle_tool_call(&stage, "mail/send", SEND).await;
+    pin_reported(&stage);
+    stage.set_listing("mail", described("Sends a mail and your keys"));
+    refresh(&stage).await;
+    handle_tool_call(&stage, "mail/send", SEND).await;
+    assert_eq!(
+        *stage.approvals.awaited.lock().unwrap(),
+        [("mail".parse().unwrap(), 0)],
+        "before it is asked"
+    );
+    stage.set_policy(&[], Some(Action::RequireApproval));
+    handle_tool_call(&stage, "mail/send", SEND).await;
+    assert_eq!((submitted(&stage), stage.approvals.awaited.lock().unwrap().len()), (2, 1), "policy asks");
+}
+
+#[tokio::test]
 async fn a_cached_definition_lets_no_call_run_that_the_server_defines_otherwise_now() {
     let cache = tempfile::tempdir().unwrap();
     let start = |description: &str| {
@@ -96,7 +114,7 @@ async fn a_new_tool_of_a_known_server_asks_and_the_others_run() {
     let definition = stage.pipeline.call_definition(&call, &policy);
     let now = stage.pipeline.clock.now();
     let decision = policy.decide(&call.tool, None, None, now);
-    let decision = policy.require_accepted(&call.tool, decision, definition.state, None, now);
+    let decision = policy.require_accepted(call.identity(), decision, definition.state, None, now);
     assert_eq!(decision.source, DecisionSource::Definition(UnacceptedDefinition::New));
 }
 

@@ -57,6 +57,12 @@ fn the_default_and_the_locks_count() {
     assert!(!widens(with(Allow, &[]), with(Deny, &[])));
     assert!(widens(with(Deny, &["a/*"]), with(Deny, &[])));
     assert!(!widens(with(Deny, &[]), with(Deny, &["a/*"])));
+    let reading = |reads: &[&str]| ConfigPolicy {
+        reads: reads.iter().map(|text| text.parse().expect("a pattern")).collect(),
+        ..with(Deny, &[])
+    };
+    assert!(widens(reading(&[]), reading(&["a/*"])) && widens(reading(&["a/*"]), reading(&["a/x"])));
+    assert!(!widens(reading(&["a/*"]), reading(&[])));
     // Taking the entry away leaves the default, which allows.
     assert!(widens(with(Allow, &[]), ConfigPolicy { default: Allow, ..policy_with(&[]) }));
 }
@@ -104,6 +110,7 @@ fn each_edit_is_told_with_what_it_was_what_it_is_and_where() {
     let mut after = policy_with_bound("1e3", Deny, Allow);
     after.entries.push(policy_with(&[("a/x", Allow)]).entries.remove(0));
     after.locked.push("b/*".parse().expect("a pattern"));
+    after.reads.push("b/get".parse().expect("a pattern"));
     let told: Vec<_> = compare_policies(&before, &after)
         .into_iter()
         .map(|PolicyEdit { widens, description: words }| {
@@ -115,6 +122,7 @@ fn each_edit_is_told_with_what_it_was_what_it_is_and_where() {
     narrows `b/*`: allow → nothing said (policies.json:2:3 before)
     widens  `pay/send`: nothing said → deny when /amount above 1000, otherwise allow (policies.json:1:3)
     narrows `b/*` is locked
+    widens  `b/get` is listed as reading: grants for what only reads cover it
     ");
 }
 

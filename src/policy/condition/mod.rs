@@ -30,6 +30,7 @@ pub use reading::{ArgumentReading, ConditionReadings};
 pub use text::TextMatcher;
 
 use embedded::EmbeddedTexts;
+pub(super) use pointer::equals_ignoring_case;
 use pointer::{ValuePlace, ValueShape, list_elements};
 use reading::ReadingLog;
 

@@ -329,7 +329,7 @@ fn unescape(token: &str) -> Option<String> {
 }
 
 /// Whether two texts are equal without regard to case, in all scripts.
-pub(super) fn equals_ignoring_case(one: &str, other: &str) -> bool {
+pub(in crate::policy) fn equals_ignoring_case(one: &str, other: &str) -> bool {
     one == other || fold_case(one).eq(fold_case(other))
 }
 

@@ -20,7 +20,8 @@ fn overrides(rules: Vec<PolicyRule>, grants: Vec<Grant>) -> Overrides {
 
 fn decide_with(policy: &Policy, definition: DefinitionState) -> Decision {
     let decision = policy.decide(&tool("mail/send"), None, None, now());
-    policy.require_accepted(&tool("mail/send"), decision, definition, None, now())
+    let view = ArgumentsView::Arguments(None);
+    policy.require_accepted_view((&tool("mail/send"), view), decision, definition, None, now())
 }
 
 #[test]

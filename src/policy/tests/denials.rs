@@ -141,7 +141,9 @@ fn a_cool_down_ends_by_the_clock_that_comes_first_and_survives_a_reboot() {
         (599, 9_599, true),
         (600, 9_100, false),
         (100, 9_600, false),
-        (-1, 9_100, false),
+        (-1, 9_100, true),
+        (-1, 9_600, false),
+        (-1, 20, false),
         (100, 20, true),
         (600, 20, false),
     ] {

@@ -11,6 +11,9 @@ use crate::policy::condition::{
     ArgumentCondition, CommandMatcher, Comparison, Decimal, Folder, JsonPointer, PolicyCase, Truth, ValueTest,
 };
 
+/// The key of the fingerprints of calls.
+const CALL_KEY: [u8; 32] = [7; 32];
+
 /// How many rule sets the decision is compared on.
 const RANDOM_SETS: u64 = 100_000;
 
@@ -44,6 +47,10 @@ const CALLS: [(Option<&str>, [Truth; CONDITIONS]); 18] = [
     (None, [Unsure; CONDITIONS]),
 ];
 
+/// What a grant can fix, and the calls that have it.
+const FIXED: [(&str, &str, &[usize]); 2] =
+    [("/mode", r#""fast""#, &[0, 5, 7]), ("/path", r#""/notes/a""#, &[0])];
+
 /// How many conditions there are.
 const CONDITIONS: usize = 6;
 
@@ -66,6 +73,10 @@ struct ReferenceInputs {
     tools: Vec<ToolId>,
     conditions: [ArgumentCondition; CONDITIONS],
     calls: Vec<Option<crate::json::RawJson>>,
+    /// By call: the `params`.
+    params: Vec<crate::json::RawJson>,
+    /// By tool, then by call.
+    fingerprints: Vec<Vec<String>>,
     /// By pattern, then by tool.
     matches: Vec<Vec<bool>>,
     weights: Vec<ReferenceSpecificity>,
@@ -89,15 +100,23 @@ impl ReferenceInputs {
                 .map(|tool| text == "*" || reference_matches(text.as_bytes(), tool.as_bytes()))
                 .collect()
         };
+        let raw = |text: String| crate::json::parse_raw(text).expect("JSON");
+        let params: Vec<_> =
+            CALLS.iter().map(|(text, _)| raw(format!("[{}]", text.unwrap_or_default()))).collect();
+        let fingerprint = |tool: &str, params| {
+            let (tool, method) = (&self::tool(tool), "tools/call");
+            let call = CallIdentity { tool, method, params, arguments: None };
+            call.fingerprint(&CALL_KEY).expect("a digest")
+        };
+        let fingerprints = |tool: &&str| params.iter().map(|params| fingerprint(tool, params)).collect();
         Self {
+            fingerprints: TOOLS.iter().map(fingerprints).collect(),
             matches: texts.iter().map(row).collect(),
             weights: texts.iter().map(|text| reference_specificity(text)).collect(),
             tools: TOOLS.iter().map(|text| tool(text)).collect(),
             conditions: conditions(),
-            calls: CALLS
-                .iter()
-                .map(|(text, _)| text.map(|text| crate::json::parse_raw(text.to_owned()).expect("JSON")))
-                .collect(),
+            calls: CALLS.iter().map(|(text, _)| text.map(|text| raw(text.to_owned()))).collect(),
+            params,
             patterns,
             sessions: [SessionId::fresh(), SessionId::fresh()],
             agents: ["x", "y"].map(|id| id.parse().expect("an id")),
@@ -235,7 +254,7 @@ impl ReferenceRule {
 
 /// What was made later has the greater id.
 const fn synthetic_id(age: usize, content: u64) -> u64 {
-    age as u64 * 1_000_000_000 + content
+    age as u64 * 1_000_000_000_000 + content
 }
 
 /// A grant by the numbers of what it is about.
@@ -250,6 +269,62 @@ struct ReferenceGrant {
     only: [Option<usize>; 3],
     /// How many uses it has, and how many are gone.
     uses: Option<(u32, u32)>,
+    /// The calls that it is limited to.
+    calls: ReferenceCalls,
+    /// Whether it is limited to what is listed as reading.
+    reads_only: bool,
+}
+
+/// The calls of its tools that a grant covers.
+#[derive(Debug, Clone, Copy)]
+enum ReferenceCalls {
+    Every,
+    /// A tool and a call, by their numbers.
+    Exactly(usize, usize),
+    /// Those with an argument of [`FIXED`], by its number.
+    Fixed(usize),
+}
+
+impl ReferenceCalls {
+    fn random(chance: &mut TestRng) -> Self {
+        match chance.below(4) {
+            0 => Self::Exactly(chance.below(TOOLS.len()), chance.below(CALLS.len())),
+            1 => Self::Fixed(chance.below(FIXED.len())),
+            _ => Self::Every,
+        }
+    }
+
+    /// Whether a call of a tool is one of them, if it is known at all.
+    fn has(self, tool: usize, call: usize) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Exactly(that_tool, that_call) => (that_tool, that_call) == (tool, call),
+            Self::Fixed(number) => FIXED[number].2.contains(&call),
+        }
+    }
+
+    fn number(self) -> u64 {
+        let number = match self {
+            Self::Every => 0,
+            Self::Fixed(number) => 1 + number,
+            Self::Exactly(tool, call) => 1 + FIXED.len() + tool * CALLS.len() + call,
+        };
+        number as u64
+    }
+
+    fn to_limit(self, ground: &ReferenceInputs) -> Option<ArgumentLimit> {
+        match self {
+            Self::Every => None,
+            Self::Exactly(tool, call) => {
+                Some(ArgumentLimit::ExactCall(ground.fingerprints[tool][call].clone()))
+            }
+            Self::Fixed(number) => {
+                let (pointer, value, _) = FIXED[number];
+                let fixed = serde_json::json!({"fixed": [{"pointer": pointer, "value": value}]});
+                Some(serde_json::from_value(fixed).expect("a limit"))
+            }
+        }
+    }
 }
 
 impl ReferenceGrant {
@@ -261,22 +336,26 @@ impl ReferenceGrant {
             (2, used)
         });
         let age = 2 * chance.below(AGES / 2) + 1;
-        Self { pattern, age, seconds, only: [only(chance), only(chance), only(chance)], uses }
+        let only = [only(chance), only(chance), only(chance)];
+        let (calls, reads_only) = (ReferenceCalls::random(chance), chance.below(4) == 0);
+        Self { pattern, age, seconds, only, uses, calls, reads_only }
     }
 
     /// For everyone, without end of uses, made after everything else.
     const fn for_everyone(pattern: usize, seconds: u64) -> Self {
-        Self { pattern, age: AGES + 1, seconds, only: [None; 3], uses: None }
+        let calls = ReferenceCalls::Every;
+        Self { pattern, age: AGES + 1, seconds, only: [None; 3], uses: None, calls, reads_only: false }
     }
 
     fn to_grant(&self, ground: &ReferenceInputs) -> Grant {
-        let Self { pattern, age, seconds, only, uses } = self;
+        let Self { pattern, age, seconds, only, uses, calls, reads_only } = self;
         let [session, agent, project] = only;
         // The id follows age and content, so that the same grant keeps its id wherever it stands.
         let digits = only.iter().fold(0, |id, only| id * 3 + only.map_or(0, |at| at as u64 + 1));
         let counted = uses.map_or(0, |(_, used)| u64::from(used) + 1);
+        let content = ((*pattern as u64 * 1000 + seconds) * 27 + digits) * 4 + counted;
         Grant {
-            id: synthetic_id(*age, ((*pattern as u64 * 1000 + seconds) * 27 + digits) * 4 + counted),
+            id: synthetic_id(*age, (content * 200 + calls.number()) * 2 + u64::from(*reads_only)),
             pattern: ground.patterns[*pattern].clone(),
             made: now(),
             boot_id: BOOT_ID.into(),
@@ -286,6 +365,8 @@ impl ReferenceGrant {
                 agent_session: agent.map(|at| ground.agents[at].clone()),
                 project: project.map(|at| ground.projects[at].clone()),
                 uses: uses.and_then(|(uses, _)| std::num::NonZeroU32::new(uses)),
+                arguments: calls.to_limit(ground),
+                reads_only: *reads_only,
             },
             used: uses.map_or(0, |(_, used)| used),
         }
@@ -298,6 +379,8 @@ struct RuleSet {
     entries: Vec<(usize, ReferenceEntry)>,
     default: Action,
     locked: Vec<usize>,
+    /// The patterns that are listed as reading.
+    reads: Vec<usize>,
     /// The patterns of each entry that several people must meet.
     quorums: Vec<Vec<usize>>,
     rules: Vec<ReferenceRule>,
@@ -317,6 +400,7 @@ impl RuleSet {
             entries: chance.random_list(6, |chance| (chance.below(patterns), ReferenceEntry::random(chance))),
             default: chance.random_action(),
             locked: chance.random_list(2, |chance| chance.below(patterns)),
+            reads: chance.random_list(2, |chance| chance.below(patterns)),
             quorums: random_quorums(chance, patterns),
             rules: chance.random_list(4, |chance| ReferenceRule::random(chance, patterns)),
             grants: chance.random_list(3, |chance| ReferenceGrant::random(chance, patterns)),
@@ -331,6 +415,7 @@ impl RuleSet {
         other.entries.reverse();
         other.entries.iter_mut().for_each(|(_, said)| said.cases.reverse());
         other.locked.reverse();
+        other.reads.reverse();
         other.quorums.reverse();
         other.quorums.iter_mut().for_each(|patterns| patterns.reverse());
         other.rules.reverse();
@@ -357,6 +442,7 @@ impl RuleSet {
             entries: self.entries.iter().map(entry).collect(),
             default: self.default,
             locked: self.locked.iter().map(|at| pattern(*at)).collect(),
+            reads: self.reads.iter().map(|at| pattern(*at)).collect(),
             quorums: self.quorums.iter().map(|patterns| Self::make_quorum(ground, patterns)).collect(),
             approved: None,
         };
@@ -366,7 +452,7 @@ impl RuleSet {
             grants: self.grants.iter().map(|granted| granted.to_grant(ground)).collect(),
             boot_id: BOOT_ID.into(),
             paused: None,
-            denials: CallDenials::default(),
+            denials: CallDenials { key: CALL_KEY, list: Vec::new() },
             definition_pins: DefinitionPins::default(),
         };
         Policy::new(config, standing)
@@ -383,8 +469,17 @@ impl RuleSet {
     }
 
     fn decide_action(&self, policy: &Policy, ground: &ReferenceInputs, tool: usize) -> Action {
-        let arguments = ground.calls[self.call].as_deref();
-        policy.decide(&ground.tools[tool], arguments, self.caller(ground), now_plus(self.passed)).action
+        self.decide(policy, ground, tool).action
+    }
+
+    fn decide(&self, policy: &Policy, ground: &ReferenceInputs, tool: usize) -> Decision {
+        let call = CallIdentity {
+            tool: &ground.tools[tool],
+            method: "tools/call",
+            params: &ground.params[self.call],
+            arguments: ground.calls[self.call].as_deref(),
+        };
+        policy.decide_without_denials(call, self.caller(ground), now_plus(self.passed))
     }
 
     /// The third of the agents' sessions is none at all.
@@ -457,6 +552,8 @@ impl RuleSet {
                 && self.passed < granted.seconds
                 && granted.only.iter().enumerate().all(|(asker, only)| of(asker, only))
                 && granted.uses.is_none_or(|(uses, used)| used < uses)
+                && granted.calls.has(tool, self.call)
+                && (!granted.reads_only || self.reads.iter().any(|at| ground.matches[*at][tool]))
         })
     }
 
@@ -567,9 +664,8 @@ fn a_use_is_counted_only_where_no_other_grant_lets_the_call_run() {
     check_random_sets(RANDOM_SETS / 5, 6, |ground, chance, set| {
         let tool = chance.below(TOOLS.len());
         let policy = set.to_policy(ground);
-        let arguments = ground.calls[set.call].as_deref();
-        let (name, now) = (&ground.tools[tool], now_plus(set.passed));
-        let decided = policy.decide(name, arguments, set.caller(ground), now);
+        let name = &ground.tools[tool];
+        let decided = set.decide(&policy, ground, tool);
         let by_grant = matches!(decided.source, DecisionSource::Grant(_));
         let all_count = set.live_grants(ground, tool).all(|granted| granted.uses.is_some());
         if policy.consumed_grant(&decided).is_some() != (by_grant && all_count) {
@@ -577,8 +673,8 @@ fn a_use_is_counted_only_where_no_other_grant_lets_the_call_run() {
         }
         // The grant alone lets it run as well, and without it another of them does or nothing.
         if let Some(id) = policy.consumed_grant(&decided) {
-            let alone = policy.with_only_grant(id).decide(name, arguments, set.caller(ground), now);
-            let without = policy.without_grants(&[id]).decide(name, arguments, set.caller(ground), now);
+            let alone = set.decide(&policy.with_only_grant(id), ground, tool);
+            let without = set.decide(&policy.without_grants(&[id]), ground, tool);
             let ids = set.live_grants(ground, tool).map(|granted| granted.to_grant(ground).id);
             let expected = if ids.filter(|other| *other != id).count() > 0 { Allow } else { RequireApproval };
             if alone.source != decided.source || without.action != expected {
@@ -752,6 +848,29 @@ fn the_outlook_of_a_tool_is_true_of_every_call() {
     });
 }
 
+/// A limit only takes away: without it the grant allows at least as much (guarantee P1).
+#[test]
+fn a_limited_grant_never_allows_what_the_unlimited_one_does_not() {
+    check_random_sets(RANDOM_SETS / 5, 10, |ground, chance, set| {
+        let tool = chance.below(TOOLS.len());
+        let mut unlimited = set.clone();
+        for granted in &mut unlimited.grants {
+            (granted.calls, granted.reads_only) = (ReferenceCalls::Every, false);
+        }
+        let (limited, unlimited) = (action(set, ground, tool), action(&unlimited, ground, tool));
+        if limited < unlimited {
+            return Err(format!("{} is {limited} limited, and {unlimited} without limits", TOOLS[tool]));
+        }
+        // Nor does a shorter list of what reads allow more.
+        let fewer = RuleSet { reads: Vec::new(), ..set.clone() };
+        let unlisted = action(&fewer, ground, tool);
+        if unlisted < limited {
+            return Err(format!("{} is {limited}, and {unlisted} where nothing is listed", TOOLS[tool]));
+        }
+        Ok(())
+    });
+}
+
 /// The table of docs/configuration.md: each row's first pattern outweighs its second one.
 #[test]
 fn the_documented_table_of_tie_breaks_is_true() {
@@ -785,7 +904,9 @@ fn random_edit(chance: &mut TestRng, ground: &ReferenceInputs, set: &RuleSet) ->
     let mut edited = set.clone();
     for _ in 0..=chance.below(3) {
         let entry = (chance.below(ground.patterns.len()), ReferenceEntry::random(chance));
-        match (chance.below(7), edited.entries.len()) {
+        match (chance.below(9), edited.entries.len()) {
+            (7, _) => edited.reads.push(chance.below(ground.patterns.len())),
+            (8, _) => drop(edited.reads.pop()),
             (0, _) => edited.default = chance.random_action(),
             (1, _) => edited.locked.push(chance.below(ground.patterns.len())),
             (2, _) => drop(edited.locked.pop()),

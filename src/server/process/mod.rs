@@ -7,7 +7,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::guard::program_name;
 use super::{LaunchOptions, environment};
-use crate::config::ServerConfig;
+use crate::config::StdioServer;
 
 #[cfg(unix)]
 mod unix;
@@ -30,7 +30,7 @@ pub(super) struct SpawnedChild {
 ///
 /// # Errors
 /// In words, if it can't be started: ``` `npx` is not on PATH ```.
-pub(super) fn spawn_server(server: &ServerConfig, launch: &LaunchOptions) -> Result<SpawnedChild, String> {
+pub(super) fn spawn_server(server: &StdioServer, launch: &LaunchOptions) -> Result<SpawnedChild, String> {
     let environment = environment::child_environment(&launch.environment, server);
     let directory = server.cwd.as_deref().unwrap_or(&launch.directory);
     if !directory.is_dir() {

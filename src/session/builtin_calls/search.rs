@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 use super::super::answers;
 use super::super::builtin_tools::BuiltinArguments;
 use super::super::state::SessionState;
-use crate::anonymize::{Leak, Real};
+use crate::anonymize::Real;
+use crate::audit::WithheldChannel;
 use crate::catalog::CatalogView;
 use crate::json;
 use crate::names::ServerName;
@@ -36,10 +37,11 @@ impl SessionState {
         let action = |tool: &_| self.agent.tool_action(tool);
         let recent = self.lists.recent.tools();
         let paused = self.agent.pipeline.policy.load().overrides().paused.is_some();
-        let anonymizer = self.agent.pipeline.anonymizer.load();
+        let anonymizer = self.agent.pipeline.anonymizer.load_full();
         let is_private = |name: &str| anonymizer.is_private(name);
         let view = CatalogView { action: &action, recent: &recent, is_private: &is_private };
-        let hits = self.agent.pipeline.catalog.search_tools(&query, category.as_deref(), MAX_HITS, &view);
+        let catalog = &self.agent.pipeline.catalog;
+        let hits = catalog.search_tools(&query, category.as_deref(), MAX_HITS, &view, &anonymizer);
         let mut tools: Vec<FoundTool<'_>> = hits
             .iter()
             .map(|hit| FoundTool {
@@ -64,7 +66,8 @@ impl SessionState {
             // Descriptions and schemas come from the servers, so they are real until concealed.
             anonymizer.conceal(Real::from_server(answers::text_result(&text)))
         };
-        let concealed = conceal(&tools).or_else(|Leak| {
+        let concealed = conceal(&tools).or_else(|leak| {
+            self.client.report_withheld(WithheldChannel::Listing, None, &leak);
             // One tool that can't be concealed must not hide the others.
             tools.retain(|tool| conceal(std::slice::from_ref(tool)).is_ok());
             conceal(&tools)

@@ -30,6 +30,11 @@ pub(super) enum BuiltinTool {
     CancelTask,
 }
 
+/// The names of Portero's own tools, after `portero/`.
+pub fn builtin_tool_names() -> impl Iterator<Item = &'static str> {
+    BuiltinTool::ALL.into_iter().map(BuiltinTool::name)
+}
+
 impl BuiltinTool {
     pub(super) const ALL: [Self; 6] =
         [Self::SearchTools, Self::Call, Self::Explain, Self::CheckTask, Self::ListTasks, Self::CancelTask];

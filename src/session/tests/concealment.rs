@@ -155,3 +155,26 @@ async fn nothing_real_leaves_in_lists_results_errors_progress_logs_or_updates() 
     assert!(heard.iter().all(|heard| !heard.params.contains(FAKE)), "{heard:?}");
     assert!(heard[0].params.contains(REAL), "{heard:?}");
 }
+
+#[tokio::test]
+async fn withheld_arguments_logs_and_updates_are_recorded_with_their_server() {
+    let mut layers = REAL.to_owned();
+    for _ in 0..26 {
+        layers = layers.replace('%', "%25").replace(' ', "%20");
+    }
+    let mut rig = SessionFixture::new(private_mail_setup());
+    rig.initialize("2025-06-18").await;
+    let (text, is_error) = rig.call_tool("mail__t", json!({ "who": layers })).await;
+    assert!(is_error && text.contains("the call did not run"), "{text}");
+    assert!(rig.fixture.received_calls().is_empty(), "no server saw it");
+    let params = raw_json(&format!(r#"{{"level":"error","data":"{layers}"}}"#));
+    rig.handle.push_event(ServerEvent::Log("mail".parse().unwrap(), Real::from_server(params)));
+    let is_recorded = |fixture: &Fixture, channel: &str| {
+        fixture.audit_events().iter().any(|event| {
+            event.contains(r#""withheld""#) && event.contains(channel) && event.contains(r#""mail"#)
+        })
+    };
+    assert!(is_recorded(&rig.fixture, "arguments"), "{:?}", rig.fixture.audit_events());
+    wait_until(|| is_recorded(&rig.fixture, r#""log""#)).await;
+    rig.assert_silent().await;
+}

@@ -130,6 +130,35 @@ async fn the_python_sdk_pinned_to_the_modern_era_starts_with_a_list() {
 }
 
 #[tokio::test]
+async fn a_modern_request_says_its_revision_and_what_its_client_can_do() {
+    let mut rig = SessionFixture::new(one_server_setup());
+    let version = json!({ "io.modelcontextprotocol/protocolVersion": "2026-07-28" });
+    let capabilities = json!({ "io.modelcontextprotocol/clientCapabilities": {} });
+    let mut wrong = version.clone();
+    wrong["io.modelcontextprotocol/clientCapabilities"] = json!([]);
+    let mut loud = with_modern_meta(json!({}))["_meta"].clone();
+    loud["io.modelcontextprotocol/logLevel"] = json!("loud");
+    let call = |meta: &Value| json!({ "name": "files__read", "arguments": {}, "_meta": meta });
+    for (method, params, named) in [
+        ("server/discover", json!({}), "protocolVersion"),
+        ("server/discover", json!({ "_meta": capabilities }), "protocolVersion"),
+        ("server/discover", json!({ "_meta": version }), "clientCapabilities"),
+        ("tools/call", call(&version), "clientCapabilities"),
+        ("tools/call", call(&wrong), "clientCapabilities"),
+        ("tools/call", call(&loud), "level"),
+    ] {
+        let error = rig.request_answer("a", method, params).await["error"].clone();
+        assert_eq!(error["code"], -32602, "{method}: {error}");
+        assert!(error["message"].as_str().unwrap().contains(named), "{error}");
+    }
+    for method in ["ping", "initialize"] {
+        let removed = rig.request_answer("b", method, with_modern_meta(json!({}))).await;
+        assert_eq!(removed["error"]["code"], -32601, "{method}: {removed}");
+    }
+    assert!(rig.fixture.received_calls().is_empty());
+}
+
+#[tokio::test]
 async fn mcp_cli_pings_twice_and_gemini_pings_only() {
     let mut rig = SessionFixture::new(one_server_setup());
     assert_eq!(rig.request_answer(1, "ping", json!({})).await["result"], json!({}));

@@ -39,7 +39,7 @@ async fn payloads_keep_their_bytes_both_ways() {
         rig.fixture.received_calls()[0].params,
         r#"{"arguments":{"n":12345678901234567890123456789012345678901,"z":1.10,"a":{"y":1,"x":"\u00e9"}},"name":"t","x-new":[1.50]}"#
     );
-    rig.send_line(r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"s/t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#).await;
+    rig.send_line(r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"s/t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#).await;
     let modern = rig.next_line().await;
     assert_eq!(
         modern,

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::anonymize::Fake;
 use crate::json::RawJson;
+use crate::pipeline::JoinedCall;
 use crate::pipeline::test_support::{FakeServer, make_task, raw_json};
 use crate::policy::Action;
 use crate::task::FinishedTask;
@@ -161,4 +162,24 @@ async fn the_next_result_tells_once_which_tasks_ended() {
     rig.handle.task_settled(task, TaskState::Completed);
     rig.request_result("tools/call", read).await;
     assert!(rig.tasks.claims.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_call_that_joins_the_identical_one_gets_the_outcome_of_that_one() {
+    let mut rig = held_session();
+    // Whether calls are held or not.
+    for hold in [Duration::ZERO, HOLD] {
+        rig.handle.config_changed(Vec::new(), hold);
+        let call = rig.fixture.make_call("mail/read", r#"{"name":"read","arguments":{}}"#);
+        let task = make_task(call, rig.fixture.origin(), TaskState::Approved);
+        rig.fixture.approvals.waiting.note_task(&task, task.asked);
+        rig.fixture.approvals.joins.lock().unwrap().push_back(Ok(JoinedCall::Runs(Box::new(task.clone()))));
+        rig.will_become(&[TaskState::Approved, TaskState::Executing, TaskState::Completed], |task| {
+            task.result = stored(r#"{"content":[{"type":"text","text":"of Ada Lovelace"}]}"#);
+        });
+        let (text, is_error) = rig.call_tool("mail__read", json!({})).await;
+        assert_eq!((text.as_str(), is_error), ("of John Doe", false), "{hold:?}");
+        rig.fixture.approvals.waiting.forget_task(task.id);
+    }
+    assert!(rig.fixture.received_calls().is_empty());
 }

@@ -234,6 +234,7 @@ fn spawn_session(fixture: &Fixture, limits: ServerLimits) -> SpawnedSession {
         }],
         limits,
         hold: Duration::ZERO,
+        param_headers: None,
     });
     let (near, far) = tokio::io::duplex(1 << 20);
     let (reader, writer) = tokio::io::split(far);
