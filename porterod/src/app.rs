@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use portero::anonymize::Leak;
 use portero::approved_config::ApprovedConfig;
 use portero::audit::{AuditEvent, Disk};
 use portero::clock::Clock;
@@ -26,11 +25,14 @@ use crate::api;
 use crate::approved_config::check::{EnvironmentLookup, check_files, describe_problems};
 use crate::approved_config::store::{check_may_start, mark_new_store};
 use crate::daemon::Daemon;
+use crate::https::mcp::mcp_routes;
+use crate::https::{self, Credentials, HttpsRoutes, metadata_routes};
 use crate::journal::alarms::{AlarmWatcher, SessionChecks};
 use crate::journal::outbox::NoticesAfter;
 #[cfg(test)]
 use crate::journal::outbox::Outbox;
 use crate::listen;
+use crate::remote_sessions::{RemoteSessions, SessionLimits};
 use crate::sessions::{InstanceScope, ServerNotification};
 use crate::telegram::callbacks::CallbackHandler;
 use crate::telegram::commands::CommandHandler;
@@ -138,6 +140,11 @@ impl App {
             .spawn(Arc::clone(&daemon.config).follow_files(files, daemon.lifecycle.stop_signal().clone()));
         background.spawn(Arc::clone(&daemon.config).run_edit_reports(daemon.lifecycle.stop_signal().clone()));
         background.spawn(run_idle_closing(Arc::clone(&daemon)));
+        background.spawn(Arc::clone(daemon.logins.needs()).run(
+            Arc::clone(&daemon.upstreams),
+            Arc::clone(&daemon.journal),
+            daemon.lifecycle.stop_signal().clone(),
+        ));
         let talk = CommandHandler::new(Arc::clone(&daemon), tuning.zone.clone());
         background.spawn(talk.notices().run_activity());
         background.spawn(talk.notices().send_audit_heads(tuning.audit_head_interval));
@@ -146,10 +153,15 @@ impl App {
         background.spawn(talk.clone().run_remote_prompts());
         let deciding = CallbackHandler::new(Arc::clone(&daemon), tuning.zone.clone(), Arc::new(talk));
         background.spawn(deciding.consume_notices());
-        background.spawn(deciding.follow_children());
+        background.spawn(deciding.follow_obstacles());
+        background.spawn(deciding.follow_definitions());
         background.spawn(supervisor::serve(Arc::clone(&daemon), Arc::new(deciding), tuning));
+        let remote_sessions = RemoteSessions::new(Arc::clone(&daemon), SessionLimits::default());
+        background.spawn(Arc::clone(&remote_sessions).run(daemon.lifecycle.stop_signal().clone()));
+        background.spawn(https::serve(Arc::clone(&daemon), https_routes(&daemon, &remote_sessions)));
         background
             .spawn(Arc::clone(&daemon.approval_queue).run_pruning(daemon.lifecycle.stop_signal().clone()));
+        background.spawn(Arc::clone(&daemon.access_tokens).run(daemon.lifecycle.stop_signal().clone()));
         background.spawn(Arc::clone(&daemon.audit).run(daemon.lifecycle.stop_signal().clone()));
         let interrupt = CancellationToken::new();
         let executing = tokio::spawn(executor.run(interrupt.clone()));
@@ -161,6 +173,12 @@ impl App {
     #[cfg(test)]
     pub(crate) fn outbox(&self) -> Arc<Outbox> {
         Arc::clone(&self.daemon.outbox)
+    }
+
+    /// The running daemon, as its requests see it.
+    #[must_use]
+    pub const fn daemon(&self) -> &Arc<Daemon> {
+        &self.daemon
     }
 
     /// Returns once a person has asked the daemon to stop over the socket.
@@ -177,6 +195,7 @@ impl App {
         daemon.lifecycle.request_stop();
         let lock = listening.await;
         background.close();
+        let _ = tokio::time::timeout(EXECUTION_GRACE, daemon.logins.close()).await;
         let _ = tokio::time::timeout(EXECUTION_GRACE, daemon.approval_queue.none_executes()).await;
         interrupt.cancel();
         let ended = async {
@@ -198,6 +217,15 @@ impl App {
         daemon.journal.store().close();
         drop(daemon);
         drop(lock);
+    }
+}
+
+/// What is served over HTTPS.
+fn https_routes(daemon: &Arc<Daemon>, sessions: &Arc<RemoteSessions>) -> HttpsRoutes {
+    HttpsRoutes {
+        authenticator: Arc::new(Credentials::new(daemon)),
+        authenticated: mcp_routes(Arc::clone(sessions)),
+        well_known: metadata_routes(daemon),
     }
 }
 
@@ -300,6 +328,7 @@ async fn relist_until_current(daemon: &Daemon, scope: &InstanceScope, server: &S
             Err(_) => {
                 tokio::select! {
                     () = tokio::time::sleep(interval) => {}
+                    () = daemon.upstreams.wait_for_renewal(scope, server) => interval = RELIST_INTERVAL.0,
                     () = daemon.lifecycle.stop_signal().cancelled() => return,
                 }
                 interval = (interval * 2).min(RELIST_INTERVAL.1);
@@ -347,14 +376,16 @@ fn forward_server_event(daemon: &Arc<Daemon>, scope: &InstanceScope, event: Serv
             return daemon.sessions.notify_scope(scope, &notification);
         }
     };
-    match daemon.anonymizer.load().conceal(params) {
+    match daemon.anonymizer.load().conceal_from(&server, params) {
         Ok(params) => {
             let notification = ServerNotification { server, method, params: Some(params) };
             daemon.sessions.notify_scope(scope, &notification);
         }
-        Err(Leak) => {
-            tracing::error!(%server, "a notification was withheld: it held a private value");
-            let about = format!("a notification of `{server}` was withheld: it held a private value");
+        Err(leak) => {
+            let what = leak.describe_value();
+            tracing::error!(%server, what, "a notification was withheld: it held a private value");
+            let about =
+                format!("a notification of `{server}` ({method}) was withheld, because it held {what}");
             let journal = Arc::clone(&daemon.journal);
             daemon.lifecycle.spawn(async move { journal.raise_alarm(AlarmKind::Withheld, &about).await });
         }

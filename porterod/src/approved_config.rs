@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use portero::anonymize::Anonymizer;
 use portero::approved_config::{ApprovedConfig, ConfigChanges};
 use portero::audit::AuditEvent;
 use portero::config::{ApprovalSettings, Config, ConfigFiles, ConfigProblems};
@@ -32,6 +31,8 @@ pub use self::confirm::ConfirmConfigError;
 use self::recent_edits::RecentEdits;
 use self::store::{ApprovedConfigStore, SealReason, SealRequest};
 use crate::journal::Journal;
+use crate::overrides::OverrideStore;
+use crate::secrets::redaction::Redactions;
 use crate::sessions::Sessions;
 use crate::store::StoreError;
 use crate::upstreams::DaemonUpstreams;
@@ -51,10 +52,12 @@ pub struct LiveConfigDeps {
     pub config: Arc<ArcSwap<Config>>,
     /// The approval limits of the configuration.
     pub approval_settings: Arc<ArcSwap<ApprovalSettings>>,
-    /// The configuration's anonymizer.
-    pub anonymizer: Arc<ArcSwap<Anonymizer>>,
+    /// The replacements in force: the configuration's, and those of looked-up secrets.
+    pub redactions: Arc<Redactions>,
     /// The policy, which joins the configuration's with the overrides.
     pub policy: Arc<ArcSwap<Policy>>,
+    /// Rules and grants, whose definition pins go by the replacements.
+    pub overrides: Arc<OverrideStore>,
     /// The daemon's own servers, which follow the configuration.
     pub upstreams: Arc<DaemonUpstreams>,
     /// The sessions, which learn of each change.
@@ -168,7 +171,7 @@ impl LiveConfig {
     /// Applies these files as far as they may apply. Files with errors change only `status`.
     async fn apply_files(&self, files: ConfigFiles) {
         let mut present = self.present_files.lock().await;
-        match self.check(&files) {
+        match self.check(&files).await {
             Ok(valid) => {
                 self.put_in_force(valid);
                 let waits = self.changes.load().has_pending();
@@ -194,11 +197,12 @@ impl LiveConfig {
         self.note_check(false, describe_problems(problems));
     }
 
-    /// Notes that the files can be read again, unchanged, so only `status` changes.
-    async fn note_readable_again(&self, files: &ConfigFiles) {
+    /// Notes that the files say the same as before, so only `status` changes: they can be read again, or something
+    /// else in their directory changed.
+    async fn note_unchanged(&self, files: &ConfigFiles) {
         // Held so that no other configuration is applied meanwhile.
         let _present = self.present_files.lock().await;
-        match self.check(files) {
+        match self.check(files).await {
             Ok(valid) => self.note_check(true, valid.warnings),
             Err(problems) => self.note_check(false, problems),
         }
@@ -220,8 +224,13 @@ impl LiveConfig {
         Ok(())
     }
 
-    fn check(&self, files: &ConfigFiles) -> Result<ValidConfig, Vec<String>> {
-        check_files(&self.approved.current(), files, &self.deps.environment)
+    /// Off the runtime's thread: a large set of replacements takes a while to prove, and a decision must not wait.
+    async fn check(&self, files: &ConfigFiles) -> Result<ValidConfig, Vec<String>> {
+        let (approved, files) = (self.approved.current(), files.clone());
+        let environment = Arc::clone(&self.deps.environment);
+        tokio::task::spawn_blocking(move || check_files(&approved, &files, &environment))
+            .await
+            .unwrap_or_else(|error| Err(vec![format!("the configuration could not be checked: {error}")]))
     }
 
     fn note_check(&self, is_valid: bool, problems: Vec<String>) {
@@ -232,7 +241,11 @@ impl LiveConfig {
     fn put_in_force(&self, ValidConfig { config, anonymizer, changes, warnings }: ValidConfig) {
         config.log_skipped();
         // The anonymizer comes first: no new server may run before its values are concealed.
-        self.deps.anonymizer.store(Arc::new(anonymizer));
+        let exposed = self.deps.redactions.put_configured(config.replacements.clone(), anonymizer);
+        if !exposed.is_empty() {
+            tracing::warn!(servers = ?exposed, "a fake of replacements.json holds a secret of these servers, so they end");
+            self.deps.upstreams.restart_servers(&exposed);
+        }
         self.deps.policy.rcu(|policy| Policy::new(config.policy.clone(), policy.overrides().clone()));
         self.deps.journal.set_max_segment_bytes(config.settings.audit.max_segment_bytes);
         self.deps.approval_settings.store(Arc::new(config.settings.approvals.clone()));

@@ -13,16 +13,21 @@ use portero::policy::Policy;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access_tokens::AccessTokens;
 use crate::approvals::ApprovalQueue;
 use crate::approved_config::LiveConfig;
 use crate::auth::pairing::Pairing;
 use crate::auth::passphrase::PassphraseChecker;
 use crate::auth::remote_confirmation::RemoteConfirmations;
 use crate::bot_health::BotHealth;
+use crate::http_client::ProxySettings;
+use crate::https_health::HttpsHealth;
 use crate::journal::Journal;
 use crate::journal::audit_trail::AuditTrail;
 use crate::journal::outbox::Outbox;
+use crate::login::Logins;
 use crate::overrides::OverrideStore;
+use crate::secrets::named::NamedSecrets;
 use crate::sessions::Sessions;
 use crate::upstreams::DaemonUpstreams;
 
@@ -34,6 +39,8 @@ pub struct Daemon {
     pub paths: Paths,
     /// The wall clock and the boot clock.
     pub clock: Arc<dyn Clock>,
+    /// How the network is reached.
+    pub proxy: ProxySettings,
     /// The configuration in force, and the road of an edit to it.
     pub config: Arc<LiveConfig>,
     /// The replacements in force; `config` swaps them.
@@ -50,16 +57,24 @@ pub struct Daemon {
     pub remote_confirmations: RemoteConfirmations,
     /// The passphrase, and the authenticator beside it.
     pub passphrase: PassphraseChecker,
+    /// Who may ask over HTTPS with a bearer token.
+    pub access_tokens: Arc<AccessTokens>,
     /// The people who decide on Telegram.
     pub pairing: Arc<Pairing>,
     /// The state of the bot, for `status` and for confirmations.
     pub bot_health: Arc<BotHealth>,
+    /// The state of the HTTPS endpoint, for `status`.
+    pub https: HttpsHealth,
     /// Rules, grants and the pause. A change applies in every session before its method returns.
     pub overrides: Arc<OverrideStore>,
     /// The calls that wait for a person.
     pub approval_queue: Arc<ApprovalQueue>,
+    /// The secrets that a person set by name.
+    pub secrets: Arc<NamedSecrets>,
     /// The daemon's own child servers.
     pub upstreams: Arc<DaemonUpstreams>,
+    /// The logins of people at servers.
+    pub logins: Arc<Logins>,
     /// The connected sessions.
     pub sessions: Arc<Sessions>,
 }

@@ -179,6 +179,12 @@ impl Journal {
         self.add_notice(Notice::Alarm { alarm, about }).await;
     }
 
+    /// The daemon's own audit.
+    #[must_use]
+    pub fn audit(&self) -> &Arc<AuditWriter> {
+        &self.records.audit
+    }
+
     /// Conceals text for a notice.
     #[must_use]
     pub fn conceal_text(&self, text: &str) -> Fake<String> {
@@ -269,7 +275,13 @@ impl Journal {
     /// Records an event that belongs to no session and that nothing depends on, unsynced; when it can't be written,
     /// later.
     pub(crate) fn record_event(&self, event: AuditEvent) {
-        self.record_unsynced(AuditRecord { at: self.now().wall, session: None, principal: None, event });
+        self.record_unsynced(AuditRecord {
+            at: self.now().wall,
+            session: None,
+            principal: None,
+            address: None,
+            event,
+        });
     }
 
     /// From now on a segment of the audit is continued in another file once it is this long.
@@ -416,6 +428,7 @@ impl Journal {
             at: self.now().wall,
             session: None,
             principal: None,
+            address: None,
             event: AuditEvent::Act {
                 act: act.to_owned(),
                 about: about.to_owned(),
@@ -432,6 +445,7 @@ pub(crate) fn task_record(task: &Task, by: &Actor, note: Option<&Fake<String>>) 
         at: task.changed,
         session: Some(task.origin.session),
         principal: Some(task.origin.principal.clone()),
+        address: task.origin.remote_address(),
         event: AuditEvent::Task {
             task: task.id,
             tool: task.call.tool.clone(),
@@ -451,6 +465,8 @@ fn describe_undone(event: &AuditEvent) -> String {
         AuditEvent::Intent { .. }
         | AuditEvent::Outcome { .. }
         | AuditEvent::Refused { .. }
+        | AuditEvent::Withheld { .. }
+        | AuditEvent::Restored { .. }
         | AuditEvent::Config { .. }
         | AuditEvent::Continued { .. }
         | AuditEvent::Removed { .. }
@@ -472,6 +488,8 @@ fn task_notice(event: &AuditEvent) -> Option<Notice> {
         | AuditEvent::Outcome { .. }
         | AuditEvent::Interrupted { .. }
         | AuditEvent::Refused { .. }
+        | AuditEvent::Withheld { .. }
+        | AuditEvent::Restored { .. }
         | AuditEvent::Act { .. }
         | AuditEvent::Config { .. }
         | AuditEvent::Continued { .. }

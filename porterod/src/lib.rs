@@ -19,7 +19,12 @@ pub mod journal;
 
 pub mod auth;
 
+/// Who may ask over HTTPS with a bearer token.
+pub mod access_tokens;
+
 pub mod bot_health;
+
+pub mod https_health;
 
 pub mod sessions;
 
@@ -27,7 +32,23 @@ pub mod overrides;
 
 pub mod approvals;
 
+pub mod secrets;
+
+pub mod http_client;
+
+pub mod oauth;
+
+/// Servers over HTTP.
+pub mod http_transport;
+
+pub mod connect;
+
+/// Tokens of an OpenID Connect issuer.
+pub mod oidc;
+
 pub mod upstreams;
+
+pub mod login;
 
 pub mod approved_config;
 
@@ -35,9 +56,13 @@ pub mod daemon;
 
 pub mod api;
 
+pub mod remote_sessions;
+
 pub mod presentation;
 
 pub mod telegram;
+
+pub mod https;
 
 pub mod listen;
 

@@ -99,8 +99,23 @@ async fn serve_connection(daemon: Arc<Daemon>, accepted: AcceptedPeer, slot: Con
 
 fn build_welcome(daemon: &Daemon, hello: &Hello) -> Result<Welcome, DaemonFailure> {
     check_same_config(daemon, hello)?;
+    check_local(daemon, hello)?;
     let confirmed = daemon.config.approved_digest();
     Ok(Welcome::sign(hello, daemon.config.store_key(), daemon.lifecycle.build().to_owned(), confirmed))
+}
+
+/// Refuses a process of this machine that says it is an agent over HTTPS: its tasks and its servers are not for others
+/// (guarantee T3).
+fn check_local(daemon: &Daemon, hello: &Hello) -> Result<(), DaemonFailure> {
+    match &hello.peer {
+        PeerRole::Session { principal, directory, .. }
+            if principal.remote_name().is_some() || daemon.upstreams.is_remote(directory) =>
+        {
+            let message = "a session over the socket has a project directory outside Portero's own";
+            Err(DaemonFailure::new(FailureKind::Invalid, message))
+        }
+        PeerRole::Session { .. } | PeerRole::Terminal => Ok(()),
+    }
 }
 
 fn check_same_config(daemon: &Daemon, hello: &Hello) -> Result<(), DaemonFailure> {

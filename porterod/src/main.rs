@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use portero::approved_config::expected_store;
 use portero::audit::SystemDisk;
 use portero::clock::SystemClock;
@@ -15,9 +15,11 @@ use portero::hardening;
 use portero::ipc::{self, DaemonFailure, FailureKind, Hello, PROTOCOL_VERSION, PeerRole, ProbeResult};
 use portero::paths::Paths;
 use portero::server::{GuardCommand, guard};
+use portero::session::stdio;
 use portero::store_identity::Nonce;
 use porterod::app::{App, AppDeps};
 use porterod::boot::boot_id;
+use porterod::connect::{ConnectArgs, Connector};
 use porterod::signals::{SignalGraces, Signals};
 use porterod::telegram::supervisor::TelegramTiming;
 
@@ -28,13 +30,19 @@ const OTHER_DAEMON_TIMEOUT: Duration = Duration::from_secs(15);
 /// The first and the longest pause between attempts to start.
 const START_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
+/// The limits for the end of a client's connection. Claude Code kills its servers half a second after SIGINT.
+const CONNECT_GRACES: SignalGraces =
+    SignalGraces { hear: Duration::from_millis(300), end: Duration::from_secs(2) };
+
 /// The Portero daemon: keeps tasks, rules and grants, runs what was approved, and serves shared servers.
 ///
 /// `portero` starts it when it is needed; run it by hand to watch it. It prints `ready` once it listens, or
 /// `running` if another one already does, and ends on SIGTERM, on Ctrl-C, or by `portero daemon stop`.
 #[derive(Debug, Parser)]
-#[command(name = "porterod", version)]
+#[command(name = "porterod", version, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<DaemonProgramCommand>,
     /// The configuration directory [default: PORTERO_CONFIG_DIR, else the platform's].
     #[arg(long, value_name = "DIR")]
     config: Option<PathBuf>,
@@ -48,6 +56,13 @@ struct Args {
     /// End when standard input ends: whoever started this is gone then.
     #[arg(long, hide = true)]
     tied: bool,
+}
+
+/// What this program does besides. The HTTP stack is in this program only.
+#[derive(Debug, Subcommand)]
+enum DaemonProgramCommand {
+    #[command(hide = true)]
+    Connect(ConnectArgs),
 }
 
 fn main() -> ExitCode {
@@ -68,7 +83,10 @@ fn main() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    let args = Args::parse();
+    let mut args = Args::parse();
+    if let Some(DaemonProgramCommand::Connect(args)) = args.command.take() {
+        return connect(args);
+    }
     let done =
         if args.detach { start_detached(&args) } else { run_daemon(&args).map(|()| ExitCode::SUCCESS) };
     match done {
@@ -241,6 +259,43 @@ fn app_deps(paths: &Paths) -> Result<AppDeps, DaemonFailure> {
         build: env!("CARGO_PKG_VERSION").to_owned(),
         telegram: TelegramTiming::default(),
     })
+}
+
+/// Serves an MCP client by a server over HTTP. The exit code is 2 for what the command line or a file has wrong.
+fn connect(args: ConnectArgs) -> ExitCode {
+    hardening::hide_memory();
+    let failed = |failure: DaemonFailure, code| {
+        print_failure(&failure);
+        ExitCode::from(code)
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(internal_failure("could not start", &error), 1),
+    };
+    let code = runtime.block_on(async {
+        let mut signals = match Signals::new(CONNECT_GRACES) {
+            Ok(signals) => signals,
+            Err(error) => return failed(internal_failure("could not listen for signals", &error), 1),
+        };
+        let connector = match Connector::new(args, |name| std::env::var(name).ok()).await {
+            Ok(connector) => connector,
+            Err(error) => {
+                let failure = DaemonFailure::new(FailureKind::Configuration, error.to_string());
+                return failed(failure.with_hint(error.hint), 2);
+            }
+        };
+        let served = match stdio() {
+            Ok((input, output)) => connector.serve(input, output, signals.next()).await,
+            Err(error) => Err(error),
+        };
+        match served {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(internal_failure("the client is gone", &error), 1),
+        }
+    });
+    // A thread that reads standard input must not keep the process alive.
+    runtime.shutdown_background();
+    code
 }
 
 /// Prints the word for the starting process. A failed write is ignored: without a reader the word has no

@@ -5,6 +5,7 @@
 //! Each change raises the epoch by one in the same transaction, updates the daemon's policy, and rewrites the
 //! file of denies that sessions read while no daemon runs ([`portero::policy::offline_denies`]).
 
+mod carry_over;
 mod change;
 mod definitions;
 mod denial;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use portero::binding::fingerprint_key;
 use portero::clock::Clock;
 use portero::files;
 use portero::ipc::{Act, UnsavedChanges};
@@ -28,6 +30,7 @@ use portero::sync::lock;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::task::TaskTracker;
 
+pub use self::carry_over::ChangedReplacements;
 use self::change::FormerFile;
 pub use self::definitions::OwnDefinitions;
 pub use self::grant::GrantRequest;
@@ -153,6 +156,9 @@ impl OverrideStore {
             // those of the file hold.
             kept.overrides.denials.clone_from(&file.denials);
         }
+        // A grant for exactly one call is known by this key too, so every session gets it at once.
+        let binding_key = parts.journal.store().read(overrides::binding_key)?;
+        kept.overrides.denials.key = fingerprint_key(&binding_key);
         let behind = file.filter(|file| file.epoch > kept.overrides.epoch);
         let (epoch, _) = watch::channel(kept.overrides.epoch);
         let rules = Self {

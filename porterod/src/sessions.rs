@@ -9,14 +9,14 @@ pub mod subscriptions;
 
 mod notifications;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use portero::config::ServerInstance;
-use portero::ipc::{FromDaemon, MessageSender, PushMessage, SendError};
+use portero::ipc::{FromDaemon, HttpsClient, MessageSender, PushMessage, SendError};
 use portero::names::{AgentSessionId, Principal, SessionId};
 use portero::policy::Overrides;
 use portero::sync::lock;
@@ -29,6 +29,8 @@ pub use notifications::ServerNotification;
 use crate::sessions::handover::{HandoverTable, HeldChildren};
 use crate::sessions::subscriptions::ResourceSubscriptions;
 
+/// How many clients over HTTPS the status lists.
+const MAX_LISTED_CLIENTS: usize = 100;
 /// How long a session has to confirm a change.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -39,6 +41,9 @@ pub enum InstanceScope {
     User,
     /// Those in this project directory.
     Project(PathBuf),
+    /// Those of the principal over HTTPS that has this directory. They share the servers that other sessions start
+    /// themselves, too.
+    Remote(PathBuf),
 }
 
 impl InstanceScope {
@@ -47,7 +52,9 @@ impl InstanceScope {
     pub const fn is_of(&self, instance: ServerInstance) -> bool {
         matches!(
             (self, instance),
-            (Self::User, ServerInstance::User) | (Self::Project(_), ServerInstance::Project)
+            (Self::User, ServerInstance::User)
+                | (Self::Project(_), ServerInstance::Project)
+                | (Self::Remote(_), ServerInstance::Project | ServerInstance::Session)
         )
     }
 
@@ -55,7 +62,7 @@ impl InstanceScope {
     fn has_directory(&self, directory: &Path) -> bool {
         match self {
             Self::User => true,
-            Self::Project(project) => project == directory,
+            Self::Project(project) | Self::Remote(project) => project == directory,
         }
     }
 }
@@ -66,9 +73,48 @@ pub struct Sessions {
     inner: Mutex<SeatTable>,
     /// Their subscriptions to resources of shared servers.
     pub subscriptions: ResourceSubscriptions,
+    in_process: Mutex<InProcessTable>,
     /// The approved calls that sessions were handed. Locked after `inner` where both are.
     handovers: Mutex<HandoverTable>,
     child_changes: watch::Sender<u64>,
+}
+
+/// Sessions that this process runs itself, all of one principal.
+pub trait InProcessSessions: Send + Sync {
+    /// The origin of their calls.
+    fn origin(&self) -> &CallOrigin;
+
+    /// Takes what other sessions get over their connections. A change of overrides already applies, because they decide by
+    /// the daemon's own policy. Must not block.
+    fn take_push(&self, push: &PushMessage);
+
+    /// The clients behind them.
+    fn list_clients(&self) -> Vec<HttpsClient>;
+}
+
+#[derive(Default)]
+struct InProcessTable {
+    next: u64,
+    sessions: BTreeMap<u64, Arc<dyn InProcessSessions>>,
+}
+
+impl std::fmt::Debug for InProcessTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InProcessTable").field("sessions", &self.sessions.len()).finish()
+    }
+}
+
+/// The place of [`InProcessSessions`] in the table; dropping it removes them.
+#[derive(Debug)]
+pub struct InProcessSeat {
+    sessions: Arc<Sessions>,
+    number: u64,
+}
+
+impl Drop for InProcessSeat {
+    fn drop(&mut self) {
+        lock(&self.sessions.in_process).sessions.remove(&self.number);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -121,13 +167,46 @@ impl Sessions {
         SessionSeat { sessions: Arc::clone(self), number }
     }
 
+    /// Adds sessions of this process.
+    #[must_use]
+    pub fn join_in_process(self: &Arc<Self>, sessions: Arc<dyn InProcessSessions>) -> InProcessSeat {
+        let mut table = lock(&self.in_process);
+        table.next += 1;
+        let number = table.next;
+        table.sessions.insert(number, sessions);
+        InProcessSeat { sessions: Arc::clone(self), number }
+    }
+
+    /// The sessions of this process that `whom` selects. The table isn't locked while they are told, because they may ask
+    /// back.
+    fn in_process_where(&self, whom: impl Fn(&CallOrigin) -> bool) -> Vec<Arc<dyn InProcessSessions>> {
+        lock(&self.in_process).sessions.values().filter(|one| whom(one.origin())).cloned().collect()
+    }
+
     /// The connected sessions with their principals.
     #[must_use]
     pub fn list_sessions(&self) -> Vec<(SessionId, Principal)> {
         let mut list: Vec<_> =
             self.lock_seats().seats.values().map(|seat| (seat.session, seat.principal.clone())).collect();
+        list.extend(self.in_process_where(|_| true).iter().map(|one| {
+            let origin = one.origin();
+            (origin.session, origin.principal.clone())
+        }));
         list.sort_by_key(|(session, _)| *session);
         list
+    }
+
+    /// The clients over HTTPS, by principal, address and name, as many as a person would read; and how many more.
+    #[must_use]
+    pub fn list_https_clients(&self) -> (Vec<HttpsClient>, usize) {
+        let mut list: Vec<_> =
+            self.in_process_where(|_| true).iter().flat_map(|sessions| sessions.list_clients()).collect();
+        list.sort_by(|a, b| {
+            (a.principal.as_str(), a.address, &a.client).cmp(&(b.principal.as_str(), b.address, &b.client))
+        });
+        let omitted = list.len().saturating_sub(MAX_LISTED_CLIENTS);
+        list.truncate(MAX_LISTED_CLIENTS);
+        (list, omitted)
     }
 
     /// The agent program's own session id, for each session that stated one.
@@ -142,6 +221,7 @@ impl Sessions {
     /// Pushes a message to every session.
     pub fn push_to_all(&self, push: &PushMessage) {
         self.push_where(push, |_| true);
+        self.in_process_where(|_| true).iter().for_each(|one| one.take_push(push));
     }
 
     /// Forwards a shared server's notification to the sessions of its scope.
@@ -150,23 +230,32 @@ impl Sessions {
         for entry in self.lock_seats().seats.values().filter(|seat| scope.has_directory(&seat.directory)) {
             entry.notifications.send_or_hold(notification, &message);
         }
+        if let FromDaemon::Push(push) = &message {
+            let in_scope = self.in_process_where(|origin| scope.has_directory(&origin.directory));
+            in_scope.iter().for_each(|one| one.take_push(push));
+        }
     }
 
     /// Whether a session in this directory is connected.
     #[must_use]
     pub fn has_session_in(&self, directory: &Path) -> bool {
         self.lock_seats().seats.values().any(|seat| seat.directory == directory)
+            || !self.in_process_where(|origin| origin.directory == directory).is_empty()
     }
 
     /// Pushes a message to the sessions of one principal.
     pub fn push_to_principal(&self, principal: &Principal, push: &PushMessage) {
         self.push_where(push, |entry| entry.principal == *principal);
+        let of_it = self.in_process_where(|origin| origin.principal == *principal);
+        of_it.iter().for_each(|one| one.take_push(push));
     }
 
     /// Pushes the overrides to every subscribed session, and returns the wait for their confirmations.
     /// The push happens under the lock, so that two changes reach every session in the same order.
     pub fn spread_overrides(&self, standing: &Overrides) -> OverridesSpread {
-        let push = FromDaemon::Push(PushMessage::Standing(standing.clone()));
+        let push = PushMessage::Standing(standing.clone());
+        self.in_process_where(|_| true).iter().for_each(|one| one.take_push(&push));
+        let push = FromDaemon::Push(push);
         let inner = self.lock_seats();
         let waiting = inner
             .seats

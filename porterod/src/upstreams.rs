@@ -4,7 +4,7 @@
 //! `project`, and makes the approved calls of `session` servers that may run outside their session. It has its own
 //! catalog, because two checkouts may run two versions of a server. It is created when needed and closed when idle.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -23,15 +23,16 @@ use portero::names::{ServerName, ToolId};
 use portero::permit::Permitted;
 use portero::pipeline::{
     Approvals, BoxFuture, CallContext, CallReply, DefinitionRegistry, DefinitionWatch, GrantUses, InDaemon,
-    ListingFetches, Pipeline, Refusal,
+    ListingFetches, Pipeline, RedactionMemory, Refusal,
 };
 use portero::policy::Policy;
+use portero::secret::SecretReference;
 use portero::server::{
-    CallOptions, GuardCommand, LaunchOptions, ListKind, LogLevel, ServerChange, ServerCondition, ServerError,
-    ServerEvent, ServerHealth, ServerListing, Upstreams,
+    CallOptions, GuardCommand, HttpTransport, LaunchOptions, ListKind, LogLevel, ReferenceResolver,
+    ServerChange, ServerCondition, ServerError, ServerEvent, ServerHealth, ServerListing, Upstreams,
 };
 use portero::sync::lock;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::approvals::executor::CallRunner;
 use crate::approvals::{BindingSource, ServerSettings};
@@ -82,6 +83,12 @@ pub struct DaemonUpstreamsDeps {
     pub home: PathBuf,
     /// The version that servers get as the client's.
     pub build: String,
+    /// Reaches servers over HTTP.
+    pub http: Arc<dyn HttpTransport>,
+    /// Looks up what references in the servers' entries stand for.
+    pub references: Arc<dyn ReferenceResolver>,
+    /// The directory with a directory for each principal over HTTPS.
+    pub remote_directory: PathBuf,
 }
 
 /// All child servers of the daemon.
@@ -104,6 +111,8 @@ struct SharedListing {
     unreported_changes: Mutex<Vec<ListKind>>,
     /// Whether a task is asking it again until it answers.
     is_followed: AtomicBool,
+    /// Wakes that task when the server's credential changed.
+    renewed: Notify,
 }
 
 struct CachedListing {
@@ -183,9 +192,28 @@ impl DaemonUpstreams {
     #[must_use]
     pub fn scope_of(&self, server: &ServerName, directory: &Path) -> Option<InstanceScope> {
         match find_server(&self.deps.config.load(), server)?.instance {
-            ServerInstance::Session => None,
-            ServerInstance::Project => Some(InstanceScope::Project(directory.to_owned())),
             ServerInstance::User => Some(InstanceScope::User),
+            ServerInstance::Session if !self.is_remote(directory) => None,
+            ServerInstance::Project | ServerInstance::Session => Some(self.scope_in(directory)),
+        }
+    }
+
+    /// The directory of the servers of one principal over HTTPS.
+    #[must_use]
+    pub fn remote_directory(&self) -> &Path {
+        &self.deps.remote_directory
+    }
+
+    /// Whether a directory belongs to a principal over HTTPS.
+    #[must_use]
+    pub fn is_remote(&self, directory: &Path) -> bool {
+        directory.starts_with(&self.deps.remote_directory)
+    }
+
+    fn scope_in(&self, directory: &Path) -> InstanceScope {
+        match self.is_remote(directory) {
+            true => InstanceScope::Remote(directory.to_owned()),
+            false => InstanceScope::Project(directory.to_owned()),
         }
     }
 
@@ -211,7 +239,7 @@ impl DaemonUpstreams {
             return inner.user.clone().ok_or_else(ending);
         }
         let project = inner.projects.entry(directory.to_owned()).or_insert_with(|| {
-            let scope = InstanceScope::Project(directory.to_owned());
+            let scope = self.scope_in(directory);
             let (project, changes) = self.build_project(directory, &scope);
             self.follow_servers(&project, changes, scope);
             Arc::new(project)
@@ -253,7 +281,7 @@ impl DaemonUpstreams {
         let instance = find_server(&self.deps.config.load(), server)?.instance;
         let directory = match scope {
             InstanceScope::User => &self.deps.home,
-            InstanceScope::Project(directory) => directory,
+            InstanceScope::Project(directory) | InstanceScope::Remote(directory) => directory,
         };
         scope.is_of(instance).then(|| self.project_for(server, directory).ok()).flatten()
     }
@@ -296,7 +324,8 @@ impl DaemonUpstreams {
                 Ok(offer)
             }
             Err(error) => {
-                catalog.record_listing_failure(server, self.conceal_error(&error));
+                let reason = self.deps.anonymizer.load().conceal_text(&error.describe_for_listing());
+                catalog.record_listing_failure(server, reason.into_inner());
                 Err(error)
             }
         }
@@ -357,6 +386,27 @@ impl DaemonUpstreams {
         }
     }
 
+    /// Lets one of the user's servers be reached at once with the credential that it has now, and lists it again.
+    /// Sessions are told of its lists, also where they never had any.
+    pub fn renew(&self, server: &ServerName) {
+        let Some(user) = self.lock_projects().user.clone() else { return };
+        if user.upstreams.renew(server).is_err() {
+            return;
+        }
+        let listing = self.listing_slot(&InstanceScope::User, server);
+        let all = [ListKind::Tools, ListKind::Resources, ListKind::Prompts];
+        lock(&listing.unreported_changes).extend(all);
+        if let Some(listener) = self.listener.get() {
+            listener.take_change(&InstanceScope::User, ServerChange::Ended(server.clone()));
+        }
+        listing.renewed.notify_one();
+    }
+
+    /// Returns when [`Self::renew`] was called for this server since the last time.
+    pub async fn wait_for_renewal(&self, scope: &InstanceScope, server: &ServerName) {
+        self.listing_slot(scope, server).renewed.notified().await;
+    }
+
     fn listing_slot(&self, scope: &InstanceScope, server: &ServerName) -> Arc<SharedListing> {
         let mut listings = lock(&self.listings);
         Arc::clone(listings.entry((scope.clone(), server.clone())).or_default())
@@ -369,7 +419,9 @@ impl DaemonUpstreams {
             let inner = self.lock_projects();
             match scope {
                 InstanceScope::User => inner.user.clone(),
-                InstanceScope::Project(directory) => inner.projects.get(directory).cloned(),
+                InstanceScope::Project(directory) | InstanceScope::Remote(directory) => {
+                    inner.projects.get(directory).cloned()
+                }
             }
         };
         let health = found.map(|project| project.upstreams.health()).unwrap_or_default();
@@ -400,6 +452,27 @@ impl DaemonUpstreams {
             }
         }
         servers
+    }
+
+    /// The servers over HTTP that want a login or another credential, each with the next step.
+    #[must_use]
+    pub fn logins_needed(&self) -> Vec<(ServerName, String)> {
+        let user = self.lock_projects().user.clone();
+        let health = user.map(|user| user.upstreams.health()).unwrap_or_default();
+        let needed = health.into_iter().filter_map(|health| match health.condition {
+            ServerCondition::LoginNeeded(step) => Some((health.server, step)),
+            ServerCondition::Idle
+            | ServerCondition::Starting
+            | ServerCondition::Ready
+            | ServerCondition::Failed(_) => None,
+        });
+        needed.collect()
+    }
+
+    /// Tells of each change of the condition of one of the user's servers; none before [`Self::start_listening`].
+    #[must_use]
+    pub fn subscribe_user_servers(&self) -> Option<watch::Receiver<u64>> {
+        self.lock_projects().user.as_ref().map(|user| user.upstreams.subscribe_generations())
     }
 
     /// The entries that servers offer and that can't be listed, in one line for each server.
@@ -446,18 +519,36 @@ impl DaemonUpstreams {
         }
     }
 
-    /// Closes the servers of idle projects. With a `project` server, a project isn't idle while a session in its
-    /// directory is connected, which `has_session` tells.
+    /// Ends every server with this reference in its entry, because it stands for another value now.
+    pub fn restart_with(&self, reference: &SecretReference) {
+        let inner = self.lock_projects();
+        for project in inner.user.iter().chain(inner.projects.values()) {
+            project.upstreams.restart_with(reference);
+        }
+    }
+
+    /// Ends these servers, wherever they run. Each starts again when it is called.
+    pub fn restart_servers(&self, servers: &BTreeSet<ServerName>) {
+        let inner = self.lock_projects();
+        for project in inner.user.iter().chain(inner.projects.values()) {
+            project.upstreams.restart_servers(servers);
+        }
+    }
+
+    /// Closes the servers of idle projects. With a `project` server, and for a principal over HTTPS, they aren't idle
+    /// while a session in their directory is connected, which `has_session` tells.
     pub async fn close_idle_projects(&self, has_session: impl Fn(&Path) -> bool) {
         let idle: Vec<_> = {
             let mut inner = self.lock_projects();
             let config = self.deps.config.load();
-            let keeps = config.servers.iter().any(|server| server.instance == ServerInstance::Project);
+            let has_project_servers =
+                config.servers.iter().any(|server| server.instance == ServerInstance::Project);
+            let keeps = |directory: &Path| has_project_servers || self.is_remote(directory);
             let is_idle = |directory: &Path, project: &Arc<ProjectUpstreams>| {
                 let used = *lock(&project.last_used);
                 // A count of one means that only this table holds the project, so no call is running there.
                 let is_unused = Arc::strong_count(project) == 1 && used.elapsed() >= IDLE_TIMEOUT;
-                is_unused && !(keeps && has_session(directory))
+                is_unused && !(keeps(directory) && has_session(directory))
             };
             inner.projects.extract_if(|directory, project| is_idle(directory, project)).collect()
         };
@@ -497,6 +588,8 @@ impl DaemonUpstreams {
             anonymizer: Arc::clone(&parts.anonymizer),
             client: ("portero".to_owned(), parts.build.clone()),
             clock: Arc::clone(&parts.clock),
+            http: Some(Arc::clone(&parts.http)),
+            references: Some(Arc::clone(&parts.references)),
         };
         let is_users = *scope == InstanceScope::User;
         let catalog = match is_users {
@@ -518,6 +611,8 @@ impl DaemonUpstreams {
             shared_names: ArcSwap::default(),
             definitions: DefinitionWatch::new(Arc::clone(&parts.definitions)),
             listing_fetches: ListingFetches::default(),
+            redaction_memory: RedactionMemory::default(),
+            withheld_reports: Arc::default(),
         };
         let project = ProjectUpstreams {
             pipeline,

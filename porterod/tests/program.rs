@@ -313,7 +313,13 @@ fn its_memory_does_not_grow_with_the_number_of_calls() {
     let session =
         AuditWriter::open(&home.0.path().join("state/audit"), "a session", SystemClock.now()).unwrap();
     let tool: portero::names::ToolId = "github/list_issues".parse().unwrap();
-    let record = |event| AuditRecord { at: SystemClock.now().wall, session: None, principal: None, event };
+    let record = |event| AuditRecord {
+        at: SystemClock.now().wall,
+        session: None,
+        principal: None,
+        address: None,
+        event,
+    };
     let write = |calls: std::ops::Range<u64>| {
         for call in calls {
             let (reason, arguments) = ("allowed by policies.json".to_owned(), Some("digest".repeat(8)));

@@ -17,8 +17,8 @@ use portero::task::{Task, TaskState};
 use super::attempt::Attempt;
 use super::confirmation::Confirmation;
 use super::{PersonCaller, PersonRequest, failure, sessions, shown};
-use crate::approvals::{ListRejection, TaskFilter};
-use crate::auth::buttons::{ButtonPress, ListAction};
+use crate::approvals::TaskFilter;
+use crate::auth::Authorization;
 use crate::daemon::Daemon;
 use crate::journal::AuditMode;
 use crate::journal::outbox::NoticesAfter;
@@ -26,7 +26,7 @@ use crate::store::{StoreError, tasks};
 
 /// The time for a server to list its tools before a person types, or before a press is answered. Telegram
 /// drops an answer a few seconds later, and the chat waits meanwhile.
-const DEFINITION_TIMEOUT: Duration = Duration::from_secs(4);
+pub(super) const DEFINITION_TIMEOUT: Duration = Duration::from_secs(4);
 /// The same time once a terminal confirmed. The call would wait as long before it runs.
 const CONFIRMED_DEFINITION_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -154,7 +154,7 @@ impl PersonRequest for CheckApproval {
 
 impl PersonRequest for ApproveTask {
     fn attempt(&self) -> Option<Attempt> {
-        Some((&approval_act(self.task, self.fresh)).into())
+        Some((&Act::approve(self.task, self.fresh)).into())
     }
 
     async fn handle(
@@ -167,11 +167,6 @@ impl PersonRequest for ApproveTask {
     }
 }
 
-/// A yes to a task; `fresh` says that it may run in another process than the one that its session uses.
-const fn approval_act(task: TaskId, fresh: bool) -> Act {
-    if fresh { Act::ApproveFresh(task) } else { Act::Approve(task) }
-}
-
 /// Approves a task, once it is confirmed.
 pub(super) async fn approve(
     daemon: &Daemon,
@@ -179,6 +174,17 @@ pub(super) async fn approve(
     (task, fresh): (TaskId, bool),
     confirmation: Confirmation,
 ) -> Result<Box<Task>, DaemonFailure> {
+    check_approval(daemon, (task, fresh), &confirmation).await?;
+    let confirmed = confirmation.authorize(daemon, by, &Act::approve(task, fresh)).await?;
+    approve_confirmed(daemon, (task, fresh), confirmed).await
+}
+
+/// Refuses an approval that would not make the call run, before the factor is checked.
+pub(super) async fn check_approval(
+    daemon: &Daemon,
+    (task, fresh): (TaskId, bool),
+    confirmation: &Confirmation,
+) -> Result<(), DaemonFailure> {
     let refused = |error| failure::of_approval(&error);
     // Refused before a person types a passphrase in vain.
     if !matches!(confirmation, Confirmation::Pressed(_)) {
@@ -186,17 +192,24 @@ pub(super) async fn approve(
     }
     let found = daemon.approval_queue.find_task(task, None).map_err(refused)?;
     // A press must be answered in time; a terminal may wait as long as the call would.
-    let timeout = match &confirmation {
+    let timeout = match confirmation {
         Confirmation::Typed(_) | Confirmation::OnTelegram(_) => CONFIRMED_DEFINITION_TIMEOUT,
         Confirmation::Pressed(_) => DEFINITION_TIMEOUT,
     };
-    daemon.approval_queue.check_runnable(&found, fresh, timeout).await.map_err(refused)?;
-    let confirmed = confirmation.authorize(daemon, by, &approval_act(task, fresh)).await?;
+    daemon.approval_queue.check_runnable(&found, fresh, timeout).await.map_err(refused)
+}
+
+/// Approves a task that a person confirmed.
+pub(super) async fn approve_confirmed(
+    daemon: &Daemon,
+    (task, fresh): (TaskId, bool),
+    confirmed: Authorization,
+) -> Result<Box<Task>, DaemonFailure> {
     let approved = match fresh {
         true => daemon.approval_queue.approve_fresh(task, confirmed).await,
         false => daemon.approval_queue.approve(task, confirmed).await,
     };
-    let approved = approved.map_err(refused)?;
+    let approved = approved.map_err(|error| failure::of_approval(&error))?;
     Ok(Box::new(shown::task(daemon, approved)))
 }
 
@@ -220,21 +233,6 @@ impl PersonRequest for RejectTask {
         enforce_denials(daemon).await;
         rejected.map(|task| Box::new(shown::task(daemon, task))).map_err(|error| failure::of_approval(&error))
     }
-}
-
-/// Denies the tasks of a list, in one change. The denials hold in every session when this
-/// returns.
-///
-/// # Errors
-/// [`StoreError::Refused`] if the button was used before.
-pub async fn reject_listed(
-    daemon: &Daemon,
-    tasks: Vec<TaskId>,
-    turned: &ButtonPress<ListAction>,
-) -> Result<ListRejection, StoreError> {
-    let rejected = daemon.approval_queue.reject_listed(tasks, turned).await;
-    enforce_denials(daemon).await;
-    rejected
 }
 
 /// Makes the present denials of single calls apply in every session. Also called after a failure: a denial that
@@ -285,6 +283,9 @@ impl PersonRequest for AskAgain {
             }
         };
         let asked = daemon.approval_queue.repeat_task(&ended, call, caller.by, proof).await;
+        if let Ok(task) = &asked {
+            daemon.sessions.tell_holder(task);
+        }
         asked.map(|task| Box::new(shown::task(daemon, task))).map_err(|refusal| failure::of_refusal(&refusal))
     }
 }

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portero::ipc::{Act, DaemonFailure, FailureKind};
-use portero::names::{Actor, ToolId};
+use portero::names::{Actor, ServerName, ToolId};
 use portero::policy::{Action, Grant, Overrides, PolicyRule};
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, Attempt};
 use super::confirmation::Confirmation;
-use super::{PersonCaller, PersonRequest, approvals, failure, overrides, preview, route};
+use super::{PersonCaller, PersonRequest, approvals, definitions, failure, overrides, preview, route};
 use crate::auth::Authorization;
 use crate::auth::buttons::{ButtonPress, CardDecision, Restriction, ShownWidening, TaskDecision};
 use crate::auth::pairing::ChatUser;
+use crate::auth::remote_confirmation::ActPreview;
 use crate::daemon::Daemon;
 use crate::overrides::{GrantRequest, OverridesError, RestrictionOutcome};
 
@@ -28,6 +29,8 @@ pub enum Change {
     Ruled(PolicyRule),
     /// Calls are paused.
     Paused(Overrides),
+    /// How many definitions of this server are accepted now.
+    Accepted(ServerName, u64),
     /// The number of changed entries.
     Count(u64),
 }
@@ -46,8 +49,7 @@ pub async fn request_as<R: PersonRequest>(
     route::answer_person(daemon, &caller, request).await
 }
 
-/// Returns the tools that a widening covers and changes, each with its present action. Denied ones come
-/// first.
+/// Returns what a widening would change: the tools that it covers, or the definitions that it accepts.
 ///
 /// # Errors
 /// The refusal, if the act could not be done at all; it is recorded.
@@ -55,15 +57,32 @@ pub async fn preview_widening(
     daemon: &Arc<Daemon>,
     person: ChatUser,
     act: &Act,
-) -> Result<Vec<(ToolId, Action)>, DaemonFailure> {
-    // Refused before the preview: a person should not confirm an act that must fail.
-    let looked = match act {
+) -> Result<ActPreview, DaemonFailure> {
+    let looked = check_widening(daemon, act);
+    let by = Actor::TelegramUser(person.user);
+    attempt::written_down(daemon, Some(act.into()), &by, looked).await?;
+    preview::of_act(daemon, act).await
+}
+
+/// As [`preview_widening`], for a card, which is drawn without a person's request. A refusal isn't recorded.
+///
+/// # Errors
+/// The refusal, if the act could not be done at all.
+pub async fn preview_on_card(daemon: &Daemon, act: &Act) -> Result<Vec<(ToolId, Action)>, DaemonFailure> {
+    check_widening(daemon, act)?;
+    preview::tools(daemon, act).await
+}
+
+/// Refuses what must fail, before the preview: a person should not confirm it.
+fn check_widening(daemon: &Daemon, act: &Act) -> Result<(), DaemonFailure> {
+    match act {
         Act::Grant(_, millis, _) => {
             overrides::check_grant_duration(daemon, Duration::from_millis(*millis)).map(drop)
         }
-        Act::Allow(_) | Act::RemoveRule(..) | Act::Resume => Ok(()),
+        Act::Allow(_) | Act::RemoveRule(..) | Act::Resume | Act::AcceptDefinitions(..) => Ok(()),
         Act::Approve(_)
         | Act::ApproveFresh(_)
+        | Act::ApproveWith(..)
         | Act::Reject(_)
         | Act::Repeat(_)
         | Act::Reveal(_)
@@ -72,17 +91,33 @@ pub async fn preview_widening(
         | Act::Deny(_)
         | Act::Pause
         | Act::ConfirmConfig(_)
-        | Act::AcceptDefinitions(..)
+        | Act::AcceptDefinition(..)
         | Act::SetPassphrase
         | Act::EnrollTotp
         | Act::RemoveTotp
         | Act::Pair
         | Act::Unpair
+        | Act::Login(_)
+        | Act::Logout(_)
+        | Act::SetSecret(_)
+        | Act::ClearSecrets(_)
+        | Act::CreateToken(..)
+        | Act::RevokeToken(_)
         | Act::StopDaemon => Err(no_such_button()),
-    };
-    let by = Actor::TelegramUser(person.user);
-    attempt::written_down(daemon, Some(act.into()), &by, looked).await?;
-    preview::tools(daemon, act).await
+    }
+}
+
+/// The act that accepts what waits of a server now.
+///
+/// # Errors
+/// When nothing waits, or the server was never seen.
+pub fn acceptance_of(daemon: &Daemon, server: &ServerName) -> Result<Act, DaemonFailure> {
+    let pins = daemon.overrides.definition_pins();
+    let waiting = pins.server(server).filter(|pins| !pins.waiting.is_empty()).ok_or_else(|| {
+        let words = format!("no definition of a server `{server}` waits for you");
+        DaemonFailure::new(FailureKind::NotFound, words).with_hint("`/pins` lists the servers")
+    })?;
+    Ok(Act::AcceptDefinitions(server.clone(), waiting.waiting_digest()))
 }
 
 /// Makes the change that the person confirmed with a button.
@@ -115,9 +150,22 @@ async fn apply(daemon: &Arc<Daemon>, authorization: Authorization) -> Result<Cha
         Act::Resume => {
             overrides::resume(daemon, &by, confirmation).await.map(|was| Change::Count(u64::from(was)))
         }
+        Act::AcceptDefinitions(server, shown) => {
+            let count = definitions::accept(daemon, &by, (&server, &shown), confirmation).await?;
+            Ok(Change::Accepted(server, count))
+        }
+        Act::AcceptDefinition(server, item, shown) => {
+            let act = Act::AcceptDefinition(server.clone(), item.clone(), shown);
+            let confirmed = confirmation.authorize(daemon, &by, &act).await?;
+            let accepted = daemon.overrides.accept_definition(&server, &item, shown, confirmed).await;
+            accepted
+                .map(|count| Change::Accepted(server, count))
+                .map_err(|error| failure::of_overrides(&error))
+        }
         // No button does anything else to rules and grants.
         Act::Approve(_)
         | Act::ApproveFresh(_)
+        | Act::ApproveWith(..)
         | Act::Reject(_)
         | Act::Repeat(_)
         | Act::Reveal(_)
@@ -125,12 +173,17 @@ async fn apply(daemon: &Arc<Daemon>, authorization: Authorization) -> Result<Cha
         | Act::Ask(_)
         | Act::Pause
         | Act::ConfirmConfig(_)
-        | Act::AcceptDefinitions(..)
         | Act::SetPassphrase
         | Act::EnrollTotp
         | Act::RemoveTotp
         | Act::Pair
         | Act::Unpair
+        | Act::Login(_)
+        | Act::Logout(_)
+        | Act::SetSecret(_)
+        | Act::ClearSecrets(_)
+        | Act::CreateToken(..)
+        | Act::RevokeToken(_)
         | Act::StopDaemon => Err(no_such_button()),
     }
 }
@@ -182,13 +235,20 @@ async fn decide(
 ) -> Result<(), DaemonFailure> {
     let CardDecision { decision, task, tool } = tapped.action();
     match decision {
-        TaskDecision::ApproveFor(_) | TaskDecision::Allow
+        TaskDecision::ApproveFor(_)
+        | TaskDecision::ApproveWith(_)
+        | TaskDecision::Allow
+        | TaskDecision::ApproveAndAccept(_)
             if !daemon.approval_queue.quorums(tool).is_empty() =>
         {
             let words = "this tool takes several people, each time: nothing permits it for longer";
             Err(DaemonFailure::new(FailureKind::Refused, words))
         }
-        TaskDecision::Approve | TaskDecision::ApproveFor(_) | TaskDecision::Allow => {
+        TaskDecision::Approve
+        | TaskDecision::ApproveFor(_)
+        | TaskDecision::ApproveWith(_)
+        | TaskDecision::Allow
+        | TaskDecision::ApproveAndAccept(_) => {
             let confirmation = Confirmation::Pressed(tapped.authorize_call());
             approvals::approve(daemon, &tapped.by(), (*task, false), confirmation).await.map(drop)
         }

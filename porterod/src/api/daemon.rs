@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use portero::ipc::requests::daemon::{GetStatus, StopDaemon};
+use portero::ipc::requests::daemon::{ExamineServer, GetStatus, ServerExamination, StopDaemon};
 use portero::ipc::{
-    Act, DaemonFailure, DaemonStatus, EnrolledAuthenticator, TelegramGroup, TelegramPerson, TelegramStatus,
+    Act, DaemonFailure, DaemonStatus, EnrolledAuthenticator, FailureKind, TelegramGroup, TelegramPerson,
+    TelegramStatus,
 };
 use portero::names::{TaskId, ToolId};
+use portero::server::ServerError;
 use portero::task::TaskState;
 
 use super::attempt::Attempt;
@@ -17,6 +19,7 @@ use crate::auth::pairing::AuthorizedChat;
 use crate::auth::passphrase::EnrolledTotp;
 use crate::bot_health::SendingState;
 use crate::daemon::Daemon;
+use crate::sessions::InstanceScope;
 
 const MOVED: &str = "it became a supergroup, and is followed there";
 
@@ -30,6 +33,35 @@ impl PersonRequest for GetStatus {
         _: &PersonCaller<'_>,
     ) -> Result<Box<DaemonStatus>, DaemonFailure> {
         status(daemon).await.map(Box::new)
+    }
+}
+
+impl PersonRequest for ExamineServer {
+    async fn handle(
+        self,
+        daemon: &Arc<Daemon>,
+        _: &PersonCaller<'_>,
+    ) -> Result<ServerExamination, DaemonFailure> {
+        let upstreams = &daemon.upstreams;
+        // A program with references is one of a project's; whether it starts doesn't depend on which.
+        let scope = upstreams.scope_of(&self.server, daemon.config.directory());
+        let scope = scope.unwrap_or(InstanceScope::User);
+        let listing = upstreams.scope_listing(&scope, &self.server).await.map_err(|error| {
+            let conceal = |text: &str| daemon.anonymizer.load().conceal_text(text).into_inner();
+            match &error {
+                ServerError::LoginNeeded(_, step) => {
+                    DaemonFailure::new(FailureKind::Server, "it wants a login").with_hint(conceal(step))
+                }
+                _ => DaemonFailure::new(FailureKind::Server, conceal(&error.to_string())),
+            }
+        })?;
+        let omitted = upstreams.describe_omitted_entries();
+        Ok(ServerExamination {
+            tools: listing.tools.len(),
+            resources: listing.resources.len() + listing.templates.len(),
+            prompts: listing.prompts.len(),
+            omitted: omitted.into_iter().find(|(server, _)| *server == self.server).map(|(_, words)| words),
+        })
     }
 }
 
@@ -50,6 +82,7 @@ impl PersonRequest for StopDaemon {
 async fn status(daemon: &Arc<Daemon>) -> Result<DaemonStatus, DaemonFailure> {
     let (counts, counts_lack) = daemon.audit.counts().await;
     let (config, files) = (daemon.config.current(), daemon.config.files_check());
+    let (https_clients, https_clients_omitted) = daemon.sessions.list_https_clients();
     Ok(DaemonStatus {
         build: daemon.lifecycle.build().to_owned(),
         pid: std::process::id(),
@@ -69,6 +102,7 @@ async fn status(daemon: &Arc<Daemon>) -> Result<DaemonStatus, DaemonFailure> {
         agent_sessions: daemon.sessions.agent_sessions(),
         grant_most: u64::try_from(config.settings.approvals.max_grant_duration.as_millis())
             .unwrap_or(u64::MAX),
+        remember: u64::try_from(config.settings.approvals.remember.as_millis()).unwrap_or(0),
         pending: daemon.approval_queue.count_pending().map_err(|error| failure::of_store(&error))?,
         gathering: gathering(daemon)?,
         standing: daemon.overrides.overrides(),
@@ -78,6 +112,9 @@ async fn status(daemon: &Arc<Daemon>) -> Result<DaemonStatus, DaemonFailure> {
             EnrolledAuthenticator { since, by, recovery, is_outdated }
         }),
         telegram: telegram(daemon).await?,
+        https: daemon.https.status(),
+        https_clients,
+        https_clients_omitted,
         counts,
         counts_lack,
         audit: Some(daemon.audit.status().await.map_err(|error| failure::of_store(&error))?),

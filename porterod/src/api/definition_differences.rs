@@ -2,13 +2,15 @@
 
 use portero::anonymize::Anonymizer;
 use portero::ipc::requests::definitions::{
-    DefinitionDifference, DifferenceLine, LineChange, ServerDefinitions,
+    DefinitionDifference, DifferenceLine, LineChange, ServerDefinitions, TaskDefinition,
 };
 use portero::ipc::{DaemonFailure, FailureKind};
 use portero::json::pretty::pretty_print;
 use portero::json::{self, RawJson};
 use portero::names::ServerName;
+use portero::policy::DecisionSource;
 use portero::policy::definition_pins::{DefinitionItem, ServerPins};
+use portero::task::{Task, TaskState};
 use similar::{Algorithm, ChangeTag, TextDiff};
 
 use super::failure;
@@ -35,18 +37,39 @@ pub(super) fn describe_server(
     let waiting = pins.waiting.iter().flat_map(|(item, all)| all.iter().map(move |one| (item, &one.digest)));
     let differences = waiting.map(|(item, digest)| find_difference(daemon, pins, item, digest));
     let differences = differences.collect::<Result<_, _>>()?;
-    Ok(ServerDefinitions { differences, ..summarize(server, pins) })
+    Ok(ServerDefinitions { differences, ..summarize(daemon, server, pins) })
 }
 
-pub(super) fn summarize(server: &ServerName, pins: &ServerPins) -> ServerDefinitions {
+/// The definitions because of which a task waits; none if it waits for another reason, or if they were accepted since.
+pub(super) fn describe_task_definition(
+    daemon: &Daemon,
+    task: &Task,
+) -> Result<Option<TaskDefinition>, DaemonFailure> {
+    let is_asked_for = matches!(task.decision.source, DecisionSource::Definition(_));
+    if task.state != TaskState::PendingApproval || !is_asked_for {
+        return Ok(None);
+    }
+    let all = daemon.overrides.definition_pins();
+    let known = all.server(&task.call.tool.server).zip(task.call.definition_item());
+    let Some((pins, item)) = known else { return Ok(None) };
+    let Some((waiting, shown)) = pins.waiting.get(&item).zip(pins.waiting_item_digest(&item)) else {
+        return Ok(None);
+    };
+    let differences = waiting.iter().map(|waiting| find_difference(daemon, pins, &item, &waiting.digest));
+    let differences = differences.collect::<Result<_, _>>()?;
+    Ok(Some(TaskDefinition { item, differences, shown }))
+}
+
+pub(super) fn summarize(daemon: &Daemon, server: &ServerName, pins: &ServerPins) -> ServerDefinitions {
+    let anonymizer = daemon.anonymizer.load();
     let is_known = |item: &&DefinitionItem| pins.accepted.contains_key(*item);
     let (changed, added): (Vec<_>, Vec<_>) = pins.waiting.keys().partition(is_known);
     ServerDefinitions {
         server: server.clone(),
         accepted: u64::try_from(pins.accepted.len()).unwrap_or(u64::MAX),
-        changed: changed.into_iter().cloned().collect(),
-        added: added.into_iter().cloned().collect(),
-        gone: pins.gone.iter().cloned().collect(),
+        changed: changed.into_iter().map(|item| conceal_item(&anonymizer, item)).collect(),
+        added: added.into_iter().map(|item| conceal_item(&anonymizer, item)).collect(),
+        gone: pins.gone.iter().map(|item| conceal_item(&anonymizer, item)).collect(),
         differences: Vec::new(),
         shown: pins.waiting_digest(),
     }
@@ -68,7 +91,16 @@ fn find_difference(
     let accepted = pins.accepted.get(item).and_then(|accepted| accepted.last());
     let before = accepted.map(|digest| text(digest)).transpose()?;
     let lines = compare_lines(before.as_deref().unwrap_or_default(), &text(digest)?);
-    Ok(DefinitionDifference { item: item.clone(), is_new: before.is_none(), lines })
+    let item = conceal_item(&anonymizer, item);
+    Ok(DefinitionDifference { item, is_new: before.is_none(), lines })
+}
+
+/// An item by the present rules, which may know more than those by which a prompt's name was pinned.
+fn conceal_item(anonymizer: &Anonymizer, item: &DefinitionItem) -> DefinitionItem {
+    match item {
+        DefinitionItem::Prompt(name) => DefinitionItem::Prompt(anonymizer.conceal_text(name).into_inner()),
+        DefinitionItem::Tool(_) | DefinitionItem::Instructions => item.clone(),
+    }
 }
 
 /// A stored definition for people, concealed by the present rules, which may know more than those of that day.

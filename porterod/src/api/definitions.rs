@@ -7,10 +7,11 @@ use portero::ipc::requests::definitions::{
     AcceptDefinitions, GetDefinitions, ReportDefinitions, ReportedDefinition, ServerDefinitions,
 };
 use portero::ipc::{Act, DaemonFailure, FailureKind};
-use portero::names::ServerName;
+use portero::names::{Actor, ServerName};
 use portero::policy::definition_pins::DefinitionItem;
 
 use super::attempt::Attempt;
+use super::confirmation::Confirmation;
 use super::definition_differences::{describe_server, summarize};
 use super::{PersonCaller, PersonRequest, SessionCaller, SessionRequest, failure};
 use crate::daemon::Daemon;
@@ -59,7 +60,7 @@ impl PersonRequest for GetDefinitions {
             Some(server) => Ok(vec![describe_server(daemon, &server)?]),
             None => {
                 let pins = daemon.overrides.definition_pins();
-                Ok(pins.servers().map(|(server, pins)| summarize(server, pins)).collect())
+                Ok(pins.servers().map(|(server, pins)| summarize(daemon, server, pins)).collect())
             }
         }
     }
@@ -72,9 +73,20 @@ impl PersonRequest for AcceptDefinitions {
 
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<u64, DaemonFailure> {
         let Self { server, shown, challenge } = self;
-        let act = Act::AcceptDefinitions(server.clone(), shown.clone());
-        let confirmed = caller.confirmation(challenge).authorize(daemon, caller.by, &act).await?;
-        let accepted = daemon.overrides.accept_definitions(&server, &shown, confirmed).await;
-        accepted.map_err(|error| failure::of_overrides(&error))
+        accept(daemon, caller.by, (&server, &shown), caller.confirmation(challenge)).await
     }
+}
+
+/// Accepts everything of a server that waits, by the digest of what the person was shown. Returns how many
+/// definitions that were.
+pub(super) async fn accept(
+    daemon: &Arc<Daemon>,
+    by: &Actor,
+    (server, shown): (&ServerName, &str),
+    confirmation: Confirmation,
+) -> Result<u64, DaemonFailure> {
+    let act = Act::AcceptDefinitions(server.clone(), shown.to_owned());
+    let confirmed = confirmation.authorize(daemon, by, &act).await?;
+    let accepted = daemon.overrides.accept_definitions(server, shown, confirmed).await;
+    accepted.map_err(|error| failure::of_overrides(&error))
 }

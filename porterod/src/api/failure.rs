@@ -3,6 +3,7 @@
 use portero::ipc::{DaemonFailure, FailureKind};
 use portero::pipeline::Refusal;
 
+use crate::access_tokens::AccessTokensError;
 use crate::approvals::ApprovalError;
 use crate::approved_config::ConfirmConfigError;
 use crate::auth::passphrase::PassphraseError;
@@ -22,6 +23,24 @@ pub(crate) fn of_store(error: &StoreError) -> DaemonFailure {
     error.advice().into_iter().fold(DaemonFailure::new(kind, error.to_string()), DaemonFailure::with_hint)
 }
 
+pub(super) fn of_access_tokens(error: &AccessTokensError) -> DaemonFailure {
+    let list = "see the tokens with `portero token list`";
+    match error {
+        AccessTokensError::NotFound(_) => {
+            DaemonFailure::new(FailureKind::NotFound, error.to_string()).with_hint(list)
+        }
+        AccessTokensError::Taken(name) => DaemonFailure::new(FailureKind::Refused, error.to_string())
+            .with_hint(format!("take another name, or end that one with `portero token revoke {name}`")),
+        AccessTokensError::TooMany => DaemonFailure::new(FailureKind::Refused, error.to_string())
+            .with_hint("end those that are not used: `portero token list`, `portero token revoke NAME`"),
+        AccessTokensError::TooLong => DaemonFailure::new(FailureKind::Invalid, error.to_string()),
+        AccessTokensError::NotConfirmed => DaemonFailure::new(FailureKind::Challenge, error.to_string()),
+        AccessTokensError::NotSaved(_) => DaemonFailure::new(FailureKind::Unsaved, error.to_string())
+            .with_hint("run this again once the disk can be written"),
+        AccessTokensError::Store(error) => of_store(error),
+    }
+}
+
 pub(super) fn of_approval(error: &ApprovalError) -> DaemonFailure {
     match error {
         ApprovalError::NotFound(_) => DaemonFailure::new(FailureKind::NotFound, error.to_string())
@@ -34,6 +53,7 @@ pub(super) fn of_approval(error: &ApprovalError) -> DaemonFailure {
             "`portero approve ID --fresh` runs it in another process; `portero reject ID --no-cool-down` ends it",
         ),
         ApprovalError::Unauthorized(_) => DaemonFailure::new(FailureKind::Challenge, error.to_string()),
+        ApprovalError::SeveralPeople(_) => DaemonFailure::new(FailureKind::Refused, error.to_string()),
         ApprovalError::Vote(_) => DaemonFailure::new(FailureKind::Refused, error.to_string())
             .with_hint("`portero reject ID` refuses it from here, alone"),
         ApprovalError::Unsaved(..) => DaemonFailure::new(FailureKind::Unsaved, error.to_string())
@@ -103,7 +123,7 @@ pub(super) fn of_confirm_config(error: &ConfirmConfigError) -> DaemonFailure {
     }
 }
 
-pub(super) fn of_refusal(refusal: &Refusal) -> DaemonFailure {
+pub(crate) fn of_refusal(refusal: &Refusal) -> DaemonFailure {
     let kind = match refusal {
         Refusal::Denied(_) | Refusal::Declined(_) | Refusal::Cancelled | Refusal::Withheld(_) => {
             FailureKind::Refused

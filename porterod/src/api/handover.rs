@@ -10,7 +10,7 @@ use portero::permit::PermitProblem;
 use portero::secret::Secret;
 use portero::session_key::SessionKey;
 
-use super::{SessionCaller, SessionRequest};
+use super::{SessionCaller, SessionRequest, failure};
 use crate::daemon::Daemon;
 
 /// How many characters of a session's own words are kept. A genuine session says a sentence; a note is stored and shown.
@@ -18,8 +18,16 @@ const MAX_REPORTED_CHARS: usize = 1000;
 
 impl SessionRequest for HoldChildren {
     async fn handle(self, daemon: &Arc<Daemon>, caller: &SessionCaller<'_>) -> Result<(), DaemonFailure> {
+        let seat = &caller.session.seat;
         let holder = SessionKey::from_shown(Secret::new(self.key.expose())).holder();
-        caller.session.seat.hold_children(holder, self.children).map_err(|error| refused(&error))?;
+        let is_first = seat.holder().is_none();
+        seat.hold_children(holder.clone(), self.children).map_err(|error| refused(&error))?;
+        if is_first {
+            // A person may have asked again for one of its calls while it was away.
+            let waiting = daemon.approval_queue.waiting_of_holder(&holder);
+            let waiting = waiting.map_err(|error| failure::of_store(&error))?;
+            waiting.iter().for_each(|task| daemon.sessions.tell_holder(task));
+        }
         // What was approved while this session was not connected waits for it.
         daemon.approval_queue.wake_executor();
         Ok(())

@@ -9,6 +9,7 @@ mod attempt;
 mod audit;
 mod auth;
 mod buttons;
+mod concealed_limits;
 mod config;
 mod confirmation;
 mod daemon;
@@ -16,12 +17,21 @@ mod definition_differences;
 mod definitions;
 mod failure;
 mod handover;
+mod joining;
+mod listed;
+mod login;
 mod overrides;
+mod own_tasks;
 mod preview;
 mod route;
+mod scope_terms;
+mod scopes;
+mod secrets;
 mod sessions;
 mod shown;
 mod subscriber;
+mod tokens;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -32,14 +42,21 @@ use portero::pipeline::CallContext;
 use portero::task::CallOrigin;
 use tokio_util::sync::CancellationToken;
 
-pub use self::approvals::{enforce_denials, reject_listed};
+pub use self::approvals::enforce_denials;
 pub use self::attempt::Attempt;
-pub use self::buttons::{Change, Undone, preview_widening, request_as, restricted, tapped, widen};
+pub use self::buttons::{
+    Change, Undone, acceptance_of, preview_on_card, preview_widening, request_as, restricted, tapped, widen,
+};
 use self::confirmation::{Confirmation, NumberPrompt};
-pub(crate) use self::failure::of_store;
+pub(crate) use self::failure::{of_refusal, of_store};
+pub use self::listed::{approve_listed, reject_listed};
+pub use self::own_tasks::{cancel_own_task, check_own_task, claim_news, list_own_tasks, unseen_tasks};
 pub use self::route::{Answer, Incoming, answer};
-pub use self::shown::look;
+pub use self::scopes::{list_scopes, preview_scope};
+pub use self::sessions::{fetch_listing, forward_call};
+pub use self::shown::{find_hints, look};
 pub use self::subscriber::Subscriber;
+pub use self::waiting::list_allowed;
 use crate::auth::remote_confirmation::ActOutcome;
 use crate::daemon::Daemon;
 use crate::sessions::SessionSeat;

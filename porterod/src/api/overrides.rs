@@ -14,8 +14,9 @@ use portero::pattern::Pattern;
 use portero::policy::{Action, Explanation, Grant, Overrides, PolicyRule};
 
 use super::attempt::Attempt;
+use super::concealed_limits::conceal_limits;
 use super::confirmation::Confirmation;
-use super::{PersonCaller, PersonRequest, failure, preview};
+use super::{PersonCaller, PersonRequest, failure, preview, waiting};
 use crate::auth::remote_confirmation::ActOutcome;
 use crate::daemon::Daemon;
 use crate::overrides::{GrantRequest, OverridesError};
@@ -31,9 +32,12 @@ impl PersonRequest for CreateGrant {
     }
 
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<Grant, DaemonFailure> {
-        let Self { pattern, millis, limits, challenge } = self;
+        let Self { pattern, millis, limits, run_waiting, challenge } = self;
+        let limits = conceal_limits(&daemon.anonymizer.load(), limits)?;
         let wanted = GrantRequest { pattern, duration: Duration::from_millis(millis), limits };
-        grant(daemon, caller.by, wanted, caller.confirmation(challenge)).await
+        let granted = grant(daemon, caller.by, wanted, caller.confirmation(challenge)).await?;
+        waiting::run_confirmed(daemon, run_waiting, caller.by).await;
+        Ok(granted)
     }
 }
 
@@ -100,7 +104,7 @@ impl PersonRequest for CreateRule {
         daemon: &Arc<Daemon>,
         caller: &PersonCaller<'_>,
     ) -> Result<PolicyRule, DaemonFailure> {
-        let Self { pattern, action, challenge } = self;
+        let Self { pattern, action, run_waiting, challenge } = self;
         match action {
             Action::Deny => deny(daemon, caller.by, pattern).await,
             Action::RequireApproval => {
@@ -109,7 +113,9 @@ impl PersonRequest for CreateRule {
             }
             Action::Allow => {
                 let confirmation = caller.confirmation(challenge.unwrap_or_default());
-                allow(daemon, caller.by, pattern, confirmation).await
+                let made = allow(daemon, caller.by, pattern, confirmation).await?;
+                waiting::run_confirmed(daemon, run_waiting, caller.by).await;
+                Ok(made)
             }
         }
     }
@@ -243,7 +249,7 @@ impl PersonRequest for ExplainDecision {
         _: &PersonCaller<'_>,
     ) -> Result<Box<Explanation>, DaemonFailure> {
         let anonymizer = daemon.anonymizer.load();
-        let concealed = self.arguments.map(|arguments| anonymizer.conceal_local(arguments)).transpose();
+        let concealed = self.arguments.map(|arguments| anonymizer.conceal_arguments(arguments)).transpose();
         let arguments =
             concealed.map_err(|leak| DaemonFailure::new(FailureKind::Refused, leak.to_string()))?;
         let arguments = arguments.as_ref().map(|arguments| &**arguments.get());

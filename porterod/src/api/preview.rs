@@ -2,31 +2,28 @@
 
 use portero::catalog::cached_tools;
 use portero::clock::Moment;
-use portero::ipc::{Act, DaemonFailure, FailureKind};
-use portero::names::{Operation, ToolId};
+use portero::ipc::{Act, DaemonFailure, FailureKind, InspectedTask};
+use portero::names::{Operation, TaskId, ToolId};
 use portero::pattern::Pattern;
 use portero::policy::{Action, Grant, GrantLimits, Overrides, Policy, PolicyRule};
-use portero::task::TaskState;
+use portero::task::{CallOrigin, TaskState};
 
 use super::{definition_differences, failure, shown};
 use crate::approvals::ApprovalError;
 use crate::auth::remote_confirmation::ActPreview;
 use crate::daemon::Daemon;
 use crate::overrides::OverridesError;
+use crate::store::tasks;
 
 /// Returns the change that the act would make now.
 pub(super) async fn of_act(daemon: &Daemon, act: &Act) -> Result<ActPreview, DaemonFailure> {
     match act {
         Act::Approve(task) | Act::ApproveFresh(task) => {
-            let look = shown::look(daemon, *task)?;
-            if look.task.state != TaskState::PendingApproval {
-                return Err(failure::of_approval(&ApprovalError::WrongState(*task, look.task.state)));
-            }
-            if !look.task.quorums.is_empty() {
-                let words = "this call takes several people, each on its card on Telegram; a terminal is none of them";
-                return Err(DaemonFailure::new(FailureKind::Refused, words));
-            }
-            Ok(ActPreview::Task(Box::new(look)))
+            look_at_waiting(daemon, *task).map(|look| ActPreview::Task(Box::new(look)))
+        }
+        Act::ApproveWith(task, _, permit) => {
+            let look = look_at_waiting(daemon, *task)?;
+            Ok(ActPreview::TaskAndTools(Box::new(look), tools(daemon, &Act::from(&**permit)).await?))
         }
         Act::Reveal(task) => shown::look(daemon, *task).map(|look| ActPreview::Task(Box::new(look))),
         Act::ConfirmConfig(_) => {
@@ -51,20 +48,69 @@ pub(super) async fn of_act(daemon: &Daemon, act: &Act) -> Result<ActPreview, Dae
         | Act::Deny(_)
         | Act::Pause
         | Act::Resume
+        | Act::AcceptDefinition(..)
         | Act::SetPassphrase
         | Act::EnrollTotp
         | Act::RemoveTotp
         | Act::Pair
         | Act::Unpair
+        | Act::Login(_)
+        | Act::Logout(_)
+        | Act::SetSecret(_)
+        | Act::ClearSecrets(_)
+        | Act::CreateToken(..)
+        | Act::RevokeToken(_)
         | Act::StopDaemon => Ok(ActPreview::Tools(Vec::new())),
     }
+}
+
+/// A task that one person can approve now.
+fn look_at_waiting(daemon: &Daemon, task: TaskId) -> Result<InspectedTask, DaemonFailure> {
+    let look = shown::look(daemon, task)?;
+    if look.task.state != TaskState::PendingApproval {
+        return Err(failure::of_approval(&ApprovalError::WrongState(task, look.task.state)));
+    }
+    if !look.task.quorums.is_empty() {
+        let words =
+            "this call takes several people, each on its card on Telegram; a terminal is none of them";
+        return Err(DaemonFailure::new(FailureKind::Refused, words));
+    }
+    Ok(look)
+}
+
+/// The waiting tasks whose calls would run by this act, the one that expires first before the others. A pause is left
+/// out of account.
+pub(super) fn covered_tasks(daemon: &Daemon, act: &Act) -> Result<Vec<TaskId>, DaemonFailure> {
+    let (policy, now) = (daemon.policy.load_full(), daemon.clock.now());
+    let Some((_, mut after)) = after(policy.overrides(), act, GrantLimits::clone, now) else {
+        return Ok(Vec::new());
+    };
+    after.paused = None;
+    let after = policy.with_overrides(after);
+    let agents = daemon.sessions.agent_sessions();
+    let waiting =
+        daemon.journal.store().read(move |store| tasks::ids_in_state(store, TaskState::PendingApproval));
+    let waiting = waiting.map_err(|error| failure::of_store(&error))?;
+    let covers = |id: &TaskId| {
+        // A task that can't be read any more isn't covered.
+        let Ok(task) = daemon.approval_queue.find_task(*id, None) else { return false };
+        let origin = task.origin;
+        let agent_session = agents.iter().find(|(session, _)| *session == origin.session);
+        let origin = CallOrigin { agent_session: agent_session.map(|(_, agent)| agent.clone()), ..origin };
+        let decision = after.decide_without_denials(task.call.identity(), Some(origin.asker()), now);
+        decision.action == Action::Allow
+    };
+    Ok(waiting.into_iter().filter(covers).collect())
 }
 
 /// Returns the tools whose decision the act changes, each with its present action; denied ones first. A grant
 /// lifts no deny, so tools that stay denied are listed too. Acts without a pattern change none.
 pub(super) async fn tools(daemon: &Daemon, act: &Act) -> Result<Vec<(ToolId, Action)>, DaemonFailure> {
     let (policy, now) = (daemon.policy.load_full(), daemon.clock.now());
-    let Some((pattern, after)) = after(policy.overrides(), act, now) else {
+    // The tools of a grant for certain calls are those of the grant for all, which the limits beside the list narrow.
+    let of_tools =
+        |limits: &GrantLimits| GrantLimits { reads_only: limits.reads_only, ..GrantLimits::default() };
+    let Some((pattern, after)) = after(policy.overrides(), act, of_tools, now) else {
         return Ok(Vec::new());
     };
     let known = known_tools(daemon).await?;
@@ -98,7 +144,13 @@ fn changed(
 }
 
 /// The act's pattern with the rules and grants after the act. None where the act loosens no decision about calls.
-fn after<'act>(standing: &Overrides, act: &'act Act, now: Moment) -> Option<(&'act Pattern, Overrides)> {
+/// `limit` says which limits of a grant count.
+pub(super) fn after<'act>(
+    standing: &Overrides,
+    act: &'act Act,
+    limit: impl Fn(&GrantLimits) -> GrantLimits,
+    now: Moment,
+) -> Option<(&'act Pattern, Overrides)> {
     // The largest id, because the new entry is the latest.
     let id = u64::MAX;
     let mut after = standing.clone();
@@ -109,14 +161,14 @@ fn after<'act>(standing: &Overrides, act: &'act Act, now: Moment) -> Option<(&'a
             after.rules.push(rule);
             pattern
         }
-        Act::Grant(pattern, ..) => {
+        Act::Grant(pattern, _, limits) => {
             after.grants.push(Grant {
                 id,
                 pattern: pattern.clone(),
                 made: now,
                 boot_id: standing.boot_id.clone(),
                 millis: 1,
-                limits: GrantLimits::default(),
+                limits: limit(limits),
                 used: 0,
             });
             pattern
@@ -127,6 +179,7 @@ fn after<'act>(standing: &Overrides, act: &'act Act, now: Moment) -> Option<(&'a
         }
         Act::Approve(_)
         | Act::ApproveFresh(_)
+        | Act::ApproveWith(..)
         | Act::Reject(_)
         | Act::Repeat(_)
         | Act::Reveal(_)
@@ -137,11 +190,18 @@ fn after<'act>(standing: &Overrides, act: &'act Act, now: Moment) -> Option<(&'a
         | Act::Resume
         | Act::ConfirmConfig(_)
         | Act::AcceptDefinitions(..)
+        | Act::AcceptDefinition(..)
         | Act::SetPassphrase
         | Act::EnrollTotp
         | Act::RemoveTotp
         | Act::Pair
         | Act::Unpair
+        | Act::Login(_)
+        | Act::Logout(_)
+        | Act::SetSecret(_)
+        | Act::ClearSecrets(_)
+        | Act::CreateToken(..)
+        | Act::RevokeToken(_)
         | Act::StopDaemon => return None,
     };
     Some((pattern, after))
@@ -200,7 +260,8 @@ mod tests {
         let known = ["a/read", "a/send", "a/erase", "a/drop", "b/send"].map(|tool| tool.parse().unwrap());
         let policy = Policy::new(config.clone(), Overrides { boot_id: "boot".into(), ..standing });
         let act = act(pattern);
-        let loosened = after(policy.overrides(), &act, now()).expect("an act that loosens");
+        let loosened = after(policy.overrides(), &act, |_| GrantLimits::default(), now());
+        let loosened = loosened.expect("an act that loosens");
         let tools = changed(&policy, &act, loosened, known.to_vec(), now());
         tools.into_iter().map(|(tool, action)| (tool.to_string(), action)).collect()
     }

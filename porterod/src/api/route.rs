@@ -4,25 +4,28 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use portero::ipc::requests::approvals::{
-    ApproveTask, AskAgain, CheckApproval, FindTasks, GetTask, InspectTask, ListTasks, RejectTask, RevealTask,
-    WatchTasks,
+    ApproveTask, ApproveWith, AskAgain, CheckApproval, FindTasks, GetTask, InspectTask, ListScopes,
+    ListTasks, PreviewScope, RejectTask, RevealTask, WatchTasks,
 };
 use portero::ipc::requests::audit::ListCheckpoints;
 use portero::ipc::requests::auth::{
     EnrollTotp, GetPassphraseSalt, OfferTotp, PairTelegram, RemoveTotp, SetPassphrase, UnpairTelegram,
 };
 use portero::ipc::requests::config::{ConfirmConfig, GetConfigChanges};
-use portero::ipc::requests::daemon::{GetStatus, StopDaemon};
+use portero::ipc::requests::daemon::{ExamineServer, GetStatus, StopDaemon};
 use portero::ipc::requests::definitions::{AcceptDefinitions, GetDefinitions, ReportDefinitions};
 use portero::ipc::requests::handover::{HoldChildren, ReportCheck, ReportOutcome};
+use portero::ipc::requests::login::{AwaitLogin, BeginLogin, GiveLoginAnswer, ListLogins, Logout};
 use portero::ipc::requests::overrides::{
-    CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, RemoveRule,
-    Resume, RevokeGrants,
+    CreateGrant, CreateRule, ExplainDecision, GetOverrides, GetUnsaved, Pause, PreviewChange, PreviewWaiting,
+    RemoveRule, Resume, RevokeGrants,
 };
+use portero::ipc::requests::secrets::{ClearSecrets, ListSecrets, SetSecret};
 use portero::ipc::requests::sessions::{
-    CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetServerListing, ListOwnTasks,
+    CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetServerListing, JoinCall, ListOwnTasks,
     ListUnseenTasks, PreviewCall, ReportCheckpoint, SetLogLevel, SubmitCall, SubscribeOverrides,
 };
+use portero::ipc::requests::tokens::{CreateToken, ListTokens, RevokeToken};
 use portero::ipc::{DaemonFailure, FailureKind, RawRequest, Request, Response as _, WipedJson};
 use portero::names::Actor;
 use portero::store_identity::Transcript;
@@ -73,6 +76,7 @@ macro_rules! session_requests {
             SubscribeOverrides,
             SubmitCall,
             PreviewCall,
+            JoinCall,
             HoldChildren,
             ReportCheck,
             ReportOutcome,
@@ -96,6 +100,12 @@ macro_rules! person_requests {
     ($method:expr, $handle:ident $arguments:tt) => {
         dispatch!($method, $handle $arguments, [
             GetStatus,
+            ExamineServer,
+            BeginLogin,
+            AwaitLogin,
+            GiveLoginAnswer,
+            Logout,
+            ListLogins,
             StopDaemon,
             ListTasks,
             FindTasks,
@@ -105,6 +115,9 @@ macro_rules! person_requests {
             WatchTasks,
             CheckApproval,
             ApproveTask,
+            ListScopes,
+            PreviewScope,
+            ApproveWith,
             RejectTask,
             AskAgain,
             CreateGrant,
@@ -117,6 +130,7 @@ macro_rules! person_requests {
             GetUnsaved,
             ExplainDecision,
             PreviewChange,
+            PreviewWaiting,
             GetDefinitions,
             AcceptDefinitions,
             GetConfigChanges,
@@ -129,6 +143,12 @@ macro_rules! person_requests {
             RemoveTotp,
             PairTelegram,
             UnpairTelegram,
+            SetSecret,
+            ListSecrets,
+            ClearSecrets,
+            CreateToken,
+            ListTokens,
+            RevokeToken,
         ])
     };
 }

@@ -1,31 +1,27 @@
-//! The requests of an agent's session: its calls, its own tasks, and reports of its audit.
+//! The requests of an agent's session: its calls, and reports of its audit.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use portero::audit::{AuditEvent, AuditRecord};
 use portero::call::Call;
 use portero::ipc::requests::sessions::{
-    CallPreview, CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetServerListing, ListOwnTasks,
-    ListUnseenTasks, PreviewCall, ReportCheckpoint, SetLogLevel, SubmitCall, SubscribeOverrides,
+    CallPreview, ConsumeGrant, ForwardCall, GetServerListing, PreviewCall, ReportCheckpoint, SetLogLevel,
+    SubmitCall, SubscribeOverrides,
 };
 use portero::ipc::{
     DaemonFailure, FailureKind, ForwardedCall, FromDaemon, MessageSender, PushMessage, SendError,
 };
 use portero::json::RawJson;
-use portero::notice::AlarmKind;
-use portero::pipeline::{CallContext, CallReply, Refusal};
+use portero::names::ServerName;
+use portero::pipeline::{CallContext, CallReply};
 use portero::policy::{Action, Grant, Overrides};
-use portero::server::{CallOptions, ProgressSink, ServerError};
+use portero::server::{CallOptions, ProgressSink, ServerError, ServerListing};
 use portero::sync::lock;
-use portero::task::{ChildGround, SessionChild, Task, TaskState, UnseenTasks};
+use portero::task::{ChildGround, SessionChild, Task};
 
-use super::{SessionCaller, SessionRequest, failure, shown};
-use crate::approvals::TaskFilter;
+use super::{SessionCaller, SessionRequest, Subscriber, failure};
 use crate::daemon::Daemon;
-
-/// The longest time for which a session may wait for a task.
-const MAX_TASK_WAIT: Duration = Duration::from_secs(3600);
 
 impl SessionRequest for SubscribeOverrides {
     async fn handle(
@@ -50,7 +46,8 @@ impl SessionRequest for SubmitCall {
         let context = caller.session.context(daemon, &client);
         let call = conceal(daemon, call)?;
         let asker = Some(context.origin.asker());
-        let decision = daemon.policy.load().decide(&call.tool, call.arguments(), asker, daemon.clock.now());
+        let decision =
+            daemon.policy.load().decide_without_denials(call.identity(), asker, daemon.clock.now());
         match decision.action {
             Action::Deny => {
                 let event = AuditEvent::Refused { tool: call.tool, reason: decision.to_string() };
@@ -58,6 +55,7 @@ impl SessionRequest for SubmitCall {
                 let record = AuditRecord {
                     at: daemon.clock.now().wall,
                     session: Some(origin.session),
+                    address: origin.remote_address(),
                     principal: Some(origin.principal),
                     event,
                 };
@@ -90,7 +88,7 @@ impl SessionRequest for PreviewCall {
 }
 
 /// The session's process in which a call is to run; none where the daemon makes it.
-fn held_child(
+pub(super) fn held_child(
     daemon: &Daemon,
     caller: &SessionCaller<'_>,
     call: &Call,
@@ -122,9 +120,12 @@ pub(super) fn conceal(daemon: &Daemon, call: Call) -> Result<Call, DaemonFailure
     }
     let withheld =
         |leak: portero::anonymize::Leak| DaemonFailure::new(FailureKind::Refused, leak.to_string());
-    let params = anonymizer.conceal_local(call.params.into_inner()).map_err(withheld)?;
-    let meta =
-        call.meta.map(|meta| anonymizer.conceal_local(meta.into_inner())).transpose().map_err(withheld)?;
+    let params = anonymizer.conceal_arguments(call.params.into_inner()).map_err(withheld)?;
+    let meta = call
+        .meta
+        .map(|meta| anonymizer.conceal_arguments(meta.into_inner()))
+        .transpose()
+        .map_err(withheld)?;
     Ok(Call { params, meta, ..call })
 }
 
@@ -138,44 +139,69 @@ impl SessionRequest for ForwardCall {
         let Self { call, client, progress, log_level } = self;
         let session = caller.session;
         let context = &session.context(daemon, &client);
-        let call = conceal(daemon, call)?;
-        let server = &call.tool.server;
-        if daemon.upstreams.scope_of(server, &context.origin.directory).is_none() {
-            return Err(DaemonFailure::new(
-                FailureKind::NotFound,
-                format!("the daemon runs no server `{server}` for sessions"),
-            ));
-        }
-        let project = daemon
-            .upstreams
-            .project_for(server, &context.origin.directory)
-            .map_err(|refusal| failure::of_refusal(&refusal))?;
-        let tool = call.tool.clone();
-        if let Some(level) = log_level {
-            project.raise_log_level(level);
-        }
         let late = Arc::new(LateProgress::default());
         let sink = progress.then(|| progress_sink(daemon, caller.number, &session.outbox, Arc::clone(&late)));
         let follow =
             CallOptions { progress: sink, cancel: caller.withdrawn.clone(), log_level, only_in: None };
-        let reply = session.subscriber.handle(&project, call, context, follow).await;
+        let reply = forward_call(daemon, &session.subscriber, call, context, follow).await;
         if let Some(last) = late.take() {
             // Sent before the response, so the client sees progress in order.
             let _ = session.outbox.send(&FromDaemon::Push(last)).await;
         }
-        match reply {
+        match reply? {
             CallReply::Result(result) => Ok(ForwardedCall::Result(result)),
             CallReply::Error(error) => Ok(ForwardedCall::Error(error)),
             CallReply::PendingApproval(task) => Ok(ForwardedCall::Waiting(task)),
-            CallReply::Refused(refusal) => {
-                if let Refusal::Withheld(_) = refusal {
-                    let about = format!("an answer of {tool} was withheld: it held a private value");
-                    daemon.journal.raise_alarm(AlarmKind::Withheld, &about).await;
-                }
-                Err(failure::of_refusal(&refusal))
-            }
+            CallReply::Joined(task) => Ok(ForwardedCall::Joined(task)),
+            CallReply::Refused(refusal) => Err(failure::of_refusal(&refusal)),
         }
     }
+}
+
+/// Makes a session's call to a shared server, through the daemon's own pipeline.
+///
+/// # Errors
+/// When the call can't be concealed, or the daemon doesn't run that server for this session.
+pub async fn forward_call(
+    daemon: &Daemon,
+    subscriber: &Subscriber,
+    call: Call,
+    context: &CallContext,
+    follow: CallOptions,
+) -> Result<CallReply, DaemonFailure> {
+    let call = conceal(daemon, call)?;
+    let (server, directory) = (&call.tool.server, &context.origin.directory);
+    if daemon.upstreams.scope_of(server, directory).is_none() {
+        return Err(DaemonFailure::new(
+            FailureKind::NotFound,
+            format!("the daemon runs no server `{server}` for sessions"),
+        ));
+    }
+    let project = daemon.upstreams.project_for(server, directory);
+    let project = project.map_err(|refusal| failure::of_refusal(&refusal))?;
+    if let Some(level) = follow.log_level {
+        project.raise_log_level(level);
+    }
+    Ok(subscriber.handle(&project, call, context, follow).await)
+}
+
+/// The listing of a server that the daemon runs for sessions in `directory`, unconcealed.
+///
+/// # Errors
+/// When there is none, or it doesn't answer; the message is concealed.
+pub async fn fetch_listing(
+    daemon: &Daemon,
+    server: &ServerName,
+    directory: &Path,
+) -> Result<Arc<ServerListing>, DaemonFailure> {
+    let listing = match daemon.upstreams.scope_of(server, directory) {
+        Some(scope) => daemon.upstreams.scope_listing(&scope, server).await,
+        None => Err(ServerError::Unknown(server.clone())),
+    };
+    listing.map_err(|error| {
+        let message = daemon.anonymizer.load().conceal_text(&error.describe_for_listing()).into_inner();
+        DaemonFailure::new(FailureKind::Server, message)
+    })
 }
 
 /// The last progress message that found no room in the queue.
@@ -232,82 +258,8 @@ impl SessionRequest for GetServerListing {
         daemon: &Arc<Daemon>,
         caller: &SessionCaller<'_>,
     ) -> Result<RawJson, DaemonFailure> {
-        let directory = &caller.session.origin.directory;
-        let listing = match daemon.upstreams.scope_of(&self.server, directory) {
-            Some(scope) => daemon.upstreams.scope_listing(&scope, &self.server).await,
-            None => Err(ServerError::Unknown(self.server)),
-        };
-        listing.map(|offer| portero::json::serialize_raw(&*offer)).map_err(|error| {
-            let message = daemon.anonymizer.load().conceal_text(&error.to_string()).into_inner();
-            DaemonFailure::new(FailureKind::Server, message)
-        })
-    }
-}
-
-impl SessionRequest for CheckTask {
-    async fn handle(
-        self,
-        daemon: &Arc<Daemon>,
-        caller: &SessionCaller<'_>,
-    ) -> Result<Box<Task>, DaemonFailure> {
-        let wait = Duration::from_millis(self.wait_millis).min(MAX_TASK_WAIT);
-        let waited = tokio::select! {
-            waited = daemon.approval_queue.wait_until_final(self.task, Some(caller.principal()), wait) => waited,
-            () = caller.withdrawn.cancelled() => return Err(DaemonFailure::new(FailureKind::Refused, "withdrawn")),
-        };
-        let task = waited.map_err(|error| failure::of_approval(&error))?;
-        daemon.approval_queue.mark_seen(std::slice::from_ref(&task)).await;
-        Ok(Box::new(shown::task(daemon, task)))
-    }
-}
-
-impl SessionRequest for ListOwnTasks {
-    async fn handle(
-        self,
-        daemon: &Arc<Daemon>,
-        caller: &SessionCaller<'_>,
-    ) -> Result<Vec<Task>, DaemonFailure> {
-        let Self { state, limit } = self;
-        let which = TaskFilter { principal: Some(caller.principal().clone()), state, after: None, limit };
-        let tasks = daemon.approval_queue.list_tasks(&which).map_err(|error| failure::of_store(&error))?;
-        // A denied or expired task has no result, so the list shows all of it and the agent has seen it.
-        let told = tasks.iter().filter(|task| matches!(task.state, TaskState::Denied | TaskState::Expired));
-        daemon.approval_queue.mark_seen(&told.cloned().collect::<Vec<_>>()).await;
-        Ok(shown::tasks(daemon, tasks))
-    }
-}
-
-impl SessionRequest for ListUnseenTasks {
-    async fn handle(
-        self,
-        daemon: &Arc<Daemon>,
-        caller: &SessionCaller<'_>,
-    ) -> Result<UnseenTasks, DaemonFailure> {
-        daemon.approval_queue.unseen_tasks(caller.principal()).map_err(|error| failure::of_store(&error))
-    }
-}
-
-impl SessionRequest for ClaimNews {
-    async fn handle(
-        self,
-        daemon: &Arc<Daemon>,
-        caller: &SessionCaller<'_>,
-    ) -> Result<UnseenTasks, DaemonFailure> {
-        let news = daemon.approval_queue.claim_news(caller.principal(), self.tasks);
-        news.map_err(|error| failure::of_store(&error))
-    }
-}
-
-impl SessionRequest for CancelTask {
-    async fn handle(
-        self,
-        daemon: &Arc<Daemon>,
-        caller: &SessionCaller<'_>,
-    ) -> Result<Box<Task>, DaemonFailure> {
-        let cancelled = daemon.approval_queue.cancel(self.task, caller.principal()).await;
-        cancelled
-            .map(|task| Box::new(shown::task(daemon, task)))
-            .map_err(|error| failure::of_approval(&error))
+        let listing = fetch_listing(daemon, &self.server, &caller.session.origin.directory).await?;
+        Ok(portero::json::serialize_raw(&*listing))
     }
 }
 

@@ -84,7 +84,7 @@ impl Subscriber {
         // A lost answer leaves the server's state unknown, so the subscription is released to be sure.
         let may_be_subscribed = match &reply {
             CallReply::Result(_) => return reply,
-            CallReply::Error(_) | CallReply::PendingApproval(_) => false,
+            CallReply::Error(_) | CallReply::PendingApproval(_) | CallReply::Joined(_) => false,
             CallReply::Refused(refusal) => matches!(
                 refusal,
                 Refusal::Cancelled | Refusal::Interrupted(_) | Refusal::Malformed(_) | Refusal::Withheld(_)

@@ -11,8 +11,10 @@ use portero::clock::{Clock, MonotonicWallClock};
 use portero::config::{ApprovalSettings, Config, ConfigFiles};
 use portero::ipc::{DaemonFailure, FailureKind};
 use portero::paths::Paths;
+use portero::pipeline::GrantUses;
 use portero::policy::{Overrides, Policy};
 
+use crate::access_tokens::AccessTokens;
 use crate::approvals::executor::{Executor, ExecutorDeps};
 use crate::approvals::{ApprovalQueue, ApprovalQueueDeps};
 use crate::approved_config::check::{EnvironmentLookup, ValidConfig, check_files};
@@ -22,11 +24,21 @@ use crate::auth::pairing::Pairing;
 use crate::auth::passphrase::PassphraseChecker;
 use crate::auth::remote_confirmation::RemoteConfirmations;
 use crate::daemon::{Daemon, Lifecycle};
+use crate::http_client::ProxySettings;
+use crate::http_transport::HttpClients;
+use crate::https_health::HttpsHealth;
 use crate::journal::Journal;
 use crate::journal::audit_trail::AuditTrail;
 use crate::journal::checkpoints::AuditCheckpoints;
 use crate::journal::outbox::Outbox;
+use crate::login::Logins;
+use crate::oauth::{OAuth, OAuthDeps, SystemLookup};
 use crate::overrides::{OverrideStore, OverrideStoreDeps, OwnDefinitions};
+use crate::secrets::kept::SealedCredentials;
+use crate::secrets::lookup::LookupContext;
+use crate::secrets::named::NamedSecrets;
+use crate::secrets::redaction::Redactions;
+use crate::secrets::references::SecretReferences;
 use crate::sessions::Sessions;
 use crate::store::{Store, StoreError};
 use crate::upstreams::{DaemonUpstreams, DaemonUpstreamsDeps};
@@ -34,6 +46,7 @@ use crate::upstreams::{DaemonUpstreams, DaemonUpstreamsDeps};
 use super::{AppDeps, config_failure};
 
 /// Builds all parts, in the order of their dependencies.
+#[expect(clippy::too_many_lines, reason = "one list of all parts")]
 pub(super) async fn compose_daemon(
     parts: AppDeps,
     environment: EnvironmentLookup,
@@ -58,13 +71,18 @@ pub(super) async fn compose_daemon(
         Arc::new(Catalog::new(&config.servers, Some(ListingCache::new(paths.catalog(), home.clone()))));
     let (approvals, config) = swappable_settings(config);
 
+    let redactions = Arc::new(Redactions::new(Arc::clone(&anonymizer), config.load().replacements.clone()));
+    let context = LookupContext::new(paths.config.clone(), home.clone(), &variables);
+    let (secrets, references) = open_secrets(&journal, &paths, &clock, &redactions, context);
+    let proxy = ProxySettings::read(|name| environment(name)?.into_string().ok());
+    let oauth = open_logins(&journal, &paths, &clock, &proxy, &redactions);
     let servers = DaemonUpstreams::new(DaemonUpstreamsDeps {
         config: Arc::clone(&config),
         anonymizer: Arc::clone(&anonymizer),
         policy: Arc::clone(&policy),
         catalog: Arc::clone(&catalog),
         uses: Arc::clone(&rules) as _,
-        definitions: Arc::new(OwnDefinitions(Arc::clone(&rules))),
+        definitions: Arc::new(OwnDefinitions::new(Arc::clone(&rules))),
         audit,
         clock: Arc::clone(&clock),
         guard,
@@ -72,6 +90,9 @@ pub(super) async fn compose_daemon(
         logs: paths.server_logs(),
         home,
         build: build.clone(),
+        http: Arc::new(HttpClients::new(proxy.clone(), Arc::clone(&oauth))),
+        references,
+        remote_directory: paths.remote_sessions(),
     });
     let live_deps = LiveConfigDeps {
         directory: paths.config.clone(),
@@ -79,18 +100,20 @@ pub(super) async fn compose_daemon(
         journal: Arc::clone(&journal),
         config: Arc::clone(&config),
         approval_settings: Arc::clone(&approvals),
-        anonymizer: Arc::clone(&anonymizer),
+        redactions,
         policy: Arc::clone(&policy),
+        overrides: Arc::clone(&rules),
         upstreams: Arc::clone(&servers),
         sessions: Arc::clone(&sessions),
     };
+    let logins = Logins::new(oauth, &servers, &journal);
     let daemon = Arc::new(Daemon {
         lifecycle: Lifecycle::new(build, clock.now().wall),
         approval_queue: open_approval_queue(
             (&journal, &paths),
             &servers,
             &sessions,
-            &policy,
+            (&policy, Arc::clone(&rules) as _),
             Arc::clone(&approvals),
             Arc::clone(&clock),
         ),
@@ -98,8 +121,11 @@ pub(super) async fn compose_daemon(
         audit: AuditTrail::new(heads, config, tally),
         remote_confirmations: RemoteConfirmations::new(Arc::clone(&journal), Arc::clone(&clock)),
         passphrase: PassphraseChecker::new(Arc::clone(&journal), Arc::clone(&clock)),
+        access_tokens: open_access_tokens(&journal, &paths, &clock)?,
         pairing: Arc::new(Pairing::new(Arc::clone(&journal), Arc::clone(&clock))),
         bot_health: Arc::default(),
+        https: HttpsHealth::default(),
+        proxy,
         paths,
         clock,
         config: LiveConfig::new(live_deps, confirmed, files.clone(), (changes, warnings)),
@@ -107,10 +133,55 @@ pub(super) async fn compose_daemon(
         policy,
         journal,
         overrides: rules,
+        secrets,
         upstreams: servers,
+        logins,
         sessions,
     });
     Ok((Arc::clone(&daemon), build_executor(&daemon, approvals)))
+}
+
+/// The secrets by name, and the references to them and to others.
+fn open_secrets(
+    journal: &Arc<Journal>,
+    paths: &Paths,
+    clock: &Arc<dyn Clock>,
+    redactions: &Arc<Redactions>,
+    context: LookupContext,
+) -> (Arc<NamedSecrets>, Arc<SecretReferences>) {
+    let kept = Arc::new(SealedCredentials::new(Arc::clone(journal), paths.credentials_key()));
+    let secrets = Arc::new(NamedSecrets::new(kept, Arc::clone(clock)));
+    let references =
+        SecretReferences::new(Arc::clone(&secrets), Arc::clone(redactions), context, Arc::clone(clock));
+    (secrets, Arc::new(references))
+}
+
+/// The access tokens, whose expiry follows a clock that can't be set back.
+fn open_access_tokens(
+    journal: &Arc<Journal>,
+    paths: &Paths,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<AccessTokens>, DaemonFailure> {
+    let clock = Arc::new(MonotonicWallClock::new(Arc::clone(clock)));
+    let tokens = AccessTokens::open(Arc::clone(journal), clock);
+    tokens.map(Arc::new).map_err(|error| store_failure(paths, &error))
+}
+
+/// The logins at servers over HTTP.
+fn open_logins(
+    journal: &Arc<Journal>,
+    paths: &Paths,
+    clock: &Arc<dyn Clock>,
+    proxy: &ProxySettings,
+    redactions: &Arc<Redactions>,
+) -> Arc<OAuth> {
+    OAuth::new(OAuthDeps {
+        kept: Arc::new(SealedCredentials::new(Arc::clone(journal), paths.credentials_key())),
+        clock: Arc::clone(clock),
+        proxy: proxy.clone(),
+        lookup: Arc::new(SystemLookup),
+        redactions: Arc::clone(redactions),
+    })
 }
 
 /// The limits of approvals and the configuration, as values that a reload can swap.
@@ -201,7 +272,7 @@ fn open_approval_queue(
     (journal, paths): (&Arc<Journal>, &Paths),
     servers: &Arc<DaemonUpstreams>,
     sessions: &Arc<Sessions>,
-    policy: &Arc<ArcSwap<Policy>>,
+    (policy, grant_uses): (&Arc<ArcSwap<Policy>>, Arc<dyn GrantUses>),
     settings: Arc<ArcSwap<ApprovalSettings>>,
     clock: Arc<dyn Clock>,
 ) -> Arc<ApprovalQueue> {
@@ -211,6 +282,7 @@ fn open_approval_queue(
         children: Arc::clone(sessions) as _,
         server_settings: Arc::clone(servers) as _,
         policy: Arc::clone(policy),
+        grant_uses,
         settings,
         clock: Arc::new(MonotonicWallClock::new(clock)),
         rejections: paths.rejections(),

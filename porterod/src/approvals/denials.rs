@@ -59,7 +59,7 @@ impl ApprovalQueue {
         let (asker, policy) = (ended.origin.asker(), self.deps.policy.load());
         let held = found.map_err(store_refusal)?.filter(|denial| {
             // A grant or rule that was made since is the later word.
-            !policy.overrides().allows_since(denial.at, &call.tool, asker, now)
+            !policy.allows_since(denial.at, call.identity(), asker, now)
         });
         let denial = held
             .map(|denial| timed_denial(ended.origin.principal.clone(), String::new(), denial, now, lasts));
@@ -77,7 +77,8 @@ pub(super) fn timed_denial(
     lasts: Duration,
 ) -> CallDenial {
     let Denial { task, at, reason } = denial;
-    let passed = Duration::try_from(now.wall.duration_since(at)).unwrap_or_default();
+    // A denial in the future was made before the clock was set back. When is not known, so it counts as over.
+    let passed = Duration::try_from(now.wall.duration_since(at)).unwrap_or(lasts);
     let made = Moment { wall: at, boot: now.boot.saturating_sub(passed) };
     let millis = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
     CallDenial { principal, call, task, made, millis, reason }

@@ -27,6 +27,9 @@ pub enum ApprovalError {
     /// An approval would not make it run in the process that its session uses.
     #[error("task {0} would not run where its session's other calls run: {1}")]
     OtherProcess(TaskId, ChildLoss),
+    /// The call needs several people, so it isn't approved together with others.
+    #[error("task {0} takes several people, each for themselves")]
+    SeveralPeople(TaskId),
     /// The call needs several people, and this vote adds nothing.
     #[error(transparent)]
     Vote(#[from] VoteError),
@@ -39,6 +42,22 @@ pub enum ApprovalError {
 }
 
 impl ApprovalError {
+    /// Why, without the task's name, to be put beside the task.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Void(_, why) => why.clone(),
+            Self::OtherProcess(_, loss) => loss.to_string(),
+            Self::SeveralPeople(_) => "it takes several people, each for themselves".to_owned(),
+            Self::WrongState(_, state) => format!("it is {state}"),
+            Self::NotFound(_)
+            | Self::Unauthorized(_)
+            | Self::Vote(_)
+            | Self::Unsaved(..)
+            | Self::Store(_) => self.to_string(),
+        }
+    }
+
     /// The store's error; none if the task's state is the reason, so that a retry is useless.
     pub(super) fn store_failure(self) -> Option<StoreError> {
         match self {
@@ -48,6 +67,7 @@ impl ApprovalError {
             | Self::Unauthorized(_)
             | Self::Void(..)
             | Self::OtherProcess(..)
+            | Self::SeveralPeople(_)
             | Self::Vote(_)
             | Self::Unsaved(..) => None,
         }

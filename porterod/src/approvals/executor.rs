@@ -42,6 +42,10 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 const RETRY_INTERVALS: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
 
+/// What an agent may do about a call that became void.
+const CALL_AGAIN: &str = "Make the same call again: it is decided by what is in force now, and a person is asked again if it \
+                          needs approval";
+
 /// Makes permitted calls. The daemon's upstreams implement it; they are built on the approvals, so the
 /// executor can't import them.
 pub trait CallRunner: Send + Sync {
@@ -116,7 +120,7 @@ fn end_of_report(outcome: PermitOutcome) -> RunEnd {
         )),
         PermitOutcome::Failed(words) => refused(Refusal::ServerUnavailable(words)),
         PermitOutcome::Unknown(words) => refused(Refusal::Interrupted(words)),
-        PermitOutcome::Withheld => refused(Refusal::Withheld(Leak)),
+        PermitOutcome::Withheld => refused(Refusal::Withheld(Leak::default())),
     }
 }
 
@@ -145,6 +149,7 @@ impl Executor {
             }
         }
         self.deps.approval_queue.expire_due().await?;
+        self.deps.approval_queue.restore_waiting_calls()?;
         Ok(RecoveryReport {
             interrupted: executing.len(),
             resumed: self.task_ids(TaskState::Approved)?.len(),
@@ -247,8 +252,9 @@ impl Executor {
         let most = fits.min(self.deps.settings.load().max_result_bytes);
         let tool = task.call.tool.clone();
         let reply = self.claim_and_run(task, most, cancel).await;
-        if matches!(reply, RunEnd::Reply(CallReply::Refused(Refusal::Withheld(_)))) {
-            let about = format!("the answer of {tool} to task {id} was withheld: it held a private value");
+        if let RunEnd::Reply(CallReply::Refused(Refusal::Withheld(leak))) = &reply {
+            let what = leak.describe_value();
+            let about = format!("the answer of {tool} to task {id} was withheld, because it held {what}");
             self.deps.journal.raise_alarm(AlarmKind::Withheld, &about).await;
         }
         let mut ending = self.outcome_of_reply(reply, most);
@@ -329,6 +335,10 @@ impl Executor {
         let place = queue.place_of(&task).map_err(|loss| {
             format!("it did not run: {loss}. A person may have it asked anew with `portero again`")
         })?;
+        // Before the server is asked: one whose entry was edited may not even start.
+        if let Err(ApprovalError::Void(_, why)) = queue.check_config_unchanged(&task) {
+            return Err(format!("it did not run: {why}. {CALL_AGAIN}"));
+        }
         let child = task.child.clone();
         let inputs = queue.current_binding(&task.call, &task.origin.directory, child.as_ref(), place);
         let binding = match cancel.run_until_cancelled(inputs).await {
@@ -338,11 +348,8 @@ impl Executor {
         // Checked after `executing` was stored: a check before it could be outdated by the time the task
         // starts.
         if binding != task.binding {
-            return Err(format!(
-                "it did not run: since a person was asked, {} changed. Make the same call again: it is decided \
-                 by what is in force now, and a person is asked again if it needs approval",
-                describe_changes(&task.binding, &binding)
-            ));
+            let changed = describe_changes(&task.binding, &binding);
+            return Err(format!("it did not run: since a person was asked, {changed} changed. {CALL_AGAIN}"));
         }
         let context = CallContext { origin: task.origin.clone(), task: Some(task.id) };
         let now = self.deps.clock.now();
@@ -401,7 +408,7 @@ impl Executor {
             RunEnd::Reply(CallReply::Error(error)) => {
                 return self.outcome_with_answer(TaskState::Failed, None, Some(error), most);
             }
-            RunEnd::Reply(CallReply::PendingApproval(_)) => {
+            RunEnd::Reply(CallReply::PendingApproval(_) | CallReply::Joined(_)) => {
                 return self.outcome_with_note(TaskState::Failed, "it was not run: it asked again");
             }
             RunEnd::Reply(CallReply::Refused(refusal)) => refusal,

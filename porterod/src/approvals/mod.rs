@@ -5,6 +5,7 @@
 
 pub mod executor;
 
+mod allowed;
 mod binding;
 mod child;
 mod denials;
@@ -14,6 +15,7 @@ mod open;
 mod queue;
 mod runnable_check;
 mod settle;
+mod settle_list;
 mod transition;
 mod unsaved_rejections;
 mod vote;
@@ -22,9 +24,10 @@ mod vote;
 pub(crate) mod tests;
 
 pub use crate::store::TaskFilter;
+pub use allowed::{AgentSessions, WaitingRun};
 pub use binding::BindingSource;
 pub use child::{CallPlace, ServerSettings};
 pub use error::{ApprovalError, QuorumProgress, VoteError};
 pub use queue::{ApprovalQueue, ApprovalQueueDeps};
-pub use settle::ListRejection;
+pub use settle_list::{ListApproval, ListRejection};
 pub use unsaved_rejections::UnsavedRejections;

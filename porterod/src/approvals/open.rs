@@ -11,7 +11,7 @@ use portero::config::ApprovalSettings;
 use portero::ipc::Act;
 use portero::names::{Actor, TaskId, ToolId};
 use portero::pipeline::Refusal;
-use portero::policy::{Action, Decision, Policy};
+use portero::policy::{Action, Decision, DecisionSource, Policy};
 use portero::task::{CallOrigin, SessionChild, Task, TaskState};
 use rusqlite::Connection;
 
@@ -81,7 +81,7 @@ impl ApprovalQueue {
             }
         }
         let (asker, now) = (Some(ended.origin.asker()), self.deps.clock.now());
-        let decision = self.deps.policy.load().decide(&call.tool, call.arguments(), asker, now);
+        let decision = self.deps.policy.load().decide_without_denials(call.identity(), asker, now);
         if decision.action == Action::Deny {
             return Err(Refusal::Denied(decision));
         }
@@ -156,6 +156,11 @@ impl ApprovalQueue {
             // A duplicate may have expired in this change, and its waiters must see that.
             self.notify_waiters();
             self.task_opened.notify_one();
+            // Before the agent learns that the call waits, so that its next one finds it. A session notes those itself that
+            // wait to run in its own process.
+            if task.child.is_none() {
+                self.waiting.note_task(&task, now);
+            }
         }
         Ok(task)
     }
@@ -206,6 +211,7 @@ impl ApprovalQueue {
             at: self.now(),
             session: Some(origin.session),
             principal: Some(origin.principal.clone()),
+            address: origin.remote_address(),
             event: AuditEvent::Refused { tool, reason: refusal.to_string() },
         };
         self.deps.journal.record_unsynced(record);
@@ -214,13 +220,18 @@ impl ApprovalQueue {
 
 impl OpeningCheck {
     /// Fails during the cool-down after a denial of the same call, unless a person allowed it since. Policy
-    /// knows the denial a moment after the store, so the store is asked.
+    /// knows the denial a moment after the store, so the store is asked too.
     fn check_deny_cooldown(&self, store: &Connection, task: &Task) -> Result<(), StoreError> {
-        let (principal, asker) = (&task.origin.principal, task.origin.asker());
+        let (principal, asker, call) = (&task.origin.principal, task.origin.asker(), task.call.identity());
+        // Policy knows of a denial also while the wall clock is set back.
+        let decision = self.policy.decide_call(call, asker, self.now, None);
+        if matches!(decision.source, DecisionSource::Denial(_)) {
+            return Err(StoreError::Refused(decision.to_string()));
+        }
         let Some(denial) = denials::find_denial(store, principal, &self.fingerprint)? else {
             return Ok(());
         };
-        if self.policy.overrides().allows_since(denial.at, &task.call.tool, asker, self.now) {
+        if self.policy.allows_since(denial.at, call, asker, self.now) {
             return Ok(());
         }
         let lasts = self.settings.deny_cooldown;

@@ -1,6 +1,6 @@
 //! The queue: its queries, and the one transition that every change of a task uses.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,8 +12,7 @@ use portero::call::Call;
 use portero::clock::{Clock, Moment};
 use portero::config::ApprovalSettings;
 use portero::names::{Actor, Principal, TaskId};
-use portero::pipeline::{self, BoxFuture, CallContext, Refusal};
-use portero::policy::definition_pins::DefinitionItem;
+use portero::pipeline::{self, BoxFuture, CallContext, GrantUses, JoinedCall, Refusal, WaitingCalls};
 use portero::policy::{Action, CallerIdentity, Decision, Policy};
 use portero::sync::lock;
 use portero::task::{CallOrigin, ChildLoss, SessionChild, Task, TaskState, UnseenTasks};
@@ -42,6 +41,8 @@ pub struct ApprovalQueueDeps {
     pub server_settings: Arc<dyn ServerSettings>,
     /// The daemon's policy: configuration and overrides.
     pub policy: Arc<ArcSwap<Policy>>,
+    /// Counts the uses of grants.
+    pub grant_uses: Arc<dyn GrantUses>,
     /// The current limits.
     pub settings: Arc<ArcSwap<ApprovalSettings>>,
     /// The clock.
@@ -59,10 +60,14 @@ pub struct ApprovalQueue {
     pub(super) task_approved: Notify,
     /// Signals the timer that a task may expire sooner than it expects.
     pub(super) task_opened: Notify,
+    /// The calls that wait to run in the daemon's own processes.
+    pub(super) waiting: WaitingCalls,
     /// Rejections that could not be saved yet.
     pub(super) rejections: Arc<UnsavedRejections>,
     /// The finished tasks that a session took over to tell its agent.
     claimed_news: Mutex<HashSet<TaskId>>,
+    /// Why the calls of waiting tasks would not run, as their servers said when they were asked last.
+    pub(super) void_by_server: Mutex<HashMap<TaskId, String>>,
 }
 
 /// How many claimed tasks are remembered.
@@ -84,8 +89,10 @@ impl ApprovalQueue {
             changes,
             task_approved: Notify::new(),
             task_opened: Notify::new(),
+            waiting: WaitingCalls::default(),
             rejections,
             claimed_news: Mutex::default(),
+            void_by_server: Mutex::default(),
         })
     }
 
@@ -261,6 +268,9 @@ impl ApprovalQueue {
     pub(super) fn finish_transition(&self, id: TaskId, stepped: Transition) -> Result<Task, ApprovalError> {
         match stepped {
             Transition::Done(task) => {
+                if task.state.is_final() {
+                    self.waiting.forget_task(id);
+                }
                 self.notify_waiters();
                 Ok(*task)
             }
@@ -271,6 +281,12 @@ impl ApprovalQueue {
             Transition::WrongState(state) => Err(ApprovalError::WrongState(id, state)),
             Transition::NotFound => Err(ApprovalError::NotFound(id)),
         }
+    }
+
+    /// Wakes the executor for a task that was approved, and the timer, because it must start in time.
+    pub(super) fn announce_approval(&self) {
+        self.task_approved.notify_one();
+        self.task_opened.notify_one();
     }
 
     /// Wakes the executor after a pause.
@@ -420,21 +436,33 @@ impl pipeline::Approvals for ApprovalQueue {
     ) -> BoxFuture<'a, Result<Option<TaskId>, Refusal>> {
         Box::pin(self.preview_call_in(call, &context.origin, None))
     }
+
+    fn find_waiting(&self, call: &Call, context: &CallContext) -> Option<TaskId> {
+        self.waiting.find_task(call, &context.origin.principal, self.now())
+    }
+
+    fn join_call<'a>(
+        &'a self,
+        task: TaskId,
+        call: Call,
+        context: &'a CallContext,
+    ) -> BoxFuture<'a, Result<JoinedCall, Refusal>> {
+        Box::pin(self.join_call_in(task, call, &context.origin, None))
+    }
 }
 
-/// Decides on a call that a session submits. The session knows which definition it calls; here the newest one that
+/// Decides on a call of a session, which was submitted or waits. The session knows which definition it calls; here the newest one that
 /// waits gives the reason for the question.
-fn decide_submitted(
+pub(super) fn decide_submitted(
     policy: &Policy,
     call: &Call,
     asker: Option<CallerIdentity<'_>>,
     now: Moment,
 ) -> Decision {
-    let item = DefinitionItem::Tool(call.tool.tool.clone());
-    let pins = policy.overrides().definition_pins.server(&call.tool.server);
-    let state = pins.map(|pins| pins.waiting_state(&item)).unwrap_or_default();
-    let decision = policy.decide(&call.tool, call.arguments(), asker, now);
-    policy.require_accepted(&call.tool, decision, state, asker, now)
+    let pins = policy.overrides().definition_pins.server(&call.tool.server).zip(call.definition_item());
+    let state = pins.map(|(pins, item)| pins.waiting_state(&item)).unwrap_or_default();
+    let decision = policy.decide_without_denials(call.identity(), asker, now);
+    policy.require_accepted(call.identity(), decision, state, asker, now)
 }
 
 pub(super) fn store_refusal(error: StoreError) -> Refusal {

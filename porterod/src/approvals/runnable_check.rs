@@ -8,13 +8,17 @@ use portero::binding::{describe_changes, describe_config_change};
 use portero::names::TaskId;
 use portero::permit::PermitProblem;
 use portero::pipeline::Refusal;
-use portero::policy::{Action, DecisionSource};
+use portero::policy::Action;
+use portero::sync::lock;
 use portero::task::{ChildLoss, Task, TaskState};
 
 use super::child::CallPlace;
 use super::error::ApprovalError;
 use super::queue::ApprovalQueue;
 use crate::store::{overrides, tasks};
+
+/// How many reasons of servers are kept. Without its reason a task is only checked later.
+const MAX_VOID_TASKS: usize = 1_000;
 
 impl ApprovalQueue {
     /// Checks that the call of a waiting task would run once approved. A server that doesn't list its tools
@@ -23,6 +27,42 @@ impl ApprovalQueue {
     /// # Errors
     /// [`ApprovalError::Void`] with the cause; [`ApprovalError::WrongState`] if the task no longer waits.
     pub async fn check_runnable(
+        &self,
+        task: &Task,
+        fresh: bool,
+        timeout: Duration,
+    ) -> Result<(), ApprovalError> {
+        let checked = self.ask_whether_runnable(task, fresh, timeout).await;
+        match &checked {
+            // What the configuration makes void is found anew each time.
+            Err(ApprovalError::Void(_, why)) if self.check_config_unchanged(task).is_ok() => {
+                let mut void = lock(&self.void_by_server);
+                if void.len() >= MAX_VOID_TASKS {
+                    void.clear();
+                }
+                void.insert(task.id, why.clone());
+            }
+            Ok(()) => drop(lock(&self.void_by_server).remove(&task.id)),
+            // These say nothing of the server.
+            Err(_) => {}
+        }
+        checked
+    }
+
+    /// Why a yes to this waiting task would not let its call run: the configuration as it is now, or what its server
+    /// said when it was asked last. None if nothing is known against it. This asks no server.
+    #[must_use]
+    pub fn void_reason(&self, task: &Task) -> Option<String> {
+        if task.state != TaskState::PendingApproval {
+            return None;
+        }
+        match self.check_config_unchanged(task) {
+            Err(ApprovalError::Void(_, why)) => Some(why),
+            Ok(()) | Err(_) => lock(&self.void_by_server).get(&task.id).cloned(),
+        }
+    }
+
+    async fn ask_whether_runnable(
         &self,
         task: &Task,
         fresh: bool,
@@ -77,9 +117,10 @@ impl ApprovalQueue {
     pub fn check_config_unchanged(&self, task: &Task) -> Result<(), ApprovalError> {
         let now = self.deps.clock.now();
         let (call, asker) = (&task.call, Some(task.origin.asker()));
-        let decision = self.deps.policy.load().decide(&call.tool, call.arguments(), asker, now);
-        // A pause is no reason to refuse: the approved call runs once the pause ends.
-        if decision.action == Action::Deny && !matches!(decision.source, DecisionSource::Pause(_)) {
+        // A pause is no reason to refuse, because the approved call runs once it ends. A deny behind it is one.
+        let policy = self.deps.policy.load();
+        let decision = policy.decide_despite_pause(&call.tool, call.arguments(), asker, now);
+        if decision.action == Action::Deny {
             return Err(ApprovalError::Void(task.id, decision.to_string()));
         }
         let configured = match self.configured_inputs(call, task.child.as_ref()) {

@@ -9,24 +9,13 @@ use portero::task::{Task, TaskState};
 
 use super::error::ApprovalError;
 use super::queue::ApprovalQueue;
-use super::transition::{deadline_after, record_denial, store_transition, transition_record};
+use super::transition::{deadline_after, store_transition};
 use crate::auth::Authorization;
-use crate::auth::buttons::{ButtonPress, CardDecision, ListAction};
+use crate::auth::buttons::{ButtonPress, CardDecision};
 use crate::journal::AuditMode;
 use crate::store::StoreError;
 use crate::store::buttons::ButtonUse;
-use crate::store::tasks::{self, Transition, TransitionRequest};
-
-/// The result of denying all calls of a list with one button.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ListRejection {
-    /// How many were waiting and are denied now.
-    pub denied: usize,
-    /// How many had expired before, so that nothing was left to deny.
-    pub expired: usize,
-    /// Why the denial isn't saved in the store yet, if it isn't.
-    pub unsaved: Option<String>,
-}
+use crate::store::tasks::TransitionRequest;
 
 impl ApprovalQueue {
     /// Approves a task and wakes the executor. If the call needs several people, this is one vote and the
@@ -56,7 +45,7 @@ impl ApprovalQueue {
         confirmed: Authorization,
         fresh: bool,
     ) -> Result<Task, ApprovalError> {
-        let act = if fresh { Act::ApproveFresh(task) } else { Act::Approve(task) };
+        let act = Act::approve(task, fresh);
         if !confirmed.covers(&act) {
             return Err(ApprovalError::Unauthorized(task));
         }
@@ -80,8 +69,7 @@ impl ApprovalQueue {
         let step = self.approval_transition(task, confirmed.button().cloned());
         let step = TransitionRequest { fresh, ..step };
         let task = self.transition_task(step, confirmed.actor(), AuditMode::Required).await?;
-        self.task_approved.notify_one();
-        self.task_opened.notify_one();
+        self.announce_approval();
         Ok(task)
     }
 
@@ -139,60 +127,6 @@ impl ApprovalQueue {
         self.save_rejection(step, &tapped.by()).await
     }
 
-    /// Denies every listed task that still waits, in one change, which also uses up the list's button. If the
-    /// change can't be saved, the tasks are denied all the same and the button stays usable.
-    ///
-    /// [`StoreError::Refused`] if the button was used before.
-    /// [`StoreError::Refused`] when the button was used before.
-    pub async fn reject_listed(
-        &self,
-        tasks: Vec<TaskId>,
-        turned: &ButtonPress<ListAction>,
-    ) -> Result<ListRejection, StoreError> {
-        let (now, button) = (self.now(), turned.ticket().step(1));
-        let by = turned.by();
-        let journal = Arc::clone(&self.deps.journal);
-        let (listed, rejecter) = (tasks.clone(), by.clone());
-        let saving = async move {
-            let rejecting = move |store: &rusqlite::Connection| {
-                button.consume(store)?;
-                let mut records = Vec::new();
-                let mut rejection = ListRejection::default();
-                for id in &listed {
-                    // An overdue task counts as expired even if the timer hasn't noticed, so the person isn't
-                    // told that they denied it.
-                    let denial =
-                        TransitionRequest::new(*id, &[TaskState::PendingApproval], TaskState::Denied, now);
-                    let stepped =
-                        tasks::transition(store, &TransitionRequest { must_be_alive: true, ..denial })?;
-                    records.extend(transition_record(&stepped, &rejecter, None));
-                    match stepped {
-                        Transition::Done(task) => {
-                            record_denial(store, &task)?;
-                            rejection.denied += 1;
-                        }
-                        Transition::Expired(_) | Transition::WrongState(TaskState::Expired) => {
-                            rejection.expired += 1;
-                        }
-                        Transition::WrongState(_) | Transition::NotFound => {}
-                    }
-                }
-                Ok((rejection, records))
-            };
-            journal.change(AuditMode::BestEffort, rejecting).await
-        };
-        match self.rejections.wait_for_save(saving).await {
-            Ok(rejection) => {
-                self.notify_waiters();
-                Ok(rejection)
-            }
-            // A refusal concerns the button, so nothing is denied. Every other error concerns the disk, and a
-            // denial doesn't wait for a disk.
-            Err(error @ StoreError::Refused(_)) => Err(error),
-            Err(error) => Ok(self.reject_list_unsaved(tasks, &by, &error).await),
-        }
-    }
-
     /// Rejects a task. If the change can't be saved, the task is rejected all the same.
     ///
     /// # Errors
@@ -209,37 +143,6 @@ impl ApprovalQueue {
                 Err(ApprovalError::Unsaved(id, self.rejections.keep_beside_store(&error).await))
             }
         }
-    }
-
-    /// Rejects these tasks without the store. Tasks that no longer wait are left alone.
-    pub(super) async fn reject_list_unsaved(
-        &self,
-        listed: Vec<TaskId>,
-        by: &Actor,
-        error: &StoreError,
-    ) -> ListRejection {
-        let mut rejection = ListRejection::default();
-        let now = self.now();
-        for id in listed {
-            let task =
-                self.deps.journal.store().read(move |store| tasks::get_task(store, id, None)).ok().flatten();
-            if self.rejections.is_rejected(id) {
-                continue;
-            }
-            if task
-                .is_some_and(|task| task.state == TaskState::PendingApproval && tasks::is_expired(&task, now))
-            {
-                rejection.expired += 1;
-                continue;
-            }
-            let denial = TransitionRequest::new(id, &[TaskState::PendingApproval], TaskState::Denied, now);
-            let denial = TransitionRequest { must_be_alive: true, deny_cooldown: true, ..denial };
-            rejection.denied += usize::from(self.rejections.put_in_force(denial, by, error).is_ok());
-        }
-        if rejection.denied > 0 {
-            rejection.unsaved = Some(self.rejections.keep_beside_store(error).await);
-        }
-        rejection
     }
 
     fn denial_transition(&self, task: TaskId, reason: Option<Fake<String>>) -> TransitionRequest {

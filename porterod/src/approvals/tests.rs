@@ -1,10 +1,12 @@
+mod allowed;
 mod clocks;
+mod denials;
 mod histories;
+mod joining;
 mod limits;
 mod repeat;
 mod runnable_check;
 pub(crate) mod votes;
-mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -21,7 +23,7 @@ use portero::ipc::Act;
 use portero::names::{ChildGeneration, Principal, ServerName, SessionId};
 use portero::notice::Notice;
 use portero::permit::{CallPermit, PermitProblem};
-use portero::pipeline::{Approvals as _, BoxFuture, CallContext, Refusal};
+use portero::pipeline::{Approvals as _, BoxFuture, CallContext, GrantUses, Refusal};
 use portero::policy::{ConfigPolicy, Overrides, Policy};
 use portero::task::{CallOrigin, ChildGround, ChildLoss, SessionChild, Task, TaskState};
 use tempfile::TempDir;
@@ -42,12 +44,20 @@ pub(crate) struct Fixture {
     pub(crate) settings: Arc<ArcSwap<ApprovalSettings>>,
     pub(crate) binding_source: Arc<FakeBindingSource>,
     pub(crate) children: Arc<FakeChildren>,
+    pub(crate) uses: Arc<FakeUses>,
     pub(crate) approval_queue: Arc<ApprovalQueue>,
     pub(crate) outbox: Arc<Outbox>,
 }
 
 /// A ground that a test can move.
 pub(crate) struct FakeBindingSource(pub(crate) Mutex<Result<BindingInputs, Refusal>>);
+
+impl FakeBindingSource {
+    /// The server defines its tools in this version.
+    pub(crate) fn define(&self, version: usize) {
+        *self.0.lock().unwrap() = Ok(binding_inputs(&format!("definition {version}")));
+    }
+}
 
 impl BindingSource for FakeBindingSource {
     fn configured_inputs(&self, _: &Call) -> Result<ConfiguredInputs, Refusal> {
@@ -126,6 +136,21 @@ impl ServerSettings for FakeChildren {
     }
 }
 
+/// The uses of grants.
+#[derive(Default)]
+pub(crate) struct FakeUses {
+    /// How many are left, of any grant.
+    pub(crate) left: std::sync::atomic::AtomicUsize,
+}
+
+impl GrantUses for FakeUses {
+    fn consume_use<'a>(&'a self, _: u64, _: &'a Call, _: &'a CallContext) -> BoxFuture<'a, bool> {
+        use std::sync::atomic::Ordering::SeqCst;
+        let consumed = self.left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+        Box::pin(std::future::ready(consumed))
+    }
+}
+
 pub(crate) fn session_child() -> SessionChild {
     let generation = ChildGeneration::fresh();
     let ground =
@@ -155,12 +180,14 @@ impl Fixture {
         let settings = Arc::new(ArcSwap::from_pointee(ApprovalSettings::default()));
         let ground = Arc::new(FakeBindingSource(Mutex::new(Ok(binding_inputs("definition")))));
         let children = Arc::new(FakeChildren::default());
+        let uses = Arc::new(FakeUses::default());
         let queue = ApprovalQueue::new(ApprovalQueueDeps {
             journal: journal.clone(),
             binding_source: ground.clone(),
             children: children.clone(),
             server_settings: children.clone(),
             policy: policy.clone(),
+            grant_uses: uses.clone(),
             settings: settings.clone(),
             clock: clock.clone(),
             rejections: directory.path().join("rejections"),
@@ -174,6 +201,7 @@ impl Fixture {
             settings,
             binding_source: ground,
             children,
+            uses,
             approval_queue: queue,
             outbox,
         }

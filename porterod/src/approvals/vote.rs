@@ -71,8 +71,7 @@ impl ApprovalQueue {
             VoteOutcome::AlreadyVoted => Err(VoteError::AlreadyVoted(id, needs, user).into()),
             VoteOutcome::Transitioned(stepped) => {
                 let task = self.finish_transition(id, stepped)?;
-                self.task_approved.notify_one();
-                self.task_opened.notify_one();
+                self.announce_approval();
                 Ok(task)
             }
         }
@@ -142,6 +141,7 @@ impl VoteAttempt {
             at: self.approval.now,
             session: Some(task.origin.session),
             principal: Some(task.origin.principal.clone()),
+            address: task.origin.remote_address(),
             event: AuditEvent::Act {
                 act: "vote".to_owned(),
                 about: format!("task {} {}: vote {}", task.id, task.call.tool, far.join(" and ")),

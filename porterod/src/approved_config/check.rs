@@ -53,7 +53,7 @@ pub fn describe_problems(problems: &ConfigProblems) -> Vec<String> {
 
 fn describe_problem(problem: &ConfigProblem) -> String {
     let ConfigProblem { file, line, column, message, hint, .. } = problem;
-    let place = if *line == 0 { (*file).to_owned() } else { format!("{file}:{line}:{column}") };
+    let place = if *line == 0 { file.to_string() } else { format!("{file}:{line}:{column}") };
     match hint {
         Some(hint) => format!("{place}: {message} ({hint})"),
         None => format!("{place}: {message}"),

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use portero::anonymize::{Anonymizer, ReplacementRule};
 use portero::approved_config::{ApprovedConfig, ConfigChanges, digest_files};
 use portero::config::{self, ConfigFiles};
 use portero::ipc::{Act, UnconfirmedConfig};
@@ -13,6 +14,7 @@ use super::check::describe_problems;
 use super::store::{SealReason, SealRequest};
 use super::{LiveConfig, describe_config_changes};
 use crate::auth::Authorization;
+use crate::overrides::ChangedReplacements;
 use crate::store::StoreError;
 
 /// Why a configuration was not confirmed.
@@ -42,7 +44,7 @@ impl LiveConfig {
     /// [`ConfirmConfigError::Unreadable`] and [`ConfirmConfigError::Invalid`].
     pub async fn compare(&self) -> Result<UnconfirmedConfig, ConfirmConfigError> {
         let (files, shown) = self.load_files().await?;
-        let changes = self.check(&files).map_err(|_| ConfirmConfigError::Invalid)?.changes;
+        let changes = self.check(&files).await.map_err(|_| ConfirmConfigError::Invalid)?.changes;
         let note = match &*self.approved.current() {
             ApprovedConfig::Sealed(_) => None,
             ApprovedConfig::Open => {
@@ -63,7 +65,7 @@ impl LiveConfig {
         if now != shown {
             return Err(ConfirmConfigError::Changed);
         }
-        self.waiting_changes(&files).map(drop)
+        self.waiting_changes(&files).await.map(drop)
     }
 
     /// Confirms and applies the files that the person was shown; returns the number of widening changes.
@@ -80,7 +82,8 @@ impl LiveConfig {
         if now != shown {
             return Err(ConfirmConfigError::Changed);
         }
-        let changes = self.waiting_changes(&files)?;
+        let changes = self.waiting_changes(&files).await?;
+        let (former, while_waiting) = (self.confirmed_rules(), self.deps.redactions.current());
         // The audit lists the edits before their confirmation.
         self.report_all_edits(&files).await;
         let about = describe_config_changes(&changes);
@@ -90,7 +93,9 @@ impl LiveConfig {
         };
         self.approved.approve_files(files.clone(), sealing).await?;
         // Checked again, because the part that applies depends on the confirmed files.
-        self.put_in_force(self.check(&files).map_err(|_| ConfirmConfigError::Invalid)?);
+        self.put_in_force(self.check(&files).await.map_err(|_| ConfirmConfigError::Invalid)?);
+        // Before the sessions conceal by the confirmed rules: then their definitions are pinned already.
+        self.carry_definitions_over(former, &while_waiting).await;
         self.record_config();
         self.push_to_sessions();
         self.recent_edits.note_decision(ConfigAdoption::Adopted);
@@ -98,6 +103,30 @@ impl LiveConfig {
         self.deps.journal.add_notice(Notice::Config { digest, became, edits: 1 }).await;
         *present = files;
         Ok(changes.widens.len() as u64)
+    }
+
+    /// The replacements of the configuration that is confirmed now; none if it isn't known.
+    fn confirmed_rules(&self) -> Option<Vec<ReplacementRule>> {
+        match &*self.approved.current() {
+            ApprovedConfig::Sealed(files) => {
+                Some(config::read_config(files, &|name: &str| self.variable(name)).0?.replacements)
+            }
+            ApprovedConfig::Open | ApprovedConfig::Unknown(_) => None,
+        }
+    }
+
+    /// Carries the pins over if the person confirmed other replacements. Where that fails, the tools concerned ask.
+    async fn carry_definitions_over(&self, former: Option<Vec<ReplacementRule>>, waiting: &Anonymizer) {
+        let Some(former) = former else { return };
+        if self.confirmed_rules().is_some_and(|now| conceal_alike(&former, &now)) {
+            return;
+        }
+        let Ok(former) = Anonymizer::new(&former) else { return };
+        let present = self.deps.redactions.current();
+        let replacements = ChangedReplacements { former: &former, waiting, present: &present };
+        if let Err(error) = self.deps.overrides.carry_definitions_over(replacements).await {
+            tracing::error!(%error, "the pins of definitions don't go by the confirmed replacements");
+        }
     }
 
     /// Loads the files, with a digest over them and the confirmed ones. That digest identifies the preview.
@@ -108,8 +137,8 @@ impl LiveConfig {
         Ok((files, blake3::hash(pair.as_bytes()).to_hex().to_string()))
     }
 
-    fn waiting_changes(&self, files: &ConfigFiles) -> Result<ConfigChanges, ConfirmConfigError> {
-        let changes = self.check(files).map_err(|_| ConfirmConfigError::Invalid)?.changes;
+    async fn waiting_changes(&self, files: &ConfigFiles) -> Result<ConfigChanges, ConfirmConfigError> {
+        let changes = self.check(files).await.map_err(|_| ConfirmConfigError::Invalid)?.changes;
         if changes.has_pending() { Ok(changes) } else { Err(ConfirmConfigError::NothingWaits) }
     }
 
@@ -134,4 +163,13 @@ impl LiveConfig {
         tools.sort_by_key(|(tool, action, would_be)| (Reverse(*action), *would_be, tool.to_string()));
         tools
     }
+}
+
+/// Whether two lists of rules conceal and reveal the same texts.
+fn conceal_alike(former: &[ReplacementRule], now: &[ReplacementRule]) -> bool {
+    let is_same = |(former, now): (&ReplacementRule, &ReplacementRule)| {
+        let ReplacementRule { fake, real, direction, case_sensitive, label: _, servers: _ } = former;
+        (fake, real, direction, case_sensitive) == (&now.fake, &now.real, &now.direction, &now.case_sensitive)
+    };
+    former.len() == now.len() && former.iter().zip(now).all(is_same)
 }

@@ -48,9 +48,10 @@ async fn follow_config_files(config: &LiveConfig, mut known: ConfigFiles) {
                 config.apply_files(files.clone()).await;
                 known = files;
             }
-            Ok(files) if unread => {
+            Ok(files) if unread || files.directory_problems != known.directory_problems => {
                 unread = false;
-                config.note_readable_again(&files).await;
+                config.note_unchanged(&files).await;
+                known = files;
             }
             Ok(_) => {}
             Err(problems) => {

@@ -28,6 +28,18 @@ pub(super) enum Factor {
     NumberMatch(ButtonUse),
 }
 
+impl Factor {
+    /// The same factor, for the second part of an act.
+    fn following_step(&self) -> Self {
+        match self {
+            Self::Passphrase => Self::Passphrase,
+            Self::Totp => Self::Totp,
+            Self::Button(button) => Self::Button(button.following_step()),
+            Self::NumberMatch(button) => Self::NumberMatch(button.following_step()),
+        }
+    }
+}
+
 impl Authorization {
     pub(super) const fn new(act: Act, actor: Actor, factors: Vec<Factor>) -> Self {
         Self { act, actor, factors }
@@ -49,6 +61,15 @@ impl Authorization {
     #[must_use]
     pub fn covers(&self, act: &Act) -> bool {
         self.act.covers(act)
+    }
+
+    /// The proofs of the two parts of an approval that permits more: of the call, then of the grant or rule. None if
+    /// another act was confirmed. A button is used up by the first part, and its second step counts only after that.
+    pub(crate) fn split(self) -> Option<(Self, Self)> {
+        let Self { act: Act::ApproveWith(task, fresh, permit), actor, factors } = self else { return None };
+        let following = factors.iter().map(Factor::following_step).collect();
+        let of_call = Self::new(Act::approve(task, fresh), actor.clone(), factors);
+        Some((of_call, Self::new(Act::from(&*permit), actor, following)))
     }
 
     /// The button to use up in the transaction of the act; none where no button was pressed.

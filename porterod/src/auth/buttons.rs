@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
+use portero::clock::Moment;
+use portero::ipc::Act;
 use portero::json::serialize_raw;
-use portero::names::TaskId;
+use portero::names::{TaskId, ToolId};
 
 pub use self::action::{
-    AnswerChoice, ButtonAction, CardDecision, ConfirmationAnswer, ListAction, Restriction, RestrictionLevel,
-    ShownWidening, TaskDecision,
+    AnswerChoice, ButtonAction, CardDecision, ConfirmationAnswer, ListAction, ListDecision, Restriction,
+    RestrictionLevel, ShownWidening, TaskDecision,
 };
 use self::press::judge_press;
 pub use self::press::{ButtonPress, PressMeaning, PressSource};
@@ -148,25 +150,48 @@ impl Buttons {
     }
 
     /// Returns what a reply of the person means: it is the reason, if one was asked for in the answered
-    /// message.
+    /// message. The cause of such a message begins with `kind`.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn resolve_reply(&self, press: PressSource, now: Timestamp) -> Result<PressMeaning, StoreError> {
-        let act = serialize_action(&ButtonAction::Decide(TaskDecision::DenyWithReason));
+    pub fn resolve_reply(
+        &self,
+        press: PressSource,
+        kind: &'static str,
+        now: Timestamp,
+    ) -> Result<PressMeaning, StoreError> {
         let place = (press.bot, press.chat, press.message);
         let store = self.journal.store();
-        let wanted = act.clone();
-        let Some(button) = store.read(move |store| kept::find_under_message(store, place, &wanted))? else {
+        let Some(button) = store.read(move |store| kept::find_under_message(store, place, kind))? else {
             // The question for the reason may have reached the person before Telegram confirmed it to the
             // daemon.
             let coming =
-                store.read(move |store| kept::is_message_unconfirmed(store, press.bot, press.chat, &act))?;
+                store.read(move |store| kept::is_message_unconfirmed(store, press.bot, press.chat, kind))?;
             return Ok(if coming { PressMeaning::MessageUnconfirmed } else { PressMeaning::Unknown });
         };
         // A reply that came before is judged by its first time, so a repetition after a crash still counts.
         let in_time = now <= button.made + REASON_TIMEOUT || button.pressed_by.is_some();
         Ok(if in_time { judge_press(button, press, self.journal.now()) } else { PressMeaning::Unknown })
+    }
+
+    /// Returns the rule or grant that a press on this message asked for beside its decision about the task, and
+    /// the moment of that press; none if no press did. It may not be made yet, or have ended.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn find_follow_up(
+        &self,
+        message: &MessageRef,
+        (task, tool): (TaskId, &ToolId),
+    ) -> Result<Option<(Act, Moment)>, StoreError> {
+        let message = message.clone();
+        let used = self.journal.store().read(move |store| kept::used_acts(store, &message))?;
+        let follow_up = |(act, pressed): (String, Moment)| {
+            let Ok(ButtonAction::Decide(decision)) = serde_json::from_str(&act) else { return None };
+            let (_, follow_up) = CardDecision { decision, task, tool: tool.clone() }.acts();
+            Some((follow_up?, pressed))
+        };
+        Ok(used.into_iter().find_map(follow_up))
     }
 
     /// Deletes old buttons.

@@ -38,8 +38,10 @@ mod fake_server;
 mod full;
 mod handover;
 mod hung;
+mod joining;
 mod phone;
 mod rejected;
+mod scopes;
 
 /// What makes this program a daemon: the directory that it lives in.
 const ROLE: &str = "PORTERO_TEST_CRASH_DAEMON";
@@ -359,7 +361,9 @@ async fn grant_and_use(home: &Home) -> Result<(), RequestError> {
     person.request(SetPassphrase { old: None, new: challenge() }).await?;
     let (pattern, millis) = ("notes/send".parse().unwrap(), 3_600_000);
     let limits = GrantLimits { uses: NonZeroU32::new(2), ..GrantLimits::default() };
-    person.request(CreateGrant { pattern, millis, limits, challenge: challenge() }).await?;
+    person
+        .request(CreateGrant { pattern, millis, limits, run_waiting: Vec::new(), challenge: challenge() })
+        .await?;
     session.request(consume_request()).await.map(drop)
 }
 
@@ -428,7 +432,9 @@ async fn killed_while_it_closes_the_calls_of_a_killed_session_each_is_closed_onc
             let event =
                 AuditEvent::Intent { call, tool, reason: "rule".to_owned(), task: None, arguments: None };
             let at = SystemClock.now().wall;
-            session.append(&AuditRecord { at, session: None, principal: None, event }).unwrap();
+            session
+                .append(&AuditRecord { at, session: None, principal: None, address: None, event })
+                .unwrap();
         }
         drop(session);
         assert!(home.start_daemon(Some(point)).was_killed(), "{point} was not reached");

@@ -1,20 +1,18 @@
-//! Reports events that only a session's audit shows: a withheld answer, a session that never greeted this
-//! daemon, or a rule or grant that never applied here. The last two suggest that another process posed as the
+//! Reports events that only the audit shows: a withheld message, a session that never greeted this daemon, or a rule or grant that never applied here. The last two suggest that another process posed as the
 //! session's daemon.
 //!
 //! A session that ended before it could greet is reported only if it needed a daemon: it used a rule or
 //! grant, or ignored a rule or pause of this one. Other calls are possible without a daemon, and a process
 //! that forged them could just as well greet in the session's name.
 //!
-//! The daemon reports its own withheld answers at once. Alarms that were raised several times within minutes
-//! are sent together from here.
+//! Alarms that were raised several times within minutes are sent together from here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portero::audit::{self, AuditEvent, AuditFollower, RecordFilter, RecordedOutcome};
+use portero::audit::{self, AuditEvent, AuditFollower, RecordFilter};
 use portero::names::ToolId;
 use portero::notice::AlarmKind;
 use portero::policy::DecisionSource;
@@ -28,6 +26,8 @@ const SCAN_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a session may make calls before it greets. It is longer than the pause after which a session that
 /// lost the daemon looks for it again.
 const GREET_TIMEOUT: Duration = Duration::from_secs(90);
+/// The most that one scan adds to a count. A forged record must not keep the daemon busy.
+const MAX_COUNTED: u64 = 1_000;
 /// How many segments without a greeting are watched at once.
 const MAX_UNGREETED: usize = 10_000;
 
@@ -107,27 +107,24 @@ impl AlarmWatcher {
             let mut follower = follower.or_else(|| follow_segments(&directory))?;
             let (mut withheld, mut calls) = (BTreeMap::new(), CitedSources::new());
             let read = follower.visit_new(|entry| {
+                if let AuditEvent::Withheld { count, .. } = &entry.record.event {
+                    *withheld.entry(describe_withheld(&entry.record.event)).or_insert(0) += count;
+                }
                 if journal.is_own_segment(&entry.segment) {
                     return;
                 }
-                match entry.record.event {
-                    AuditEvent::Outcome { tool, outcome: RecordedOutcome::Withheld, .. } => {
-                        *withheld.entry(tool).or_insert(0) += 1;
-                    }
-                    AuditEvent::Intent { tool, reason, task: None, .. } => {
-                        let made = calls.entry(entry.segment).or_default();
-                        made.sources.extend(DecisionSource::parse_from_text(&reason));
-                        made.tools.insert(tool);
-                    }
-                    _ => {}
+                if let AuditEvent::Intent { tool, reason, task: None, .. } = entry.record.event {
+                    let made = calls.entry(entry.segment).or_default();
+                    made.sources.extend(DecisionSource::parse_from_text(&reason));
+                    made.tools.insert(tool);
                 }
             });
             Some((follower, withheld, calls, read))
         });
         let Ok(Some((follower, withheld, calls, read))) = read.await else { return };
         self.follower = Some(follower);
-        for (tool, count) in withheld {
-            self.report_withheld(&tool, count).await;
+        for (about, count) in withheld {
+            self.report_withheld(&about, count).await;
         }
         self.alarm_unknown_sessions(calls).await;
         if let Err(error) = read {
@@ -194,15 +191,24 @@ impl AlarmWatcher {
         let _ = self.journal.record_act("alarm", &about, true, None).await;
     }
 
-    async fn report_withheld(&self, tool: &ToolId, count: u64) {
-        let about = format!(
-            "an answer of {tool} was withheld from a session, because it held a private value; see \
-             `portero logs --tool {tool}`"
-        );
-        for _ in 0..count {
-            self.journal.raise_alarm(AlarmKind::Withheld, &about).await;
+    async fn report_withheld(&self, about: &str, count: u64) {
+        for _ in 0..count.min(MAX_COUNTED) {
+            self.journal.raise_alarm(AlarmKind::Withheld, about).await;
         }
     }
+}
+
+/// What was withheld: the kind of message, whose it was, and the rule. The value is in none of it.
+fn describe_withheld(event: &AuditEvent) -> String {
+    let AuditEvent::Withheld { channel, server, tool, what, .. } = event else { return String::new() };
+    let (whose, see) = match (tool, server) {
+        (Some(tool), _) => (format!(" of {tool}"), format!("; see `portero logs --tool {tool}`")),
+        (None, Some(server)) => {
+            (format!(" of `{server}`"), format!("; see `portero logs --server {server}`"))
+        }
+        (None, None) => (String::new(), String::new()),
+    };
+    format!("{}{whose} was withheld, because it held {what}{see}", channel.describe())
 }
 
 fn follow_segments(directory: &Path) -> Option<AuditFollower> {
@@ -213,7 +219,7 @@ fn follow_segments(directory: &Path) -> Option<AuditFollower> {
 
 #[cfg(test)]
 mod tests {
-    use portero::audit::{AuditRecord, AuditWriter};
+    use portero::audit::{AuditRecord, AuditWriter, RecordedOutcome, WithheldChannel};
     use portero::clock::Clock as _;
 
     use super::*;
@@ -222,7 +228,18 @@ mod tests {
 
     fn outcome(fixture: &Fixture, outcome: RecordedOutcome) -> AuditRecord {
         let event = AuditEvent::Outcome { call: 1, tool: "mail/read".parse().unwrap(), outcome, micros: 1 };
-        AuditRecord { at: fixture.clock.now().wall, session: None, principal: None, event }
+        AuditRecord { at: fixture.clock.now().wall, session: None, principal: None, address: None, event }
+    }
+
+    fn withheld(fixture: &Fixture, channel: WithheldChannel, tool: Option<&str>) -> AuditRecord {
+        let event = AuditEvent::Withheld {
+            channel,
+            server: Some("mail".parse().unwrap()),
+            tool: tool.map(|tool| tool.parse().unwrap()),
+            what: "the real value of replacement 2 (name)".to_owned(),
+            count: 1,
+        };
+        AuditRecord { at: fixture.clock.now().wall, session: None, principal: None, address: None, event }
     }
 
     /// No rule, no grant, no session.
@@ -237,7 +254,7 @@ mod tests {
     fn intent(fixture: &Fixture, reason: &str) -> AuditRecord {
         let (tool, reason) = ("mail/send".parse().unwrap(), reason.to_owned());
         let event = AuditEvent::Intent { call: 1, tool, reason, task: None, arguments: None };
-        AuditRecord { at: fixture.clock.now().wall, session: None, principal: None, event }
+        AuditRecord { at: fixture.clock.now().wall, session: None, principal: None, address: None, event }
     }
 
     #[tokio::test]
@@ -331,19 +348,20 @@ mod tests {
         let fixture = Fixture::new();
         let directory = fixture.directory.path().join("audit");
         let session = AuditWriter::open(&directory, "session", fixture.clock.now()).unwrap();
-        session.append(&outcome(&fixture, RecordedOutcome::Withheld)).unwrap();
+        let answer = || withheld(&fixture, WithheldChannel::Answer, Some("mail/read"));
+        session.append(&answer()).unwrap();
         let mut alarms = AlarmWatcher::new(Arc::clone(&fixture.journal), no_session_known(), &directory);
         alarms.scan_segments().await;
         assert!(fixture.notice_texts().is_empty(), "what was before is not told");
         session.append(&outcome(&fixture, RecordedOutcome::Failed)).unwrap();
-        session.append(&outcome(&fixture, RecordedOutcome::Withheld)).unwrap();
-        fixture.journal.record(outcome(&fixture, RecordedOutcome::Withheld)).await.unwrap();
+        session.append(&answer()).unwrap();
         alarms.scan_segments().await;
         alarms.scan_segments().await;
         assert_eq!(fixture.notice_texts().len(), 1, "{:?}", fixture.notice_texts());
-        assert!(fixture.notice_texts()[0].contains("mail/read"));
+        let told = &fixture.notice_texts()[0];
+        assert!(told.contains("an answer of mail/read") && told.contains("replacement 2 (name)"), "{told}");
         for _ in 0..50 {
-            session.append(&outcome(&fixture, RecordedOutcome::Withheld)).unwrap();
+            session.append(&answer()).unwrap();
         }
         alarms.scan_segments().await;
         assert_eq!(
@@ -362,8 +380,37 @@ mod tests {
         fixture.clock.advance(2 * ALARM_GATHER_INTERVAL);
         alarms.scan_segments().await;
         let later = AuditWriter::open(&directory, "another", fixture.clock.now()).unwrap();
-        later.append(&outcome(&fixture, RecordedOutcome::Withheld)).unwrap();
+        later.append(&answer()).unwrap();
         alarms.scan_segments().await;
         assert_eq!(fixture.notice_texts().len(), 3, "a session that came later is followed too");
+    }
+
+    #[tokio::test]
+    async fn every_kind_of_withheld_message_is_told_with_its_server_and_also_the_daemons_own() {
+        let fixture = Fixture::new();
+        let directory = fixture.directory.path().join("audit");
+        let session = AuditWriter::open(&directory, "session", fixture.clock.now()).unwrap();
+        let mut alarms = AlarmWatcher::new(Arc::clone(&fixture.journal), no_session_known(), &directory);
+        alarms.scan_segments().await;
+        for (channel, tool) in [
+            (WithheldChannel::Arguments, Some("mail/send")),
+            (WithheldChannel::Log, None),
+            (WithheldChannel::ResourceUpdate, None),
+        ] {
+            session.append(&withheld(&fixture, channel, tool)).unwrap();
+        }
+        let progress = withheld(&fixture, WithheldChannel::Progress, Some("mail/read"));
+        fixture.journal.record(progress).await.unwrap();
+        alarms.scan_segments().await;
+        let told = fixture.notice_texts().join("\n");
+        for part in [
+            "the arguments of a call of mail/send",
+            "a log message of `mail`",
+            "an update of a resource of `mail`",
+            "progress of a call of mail/read",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert_eq!(told.matches("replacement 2 (name)").count(), 4, "{told}");
     }
 }

@@ -177,7 +177,9 @@ fn count_event(counts: &mut CallCounts, event: &AuditEvent) {
         AuditEvent::Outcome { .. } | AuditEvent::Interrupted { .. } => counts.failed += 1,
         AuditEvent::Refused { .. } => counts.refused += 1,
         AuditEvent::Task { state: TaskState::PendingApproval, .. } => counts.asked += 1,
+        AuditEvent::Withheld { count, .. } => counts.withheld += count,
         AuditEvent::Task { .. }
+        | AuditEvent::Restored { .. }
         | AuditEvent::Intent { .. }
         | AuditEvent::Act { .. }
         | AuditEvent::Config { .. }

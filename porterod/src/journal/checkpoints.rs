@@ -256,8 +256,14 @@ impl AuditCheckpoints {
 }
 
 fn interrupted_record(left: UnfinishedCall, at: jiff::Timestamp) -> AuditRecord {
-    let UnfinishedCall { segment, call, tool, session, principal, task } = left;
-    AuditRecord { at, session, principal, event: AuditEvent::Interrupted { segment, call, tool, task } }
+    let UnfinishedCall { segment, call, tool, session, principal, address, task } = left;
+    AuditRecord {
+        at,
+        session,
+        principal,
+        address,
+        event: AuditEvent::Interrupted { segment, call, tool, task },
+    }
 }
 
 /// The ends of segments as their successors state them, and the segments that were read for it.

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use portero::anonymize::Fake;
-use portero::notice::{Notice, NoticeEntry};
+use portero::notice::{LoginChange, Notice, NoticeEntry};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -148,10 +148,12 @@ impl Outbox {
             | Notice::Vote { .. }
             | Notice::Grant { .. }
             | Notice::Rule { .. }
+            | Notice::Token { .. }
             | Notice::Paused
             | Notice::Resumed
             | Notice::Config { .. }
-            | Notice::Definitions { .. } => None,
+            | Notice::Definitions { .. }
+            | Notice::Login { .. } => None,
         });
         Ok(alarms.collect())
     }
@@ -178,14 +180,17 @@ impl Outbox {
             match &mut entry.notice {
                 Notice::Grant { pattern: text, .. }
                 | Notice::Rule { pattern: text, .. }
+                | Notice::Token { scope: text, .. }
                 | Notice::Alarm { about: text, .. }
+                | Notice::Login { became: LoginChange::Needed(text), .. }
                 | Notice::Task { note: Some(text), .. } => *text = self.journal.conceal_text(text.get()),
                 Notice::Task { note: None, .. }
                 | Notice::Vote { .. }
                 | Notice::Paused
                 | Notice::Resumed
                 | Notice::Config { .. }
-                | Notice::Definitions { .. } => {}
+                | Notice::Definitions { .. }
+                | Notice::Login { became: LoginChange::SignedIn | LoginChange::SignedOut, .. } => {}
             }
         }
         entries

@@ -195,7 +195,7 @@ impl AuditRetention {
                     names.push(head.segment.clone());
                     let SegmentCheckpoint { segment, seq, hash, .. } = head.clone();
                     let event = AuditEvent::Removed { segment, seq, hash, newest: *newest };
-                    records.push(AuditRecord { at, session: None, principal: None, event });
+                    records.push(AuditRecord { at, session: None, principal: None, address: None, event });
                 }
             }
             Ok((names, records))

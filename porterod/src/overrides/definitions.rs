@@ -3,14 +3,19 @@
 //! Everything of a server that was never seen is accepted at once. Later, a registration only narrows: it says
 //! that a definition waits, and from which place in the sequence of rules and grants people could know of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portero::ipc::Act;
 use portero::ipc::requests::definitions::ReportedDefinition;
 use portero::json::RawJson;
 use portero::names::{Actor, ServerName};
-use portero::pipeline::{DefinitionRegistry, ListedDefinitions};
-use portero::policy::definition_pins::{DefinitionItem, ServerPins, definition_pin_digest};
+use portero::pipeline::{BoxFuture, DefinitionRegistry, ListedDefinitions};
+use portero::policy::definition_pins::{
+    DefinitionItem, ServerPins, WaitingDefinition, WaitingDigest, definition_pin_digest,
+};
+use tokio::sync::watch;
 
 use super::{OverrideStore, OverridesError, check_covers, next_id};
 use crate::auth::Authorization;
@@ -79,22 +84,54 @@ impl OverrideStore {
         confirmed: Authorization,
     ) -> Result<u64, OverridesError> {
         check_covers(&confirmed, &Act::AcceptDefinitions(server.clone(), shown.to_owned()))?;
+        let is_shown = |pins: &ServerPins| pins.waiting_digest() == shown;
+        self.accept_waiting(server, confirmed, |pins| is_shown(pins).then(|| pins.waiting.clone())).await
+    }
+
+    /// Accepts what waits of one item of a server, if it still is what the person saw. Widens.
+    ///
+    /// # Errors
+    /// As [`OverrideStore::accept_definitions`].
+    pub async fn accept_definition(
+        &self,
+        server: &ServerName,
+        item: &DefinitionItem,
+        shown: WaitingDigest,
+        confirmed: Authorization,
+    ) -> Result<u64, OverridesError> {
+        check_covers(&confirmed, &Act::AcceptDefinition(server.clone(), item.clone(), shown))?;
+        let is_shown = |pins: &ServerPins| pins.waiting_item_digest(item) == Some(shown);
+        let one = |pins: &ServerPins| {
+            let waiting = pins.waiting.get(item).filter(|_| is_shown(pins))?;
+            Some(BTreeMap::from([(item.clone(), waiting.clone())]))
+        };
+        self.accept_waiting(server, confirmed, one).await
+    }
+
+    /// Accepts the chosen definitions of a server; none are chosen if what waits isn't what the person saw.
+    async fn accept_waiting(
+        &self,
+        server: &ServerName,
+        confirmed: Authorization,
+        choose: impl Fn(&ServerPins) -> Option<BTreeMap<DefinitionItem, Vec<WaitingDefinition>>>,
+    ) -> Result<u64, OverridesError> {
         let widening = self.elevating.lock().await;
         let state = self.state.lock().await;
         let mut next = self.begin_change(&state);
-        let pins = next.overrides.definition_pins.server(server).cloned().unwrap_or_default();
-        if pins.waiting.is_empty() || pins.waiting_digest() != shown {
+        let mut pins = next.overrides.definition_pins.server(server).cloned().unwrap_or_default();
+        let chosen = choose(&pins).filter(|chosen| !chosen.is_empty());
+        let Some(chosen) = chosen else {
             return Err(OverridesError::DefinitionsChanged(server.clone()));
-        }
-        let (mut accepted, mut count) = (pins.clone(), 0);
-        for (item, waiting) in &pins.waiting {
+        };
+        let mut count = 0;
+        for (item, waiting) in &chosen {
             for definition in waiting {
-                accepted.accept(item, &definition.digest);
+                pins.accept(item, &definition.digest);
                 count += 1;
             }
         }
-        next.overrides.definition_pins.set_server(server.clone(), accepted);
-        let items: Vec<String> = pins.waiting.keys().map(ToString::to_string).collect();
+        next.overrides.definition_pins.set_server(server.clone(), pins);
+        let items: Vec<String> = chosen.keys().map(ToString::to_string).collect();
         let about = format!("{server}: {}", items.join(", "));
         self.apply_elevation(widening, state, next, &about, confirmed).await?;
         Ok(count)
@@ -155,18 +192,47 @@ fn register(
     Some(what.join(", "))
 }
 
+/// How long a question waits for the registration of what it is about.
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The registry of the daemon's own servers.
-pub struct OwnDefinitions(pub Arc<OverrideStore>);
+pub struct OwnDefinitions {
+    overrides: Arc<OverrideStore>,
+    /// How many registrations of each server are running.
+    running: watch::Sender<BTreeMap<ServerName, usize>>,
+}
+
+impl OwnDefinitions {
+    /// A registry that keeps its pins in `overrides`.
+    #[must_use]
+    pub fn new(overrides: Arc<OverrideStore>) -> Self {
+        Self { overrides, running: watch::Sender::new(BTreeMap::new()) }
+    }
+}
 
 impl DefinitionRegistry for OwnDefinitions {
     fn report_listing(&self, server: &ServerName, definitions: ListedDefinitions) {
-        let (overrides, server) = (Arc::clone(&self.0), server.clone());
+        let (overrides, server) = (Arc::clone(&self.overrides), server.clone());
+        let running = self.running.clone();
+        running.send_modify(|all| *all.entry(server.clone()).or_default() += 1);
         let report = definitions.into_iter();
         let report = report.map(|(item, text)| ReportedDefinition { item, definition: Some(text) }).collect();
         tokio::spawn(async move {
             if let Err(error) = overrides.register_definitions(&server, report).await {
                 tracing::warn!(%server, %error, "what a server lists could not be registered");
             }
+            running.send_modify(|all| match all.get_mut(&server) {
+                Some(count) if *count > 1 => *count -= 1,
+                Some(_) | None => drop(all.remove(&server)),
+            });
         });
+    }
+
+    fn wait_until_registered<'a>(&'a self, server: &'a ServerName) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let mut running = self.running.subscribe();
+            let ended = running.wait_for(|all| !all.contains_key(server));
+            let _ = tokio::time::timeout(REGISTRATION_TIMEOUT, ended).await;
+        })
     }
 }

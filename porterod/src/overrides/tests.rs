@@ -1,3 +1,4 @@
+mod carry_over;
 mod definitions;
 
 use portero::audit::{self, AuditEvent, RecordFilter};
@@ -25,7 +26,12 @@ fn store_deps(fixture: &Fixture, boot_id: &str) -> OverrideStoreDeps {
 }
 
 pub(crate) async fn open_store(fixture: &Fixture) -> Arc<OverrideStore> {
-    OverrideStore::open(store_deps(fixture, "boot")).await.unwrap()
+    open_store_in_boot(fixture, "boot").await
+}
+
+/// As in a boot of the machine with this id.
+pub(crate) async fn open_store_in_boot(fixture: &Fixture, boot_id: &str) -> Arc<OverrideStore> {
+    OverrideStore::open(store_deps(fixture, boot_id)).await.unwrap()
 }
 
 fn pattern(text: &str) -> Pattern {

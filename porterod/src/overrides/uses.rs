@@ -48,6 +48,7 @@ impl OverrideStore {
         let record = AuditRecord {
             session: Some(origin.session),
             principal: Some(origin.principal.clone()),
+            address: origin.remote_address(),
             ..self.deps.journal.act_record("use", &about, true, None)
         };
         // Counted before the write, so that another change that is saved meanwhile includes it.

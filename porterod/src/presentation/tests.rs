@@ -1,11 +1,16 @@
 //! Tasks for the tests of every channel, and a second channel: what it costs is seen here.
 
+use std::time::Duration;
+
+use portero::approval_scope::{AskingSession, ScopeTerms};
 use portero::catalog::ToolHints;
 use portero::ipc::InspectedTask;
+use portero::policy::Policy;
 use portero::task::{Task, TaskState};
 use serde_json::{Value, json};
 
-use super::buttons::{ButtonRows, CardMode, CardState, card_buttons, list_buttons};
+use super::burst::{ListState, ListedCall, overview, overview_buttons};
+use super::buttons::{ButtonRows, CardMode, CardState, ScopeOffers, card_buttons};
 use super::card::{Card, DecidedBy, RecordedDecision, call_document, outcome_text};
 use super::notices::activity::{ActivitySummary, CallFate, button_rows, rules_by_tool};
 use super::text::{StyledText, TextStyle};
@@ -37,6 +42,14 @@ pub(crate) fn with_params(tool: &str, params: &Value) -> Task {
     .expect("a task")
 }
 
+/// What a person may permit with a task's call, whose session is connected.
+pub(crate) fn offers_of(task: &Task, policy: &Policy, max_grant: Duration) -> ScopeOffers {
+    let session = AskingSession { session: task.origin.session, agent_session: None };
+    let (call, principal) = (&task.call, &task.origin.principal);
+    let terms = ScopeTerms { call, principal, session: Some(&session), policy, max_grant };
+    ScopeOffers { scopes: terms.fitting_scopes(), fields: terms.choosable_fields() }
+}
+
 /// How the tests look at a card: a minute after it was asked, in Zurich's winter.
 pub(crate) fn with_context<T>(look: impl FnOnce(&ViewContext<'_>) -> T) -> T {
     let zone = TimeZone::fixed(jiff::tz::offset(1));
@@ -64,34 +77,47 @@ impl PlainChannel {
         mode: CardMode,
         was_read: bool,
     ) -> PlainMessage {
-        let card =
-            with_context(|view| Card::new(&InspectedTask { task: task.clone(), hints, loss: None }, view));
+        let look = InspectedTask { task: task.clone(), hints, loss: None, void: None, definition: None };
+        let card = with_context(|view| Card::new(&look, view));
         let whole = plain_text(&card.text());
         let fits = card.call.is_some() && whole.chars().count() <= self.max_chars;
         let text = if fits { whole } else { plain_text(&card.head_text()) };
-        let document = (!fits).then(|| call_document(task));
+        let document = (!fits).then(|| call_document(&look));
         let state = CardState {
             page: 0,
             pages: 1,
             must_read: !fits && !was_read,
+            is_void: false,
             is_lost: false,
-            can_permit: true,
-            max_grant_minutes: 60,
+            offers: offers_of(task, &Policy::default(), Duration::from_secs(3600)),
+            definition: None,
             mode,
+            shown: None,
         };
-        let message = with_choices(text, card_buttons(task.id, &state));
+        let message = with_choices(text, card_buttons(task, &state));
         PlainMessage { attachment: document.map(|document| (document.name, document.bytes)), ..message }
     }
 
     fn show_outcome(&self, task: &Task, decided: RecordedDecision) -> String {
-        let text = with_context(|view| outcome_text(task, decided, view));
+        let text = with_context(|view| outcome_text(task, decided, None, view));
         plain_text(&text.truncated(self.max_chars, usize::MAX).0)
     }
 
     fn show_list(&self, tasks: &[Task]) -> PlainMessage {
-        let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
-        with_choices(plain_text(&with_context(|view| views::list_text(tasks, view))), list_buttons(&ids))
+        let calls: Vec<_> = tasks.iter().map(listed_call).collect();
+        let list = with_context(|view| overview(&calls, &ListState::default(), view));
+        let text = list.rows.into_iter().fold(list.head, |text, row| text.on_new_line().append(row));
+        with_choices(
+            plain_text(&text.on_new_line().append(list.foot)),
+            overview_buttons((0, 1), Some(tasks[0].id)),
+        )
     }
+}
+
+/// A waiting call of a list.
+pub(crate) fn listed_call(task: &Task) -> ListedCall {
+    let look = InspectedTask { task: task.clone(), hints: None, loss: None, void: None, definition: None };
+    ListedCall { look, decided: None, obstacle: None }
 }
 
 /// Text from outside between quotes, or behind bars.
@@ -142,9 +168,8 @@ fn a_second_channel_draws_a_card_and_lists_what_can_be_pressed() {
     > hello
     (1) ✅ Approve
     (2) ❌ Deny
-    (3) ✅ Approve + 10 min
-    (4) ✅ Approve + 1 h
-    (5) More…
+    (3) ✅ Approve + 10 min of gmail/send_email
+    (4) More…
     ");
     assert_eq!(message.choices[1], ButtonAction::Decide(TaskDecision::Deny));
     assert!(message.attachment.is_none());
@@ -163,21 +188,16 @@ fn a_second_channel_has_what_it_cannot_show_whole_read_first() {
 fn a_second_channel_tells_outcomes_lists_and_what_ran() {
     let mut task = mail_task("Hi");
     let list = PLAIN.show_list(&[task.clone(), task.clone()]);
-    assert!(
-        list.text.starts_with("CALLS WAIT FOR YOU: 2, by tool:\n2 × 'gmail/send_email'"),
-        "{}",
-        list.text
-    );
-    assert!(
-        list.text.ends_with("(1) Show 1b0a9e8f\n(2) Show 1b0a9e8f\n(3) ❌ Deny all of these"),
-        "{}",
-        list.text
-    );
+    assert!(list.text.starts_with("CALLS WAIT FOR YOU: 2\nASKS: 'claude-code 2.1.328'"), "{}", list.text);
+    assert!(list.text.contains("1. 2 × 'gmail/send_email'\nTo: 'bob@example.org'"), "{}", list.text);
+    assert!(list.text.ends_with("(1) 🔎 Look through\n(2) ❌ Deny all…"), "{}", list.text);
+    let decides = |action: &ButtonAction| !matches!(action, ButtonAction::Show(_));
+    assert!(!list.choices.iter().any(decides), "a list decides nothing by itself");
     task.state = TaskState::Denied;
     let told = PLAIN.show_outcome(&task, RecordedDecision { by: DecidedBy::Terminal, at: task.asked });
     assert!(told.starts_with("DENIED at the terminal, '14:00 +01'\n'gmail/send_email'"), "{told}");
     let ran = ActivitySummary { counts: vec![(CallFate::Ran, task.call.tool.clone(), 3)], others: 0 };
-    let policy = portero::policy::Policy::default();
+    let policy = Policy::default();
     let now = portero::clock::Clock::now(&portero::clock::TestClock::at(task.asked));
     let rules = rules_by_tool(&ran, &policy, now);
     let notice = with_choices(plain_text(&ran.message_text(&rules)), button_rows(&rules, None));

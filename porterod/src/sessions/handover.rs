@@ -121,6 +121,17 @@ impl Sessions {
         self.child_changes.subscribe()
     }
 
+    /// Tells the session in whose process this task is to run that it waits. A session that is not connected is told when
+    /// it connects again.
+    pub fn tell_holder(&self, task: &Task) {
+        let Some(child) = &task.child else { return };
+        let table = self.lock_seats();
+        if let Ok((_, session)) = find_holder(&table, &task.call.tool.server, child) {
+            // A session that misses it makes an identical call beside the task, as an unknown one.
+            let _ = session.outbox.try_send(&FromDaemon::Push(PushMessage::Waits(Box::new(task.clone()))));
+        }
+    }
+
     pub(super) fn note_child_change(&self) {
         self.child_changes.send_modify(|count| *count += 1);
     }

@@ -92,6 +92,11 @@ pub(crate) struct ButtonUse {
 }
 
 impl ButtonUse {
+    /// The step after this one.
+    pub(crate) fn following_step(&self) -> Self {
+        Self { ticket: self.ticket.clone(), step: self.step + 1 }
+    }
+
     /// When the press was first taken up.
     pub(crate) const fn pressed_at(&self) -> Moment {
         self.ticket.at
@@ -191,29 +196,46 @@ pub(crate) fn find_button(connection: &Connection, key: &ButtonKey) -> Result<Op
     Ok(connection.prepare_cached(&sql)?.query_row([key], button_from_row).optional()?)
 }
 
-/// The button under a message with this act.
+/// The button under a message of this kind, which has one.
 pub(crate) fn find_under_message(
     connection: &Connection,
     (bot, chat, message): (i64, i64, i64),
-    act: &str,
+    kind: &str,
 ) -> Result<Option<ButtonRow>, StoreError> {
-    let sql = format!("{SELECT_BUTTON} WHERE b.bot = ?1 AND b.chat = ?2 AND s.message = ?3 AND b.act = ?4");
-    let found = connection.prepare_cached(&sql)?.query_row(params![bot, chat, message, act], button_from_row);
+    let sql = format!(
+        "{SELECT_BUTTON} WHERE b.bot = ?1 AND b.chat = ?2 AND s.message = ?3 AND b.cause LIKE ?4 || ':%'"
+    );
+    let found =
+        connection.prepare_cached(&sql)?.query_row(params![bot, chat, message, kind], button_from_row);
     Ok(found.optional()?)
 }
 
-/// Whether a chat has an unused button with this act whose message isn't confirmed yet.
+/// The acts of a message's used buttons, each with the moment of its press; the latest press first.
+pub(crate) fn used_acts(
+    connection: &Connection,
+    message: &MessageRef,
+) -> Result<Vec<(String, Moment)>, StoreError> {
+    let sql = format!(
+        "{SELECT_BUTTON} WHERE b.bot = ?1 AND b.chat = ?2 AND b.cause = ?3 AND b.steps > 0 ORDER BY b.pressed DESC"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![message.bot, message.chat, message.cause], button_from_row)?;
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.act, row.pressed_at?))).collect())
+}
+
+/// Whether a chat has an unused button under a message of this kind that isn't confirmed yet.
 pub(crate) fn is_message_unconfirmed(
     connection: &Connection,
     bot: i64,
     chat: i64,
-    act: &str,
+    kind: &str,
 ) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM telegram_buttons AS b
-                   WHERE b.bot = ?1 AND b.chat = ?2 AND b.act = ?3 AND b.steps = 0 AND NOT EXISTS
+                   WHERE b.bot = ?1 AND b.chat = ?2 AND b.cause LIKE ?3 || ':%' AND b.steps = 0 AND NOT EXISTS
                        (SELECT 1 FROM telegram_sent AS s
                         WHERE s.bot = b.bot AND s.chat = b.chat AND s.cause = b.cause))";
-    Ok(connection.prepare_cached(sql)?.query_row(params![bot, chat, act], |row| row.get(0))?)
+    Ok(connection.prepare_cached(sql)?.query_row(params![bot, chat, kind], |row| row.get(0))?)
 }
 
 /// Deletes old buttons whose task has ended or is gone.

@@ -21,7 +21,6 @@ pub(crate) struct BotChat {
 /// The wanted content of a task's card.
 #[derive(Debug, Clone)]
 pub(crate) struct CardRow {
-    pub(crate) list: Option<String>,
     pub(crate) has_own_message: bool,
     pub(crate) view: String,
     pub(crate) page: usize,
@@ -36,11 +35,11 @@ pub(crate) struct CardRow {
 pub(crate) struct CardTurn {
     pub(crate) view: String,
     pub(crate) page: usize,
-    /// From now on the card counts as read; it never becomes unread.
+    /// From now on the card counts as read, until another document belongs to it.
     pub(crate) read: bool,
 }
 
-/// Adds a card: a message of its own, or an entry of a list.
+/// Adds a card: a message of its own, or a call of a list.
 pub(crate) fn insert_card(
     connection: &Connection,
     at: BotChat,
@@ -68,9 +67,10 @@ pub(crate) fn waiting_tasks(connection: &Connection) -> Result<Vec<TaskId>, Stor
 pub(crate) fn mark_ended_undrawn(connection: &Connection, at: BotChat) -> Result<(), StoreError> {
     let ended = "bot = ?1 AND chat = ?2 AND NOT EXISTS (SELECT 1 FROM tasks AS t
                      WHERE t.id = task AND t.state IN ('pending-approval', 'approved', 'executing'))";
+    // An earlier version made the lists `list:…`, whose buttons mean nothing any more.
     let sql = format!(
         "UPDATE telegram_lists SET version = version + 1 WHERE bot = ?1 AND chat = ?2
-             AND cause IN (SELECT list FROM telegram_cards WHERE {ended})"
+             AND (cause LIKE 'list:%' OR cause IN (SELECT list FROM telegram_cards WHERE {ended}))"
     );
     connection.prepare_cached(&sql)?.execute(params![at.bot, at.chat])?;
     let sql = format!("UPDATE telegram_cards SET version = version + 1 WHERE {ended}");
@@ -103,32 +103,60 @@ pub(crate) fn record_state_change(
             |row| row.get(0),
         )
         .optional()?;
-    if let (Some(Some(list)), true) = (list, decides) {
-        mark_list_changed(connection, at, &list)?;
+    match list.flatten() {
+        Some(list) => mark_list_changed(connection, at, &list),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-/// Marks a card as changed.
+/// Marks the message of a task as changed: its own, or its list.
 pub(crate) fn mark_changed(connection: &Connection, at: BotChat, task: TaskId) -> Result<(), StoreError> {
-    let sql = "UPDATE telegram_cards SET version = version + 1 WHERE bot = ?1 AND chat = ?2 AND task = ?3";
-    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task.to_string()])?;
+    let sql = "UPDATE telegram_cards SET version = version + 1 WHERE bot = ?1 AND chat = ?2 AND task = ?3
+               RETURNING list";
+    let list: Option<Option<String>> = connection
+        .prepare_cached(sql)?
+        .query_row(params![at.bot, at.chat, task.to_string()], |row| row.get(0))
+        .optional()?;
+    match list.flatten() {
+        Some(list) => mark_list_changed(connection, at, &list),
+        None => Ok(()),
+    }
+}
+
+/// Marks a list as changed.
+pub(crate) fn mark_list_changed(connection: &Connection, at: BotChat, cause: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE telegram_lists SET version = version + 1 WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause])?;
     Ok(())
 }
 
-/// Turns a card to another view; a card without a message of its own gets one.
+/// Turns a card to another view, and returns whether it could: a listed task's card has no view.
 pub(crate) fn turn_card(
     connection: &Connection,
     at: BotChat,
     task: TaskId,
     turn: &CardTurn,
-) -> Result<(), StoreError> {
-    let sql = "UPDATE telegram_cards SET version = version + 1, own_message = 1, view = ?4, page = ?5,
-                   was_read = max(was_read, ?6)
-               WHERE bot = ?1 AND chat = ?2 AND task = ?3";
+) -> Result<bool, StoreError> {
+    let sql =
+        "UPDATE telegram_cards SET version = version + 1, view = ?4, page = ?5, was_read = max(was_read, ?6)
+               WHERE bot = ?1 AND chat = ?2 AND task = ?3 AND own_message = 1";
     let CardTurn { view, page, read } = turn;
     let task = task.to_string();
-    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task, view, page, read])?;
+    let turned = connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task, view, page, read])?;
+    Ok(turned > 0)
+}
+
+/// Notes that the person read the document of a task. It never becomes unread.
+pub(crate) fn mark_read(connection: &Connection, at: BotChat, task: TaskId) -> Result<(), StoreError> {
+    let sql = "UPDATE telegram_cards SET was_read = 1 WHERE bot = ?1 AND chat = ?2 AND task = ?3";
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task.to_string()])?;
+    Ok(())
+}
+
+/// Marks a card as unread, because another document belongs to it.
+pub(crate) fn mark_unread(connection: &Connection, at: BotChat, task: TaskId) -> Result<(), StoreError> {
+    let sql = "UPDATE telegram_cards SET was_read = 0 WHERE bot = ?1 AND chat = ?2 AND task = ?3";
+    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, task.to_string()])?;
     Ok(())
 }
 
@@ -146,7 +174,8 @@ pub(crate) fn find_card(
     at: BotChat,
     task: TaskId,
 ) -> Result<Option<CardRow>, StoreError> {
-    let sql = "SELECT list, own_message, view, page, was_read, decided_by, decided, version, drawn FROM telegram_cards
+    let sql =
+        "SELECT own_message, view, page, was_read, decided_by, decided, version, drawn FROM telegram_cards
                WHERE bot = ?1 AND chat = ?2 AND task = ?3";
     let found =
         connection.prepare_cached(sql)?.query_row(params![at.bot, at.chat, task.to_string()], card_from_row);
@@ -185,98 +214,12 @@ pub(crate) fn undrawn_cards(connection: &Connection, at: BotChat) -> Result<Vec<
     query_task_ids(connection, sql, params![at.bot, at.chat])
 }
 
-/// The lists whose message is outdated.
-pub(crate) fn undrawn_lists(connection: &Connection, at: BotChat) -> Result<Vec<String>, StoreError> {
-    let sql = "SELECT cause FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND drawn < version
-               ORDER BY made, cause";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![at.bot, at.chat], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// The waiting tasks with a message of their own.
+/// The waiting tasks that have a card.
 pub(crate) fn waiting_cards(connection: &Connection, at: BotChat) -> Result<Vec<TaskId>, StoreError> {
     let sql = "SELECT c.task FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
-               WHERE c.bot = ?1 AND c.chat = ?2 AND c.own_message = 1 AND t.state = 'pending-approval'
+               WHERE c.bot = ?1 AND c.chat = ?2 AND t.state = 'pending-approval'
                ORDER BY c.made, c.task";
     query_task_ids(connection, sql, params![at.bot, at.chat])
-}
-
-/// The lists with a waiting task that has no message of its own.
-pub(crate) fn waiting_lists(connection: &Connection, at: BotChat) -> Result<Vec<String>, StoreError> {
-    let sql = "SELECT DISTINCT c.list FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
-               WHERE c.bot = ?1 AND c.chat = ?2 AND c.own_message = 0 AND c.list IS NOT NULL
-                   AND t.state = 'pending-approval'
-               ORDER BY c.list";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![at.bot, at.chat], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// A list's wanted version and its drawn one.
-pub(crate) fn list_version(
-    connection: &Connection,
-    at: BotChat,
-    cause: &str,
-) -> Result<Option<(i64, i64)>, StoreError> {
-    let sql = "SELECT version, drawn FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
-    let found = connection
-        .prepare_cached(sql)?
-        .query_row(params![at.bot, at.chat, cause], |row| Ok((row.get(0)?, row.get(1)?)));
-    Ok(found.optional()?)
-}
-
-/// The tasks of a list.
-pub(crate) fn listed_tasks(
-    connection: &Connection,
-    at: BotChat,
-    cause: &str,
-) -> Result<Vec<TaskId>, StoreError> {
-    let sql =
-        "SELECT task FROM telegram_cards WHERE bot = ?1 AND chat = ?2 AND list = ?3 ORDER BY made, task";
-    query_task_ids(connection, sql, params![at.bot, at.chat, cause])
-}
-
-/// Marks a list as changed.
-pub(crate) fn mark_list_changed(connection: &Connection, at: BotChat, cause: &str) -> Result<(), StoreError> {
-    let sql = "UPDATE telegram_lists SET version = version + 1 WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
-    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause])?;
-    Ok(())
-}
-
-/// Notes that the chat shows this version of a list.
-pub(crate) fn mark_list_drawn(
-    connection: &Connection,
-    at: BotChat,
-    cause: &str,
-    version: i64,
-) -> Result<(), StoreError> {
-    let sql = "UPDATE telegram_lists SET drawn = max(drawn, ?4) WHERE bot = ?1 AND chat = ?2 AND cause = ?3";
-    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause, version])?;
-    Ok(())
-}
-
-/// Removes a list whose tasks have all been decided, unless it has changed since this version. Its entries
-/// are removed with it, or with their own messages.
-pub(crate) fn forget_list(
-    connection: &Connection,
-    at: BotChat,
-    cause: &str,
-    version: i64,
-) -> Result<(), StoreError> {
-    let sql = "DELETE FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND cause = ?3 AND version = ?4";
-    if connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause, version])? == 0 {
-        return Ok(());
-    }
-    let open = "('pending-approval', 'approved', 'executing')";
-    let sql = format!(
-        "DELETE FROM telegram_cards WHERE bot = ?1 AND chat = ?2 AND list = ?3 AND (own_message = 0 OR drawn = version
-             AND NOT EXISTS (SELECT 1 FROM tasks AS t WHERE t.id = task AND t.state IN {open}))"
-    );
-    connection.prepare_cached(&sql)?.execute(params![at.bot, at.chat, cause])?;
-    let sql = "UPDATE telegram_cards SET list = NULL WHERE bot = ?1 AND chat = ?2 AND list = ?3";
-    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause])?;
-    Ok(())
 }
 
 /// The cause of a message.
@@ -290,47 +233,7 @@ pub(crate) fn message_cause(
     Ok(found.optional()?)
 }
 
-/// How many cards since then still wait.
-pub(crate) fn count_recent_cards(
-    connection: &Connection,
-    at: BotChat,
-    since: Timestamp,
-) -> Result<u64, StoreError> {
-    let sql = "SELECT count(*) FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
-               WHERE c.bot = ?1 AND c.chat = ?2 AND c.made > ?3 AND t.state = 'pending-approval'";
-    let count = params![at.bot, at.chat, to_nanos(since)];
-    Ok(connection.prepare_cached(sql)?.query_row(count, |row| row.get(0))?)
-}
-
-/// The lists since then, the newest first, each with its number of tasks.
-pub(crate) fn recent_lists(
-    connection: &Connection,
-    at: BotChat,
-    since: Timestamp,
-) -> Result<Vec<(String, u64)>, StoreError> {
-    let sql = "SELECT cause, (SELECT count(*) FROM telegram_cards AS c WHERE c.bot = telegram_lists.bot
-                       AND c.chat = telegram_lists.chat AND c.list = telegram_lists.cause)
-               FROM telegram_lists WHERE bot = ?1 AND chat = ?2 AND made > ?3
-               ORDER BY made DESC, cause DESC";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement
-        .query_map(params![at.bot, at.chat, to_nanos(since)], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// Adds a list that begins with this task.
-pub(crate) fn insert_list(
-    connection: &Connection,
-    at: BotChat,
-    (task, made): (TaskId, Timestamp),
-) -> Result<String, StoreError> {
-    let cause = format!("list:{task}");
-    let sql = "INSERT INTO telegram_lists (bot, chat, cause, made) VALUES (?1, ?2, ?3, ?4)";
-    connection.prepare_cached(sql)?.execute(params![at.bot, at.chat, cause, to_nanos(made)])?;
-    Ok(cause)
-}
-
-fn query_task_ids(
+pub(super) fn query_task_ids(
     connection: &Connection,
     sql: &str,
     params: impl rusqlite::Params,
@@ -341,16 +244,15 @@ fn query_task_ids(
 }
 
 fn card_from_row(row: &Row<'_>) -> rusqlite::Result<CardRow> {
-    let (by, at): (Option<String>, Option<i64>) = (row.get(5)?, row.get(6)?);
-    let at = at.map(|at| from_nanos(6, at)).transpose()?;
+    let (by, at): (Option<String>, Option<i64>) = (row.get(4)?, row.get(5)?);
+    let at = at.map(|at| from_nanos(5, at)).transpose()?;
     Ok(CardRow {
-        list: row.get(0)?,
-        has_own_message: row.get(1)?,
-        view: row.get(2)?,
-        page: row.get(3)?,
-        was_read: row.get(4)?,
+        has_own_message: row.get(0)?,
+        view: row.get(1)?,
+        page: row.get(2)?,
+        was_read: row.get(3)?,
         decided: by.map(Actor::from).zip(at),
-        version: row.get(7)?,
-        drawn_version: row.get(8)?,
+        version: row.get(6)?,
+        drawn_version: row.get(7)?,
     })
 }

@@ -77,7 +77,7 @@ impl StoreError {
         }
     }
 
-    pub(super) fn corrupt(problem: impl Into<String>) -> Self {
+    pub(crate) fn corrupt(problem: impl Into<String>) -> Self {
         Self::Corrupt { path: String::new(), problem: problem.into() }
     }
 

@@ -4,11 +4,14 @@
 //! its answer only after the commit.
 //! A corrupt, newer or foreign file is an error and never treated as an empty store (guarantee P3).
 
+pub(crate) mod access_tokens;
 pub(crate) mod authenticator;
 pub(crate) mod buttons;
+pub(crate) mod card_lists;
 pub(crate) mod cards;
 pub(crate) mod checkpoints;
 pub(crate) mod columns;
+pub(crate) mod credentials;
 pub(crate) mod definitions;
 pub(crate) mod denials;
 mod error;

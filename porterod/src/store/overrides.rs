@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use portero::clock::Moment;
+use portero::json::serialize_raw;
 use portero::policy::{Grant, GrantLimits, Overrides, PolicyRule};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
-use super::columns::{from_nanos, from_plain, to_nanos, to_plain, unreadable_column};
+use super::columns::{from_json, from_nanos, from_plain, to_nanos, to_plain, unreadable_column};
 use super::definitions;
 
 /// The stored overrides and the next id.
@@ -78,7 +79,8 @@ pub(crate) fn load_overrides(connection: &Connection) -> Result<OverridesRecord,
         .map_err(corruption_error)?;
     let grants = connection
         .prepare(
-            "SELECT id, pattern, made, made_boot, boot_id, millis, session, agent_session, project, uses, used
+            "SELECT id, pattern, made, made_boot, boot_id, millis, session, agent_session, project, uses, used,
+                 arguments, reads_only
              FROM grants ORDER BY id",
         )?
         .query_map([], grant_from_row)?
@@ -108,6 +110,8 @@ fn grant_from_row(row: &Row<'_>) -> rusqlite::Result<Grant> {
             agent_session: optional_text(row, 7)?,
             project: optional_text(row, 8)?,
             uses: row.get(9)?,
+            arguments: row.get_ref(11)?.as_str_or_null()?.map(|text| from_json(11, text)).transpose()?,
+            reads_only: row.get(12)?,
         },
         used: row.get(10)?,
     })
@@ -154,12 +158,12 @@ pub(crate) fn save_overrides(connection: &Connection, kept: &OverridesRecord) ->
     }
     let mut grants = connection.prepare_cached(
         "INSERT INTO grants (id, pattern, made, made_boot, boot_id, millis, session, agent_session, project,
-             uses, used)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             uses, used, arguments, reads_only)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     for grant in &kept.overrides.grants {
         let boot = i64::try_from(grant.made.boot.as_nanos()).unwrap_or(i64::MAX);
-        let GrantLimits { session, agent_session, project, uses } = &grant.limits;
+        let GrantLimits { session, agent_session, project, uses, arguments, reads_only } = &grant.limits;
         grants.execute(params![
             grant.id,
             to_plain(&grant.pattern),
@@ -171,7 +175,9 @@ pub(crate) fn save_overrides(connection: &Connection, kept: &OverridesRecord) ->
             agent_session.as_ref().map(to_plain),
             project.as_ref().map(to_plain),
             uses,
-            grant.used
+            grant.used,
+            arguments.as_ref().map(|limit| serialize_raw(limit).get().to_owned()),
+            reads_only
         ])?;
     }
     Ok(())
@@ -183,8 +189,8 @@ fn overrides_digest(kept: &OverridesRecord) -> String {
     let Overrides { epoch, rules, grants, paused, definition_pins, boot_id: _, denials: _ } = overrides;
     // A store of before the pins has a digest without them.
     let text = match definition_pins.is_empty() {
-        true => portero::json::serialize_raw(&(epoch, rules, grants, next_id, paused)),
-        false => portero::json::serialize_raw(&(epoch, rules, grants, next_id, paused, definition_pins)),
+        true => serialize_raw(&(epoch, rules, grants, next_id, paused)),
+        false => serialize_raw(&(epoch, rules, grants, next_id, paused, definition_pins)),
     };
     blake3::hash(text.get().as_bytes()).to_hex().to_string()
 }

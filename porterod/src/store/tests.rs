@@ -407,6 +407,8 @@ fn limited(like: &Grant) -> Grant {
         agent_session: "claude-1".parse().ok(),
         project: Some(Principal::from_project("/home/me/site".as_ref())),
         uses: NonZeroU32::new(10),
+        arguments: serde_json::from_str(r#"{"fixed":[{"pointer":"/to","value":"\"ann\""}]}"#).ok(),
+        reads_only: true,
     };
     Grant { id: 90, limits, used: 4, ..like.clone() }
 }
@@ -439,11 +441,20 @@ async fn every_limit_of_a_grant_is_kept_and_a_changed_one_is_damage() {
     drop(store);
     // What the trigger does not refuse, the digest finds.
     let connection = Connection::open(&path).unwrap();
-    for column in ["session = NULL", "agent_session = NULL", "project = NULL", "uses = 99", "used = 3"] {
+    let changes = [
+        "session = NULL",
+        "agent_session = NULL",
+        "project = NULL",
+        "uses = 99",
+        "used = 3",
+        "arguments = NULL",
+        "reads_only = 0",
+    ];
+    for column in changes {
         assert!(connection.execute(&format!("UPDATE grants SET {column}"), []).is_err(), "{column}");
     }
-    connection.execute_batch("DROP TRIGGER grants_only_used_up").unwrap();
-    for column in ["session = NULL", "agent_session = NULL", "project = NULL", "uses = 99", "used = 3"] {
+    connection.execute_batch("DROP TRIGGER grants_only_used_up; DROP TRIGGER grants_calls_bound").unwrap();
+    for column in changes {
         connection.execute_batch(&format!("BEGIN; UPDATE grants SET {column}")).unwrap();
         let loaded = overrides::load_overrides(&connection);
         assert!(matches!(loaded, Err(StoreError::Corrupt { .. })), "{column}");

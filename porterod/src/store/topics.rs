@@ -91,17 +91,24 @@ pub(crate) fn forget_topic(
         return Ok(());
     }
     let waiting = "SELECT c.task FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
-                   WHERE c.bot = ?1 AND c.chat = ?2 AND c.own_message = 1 AND t.principal = ?3
-                       AND t.state = 'pending-approval'";
+                   WHERE c.bot = ?1 AND c.chat = ?2 AND t.principal = ?3 AND t.state = 'pending-approval'";
+    // A list is a message of its own, which any of its waiting calls keeps.
+    let lists = "SELECT c.list FROM telegram_cards AS c JOIN tasks AS t ON t.id = c.task
+                 WHERE c.bot = ?1 AND c.chat = ?2 AND t.principal = ?3 AND t.state = 'pending-approval'";
     let sql = format!(
         "DELETE FROM telegram_sent WHERE bot = ?1 AND chat = ?2 AND (cause = ?4
-             OR cause IN (SELECT 'card:' || task FROM ({waiting}))
+             OR cause IN (SELECT 'card:' || task FROM ({waiting})) OR cause IN ({lists})
              OR cause IN (SELECT 'document:' || task FROM ({waiting})))"
     );
     connection.prepare_cached(&sql)?.execute(params![at.bot, at.chat, project.as_str(), cause])?;
     let sql = format!(
         "UPDATE telegram_cards SET version = version + 1
          WHERE bot = ?1 AND chat = ?2 AND drawn = version AND task IN ({waiting})"
+    );
+    connection.prepare_cached(&sql)?.execute(params![at.bot, at.chat, project.as_str()])?;
+    let sql = format!(
+        "UPDATE telegram_lists SET version = version + 1
+         WHERE bot = ?1 AND chat = ?2 AND drawn = version AND cause IN ({lists})"
     );
     connection.prepare_cached(&sql)?.execute(params![at.bot, at.chat, project.as_str()])?;
     Ok(())

@@ -4,30 +4,34 @@
 //! chat matches. A crash leaves undrawn messages, which the next start draws.
 //! After a change of the wanted state, call [`CardSync::redraw_item`] or [`CardSync::redraw_stale`].
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use portero::ipc::FailureKind;
+use portero::anonymize::Fake;
+use portero::ipc::{FailureKind, InspectedTask};
 use portero::names::{Principal, TaskId};
 use portero::sync::lock;
-use portero::task::{ChildLoss, TaskState};
+use portero::task::{ChildLoss, Task, TaskState};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::card_view::{self, CardView};
+use super::card_view::CardView;
 use super::chat_link::ChatLink;
 use super::client::{InlineKeyboard, MessageId, Refusal};
+use super::drawn_definitions::{DrawnDefinitions, document_key};
 use super::inline_buttons;
 use super::sender::{DeliveryError, MessageEdit, MessageKey, OutgoingMessage, SendPriority};
 use super::text::FormattedText;
 use super::topics::TopicRouter;
 use crate::api;
-use crate::auth::buttons::{ButtonAction, Buttons, TaskDecision};
+use crate::auth::buttons::{ButtonAction, Buttons, MessageRef, TaskDecision};
 use crate::daemon::Daemon;
-use crate::presentation::buttons::{card_buttons, list_buttons};
+use crate::presentation::buttons::card_buttons;
+use crate::presentation::card::FollowUp;
+use crate::store::card_lists;
 use crate::store::cards::{self as kept, BotChat};
 use crate::store::{Durability, StoreError, telegram};
 
@@ -36,13 +40,29 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a session may be without a connection before its cards say that it has ended.
 const RECONNECT_GRACE: Duration = Duration::from_secs(2);
 
-/// A message of the chat.
+/// What a question says against a yes: that it would take another process, or that its call would not run at all.
+type Obstacle = (Option<ChildLoss>, Option<Fake<String>>);
+
+/// A message of the chat, by its cause. A task's own card may become a list in the same message, so both are
+/// one item, which one worker draws at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum CardItem {
-    /// A task's own message.
-    Card(TaskId),
-    /// A list, by its cause.
-    List(String),
+pub(super) struct CardItem(String);
+
+impl CardItem {
+    /// The message of this cause.
+    pub(super) fn from_cause(cause: &str) -> Self {
+        Self(cause.to_owned())
+    }
+
+    /// The message of a task's card.
+    pub(super) fn of_card(task: TaskId) -> Self {
+        Self(MessageKey::new("card", task).as_str().to_owned())
+    }
+
+    /// The task, if it is the message of one.
+    fn task(&self) -> Option<TaskId> {
+        self.0.strip_prefix("card:")?.parse().ok()
+    }
 }
 
 /// Draws cards and lists.
@@ -54,10 +74,13 @@ pub(super) struct CardSync {
     pub(super) link: watch::Sender<Option<ChatLink>>,
     /// The messages that are being drawn, and whether each changed meanwhile.
     drawing: Mutex<HashMap<CardItem, bool>>,
+    /// The tasks of which a press is making a rule or grant.
+    pressed: Mutex<HashSet<TaskId>>,
+    drawn_definitions: DrawnDefinitions,
 }
 
 /// The result of drawing.
-enum DrawResult {
+pub(super) enum DrawResult {
     /// The chat matches the store.
     InSync,
     /// It will be drawn on the next connection.
@@ -71,7 +94,16 @@ impl CardSync {
         let buttons = Buttons::new(Arc::clone(&daemon.journal));
         let topics = TopicRouter::new(Arc::clone(&daemon));
         let link = watch::Sender::new(None);
-        Arc::new(Self { daemon, buttons, topics, zone, link, drawing: Mutex::default() })
+        Arc::new(Self {
+            daemon,
+            buttons,
+            topics,
+            zone,
+            link,
+            drawing: Mutex::default(),
+            pressed: Mutex::default(),
+            drawn_definitions: DrawnDefinitions::default(),
+        })
     }
 
     /// Reads the store.
@@ -95,13 +127,13 @@ impl CardSync {
     pub(super) fn redraw_stale(self: &Arc<Self>) -> Result<(), StoreError> {
         let Some(at) = self.link.borrow().as_ref().map(|link| link.bot_chat) else { return Ok(()) };
         let (cards, lists) = self.read_store(move |store| {
-            Ok((kept::undrawn_cards(store, at)?, kept::undrawn_lists(store, at)?))
+            Ok((kept::undrawn_cards(store, at)?, card_lists::undrawn_lists(store, at)?))
         })?;
         for task in cards {
-            self.redraw_item(CardItem::Card(task));
+            self.redraw_item(CardItem::of_card(task));
         }
         for list in lists {
-            self.redraw_item(CardItem::List(list));
+            self.redraw_item(CardItem(list));
         }
         Ok(())
     }
@@ -133,10 +165,9 @@ impl CardSync {
     async fn draw_until_synced(self: Arc<Self>, item: CardItem) {
         while !self.daemon.lifecycle.stop_signal().is_cancelled() {
             let link = self.link.borrow().clone();
-            let drawn = match (&link, &item) {
-                (None, _) => Ok(DrawResult::OnNextLink),
-                (Some(link), CardItem::Card(task)) => self.draw_card(link, *task).await,
-                (Some(link), CardItem::List(cause)) => self.draw_list(link, cause).await,
+            let drawn = match &link {
+                None => Ok(DrawResult::OnNextLink),
+                Some(link) => self.draw_item(link, &item).await,
             };
             self.redraw_lost_topics();
             let again = match drawn {
@@ -169,13 +200,9 @@ impl CardSync {
     /// fails, and then it is sent again.
     pub(super) async fn redraw_questions(self: &Arc<Self>, at: BotChat) -> Result<(), StoreError> {
         let change = move |store: &Connection| {
-            for task in kept::waiting_cards(store, at)? {
-                kept::mark_changed(store, at, task)?;
-            }
-            for list in kept::waiting_lists(store, at)? {
-                kept::mark_list_changed(store, at, &list)?;
-            }
-            Ok(())
+            kept::waiting_cards(store, at)?
+                .into_iter()
+                .try_for_each(|task| kept::mark_changed(store, at, task))
         };
         self.write_store(change).await?;
         self.redraw_stale()
@@ -183,44 +210,70 @@ impl CardSync {
 
     /// Draws a card again whose call would run elsewhere than it says, or that says so wrongly.
     pub(super) async fn redraw_card(self: &Arc<Self>, at: BotChat, task: TaskId) -> Result<(), StoreError> {
-        self.write_store(move |store| kept::mark_changed(store, at, task)).await?;
-        self.redraw_item(CardItem::Card(task));
+        let list = self.write_store(move |store| {
+            kept::mark_changed(store, at, task)?;
+            card_lists::list_of_task(store, at, task)
+        });
+        self.redraw_item(list.await?.map_or_else(|| CardItem::of_card(task), CardItem));
         Ok(())
     }
 
-    /// Keeps the cards of calls current whose session leaves, or whose server is restarted, until the daemon is to
-    /// end.
-    pub(super) async fn follow_children(self: Arc<Self>) {
-        let mut changes = self.daemon.sessions.subscribe_children();
+    /// Keeps the questions current whose session leaves, whose server is restarted, or whose call a rule or an edit of
+    /// the configuration makes void, until the daemon is to end.
+    pub(super) async fn follow_obstacles(self: Arc<Self>) {
+        let mut children = self.daemon.sessions.subscribe_children();
+        let mut overrides = self.daemon.overrides.subscribe_epoch();
+        let mut config = self.daemon.config.subscribe();
         let mut shown = HashMap::new();
         let following = async {
-            // The sender lives as long as the daemon.
-            while changes.changed().await.is_ok() {
-                // A session whose connection broke is back within a moment.
-                tokio::time::sleep(RECONNECT_GRACE).await;
-                changes.mark_unchanged();
-                if let Err(error) = self.redraw_losses(&mut shown).await {
-                    tracing::error!(%error, "a card may not say that its session has ended");
+            loop {
+                // The senders live as long as the daemon.
+                tokio::select! {
+                    _ = children.changed() => {
+                        // A session whose connection broke is back within a moment.
+                        tokio::time::sleep(RECONNECT_GRACE).await;
+                        children.mark_unchanged();
+                    }
+                    _ = overrides.changed() => {}
+                    _ = config.changed() => {}
+                }
+                if let Err(error) = self.redraw_obstacles(&mut shown).await {
+                    tracing::error!(%error, "a card may not say that its call would not run, or not where it should");
                 }
             }
         };
         self.daemon.lifecycle.stop_signal().run_until_cancelled(following).await;
     }
 
-    async fn redraw_losses(
+    /// Keeps cards current that show a server's definition, until the daemon is to end: another one may wait by now,
+    /// or a person accepted it.
+    pub(super) async fn follow_definitions(self: Arc<Self>) {
+        let mut changes = self.daemon.overrides.subscribe_epoch();
+        let following = async {
+            // The sender lives as long as the daemon.
+            while changes.changed().await.is_ok() {
+                let Some(at) = self.link.borrow().as_ref().map(|link| link.bot_chat) else { continue };
+                for task in self.drawn_definitions.find_outdated(&self.daemon) {
+                    if let Err(error) = self.redraw_card(at, task).await {
+                        tracing::error!(%error, "a card may show an outdated definition");
+                    }
+                }
+            }
+        };
+        self.daemon.lifecycle.stop_signal().run_until_cancelled(following).await;
+    }
+
+    async fn redraw_obstacles(
         self: &Arc<Self>,
-        shown: &mut HashMap<TaskId, ChildLoss>,
+        shown: &mut HashMap<TaskId, Obstacle>,
     ) -> Result<(), StoreError> {
         let Some(at) = self.link.borrow().as_ref().map(|link| link.bot_chat) else { return Ok(()) };
         let waiting = self.read_store(move |store| kept::waiting_cards(store, at))?;
         shown.retain(|task, _| waiting.contains(task));
         for task in waiting {
-            let loss = api::look(&self.daemon, task).ok().and_then(|look| look.loss);
-            let before = match loss {
-                Some(loss) => shown.insert(task, loss),
-                None => shown.remove(&task),
-            };
-            if before != loss {
+            let now = api::look(&self.daemon, task).map(|look| (look.loss, look.void)).unwrap_or_default();
+            let before = shown.insert(task, now.clone()).unwrap_or_default();
+            if before != now {
                 self.redraw_card(at, task).await?;
             }
         }
@@ -233,6 +286,20 @@ impl CardSync {
             && let Err(error) = self.redraw_stale()
         {
             tracing::error!(%error, "what stood in a topic on Telegram waits");
+        }
+    }
+
+    /// Draws what the message shows by now: a list, or a task's own card.
+    async fn draw_item(self: &Arc<Self>, link: &ChatLink, item: &CardItem) -> Result<DrawResult, StoreError> {
+        let (at, cause) = (link.bot_chat, MessageKey::from_stored(&item.0));
+        let known = cause.clone();
+        let (list, message) = self.read_store(move |store| {
+            Ok((card_lists::find_list(store, at, known.as_str())?, find_sent(store, at, &known)?))
+        })?;
+        match (list, item.task()) {
+            (Some(row), _) => self.draw_list(link, (cause, row, message)).await,
+            (None, Some(task)) => self.draw_card(link, task).await,
+            (None, None) => Ok(DrawResult::InSync),
         }
     }
 
@@ -259,15 +326,18 @@ impl CardSync {
             CardView { daemon: &self.daemon, zone: &self.zone, task_view: &look, owner: link.owner };
         let spot = link.message_ref(&cause);
         let waits = look.task.state == TaskState::PendingApproval;
+        // Looked up before what the press made: if it is over now, then so is that.
+        let is_pressed = lock(&self.pressed).contains(&task);
         let drawn = match (waits, message) {
             (true, message) => {
-                let read = card.was_read && self.has_document(link, task)?;
-                let (text, state) = card_view.render_question(&card, read);
-                let rows = card_buttons(task, &state);
+                self.drawn_definitions.note(&look);
+                let read = card.was_read && self.has_document(link, &look)?;
+                let (text, state) = card_view.render_question(&card, read).await;
+                let rows = card_buttons(&look.task, &state);
                 let (keyboard, redrawing) = inline_buttons::make_keyboard(&self.buttons, spot, rows).await?;
                 #[cfg(test)]
                 crate::crash::crash_at("card made");
-                let to = (link, Some(&look.task.origin.principal));
+                let to = (link, &look.task.origin.principal);
                 // The message comes before its document, so the document appears below the question.
                 let put = self.send_or_edit(to, cause, message, (text, keyboard)).await?;
                 inline_buttons::settle_redraw(&self.buttons, redrawing, &put).await?;
@@ -277,20 +347,24 @@ impl CardSync {
                 put
             }
             (false, message) => {
+                self.drawn_definitions.forget(task);
                 // The button to deny the tool stays: a press that comes too late still gets the command for
                 // that as its reply.
                 let redrawing =
                     self.buttons.begin_removal(&spot, &ButtonAction::Decide(TaskDecision::Forbid))?;
+                let follow_up = self.find_follow_up(&spot, &look.task)?;
                 let edited = match message {
-                    Some(message) => edit_message(link, message, card_view.render_outcome(&card), None).await,
+                    Some(message) => {
+                        let outcome = card_view.render_outcome(&card, follow_up.as_ref());
+                        edit_message(link, message, outcome, None).await
+                    }
                     None => Ok(MessageId(0)),
                 };
                 inline_buttons::settle_redraw(&self.buttons, redrawing, &edited).await?;
                 edited
             }
         };
-        // A task in a list keeps its row until the list is over.
-        let over = look.task.state.is_final() && card.list.is_none();
+        let over = look.task.state.is_final() && !is_pressed;
         let settled = self.note_drawn(drawn, move |store| match over {
             true => kept::forget_card(store, at, task, card.version),
             false => kept::mark_drawn(store, at, task, card.version),
@@ -301,49 +375,50 @@ impl CardSync {
         settled
     }
 
-    async fn draw_list(&self, link: &ChatLink, list: &str) -> Result<DrawResult, StoreError> {
-        let (at, cause) = (link.bot_chat, MessageKey::from_stored(list));
-        let (known, named) = (cause.clone(), list.to_owned());
-        let (version, message, tasks) = self.read_store(move |store| {
-            let version = kept::list_version(store, at, &named)?;
-            Ok((version, find_sent(store, at, &known)?, kept::listed_tasks(store, at, &named)?))
-        })?;
-        let Some((version, _)) = version.filter(|(version, drawn)| drawn < version) else {
-            return Ok(DrawResult::InSync);
-        };
-        let looks: Vec<_> = tasks.into_iter().filter_map(|task| api::look(&self.daemon, task).ok()).collect();
-        let waiting: Vec<_> = looks
-            .iter()
-            .filter(|look| look.task.state == TaskState::PendingApproval)
-            .map(|look| look.task.id)
-            .collect();
-        let text = card_view::render_list(&looks, self.daemon.clock.now().wall, &self.zone);
-        let rows = list_buttons(&waiting);
-        let (keyboard, redrawing) =
-            inline_buttons::make_keyboard(&self.buttons, link.message_ref(&cause), rows).await?;
-        let (list, over) = (list.to_owned(), waiting.is_empty());
-        let drawn = match (over, message) {
-            // All of it was decided before the list was ever sent.
-            (true, None) => Ok(MessageId(0)),
-            (_, message) => self.send_or_edit((link, None), cause, message, (text, keyboard)).await?,
-        };
-        inline_buttons::settle_redraw(&self.buttons, redrawing, &drawn).await?;
-        self.note_drawn(drawn, move |store| {
-            kept::mark_list_drawn(store, at, &list, version)?;
-            if over { kept::forget_list(store, at, &list, version) } else { Ok(()) }
-        })
-        .await
+    /// What a press on this message made beside its decision about the task.
+    fn find_follow_up(&self, message: &MessageRef, task: &Task) -> Result<Option<FollowUp>, StoreError> {
+        let asked_for = self.buttons.find_follow_up(message, (task.id, &task.call.tool))?;
+        let mut overrides = self.daemon.overrides.overrides();
+        overrides.definition_pins = self.daemon.overrides.definition_pins();
+        Ok(asked_for.and_then(|asked_for| FollowUp::find(&asked_for, &overrides)))
+    }
+
+    /// Keeps a task's card while a press on it makes a rule or grant, which its outcome names.
+    pub(super) fn begin_press(&self, task: TaskId) {
+        lock(&self.pressed).insert(task);
+    }
+
+    /// Draws the outcome again, now that the press has made its rule or grant.
+    pub(super) async fn end_press(
+        self: &Arc<Self>,
+        at: Option<BotChat>,
+        task: TaskId,
+    ) -> Result<(), StoreError> {
+        lock(&self.pressed).remove(&task);
+        match at {
+            Some(at) => self.redraw_card(at, task).await,
+            // Without a chat the next connection draws it.
+            None => Ok(()),
+        }
     }
 
     /// Sends a card's document once, if it has one. If Telegram refuses it, the card's other buttons still
     /// work, and the card's next change tries again.
-    async fn send_document(&self, link: &ChatLink, card_view: &CardView<'_>) -> Result<(), StoreError> {
+    pub(super) async fn send_document(
+        &self,
+        link: &ChatLink,
+        card_view: &CardView<'_>,
+    ) -> Result<(), StoreError> {
         let task = card_view.task_view.task.id;
         let Some(document) = card_view.render_document() else { return Ok(()) };
-        if self.has_document(link, task)? {
+        if self.has_document(link, card_view.task_view)? {
             return Ok(());
         }
-        let (outgoing, cause) = (OutgoingMessage::Document(document), MessageKey::new("document", task));
+        // Reading the document of a former definition doesn't count for this one.
+        let at = link.bot_chat;
+        self.write_store(move |store| kept::mark_unread(store, at, task)).await?;
+        let cause = document_key(card_view.task_view);
+        let outgoing = OutgoingMessage::Document(document);
         let project = &card_view.task_view.task.origin.principal;
         let sent =
             self.topics.send_to_topic(link, project, (outgoing, SendPriority::Required, cause)).await?;
@@ -354,16 +429,16 @@ impl CardSync {
     }
 
     /// Whether a task's document is in the chat.
-    pub(super) fn has_document(&self, link: &ChatLink, task: TaskId) -> Result<bool, StoreError> {
-        let (cause, at) = (MessageKey::new("document", task), link.bot_chat);
+    pub(super) fn has_document(&self, link: &ChatLink, look: &InspectedTask) -> Result<bool, StoreError> {
+        let (cause, at) = (document_key(look), link.bot_chat);
         Ok(self.read_store(move |store| find_sent(store, at, &cause))?.is_some())
     }
 
     /// Sends a message or edits the existing one. A removed message is sent again. A message about one
     /// project goes into that project's topic.
-    async fn send_or_edit(
+    pub(super) async fn send_or_edit(
         &self,
-        (link, project): (&ChatLink, Option<&Principal>),
+        (link, project): (&ChatLink, &Principal),
         cause: MessageKey,
         message: Option<MessageId>,
         (text, keyboard): (FormattedText, Option<InlineKeyboard>),
@@ -383,19 +458,11 @@ impl CardSync {
             }
         }
         let outgoing = OutgoingMessage::Text(text, keyboard);
-        match project {
-            Some(project) => {
-                self.topics.send_to_topic(link, project, (outgoing, SendPriority::Required, cause)).await
-            }
-            None => {
-                let sent = link.sender.send(link.chat(), outgoing, SendPriority::Required, cause);
-                Ok(sent.outcome().await)
-            }
-        }
+        self.topics.send_to_topic(link, project, (outgoing, SendPriority::Required, cause)).await
     }
 
     /// Notes that the chat matches, if it does.
-    async fn note_drawn(
+    pub(super) async fn note_drawn(
         &self,
         drawn: Result<MessageId, DeliveryError>,
         note: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
@@ -418,7 +485,7 @@ impl CardSync {
     }
 }
 
-async fn edit_message(
+pub(super) async fn edit_message(
     link: &ChatLink,
     message: MessageId,
     text: FormattedText,

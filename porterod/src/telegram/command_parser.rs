@@ -49,6 +49,8 @@ pub enum ViewCommand {
     Logs(LogQuery),
     /// The decision about a tool with its reason.
     Why(ToolId),
+    /// The pinned definitions of all servers.
+    Pins,
     /// The user's own number.
     Whoami,
 }
@@ -88,6 +90,8 @@ pub enum ElevatingCommand {
     Allow(Pattern),
     /// Resumes calls.
     Resume,
+    /// Accepts what waits of a server's definitions.
+    AcceptDefinitions(ServerName),
 }
 
 /// The limits of a grant besides its time, as typed.
@@ -139,7 +143,7 @@ impl PartialEq for CommandSpec {
 impl Eq for CommandSpec {}
 
 /// The commands, the most used ones first.
-pub static COMMANDS: [CommandSpec; 17] = [
+pub static COMMANDS: [CommandSpec; 18] = [
     command_spec("status", "how things stand", "/status", |it, words| {
         expect_no_arguments(it, words, ChatCommand::View(ViewCommand::Status))
     }),
@@ -168,6 +172,7 @@ pub static COMMANDS: [CommandSpec; 17] = [
     command_spec("unrule", "end a rule", "/unrule 3", |it, words| {
         parse_id(it, words).map(ChatCommand::Unrule)
     }),
+    command_spec("pins", "what servers define otherwise", "/pins github", parse_pins),
     command_spec("why", "why a tool is decided as it is", "/why github/create_issue", parse_why),
     command_spec("pause", "stop every call", "/pause", |it, words| {
         expect_no_arguments(it, words, ChatCommand::Restrict(RestrictingCommand::Pause))
@@ -342,6 +347,14 @@ fn parse_id(it: &'static CommandSpec, words: &[&str]) -> Result<u64, CommandErro
     })?;
     expect_at_most(it, words, 1)?;
     Ok(id)
+}
+
+/// Without a server it lists all; with one it shows and accepts what waits there.
+fn parse_pins(it: &'static CommandSpec, words: &[&str]) -> Result<ChatCommand, CommandError> {
+    let Some(word) = words.first() else { return Ok(ChatCommand::View(ViewCommand::Pins)) };
+    let server = word.parse().map_err(|error| invalid_argument(it, word, &error))?;
+    expect_at_most(it, words, 1)?;
+    Ok(ChatCommand::Elevate(ElevatingCommand::AcceptDefinitions(server)))
 }
 
 fn parse_why(it: &'static CommandSpec, words: &[&str]) -> Result<ChatCommand, CommandError> {

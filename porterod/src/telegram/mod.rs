@@ -29,7 +29,13 @@ mod chat_link;
 
 mod topics;
 
+mod drawn_definitions;
+
 mod card_sync;
+
+mod list_view;
+
+mod list_sync;
 
 mod notice_consumer;
 

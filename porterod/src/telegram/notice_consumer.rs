@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use portero::names::TaskId;
 use portero::notice::{Notice, NoticeEntry};
 use portero::task::TaskState;
@@ -15,12 +15,15 @@ use rusqlite::Connection;
 use super::card_sync::CardSync;
 use super::chat_link::ChatLink;
 use crate::daemon::Daemon;
-use crate::presentation::burst::{BURST_WINDOW, CardPlacement, place_card};
+use crate::presentation::burst::{ListState, RecentMessage, joins};
 use crate::store::StoreError;
+use crate::store::card_lists::{self, LatestMessage};
 use crate::store::cards::{self as kept, BotChat};
 
 /// The channel's name in the outbox.
 const OUTBOX_CHANNEL: &str = "telegram";
+/// How long the pages of a list can be turned after it began, once its calls have ended.
+const LIST_RETENTION: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// How long to wait before retrying after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -92,6 +95,7 @@ async fn begin_link(cards: &Arc<CardSync>, link: &ChatLink) -> Result<(), StoreE
     cards.daemon.outbox.register_channel(OUTBOX_CHANNEL).await?;
     let (at, now) = (link.bot_chat, cards.daemon.clock.now().wall);
     let change = move |store: &Connection| {
+        card_lists::prune_lists(store, now - LIST_RETENTION)?;
         kept::mark_ended_undrawn(store, at)?;
         kept::waiting_tasks(store)?.into_iter().try_for_each(|task| add_card(store, at, task, now))
     };
@@ -100,24 +104,31 @@ async fn begin_link(cards: &Arc<CardSync>, link: &ChatLink) -> Result<(), StoreE
     cards.redraw_stale()
 }
 
-/// Adds a card for a waiting task, unless it has one; in a burst it goes into a list.
-fn add_card(store: &Connection, at: BotChat, task: TaskId, now: Timestamp) -> Result<(), StoreError> {
+/// Adds a card for a waiting task, unless it has one. A call that arrives soon after another one of its
+/// session joins the other's message, which becomes a list.
+fn add_card(store: &Connection, at: BotChat, task: TaskId, arrived: Timestamp) -> Result<(), StoreError> {
     if kept::find_card(store, at, task)?.is_some() {
         return Ok(());
     }
-    let since = now - BURST_WINDOW;
-    let list = match place_card(
-        kept::count_recent_cards(store, at, since)?,
-        kept::recent_lists(store, at, since)?,
-    ) {
-        CardPlacement::OwnMessage => None,
-        CardPlacement::List(list) => {
-            kept::mark_list_changed(store, at, &list)?;
-            Some(list)
-        }
-        CardPlacement::NewList => Some(kept::insert_list(store, at, (task, now))?),
+    let latest = card_lists::latest_message(store, at, task)?;
+    let joined = latest.as_ref().filter(|message| joins(&recent_message(message), arrived));
+    let list = match joined {
+        None => None,
+        Some(LatestMessage { list: Some(list), .. }) => Some(list.clone()),
+        Some(first) => Some(card_lists::begin_list(store, at, first.task)?),
     };
-    kept::insert_card(store, at, (task, now), list.as_deref())
+    kept::insert_card(store, at, (task, arrived), list.as_deref())?;
+    // A list that it didn't join says that one came since.
+    match list.or_else(|| latest.and_then(|message| message.list)) {
+        Some(changed) => kept::mark_list_changed(store, at, &changed),
+        None => Ok(()),
+    }
+}
+
+fn recent_message(message: &LatestMessage) -> RecentMessage {
+    let LatestMessage { first, last, count, is_untouched, view, .. } = message;
+    let is_untouched = *is_untouched && ListState::parse(view).is_untouched();
+    RecentMessage { first: *first, last: *last, count: *count, is_untouched }
 }
 
 /// Takes the next batch of notices, and returns whether there was one.
@@ -125,29 +136,31 @@ async fn take_next_batch(cards: &Arc<CardSync>, link: &ChatLink) -> Result<bool,
     let outbox = &cards.daemon.outbox;
     let entries = outbox.next_entries(OUTBOX_CHANNEL)?;
     let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(false) };
-    let (at, now) = (link.bot_chat, cards.daemon.clock.now().wall);
+    let at = link.bot_chat;
     cards
         .write_store(move |store| {
             for NoticeEntry { at: when, notice, .. } in &entries {
                 match notice {
                     Notice::Task { task, state: TaskState::PendingApproval, .. } => {
-                        add_card(store, at, *task, now)?;
+                        add_card(store, at, *task, *when)?;
                     }
                     Notice::Task { task, state, by, .. } => {
                         kept::record_state_change(store, at, *task, (*state, by, *when))?;
                     }
                     Notice::Vote { task, .. } => {
                         // Earlier notices about this task may have been removed, so the card may be missing.
-                        add_card(store, at, *task, now)?;
+                        add_card(store, at, *task, *when)?;
                         kept::mark_changed(store, at, *task)?;
                     }
                     // `notices::news` reports these as a channel of its own.
                     Notice::Grant { .. }
                     | Notice::Rule { .. }
+                    | Notice::Token { .. }
                     | Notice::Paused
                     | Notice::Resumed
                     | Notice::Config { .. }
                     | Notice::Definitions { .. }
+                    | Notice::Login { .. }
                     | Notice::Alarm { .. } => {}
                 }
             }

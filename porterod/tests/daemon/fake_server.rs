@@ -15,6 +15,8 @@ pub(crate) const TALKATIVE: &str = "talkative";
 pub(crate) const RECORD_VARIABLE: &str = "PORTERO_TEST_RECORD";
 /// The name of one more tool that it lists.
 pub(crate) const MORE: &str = "PORTERO_TEST_MORE";
+/// A value that it tells with each answer, and writes down.
+pub(crate) const SECRET_VARIABLE: &str = "PORTERO_TEST_SECRET";
 /// The resource of a talkative one. A subscription to any other is not answered.
 pub(crate) const MEMO_URI: &str = "memo://1";
 
@@ -66,11 +68,17 @@ fn fake_server() {
                 let mut tell = |method: &str, params: Value| {
                     say(&json!({"jsonrpc": "2.0", "method": method, "params": params}));
                 };
+                if let Some(token) = message["params"]["_meta"].get("progressToken") {
+                    tell("notifications/progress", json!({"progressToken": token, "progress": 1}));
+                }
                 match message["params"]["arguments"]["text"].as_str().unwrap_or_default() {
                     "hang" => lists = false,
                     "change" => {
                         version += 1;
                         tell("notifications/tools/list_changed", json!({}));
+                    }
+                    text if text.starts_with("log") => {
+                        tell("notifications/message", json!({"level": "info", "data": text}));
                     }
                     "update" => tell("notifications/resources/updated", json!({"uri": MEMO_URI})),
                     _ => {}
@@ -84,7 +92,10 @@ fn fake_server() {
             }),
             "tools/list" => {
                 wait_while_held();
-                let mut tools = ["read", "send", "erase", "wait"].map(tool).to_vec();
+                let mut tools = ["read", "erase", "wait"].map(tool).to_vec();
+                if !std::path::Path::new(GONE).exists() {
+                    tools.push(tool("send"));
+                }
                 tools.extend(std::env::var(MORE).ok().map(|name| tool(&name)));
                 json!({"tools": tools})
             }
@@ -94,10 +105,11 @@ fn fake_server() {
                     say(&json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}));
                 }
                 record_request(&message["params"]);
-                if message["params"]["name"] == "wait" {
+                let mut text = message["params"]["arguments"].to_string();
+                text.extend(std::env::var(SECRET_VARIABLE));
+                if message["params"]["name"] == "wait" || text.contains(ENDLESS) {
                     continue;
                 }
-                let text = message["params"]["arguments"].to_string();
                 json!({"content": [{"type": "text", "text": text}]})
             }
             _ => {
@@ -111,6 +123,10 @@ fn fake_server() {
     std::process::exit(0);
 }
 
+/// It doesn't list `send` while the project holds this file.
+pub(crate) const GONE: &str = "gone";
+/// A call that says this is never answered.
+pub(crate) const ENDLESS: &str = "endless";
 /// Lists nothing as long as the project holds this file, or for a minute.
 pub(crate) const HOLD: &str = "hold";
 
@@ -130,7 +146,8 @@ pub(crate) fn tool(name: &str) -> Value {
 fn record_request(params: &Value) {
     let path = std::env::var_os(RECORD_VARIABLE).expect("where to write");
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("opened");
-    let line = json!({"pid": std::process::id(), "params": params});
+    let secret = std::env::var(SECRET_VARIABLE).ok();
+    let line = json!({"pid": std::process::id(), "params": params, "secret": secret});
     // At once, so that a reader sees whole lines.
     file.write_all(format!("{line}\n").as_bytes()).expect("written");
 }

@@ -1,19 +1,27 @@
 //! The daemon in process, over its real socket, with real children.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bindings;
 mod clients;
 mod configuration;
 mod edits;
 mod fake_server;
 mod grants;
 mod handover;
+mod https;
+mod https_access;
+mod logins;
+mod mcp_http;
 mod odd_files;
 mod requests;
 mod runnable_check;
+mod scopes;
+mod secrets;
 mod several;
 mod shared;
 mod stuck;
 mod support;
+mod tokens;
 mod totp;
 mod watch;
 
@@ -112,8 +120,19 @@ async fn nothing_is_widened_without_the_passphrase() {
     let limits = GrantLimits::default();
     for request in [
         AnyRequest::of(ApproveTask { task: task.id, fresh: false, challenge: wrong() }),
-        AnyRequest::of(CreateGrant { pattern: pattern(), millis: minute, limits, challenge: wrong() }),
-        AnyRequest::of(CreateRule { pattern: pattern(), action: Action::Allow, challenge: None }),
+        AnyRequest::of(CreateGrant {
+            pattern: pattern(),
+            millis: minute,
+            limits,
+            run_waiting: Vec::new(),
+            challenge: wrong(),
+        }),
+        AnyRequest::of(CreateRule {
+            pattern: pattern(),
+            action: Action::Allow,
+            run_waiting: Vec::new(),
+            challenge: None,
+        }),
     ] {
         let act = request.words.clone();
         assert!(is_kind(&request.send(&person.0).await, FailureKind::Challenge), "{act}");

@@ -14,7 +14,7 @@ use crate::fake_server::{MEMO_URI, RECORD_VARIABLE, ROLE_VARIABLE, TALKATIVE};
 use crate::support::*;
 
 /// Shared servers `one` and `two`, of the talkative kind.
-fn home() -> Home {
+pub(crate) fn home() -> Home {
     let home = Home::new();
     let server = |name: &str| {
         json!({

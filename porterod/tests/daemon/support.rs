@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portero::clock::TestClock;
-use portero::ipc::requests::approvals::ApproveTask;
+use portero::ipc::requests::approvals::{ApproveTask, ListTasks, RejectTask};
 use portero::ipc::requests::auth::SetPassphrase;
-use portero::ipc::requests::overrides::{CreateGrant, CreateRule, ExplainDecision};
+use portero::ipc::requests::overrides::{CreateGrant, CreateRule, ExplainDecision, RemoveRule, RevokeGrants};
 use portero::ipc::requests::sessions::{CheckTask, SubmitCall, SubscribeOverrides};
 use portero::ipc::{
-    Challenge, DaemonFailure, FailureKind, Hello, IpcClient, PROTOCOL_VERSION, PeerRole, PushMessage,
-    Request, RequestError,
+    Challenge, DaemonFailure, FailureKind, GrantSelection, Hello, IpcClient, PROTOCOL_VERSION, PeerRole,
+    PushMessage, Request, RequestError,
 };
 use portero::names::{Principal, SessionId};
 use portero::paths::Paths;
@@ -78,6 +78,12 @@ impl Home {
     pub(crate) fn write_policies(&self, send: &str) {
         let policies = json!({"*/read": "allow", "*/wait": "allow", "*/erase": "deny", "notes/send": send});
         self.write("policies.json", &json!({"policies": policies}));
+    }
+
+    /// The policy with this list of reading tools.
+    pub(crate) fn write_reads(&self, reads: &[&str]) {
+        let policies = json!({"*/read": "allow", "*/wait": "allow", "*/erase": "deny"});
+        self.write("policies.json", &json!({"policies": policies, "reads": reads}));
     }
 
     pub(crate) fn paths(&self) -> Paths {
@@ -193,7 +199,13 @@ impl Terminal {
 
     pub(crate) async fn rule(&self, pattern: &str, action: Action) -> Result<PolicyRule, DaemonFailure> {
         let challenge = (action == Action::Allow).then(challenge);
-        self.request(CreateRule { pattern: pattern.parse().unwrap(), action, challenge }).await
+        self.request(CreateRule {
+            pattern: pattern.parse().unwrap(),
+            action,
+            run_waiting: Vec::new(),
+            challenge,
+        })
+        .await
     }
 
     pub(crate) async fn grant(&self, pattern: &str, lasts: Duration) -> Result<Grant, DaemonFailure> {
@@ -208,7 +220,25 @@ impl Terminal {
     ) -> Result<Grant, DaemonFailure> {
         let millis = u64::try_from(lasts.as_millis()).unwrap();
         let pattern = pattern.parse().unwrap();
-        self.request(CreateGrant { pattern, millis, limits, challenge: challenge() }).await
+        self.request(CreateGrant { pattern, millis, limits, run_waiting: Vec::new(), challenge: challenge() })
+            .await
+    }
+
+    pub(crate) async fn revoke(&self, grant: u64) -> Result<u64, DaemonFailure> {
+        self.request(RevokeGrants { which: GrantSelection::Ids(vec![grant]) }).await
+    }
+
+    /// Removes a rule that allows.
+    pub(crate) async fn unrule(&self, id: u64) -> Result<(), DaemonFailure> {
+        self.request(RemoveRule { id, challenge: None }).await
+    }
+
+    /// Rejects whatever waits; the same calls may ask again at once.
+    pub(crate) async fn reject_all(&self) {
+        let state = Some(TaskState::PendingApproval);
+        for task in self.request(ListTasks { state, after: None, limit: 100 }).await.unwrap() {
+            self.request(RejectTask { task: task.id, reason: None, for_now: true }).await.unwrap();
+        }
     }
 
     pub(crate) async fn why(&self, tool: &str) -> Explanation {

@@ -59,12 +59,18 @@ fn grant(pattern: &str, lasts: Duration, challenge: Challenge) -> CreateGrant {
         pattern: pattern.parse().unwrap(),
         millis,
         limits: portero::policy::GrantLimits::default(),
+        run_waiting: Vec::new(),
         challenge,
     }
 }
 
 fn allow(pattern: &str, challenge: Challenge) -> CreateRule {
-    CreateRule { pattern: pattern.parse().unwrap(), action: Action::Allow, challenge: Some(challenge) }
+    CreateRule {
+        pattern: pattern.parse().unwrap(),
+        action: Action::Allow,
+        run_waiting: Vec::new(),
+        challenge: Some(challenge),
+    }
 }
 
 async fn status_of(person: &Terminal) -> Option<EnrolledAuthenticator> {

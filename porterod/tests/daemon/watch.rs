@@ -11,7 +11,7 @@ use portero::task::TaskState;
 
 use crate::support::{Home, TEST_TIMEOUT, Terminal, is_kind, wait_until};
 
-async fn watch_from(person: &Terminal, after: Option<u64>) -> TaskChanges {
+pub(crate) async fn watch_from(person: &Terminal, after: Option<u64>) -> TaskChanges {
     match person.request(WatchTasks { after }).await {
         Ok(watched) => watched,
         other => panic!("{other:?}"),
@@ -76,7 +76,8 @@ async fn a_task_is_looked_at_with_what_its_tool_says_of_itself() {
     let (person, session) = (home.terminal_with_passphrase().await, home.session("project").await);
     let waits = session.submit("notes/send", "waits").await.unwrap();
     let Ok(look) = person.request(InspectTask { task: waits.id }).await else { panic!("look") };
-    let InspectedTask { task, hints, loss: _ } = *look;
+    let InspectedTask { task, hints, definition, .. } = *look;
+    assert!(definition.is_none(), "policy asks");
     assert_eq!((task.id, task.call.params.get().get()), (waits.id, waits.call.params.get().get()));
     assert!(hints.is_some(), "the daemon saw the tool when it bound the call to its definition");
     assert!(is_kind(&person.request(InspectTask { task: TaskId::fresh() }).await, FailureKind::NotFound));

@@ -25,7 +25,8 @@ impl RecordingSession {
     }
 
     fn append_event(&self, world: &TelegramFixture, event: AuditEvent) {
-        let record = AuditRecord { at: world.clock.now().wall, session: None, principal: None, event };
+        let record =
+            AuditRecord { at: world.clock.now().wall, session: None, principal: None, address: None, event };
         self.segment.append(&record).unwrap();
     }
 
@@ -253,8 +254,12 @@ async fn a_late_tap_counts_and_a_repeated_or_foreign_one_changes_nothing() {
     assert!(world.rule_lines().await.is_empty());
 
     // Somebody made the rule at the terminal meanwhile.
-    let rule =
-        |pattern: &str, action| CreateRule { pattern: pattern.parse().unwrap(), action, challenge: None };
+    let rule = |pattern: &str, action| CreateRule {
+        pattern: pattern.parse().unwrap(),
+        action,
+        run_waiting: Vec::new(),
+        challenge: None,
+    };
     world.request(rule("files/read_file", Action::RequireApproval)).await.unwrap();
     world.clock.advance(Duration::from_secs(6 * 24 * 3600));
     let query = world.telegram.press_data(JANE, notice.id, &ask);

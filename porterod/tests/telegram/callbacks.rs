@@ -1,12 +1,12 @@
 //! A tap decides as the terminal does, once, and only the paired person's.
 
-use portero::ipc::requests::overrides::{CreateRule, GetOverrides, Pause, Resume};
+use portero::ipc::requests::overrides::{CreateRule, GetOverrides, Pause, RemoveRule, Resume};
 
 use portero::policy::{Action, DecisionSource};
 use portero::task::TaskState;
 use serde_json::json;
 
-use crate::fake_telegram::Fault;
+use crate::fake_telegram::{FakeTelegram, Fault};
 use crate::fake_user::{FakeUser, button_labels, callback_data, passphrase_challenge};
 use crate::fixture::{JANE, MALLORY};
 
@@ -74,6 +74,9 @@ async fn a_tap_that_would_not_make_the_call_run_approves_nothing_and_says_why() 
     let text = std::fs::read_to_string(user.fixture.path_of("config").join("mcps.json")).unwrap();
     let mut servers: serde_json::Value = serde_json::from_str(&text).unwrap();
     servers["mcps"][0]["env"]["ANOTHER"] = json!("value");
+    user.wait_for_card(&task).await;
+    // The card can't be drawn anew, so it still has its buttons.
+    user.telegram().inject_fault("editMessageText", Fault::Server(502), 1_000_000);
     user.fixture.write_config("mcps.json", &servers.to_string());
     user.fixture.confirm_config().await;
     for button in ["✅ Approve", "✅ Approve + 10 min"] {
@@ -83,6 +86,7 @@ async fn a_tap_that_would_not_make_the_call_run_approves_nothing_and_says_why() 
     }
     assert_eq!(user.fetch_task(task.id).await.state, TaskState::PendingApproval);
     assert!(user.fetch_overrides().await.grants.is_empty() && user.received_texts().is_empty());
+    user.telegram().clear_faults("editMessageText");
     assert!(user.press_button(&task, "❌ Deny").await.starts_with("Denied."));
 }
 
@@ -118,6 +122,9 @@ async fn approve_for_a_while_permits_this_one_tool() {
     let grants = user.fetch_overrides().await.grants;
     assert_eq!(grants.len(), 1);
     assert_eq!((grants[0].pattern.as_str(), grants[0].millis), ("notes/send", 600_000));
+    let made = format!("Permitted: grant {}, notes/send for 10 min. End it with /revoke {0}", grants[0].id);
+    user.wait_for_outcome_with(&task, &made).await;
+    user.wait_for_outcome_with(&task, "Done.").await;
     assert_eq!(user.explain_tool("notes/send").await.decision.action, Action::Allow);
     assert_eq!(user.explain_tool("notes/wait").await.decision.action, Action::RequireApproval);
 }
@@ -127,18 +134,21 @@ async fn always_allow_asks_a_second_time_and_is_a_rule_on_one_tool() {
     let mut user = FakeUser::new().await;
     let task = user.submit_call("one").await;
     user.press_button(&task, "More…").await;
-    user.press_button(&task, "Always allow this tool").await;
+    user.press_button(&task, "Always allow this tool…").await;
     assert!(user.fetch_overrides().await.rules.is_empty(), "nothing is decided yet");
     let sure = user.wait_for_card_with(&task, "✅ Yes, approve and always allow").await;
-    assert_eq!(button_labels(&sure), ["✅ Yes, approve and always allow", "Back to the card"]);
-    user.press_button(&task, "Back to the card").await;
-    user.press_button(&task, "More…").await;
-    user.press_button(&task, "Always allow this tool").await;
-    assert!(user.press_button(&task, "✅ Yes, approve and always allow").await.contains("always allowed"));
+    assert_eq!(button_labels(&sure), ["✅ Yes, approve and always allow", "Back"]);
+    user.press_button(&task, "Back").await;
+    user.press_button(&task, "Always allow this tool…").await;
+    assert!(user.press_button(&task, "✅ Yes, approve and always allow").await.starts_with("Approved."));
     user.wait_for_task_state(task.id, TaskState::Completed).await;
     let rules = user.fetch_overrides().await.rules;
     assert_eq!(rules.len(), 1);
     assert_eq!((rules[0].pattern.as_str(), rules[0].action), ("notes/send", Action::Allow));
+    let id = rules[0].id;
+    let made =
+        format!("Permitted from now on: rule {id}, notes/send. It stays until you end it with /unrule {id}");
+    user.wait_for_outcome_with(&task, &made).await;
     assert!(user.fixture.audited_acts().contains(&"allow: notes/send: true".to_owned()));
 }
 
@@ -149,6 +159,9 @@ async fn always_deny_denies_this_call_and_the_tool() {
     user.press_button(&task, "More…").await;
     assert!(user.press_button(&task, "Always deny this tool").await.contains("denied from now on"));
     user.wait_for_outcome(&task, "Denied on this phone").await;
+    let rule = user.fetch_overrides().await.rules.remove(0);
+    let made = format!("Denied from now on: rule {}, notes/send. It stays until", rule.id);
+    user.wait_for_outcome_with(&task, &made).await;
     assert_eq!(user.explain_tool("notes/send").await.decision.action, Action::Deny);
     assert_eq!(user.explain_tool("notes/wait").await.decision.action, Action::RequireApproval);
 }
@@ -220,16 +233,55 @@ async fn a_locked_tool_is_approved_once_only() {
 }
 
 #[tokio::test]
-async fn what_a_rule_denies_meanwhile_is_not_approved() {
+async fn the_card_of_a_call_that_a_rule_denies_meanwhile_says_so_and_takes_no_yes() {
+    let mut user = FakeUser::new().await;
+    let task = user.submit_call("one").await;
+    user.wait_for_card(&task).await;
+    let (pattern, action) = ("notes/send".parse().unwrap(), Action::Deny);
+    let rule = user
+        .fixture
+        .request(CreateRule { pattern, action, run_waiting: Vec::new(), challenge: None })
+        .await
+        .unwrap();
+    let is_void = |it: &FakeTelegram| {
+        let cards = it.bot_messages(JANE).into_iter();
+        cards.rev().find(|shown| shown.text.starts_with("This would not run any more"))
+    };
+    let card = user.telegram().wait_until("a card that says so", is_void).await;
+    assert!(card.text.contains("Cause: denied by `notes/send` (rule 1). Deny it"), "{}", card.text);
+    assert_eq!(button_labels(&card), ["❌ Deny", "More…"]);
+    user.press_button(&task, "More…").await;
+    let card = user.wait_for_card_with(&task, "Less").await;
+    assert_eq!(
+        button_labels(&card),
+        ["❌ Deny", "Always deny this tool", "Deny with a reason", "Show as JSON", "Less"]
+    );
+    // Without the rule the question counts again.
+    let challenge = Some(passphrase_challenge());
+    user.fixture.request(RemoveRule { id: rule.id, challenge }).await.unwrap();
+    assert_eq!(user.press_button(&task, "✅ Approve").await, "Approved.");
+    user.wait_for_task_state(task.id, TaskState::Completed).await;
+}
+
+#[tokio::test]
+async fn a_tap_on_a_card_that_was_not_drawn_anew_is_told_what_denies_its_call() {
     let mut user = FakeUser::new().await;
     let task = user.submit_call("one").await;
     let card = user.wait_for_card(&task).await;
+    user.telegram().inject_fault("editMessageText", Fault::Server(502), 1_000_000);
     let (pattern, action) = ("notes/send".parse().unwrap(), Action::Deny);
-    user.fixture.request(CreateRule { pattern, action, challenge: None }).await.unwrap();
+    user.fixture
+        .request(CreateRule { pattern, action, run_waiting: Vec::new(), challenge: None })
+        .await
+        .unwrap();
     let query = user.telegram().press(JANE, card.id, "✅ Approve");
-    assert!(user.wait_for_answer(&query).await.starts_with("A rule denies this call now"));
+    let told = user.wait_for_answer(&query).await;
+    assert!(
+        told.contains("denied by `notes/send` (rule 1)") && told.contains("Nothing was approved"),
+        "{told}"
+    );
     assert_eq!(user.fetch_task(task.id).await.state, TaskState::PendingApproval);
-    assert!(user.press_button(&task, "❌ Deny").await.starts_with("Denied"));
+    assert!(user.received_texts().is_empty());
 }
 
 #[tokio::test]

@@ -69,7 +69,9 @@ impl TelegramFixture {
 
     pub(crate) async fn add_deny_rule(&self, pattern: &str) {
         let pattern = pattern.parse().unwrap();
-        self.request(CreateRule { pattern, action: Action::Deny, challenge: None }).await.unwrap();
+        self.request(CreateRule { pattern, action: Action::Deny, run_waiting: Vec::new(), challenge: None })
+            .await
+            .unwrap();
     }
 }
 
@@ -168,7 +170,7 @@ async fn a_rule_that_asks_is_made_at_once_and_its_end_is_confirmed() {
     world.write_config("policies.json", r#"{"policies": {"github/resources:*": "allow"}}"#);
     world.say_until("/why github/resources:read", |text| text.contains(": allowed")).await;
     let asks = world.say_and_wait("/ask github/*").await;
-    let said = "Asks from now on: rule 1, github/*. End it with /unrule 1";
+    let said = "Asks from now on: rule 1, github/*. It stays until you end it with /unrule 1";
     assert_eq!(asks.text, said);
     assert!(world.say_and_wait("/rules").await.text.contains("rule 1 asks for github/*"));
     let why = world.say_and_wait("/why github/resources:read").await;
@@ -321,8 +323,8 @@ async fn the_menu_is_set_for_the_person() {
     let call = world.telegram.wait_until("a menu", set).await;
     assert_eq!(call.body["scope"], json!({"type": "chat", "chat_id": JANE}));
     let names: Vec<_> = call.body["commands"].as_array().unwrap().iter().map(|it| &it["command"]).collect();
-    assert_eq!(names.len(), 17);
-    assert!(names.contains(&&json!("status")) && names.contains(&&json!("resume")));
+    assert_eq!(names.len(), 18);
+    assert!(names.contains(&&json!("status")) && names.contains(&&json!("pins")));
 }
 
 #[tokio::test]
@@ -415,7 +417,7 @@ async fn what_she_should_know_waits_while_she_blocks_the_bot() {
 
 /// What the bot says unasked.
 fn is_news_message(shown: &ShownMessage) -> bool {
-    ["Everything is paused: no call runs", "ALARM", "The configuration"]
+    ["Everything is paused: no call runs", "ALARM", "The configuration", "The server "]
         .iter()
         .any(|it| shown.text.starts_with(it))
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use portero::audit::{self, AuditEvent, RecordFilter};
 use portero::ipc::requests::approvals::GetTask;
 use portero::ipc::requests::overrides::{ExplainDecision, GetOverrides};
-use portero::ipc::requests::sessions::SubmitCall;
-use portero::ipc::{Challenge, Hello, IpcClient, PROTOCOL_VERSION, PeerRole};
+use portero::ipc::requests::sessions::{ForwardCall, SubmitCall};
+use portero::ipc::{Challenge, ForwardedCall, Hello, IpcClient, PROTOCOL_VERSION, PeerRole, Request};
 use portero::names::{Principal, SessionId, TaskId, ToolName};
 use portero::policy::{Explanation, Overrides};
 use portero::store_identity::Nonce;
@@ -15,11 +15,14 @@ use portero::task::{Task, TaskState};
 use serde_json::{Value, json};
 
 use crate::fake_server::{MORE, RECORD_VARIABLE, ROLE_VARIABLE};
-use crate::fake_telegram::{FakeTelegram, ShownMessage, TOKEN};
+use crate::fake_telegram::{FakeTelegram, ShownMessage, TOKEN, is_button};
 use crate::fixture::{ADA, BOB, CLEO, GROUP, JANE, PASSPHRASE, TelegramFixture, WAIT_TIMEOUT};
 
 /// A tool whose name policy spells in another way.
 pub(crate) const ODD_TOOL: &str = "github/create_issue";
+
+/// After this time a call of the same session is no part of a burst any more.
+pub(crate) const BURST_PAUSE: Duration = Duration::from_secs(11);
 
 /// A world in which an agent works in a project with the server `notes`, and Jane decides.
 pub(crate) struct FakeUser {
@@ -57,6 +60,21 @@ impl FakeUser {
         Self::start_in_group(world).await
     }
 
+    /// With a server of all sessions, and with this in `policies.json`. The daemon makes its calls.
+    pub(crate) async fn with_shared_server(policies: Value) -> Self {
+        let world = TelegramFixture::without_bot().await;
+        world.telegram.send_text(JANE, "/start");
+        Self::start_with_instance(world, JANE, json!({"admin": JANE}), policies, "user").await
+    }
+
+    /// As [`Self::in_group`], with a server of all sessions.
+    pub(crate) async fn in_group_with_shared_server() -> Self {
+        let world = TelegramFixture::without_bot().await;
+        world.telegram.change_group(GROUP, |_| ());
+        let who = json!({"chat": GROUP, "deciders": [JANE, ADA]});
+        Self::start_with_instance(world, GROUP, who, json!({}), "user").await
+    }
+
     /// The agent works in another project from now on.
     pub(crate) fn work_in(&mut self, project: &str) {
         self.project = self.fixture.path_of(project);
@@ -77,6 +95,16 @@ impl FakeUser {
     }
 
     async fn start_in_chat(world: TelegramFixture, chat: i64, who: Value, policies: Value) -> Self {
+        Self::start_with_instance(world, chat, who, policies, "session").await
+    }
+
+    async fn start_with_instance(
+        world: TelegramFixture,
+        chat: i64,
+        who: Value,
+        policies: Value,
+        instance: &str,
+    ) -> Self {
         let mut telegram = json!({"token": TOKEN, "apiUrl": world.telegram.api_url()});
         for (name, value) in who.as_object().unwrap() {
             telegram[name] = value.clone();
@@ -86,6 +114,7 @@ impl FakeUser {
         std::fs::create_dir(&project).unwrap();
         let server = json!({
             "name": "notes",
+            "instance": instance,
             "stateless": true,
             "command": std::env::current_exe().unwrap(),
             "args": ["--exact", "fake_server::fake_server", "--nocapture", "-q"],
@@ -109,16 +138,34 @@ impl FakeUser {
         Self { fixture: self.fixture.restart().await, session: None, ..self }
     }
 
-    /// The agent asks for `notes/send` with this text.
+    /// The agent asks for `notes/send` with this text, a while after what it asked before.
     pub(crate) async fn submit_call(&mut self, text: &str) -> Task {
         self.submit_tool_call("send", text).await.unwrap()
     }
 
     pub(crate) async fn submit_tool_call(&mut self, tool: &str, text: &str) -> Result<Task, String> {
-        let session = match self.session.take() {
-            Some((project, session)) if project == self.project => session,
-            _ => self.connect().await,
-        };
+        self.fixture.clock.advance(BURST_PAUSE);
+        self.submit_tool_call_now(tool, text).await
+    }
+
+    /// The agent asks for `notes/send` with each of these texts, all at once.
+    pub(crate) async fn submit_burst(&mut self, texts: &[&str]) -> Vec<Task> {
+        self.fixture.clock.advance(BURST_PAUSE);
+        let mut tasks = Vec::new();
+        for text in texts {
+            tasks.push(self.submit_tool_call_now("send", text).await.unwrap());
+        }
+        tasks
+    }
+
+    /// Another agent asks from now on, in the place of this one.
+    pub(crate) fn swap_session(&mut self, other: &mut Option<(PathBuf, IpcClient)>) {
+        std::mem::swap(&mut self.session, other);
+    }
+
+    /// The agent asks in the same moment as before.
+    pub(crate) async fn submit_tool_call_now(&mut self, tool: &str, text: &str) -> Result<Task, String> {
+        let session = self.take_session().await;
         let params = json!({"name": tool, "arguments": {"text": text}});
         let spelled = ToolName::from_child(tool).unwrap();
         let call = json!({"tool": format!("notes/{spelled}"), "method": "tools/call", "params": params});
@@ -135,7 +182,38 @@ impl FakeUser {
         }
     }
 
-    async fn connect(&self) -> IpcClient {
+    /// The agent calls a tool of the server, and what comes of it.
+    pub(crate) async fn forward_call(
+        &self,
+        session: &IpcClient,
+        tool: &str,
+        arguments: &Value,
+    ) -> ForwardedCall {
+        let params = json!({"name": tool, "arguments": arguments});
+        let call = json!({"tool": format!("notes/{tool}"), "method": "tools/call", "params": params});
+        let call = serde_json::from_value(call).unwrap();
+        let client = serde_json::from_str("\"claude 1\"").unwrap();
+        let forward = ForwardCall { call, client, progress: false, log_level: None };
+        tokio::time::timeout(WAIT_TIMEOUT, session.request(forward)).await.unwrap().unwrap()
+    }
+
+    /// The agent's session makes a request.
+    pub(crate) async fn session_request<R: Request>(&mut self, request: R) -> R::Response {
+        let session = self.take_session().await;
+        let response = tokio::time::timeout(WAIT_TIMEOUT, session.request(request)).await.unwrap();
+        self.session = Some((self.project.clone(), session));
+        response.unwrap()
+    }
+
+    async fn take_session(&mut self) -> IpcClient {
+        match self.session.take() {
+            Some((project, session)) if project == self.project => session,
+            _ => self.connect().await,
+        }
+    }
+
+    /// A new session of the agent.
+    pub(crate) async fn connect(&self) -> IpcClient {
         let directory = self.project.clone();
         let peer = PeerRole::Session {
             id: SessionId::fresh(),
@@ -198,10 +276,8 @@ impl FakeUser {
     /// Waits until the task's card has this button.
     pub(crate) async fn wait_for_card_with(&self, task: &Task, words: &str) -> ShownMessage {
         let found = |it: &FakeTelegram| {
-            let cards = it.bot_messages(self.chat).into_iter().rev();
-            cards
-                .into_iter()
-                .find(|shown| is_about(shown, task) && button_labels(shown).iter().any(|it| it == words))
+            let has = |shown: &ShownMessage| button_labels(shown).iter().any(|it| is_button(it, words));
+            it.bot_messages(self.chat).into_iter().rev().find(|shown| is_about(shown, task) && has(shown))
         };
         self.telegram().wait_until(&format!("a card with `{words}`"), found).await
     }
@@ -266,8 +342,9 @@ pub(crate) fn short_id(task: &Task) -> String {
 fn is_about(shown: &ShownMessage, task: &Task) -> bool {
     shown.text.contains(&short_id(task))
         && shown.document.is_none()
-        && !shown.text.starts_with("Calls wait")
+        && !shown.text.starts_with("Calls")
         && !shown.text.starts_with("Why not?")
+        && !shown.text.starts_with("Allowed by now")
 }
 
 /// The words on a message's buttons.
@@ -281,6 +358,7 @@ pub(crate) fn button_labels(shown: &ShownMessage) -> Vec<String> {
 pub(crate) fn callback_data(shown: &ShownMessage, words: &str) -> String {
     let rows = shown.keyboard.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
     let mut buttons = rows.iter().filter_map(Value::as_array).flatten();
-    let button = buttons.find(|button| button["text"] == words).expect("such a button");
+    let button =
+        buttons.find(|button| is_button(button["text"].as_str().unwrap(), words)).expect("such a button");
     button["callback_data"].as_str().unwrap().to_owned()
 }

@@ -7,6 +7,7 @@ mod burst;
 mod callbacks;
 mod cards;
 mod commands;
+mod definitions;
 #[path = "../daemon/fake_server.rs"]
 mod fake_server;
 mod fake_telegram;
@@ -18,6 +19,8 @@ mod paging;
 mod pairing;
 mod quorum;
 mod remote_prompts;
+mod scopes;
 mod sender;
 mod topics;
 mod undeliverable;
+mod waiting;

@@ -434,7 +434,7 @@ async fn a_disk_that_takes_its_time_holds_up_no_poll_no_request_and_no_session()
         let _fault = portero::files::faults::inject_fault(&slow, Arc::clone(&disk) as _);
         disk.set_closed(true);
         let pattern = tool.parse().unwrap();
-        let deny = CreateRule { pattern, action: Action::Deny, challenge: None };
+        let deny = CreateRule { pattern, action: Action::Deny, run_waiting: Vec::new(), challenge: None };
         let meanwhile = async {
             disk.is_reached().await;
             for _ in 0..3 {

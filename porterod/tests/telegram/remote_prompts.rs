@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use portero::ipc::requests::approvals::{ApproveTask, RevealTask};
+use portero::approval_scope::{ApprovalScope, ScopeDuration};
+use portero::ipc::requests::approvals::{ApproveTask, ApproveWith, PermitResult, PreviewScope, RevealTask};
 use portero::ipc::requests::auth::{
     EnrollTotp, OfferTotp, PairTelegram, RemoveTotp, SetPassphrase, UnpairTelegram,
 };
@@ -25,14 +26,14 @@ use crate::fixture::{GROUP, JANE, MALLORY, TelegramFixture, WAIT_TIMEOUT};
 const HOUR: u64 = 3_600_000;
 
 /// A terminal whose question is on its way, and the number that it was told.
-struct PromptingTerminal<T> {
+pub(crate) struct PromptingTerminal<T> {
     client: IpcClient,
-    number: String,
+    pub(crate) number: String,
     reply: JoinHandle<Result<T, RequestError>>,
 }
 
 impl<T: std::fmt::Debug> PromptingTerminal<T> {
-    async fn wait_for_reply(self) -> Result<T, DaemonFailure> {
+    pub(crate) async fn wait_for_reply(self) -> Result<T, DaemonFailure> {
         match tokio::time::timeout(WAIT_TIMEOUT, self.reply).await.expect("in time").unwrap() {
             Ok(response) => Ok(response),
             Err(RequestError::Refused(failure)) => Err(failure),
@@ -74,7 +75,7 @@ impl TelegramFixture {
     }
 
     /// A terminal asks; it has its number.
-    async fn ask_from_terminal<R: Request>(&self, request: R) -> PromptingTerminal<R::Response> {
+    pub(crate) async fn ask_from_terminal<R: Request>(&self, request: R) -> PromptingTerminal<R::Response> {
         let (client, mut pushes) = self.connect_terminal().await;
         let asking = client.clone();
         let answer = tokio::spawn(async move { asking.request(request).await });
@@ -97,13 +98,13 @@ impl TelegramFixture {
     }
 
     /// The question in the chat.
-    async fn wait_for_prompt(&self) -> ShownMessage {
+    pub(crate) async fn wait_for_prompt(&self) -> ShownMessage {
         let asks =
             |it: &FakeTelegram| it.bot_messages(JANE).into_iter().rev().find(|it| it.keyboard.is_some());
         self.telegram.wait_until("a question", asks).await
     }
 
-    async fn wait_until_shows(&self, shown: &ShownMessage, words: &str) -> ShownMessage {
+    pub(crate) async fn wait_until_shows(&self, shown: &ShownMessage, words: &str) -> ShownMessage {
         let now = |it: &FakeTelegram| {
             let now = it.bot_messages(JANE).into_iter().find(|now| now.id == shown.id)?;
             now.text.contains(words).then_some(now)
@@ -141,6 +142,7 @@ fn grant_request(pattern: &str) -> CreateGrant {
         pattern: pattern.parse().unwrap(),
         millis: HOUR,
         limits: GrantLimits::default(),
+        run_waiting: Vec::new(),
         challenge: telegram_challenge(),
     }
 }
@@ -331,13 +333,18 @@ async fn what_changed_since_it_was_shown_is_not_done() {
     let allow = CreateRule {
         pattern: "github/*".parse().unwrap(),
         action: Action::Allow,
+        run_waiting: Vec::new(),
         challenge: Some(telegram_challenge()),
     };
     let terminal = world.ask_from_terminal(allow).await;
     let card = world.wait_for_prompt().await;
     assert!(card.text.contains("asks now → would run unasked"), "{}", card.text);
-    let deny =
-        CreateRule { pattern: "github/prompts:get".parse().unwrap(), action: Action::Deny, challenge: None };
+    let deny = CreateRule {
+        pattern: "github/prompts:get".parse().unwrap(),
+        action: Action::Deny,
+        run_waiting: Vec::new(),
+        challenge: None,
+    };
     world.request(deny).await.unwrap();
     let number = terminal.number.clone();
     world.press_number(&card, &number);
@@ -354,6 +361,7 @@ async fn limits_of_a_grant_are_shown_and_hold() {
         pattern: "a/b".parse().unwrap(),
         millis: HOUR,
         limits: limits.clone(),
+        run_waiting: Vec::new(),
         challenge: telegram_challenge(),
     };
     let terminal = world.ask_from_terminal(ask).await;
@@ -477,6 +485,33 @@ async fn a_call_is_approved_with_the_whole_of_it_before_the_eyes() {
     assert!(by.ends_with(", confirmed by telegram user 501"), "{by}");
     let again = world.request(approve()).await.expect_err("it is decided");
     assert!(again.message.contains(&task.id.to_string()), "{again:?}");
+}
+
+#[tokio::test]
+async fn one_number_confirms_a_call_and_the_grant_that_is_made_with_it() {
+    let mut user = FakeUser::new().await;
+    let task = user.submit_call("hello John Doe").await;
+    let world = &user.fixture;
+    let scope = ApprovalScope::Tool { lasts: ScopeDuration::Millis(HOUR) };
+    let permit = world.request(PreviewScope { task: task.id, scope }).await.unwrap().offer.permit.unwrap();
+    let ask = ApproveWith { task: task.id, fresh: false, permit, challenge: telegram_challenge() };
+    let terminal = world.ask_from_terminal(ask).await;
+    let asks = |it: &FakeTelegram| {
+        it.bot_messages(JANE).into_iter().find(|it| it.text.starts_with("A terminal of yours"))
+    };
+    let card = world.telegram.wait_until("a question", asks).await;
+    for words in ["hello John Doe", "Permit for a while?", "notes/send", "asks now → would run unasked"] {
+        assert!(card.text.contains(words), "{words}: {}", card.text);
+    }
+    let number = terminal.number.clone();
+    world.press_number(&card, &number);
+    let approved = terminal.wait_for_reply().await.unwrap();
+    let PermitResult::Granted(grant) = approved.permitted else { panic!("{approved:?}") };
+    assert_eq!((approved.task.id, grant.pattern.as_str()), (task.id, "notes/send"));
+    let shown = world.wait_until_shows(&card, "Confirmed and done.").await;
+    assert!(shown.text.contains(&format!("/revoke {}", grant.id)), "{}", shown.text);
+    assert_eq!(world.active_overrides().await.grants.len(), 1);
+    user.wait_for_task_state(task.id, TaskState::Completed).await;
 }
 
 #[tokio::test]

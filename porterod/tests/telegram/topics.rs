@@ -7,7 +7,7 @@ use portero::names::Principal;
 use portero::task::TaskState;
 
 use crate::fake_telegram::{FakeTelegram, Fault, ShownMessage, USERNAME};
-use crate::fake_user::{FakeUser, button_labels, short_id};
+use crate::fake_user::FakeUser;
 use crate::fixture::{ADA, GROUP, JANE};
 
 /// Waits for a message in the group that begins so, in this topic.
@@ -64,7 +64,13 @@ async fn what_ran_without_asking_is_told_in_the_projects_topic() {
         let event = AuditEvent::Refused { tool: tool.parse().unwrap(), reason: "denied".to_owned() };
         let principal = Some(Principal::from_project(project));
         segment
-            .append(&AuditRecord { at: user.fixture.clock.now().wall, session: None, principal, event })
+            .append(&AuditRecord {
+                at: user.fixture.clock.now().wall,
+                session: None,
+                principal,
+                address: None,
+                event,
+            })
             .unwrap();
     };
     told(&user.project, "notes/here");
@@ -192,24 +198,6 @@ async fn an_answer_that_is_lost_while_a_topic_is_made_loses_no_card() {
     assert!(card.thread.is_some());
     assert!(user.telegram().topics(GROUP).len() == 2, "at worst an empty one is left");
     assert_eq!(user.press_button(&task, "✅ Approve").await, "Approved.");
-}
-
-#[tokio::test]
-async fn many_questions_at_once_are_a_list_in_general_and_each_goes_to_its_project() {
-    let mut user = FakeUser::in_forum().await;
-    let mut tasks = Vec::new();
-    for number in 0..7 {
-        tasks.push(user.submit_call(&format!("number {number}")).await);
-    }
-    let single = |task| format!("Show {}", short_id(task));
-    let whole = |it: &FakeTelegram| {
-        let lists = it.bot_messages(GROUP).into_iter().filter(|shown| shown.thread.is_none());
-        let mut lists = lists.filter(|shown| shown.text.starts_with("Calls wait for you"));
-        lists.find(|shown| tasks[5..].iter().all(|task| button_labels(shown).contains(&single(task))))
-    };
-    let list = user.telegram().wait_until("the list in General", whole).await;
-    user.telegram().press_in(JANE, GROUP, list.id, &single(&tasks[6]));
-    assert_eq!(user.wait_for_card(&tasks[6]).await.thread, user.telegram().topic(GROUP, "project"));
 }
 
 fn has_group_trouble(status: &TelegramStatus, words: &str) -> bool {

@@ -261,7 +261,7 @@ async fn each_way_to_fail_has_its_state() {
         (Refusal::Cancelled, TaskState::Interrupted),
         (Refusal::ServerUnavailable(server()), TaskState::Failed),
         (Refusal::AuditUnavailable, TaskState::Failed),
-        (Refusal::Withheld(Leak), TaskState::Failed),
+        (Refusal::Withheld(Leak::default()), TaskState::Failed),
     ];
     for (refusal, state) in ways {
         let words = refusal.to_string();

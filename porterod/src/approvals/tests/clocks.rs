@@ -19,6 +19,7 @@ fn queue_on_steady_clock(fixture: &Fixture) -> Arc<ApprovalQueue> {
         children: Arc::clone(&fixture.children) as _,
         server_settings: Arc::clone(&fixture.children) as _,
         policy: Arc::clone(&fixture.policy),
+        grant_uses: Arc::clone(&fixture.uses) as _,
         settings: Arc::clone(&fixture.settings),
         clock: Arc::new(MonotonicWallClock::new(Arc::clone(&fixture.clock) as _)),
         rejections: fixture.directory.path().join("rejections"),

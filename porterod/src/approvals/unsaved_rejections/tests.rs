@@ -119,10 +119,10 @@ async fn a_list_that_cannot_be_saved_is_denied_as_far_as_it_waits() {
     let error = StoreError::Failed("disk full".to_owned());
     let listed = vec![waiting.id, running.id];
     let rejection =
-        fixture.approval_queue.reject_list_unsaved(listed.clone(), &"telegram".into(), &error).await;
+        fixture.approval_queue.reject_list_unsaved(listed.clone(), None, &"telegram".into(), &error).await;
     let expected = ListRejection { denied: 1, expired: 0, unsaved: Some(error.to_string()) };
     assert_eq!(rejection, expected);
-    let again = fixture.approval_queue.reject_list_unsaved(listed, &"telegram".into(), &error).await;
+    let again = fixture.approval_queue.reject_list_unsaved(listed, None, &"telegram".into(), &error).await;
     assert_eq!(again, ListRejection::default(), "what is denied is not counted twice");
     let crashed = fixture.after_crash();
     crashed.approval_queue.rejections.restore().await.unwrap();

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use portero::ipc::Act;
+use portero::json::serialize_raw;
 use portero::names::{TaskId, ToolId};
 use portero::pattern::Pattern;
+use portero::policy::definition_pins::{DefinitionItem, WaitingDigest};
 use portero::policy::{Action, GrantLimits};
 use serde::{Deserialize, Serialize};
 
@@ -20,12 +22,24 @@ pub enum ButtonAction {
     Restrict(Restriction),
     /// The button answers the question of a terminal.
     Answer(ConfirmationAnswer),
+    /// The button decides about several tasks of a list.
+    DecideList(ListDecision),
     /// The button shows another view, which its maker names.
     Show(String),
 }
 
+/// The decision of a press about several tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListDecision {
+    /// Run these calls, each with the digest of what the person saw of it.
+    Approve(Vec<(TaskId, String)>),
+    /// Do not run these calls.
+    Deny(Vec<TaskId>),
+}
+
 /// The decision of a press about one task, or about its tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskDecision {
     /// Run the call.
@@ -34,8 +48,12 @@ pub enum TaskDecision {
     ApproveFresh,
     /// Run the call, and allow its tool for this many minutes.
     ApproveFor(u32),
-    /// Run the call, and allow its tool from now on.
+    /// Run the call, and make the grant or rule that its card showed.
+    ApproveWith(Box<ShownWidening>),
+    /// Run the call, and allow its tool from now on. Only cards of an earlier build have such a button.
     Allow,
+    /// Run the call, and accept its tool's definition, by the digest of what the person was shown.
+    ApproveAndAccept(WaitingDigest),
     /// Do not run the call.
     Deny,
     /// Do not run the call, for a reason that the person writes.
@@ -47,15 +65,20 @@ pub enum TaskDecision {
 impl TaskDecision {
     /// Whether the decision lets the call run.
     #[must_use]
-    pub const fn lets_run(self) -> bool {
+    pub const fn lets_run(&self) -> bool {
         match self {
-            Self::Approve | Self::ApproveFresh | Self::ApproveFor(_) | Self::Allow => true,
+            Self::Approve
+            | Self::ApproveFresh
+            | Self::ApproveFor(_)
+            | Self::ApproveWith(_)
+            | Self::Allow
+            | Self::ApproveAndAccept(_) => true,
             Self::Deny | Self::DenyWithReason | Self::Forbid => false,
         }
     }
 }
 
-/// A change that a person asked for in a command and confirms with a button.
+/// A change that a person was shown, and confirms with a button.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ShownWidening {
@@ -63,6 +86,24 @@ pub struct ShownWidening {
     pub what: Act,
     /// A digest of the preview; the button confirms this preview alone.
     pub seen: String,
+}
+
+impl ShownWidening {
+    /// An act whose preview has these tools, each with its present action.
+    #[must_use]
+    pub fn new(what: Act, tools: &[(ToolId, Action)]) -> Self {
+        Self { what, seen: digest_preview(tools) }
+    }
+
+    /// Whether the person was shown this preview.
+    #[must_use]
+    pub fn has_shown(&self, tools: &[(ToolId, Action)]) -> bool {
+        self.seen == digest_preview(tools)
+    }
+}
+
+fn digest_preview(tools: &[(ToolId, Action)]) -> String {
+    blake3::hash(serialize_raw(&tools).get().as_bytes()).to_hex().to_string()
 }
 
 /// A restriction of one tool. Lateness does no harm, so its button counts as long as the store has it.
@@ -140,15 +181,21 @@ impl CardDecision {
     #[must_use]
     pub fn acts(&self) -> (Act, Option<Act>) {
         let pattern = || Pattern::from(&self.tool);
-        match self.decision {
+        match &self.decision {
             TaskDecision::Approve => (Act::Approve(self.task), None),
             TaskDecision::ApproveFresh => (Act::ApproveFresh(self.task), None),
             TaskDecision::ApproveFor(minutes) => {
-                let lasts = Duration::from_secs(60 * u64::from(minutes));
-                // A grant by button has no other limit: the card has no room to show more.
+                let lasts = Duration::from_secs(60 * u64::from(*minutes));
+                // The button's label says that much and no more.
                 (Act::Approve(self.task), Some(Act::grant(&pattern(), lasts, &GrantLimits::default())))
             }
+            TaskDecision::ApproveWith(shown) => (Act::Approve(self.task), Some(shown.what.clone())),
             TaskDecision::Allow => (Act::Approve(self.task), Some(Act::Allow(pattern()))),
+            TaskDecision::ApproveAndAccept(shown) => {
+                let item = DefinitionItem::Tool(self.tool.tool.clone());
+                let accept = Act::AcceptDefinition(self.tool.server.clone(), item, *shown);
+                (Act::Approve(self.task), Some(accept))
+            }
             TaskDecision::Deny | TaskDecision::DenyWithReason => (Act::Reject(self.task), None),
             TaskDecision::Forbid => (Act::Reject(self.task), Some(Act::Deny(pattern()))),
         }

@@ -1,9 +1,12 @@
 //! A press of a button: its source, its meaning, and the acts that it authorizes.
 
 use portero::clock::Moment;
-use portero::names::Actor;
+use portero::ipc::Act;
+use portero::names::{Actor, TaskId};
 
-use super::action::{ButtonAction, CardDecision, ConfirmationAnswer, ListAction, Restriction, ShownWidening};
+use super::action::{
+    ButtonAction, CardDecision, ConfirmationAnswer, ListAction, ListDecision, Restriction, ShownWidening,
+};
 use crate::auth::authorization::{Authorization, Factor};
 use crate::store::buttons::{ButtonRow, ButtonTicket, MessageRef};
 
@@ -34,6 +37,8 @@ pub enum PressMeaning {
     /// The press answers the question of a terminal. It confirms nothing by itself, because only the open question
     /// knows the right number.
     Answer(ButtonPress<ConfirmationAnswer>),
+    /// The press decides about several tasks.
+    DecideList(ButtonPress<ListDecision>),
     /// The press shows another view.
     Show(ButtonPress<ListAction>),
     /// The same press came again, perhaps because part of it is not done yet.
@@ -115,6 +120,18 @@ impl ButtonPress<CardDecision> {
     }
 }
 
+impl ButtonPress<ListDecision> {
+    /// Authorizes the approval of each of these tasks that the button names. All of them use the button once,
+    /// in one change.
+    #[must_use]
+    pub fn authorize_calls(&self, tasks: &[TaskId]) -> Vec<Authorization> {
+        let ListDecision::Approve(named) = &self.action else { return Vec::new() };
+        let covered = tasks.iter().filter(|task| named.iter().any(|(id, _)| id == *task));
+        let factor = || vec![Factor::Button(self.ticket.step(1))];
+        covered.map(|task| Authorization::new(Act::Approve(*task), self.by(), factor())).collect()
+    }
+}
+
 impl ButtonPress<ShownWidening> {
     /// Authorizes the change that was shown above the button.
     #[must_use]
@@ -148,15 +165,19 @@ pub(super) fn judge_press(button: ButtonRow, press: PressSource, now: Moment) ->
         (Some(_), _) if !is_again => PressMeaning::Used,
         (Some(_), ButtonAction::Decide(decision)) => {
             // The first step approved the call; the second may still be missing, and is caught up with.
-            let rest = on_card(decision).filter(|_| button.steps_done == 1);
+            let rest = on_card(decision.clone()).filter(|_| button.steps_done == 1);
             PressMeaning::Repeated(ButtonAction::Decide(decision), rest.map(|card| pressed.with_action(card)))
         }
         (Some(_), ButtonAction::Restrict(restriction)) => {
             PressMeaning::RestrictRepeated(pressed.with_action(restriction))
         }
-        (Some(_), action @ (ButtonAction::Show(_) | ButtonAction::Widen(_) | ButtonAction::Answer(_))) => {
-            PressMeaning::Repeated(action, None)
-        }
+        (
+            Some(_),
+            action @ (ButtonAction::DecideList(_)
+            | ButtonAction::Show(_)
+            | ButtonAction::Widen(_)
+            | ButtonAction::Answer(_)),
+        ) => PressMeaning::Repeated(action, None),
         (None, ButtonAction::Decide(decision)) => on_card(decision)
             .map_or(PressMeaning::Unknown, |card| PressMeaning::Decide(pressed.with_action(card))),
         (None, ButtonAction::Widen(widening)) => PressMeaning::Widen(pressed.with_action(widening)),
@@ -164,6 +185,7 @@ pub(super) fn judge_press(button: ButtonRow, press: PressSource, now: Moment) ->
             PressMeaning::Restrict(pressed.with_action(restriction))
         }
         (None, ButtonAction::Answer(answer)) => PressMeaning::Answer(pressed.with_action(answer)),
+        (None, ButtonAction::DecideList(decision)) => PressMeaning::DecideList(pressed.with_action(decision)),
         (None, ButtonAction::Show(what)) => {
             PressMeaning::Show(pressed.with_action(ListAction { task, what }))
         }

@@ -230,11 +230,13 @@ async fn a_reason_is_taken_for_ten_minutes() {
     let phone = ButtonFixture::new().await;
     phone.make_button(ButtonAction::Decide(TaskDecision::DenyWithReason)).await;
     let made = phone.fixture.journal.now().wall;
-    let at = |later: Duration| phone.buttons.resolve_reply(HERE, made + later).unwrap();
+    let at = |later: Duration| phone.buttons.resolve_reply(HERE, "card", made + later).unwrap();
     assert!(matches!(at(REASON_TIMEOUT), PressMeaning::Decide(_)));
     assert!(matches!(at(REASON_TIMEOUT + Duration::from_secs(1)), PressMeaning::Unknown));
-    let elsewhere = phone.buttons.resolve_reply(PressSource { message: 1, ..HERE }, made).unwrap();
+    let elsewhere = phone.buttons.resolve_reply(PressSource { message: 1, ..HERE }, "card", made).unwrap();
     assert!(matches!(elsewhere, PressMeaning::Unknown));
+    let of_another_kind = phone.buttons.resolve_reply(HERE, "reason", made).unwrap();
+    assert!(matches!(of_another_kind, PressMeaning::Unknown));
 }
 
 #[test]
@@ -244,7 +246,9 @@ fn a_tap_confirms_what_its_button_says_and_nothing_else() {
     let (one, many) = (Pattern::from(&tool), "mail/*".parse::<Pattern>().unwrap());
     let sibling = "mail/delete".parse::<Pattern>().unwrap();
     let (ten, none) = (Duration::from_secs(600), GrantLimits::default());
-    let tap = |decision| ButtonPress::for_test(CardDecision { decision, task, tool: tool.clone() });
+    let tap = |decision: &TaskDecision| {
+        ButtonPress::for_test(CardDecision { decision: decision.clone(), task, tool: tool.clone() })
+    };
     let acts = [
         Act::Approve(task),
         Act::Approve(other),
@@ -259,8 +263,8 @@ fn a_tap_confirms_what_its_button_says_and_nothing_else() {
     let covered = |authorization: Authorization| {
         acts.iter().map(|act| u8::from(authorization.covers(act))).collect::<Vec<_>>()
     };
-    let steps = |decision| {
-        let press = tap(decision);
+    let steps = |decision: TaskDecision| {
+        let press = tap(&decision);
         (covered(press.authorize_call()), press.authorize_follow_up().map(covered))
     };
     let call = vec![1, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -268,8 +272,32 @@ fn a_tap_confirms_what_its_button_says_and_nothing_else() {
     let granted = Some(vec![0, 0, 1, 0, 0, 0, 0, 0, 0]);
     assert_eq!(steps(TaskDecision::ApproveFor(10)), (call.clone(), granted), "each step is one act");
     assert_eq!(steps(TaskDecision::Allow), (call, Some(vec![0, 0, 0, 0, 0, 0, 1, 0, 0])));
+    let shown = |what: &Act| TaskDecision::ApproveWith(Box::new(ShownWidening::new(what.clone(), &[])));
+    for (at, what) in
+        acts.iter().enumerate().filter(|(_, what)| matches!(what, Act::Grant(..) | Act::Allow(_)))
+    {
+        let (_, follow_up) = steps(shown(what));
+        assert!(follow_up.unwrap()[at] == 1, "{what:?}");
+    }
     for no in [TaskDecision::Deny, TaskDecision::DenyWithReason] {
-        assert_eq!(steps(no), (vec![0; 9], None), "{no:?}");
+        assert_eq!(steps(no.clone()), (vec![0; 9], None), "{no:?}");
     }
     assert_eq!(steps(TaskDecision::Forbid), (vec![0; 9], Some(vec![0; 9])));
+}
+
+#[test]
+fn a_button_of_an_earlier_build_still_decides_as_it_said() {
+    for (stored, decision) in [
+        (r#"{"decide":"approve"}"#, TaskDecision::Approve),
+        (r#"{"decide":"approve-fresh"}"#, TaskDecision::ApproveFresh),
+        (r#"{"decide":{"approve-for":10}}"#, TaskDecision::ApproveFor(10)),
+        (r#"{"decide":"allow"}"#, TaskDecision::Allow),
+        (r#"{"decide":"deny"}"#, TaskDecision::Deny),
+        (r#"{"decide":"deny-with-reason"}"#, TaskDecision::DenyWithReason),
+        (r#"{"decide":"forbid"}"#, TaskDecision::Forbid),
+    ] {
+        let action = ButtonAction::Decide(decision);
+        assert_eq!(serde_json::from_str::<ButtonAction>(stored).unwrap(), action);
+        assert_eq!(serialize_action(&action), stored);
+    }
 }

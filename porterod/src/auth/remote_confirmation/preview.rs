@@ -15,6 +15,8 @@ pub enum ActPreview {
     Tools(Vec<(ToolId, Action)>),
     /// A task.
     Task(Box<InspectedTask>),
+    /// A task, and the tools that are not allowed now and that a grant or rule covers.
+    TaskAndTools(Box<InspectedTask>, Vec<(ToolId, Action)>),
     /// The difference of the configurations.
     Configuration(Box<UnconfirmedConfig>),
     /// The definitions of a server that wait.
@@ -28,6 +30,7 @@ impl ActPreview {
         let json = match self {
             Self::Tools(tools) => serialize_raw(tools),
             Self::Task(look) => serialize_raw(look),
+            Self::TaskAndTools(look, tools) => serialize_raw(&(look, tools)),
             Self::Configuration(waiting) => serialize_raw(waiting),
             Self::Definitions(waiting) => serialize_raw(waiting),
         };

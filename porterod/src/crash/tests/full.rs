@@ -109,7 +109,7 @@ async fn make_calls(home: &Home, person: &IpcClient) -> ConfirmedActs {
     for number in 0..CALL_COUNT {
         if number == CALL_COUNT / 2 {
             let pattern = "notes/erase".parse().unwrap();
-            let deny = CreateRule { pattern, action: Action::Deny, challenge: None };
+            let deny = CreateRule { pattern, action: Action::Deny, run_waiting: Vec::new(), challenge: None };
             said.denied = person.request(deny).await.is_ok();
             assert_eq!(denies(person).await, 1, "a deny is in force whether or not it could be kept");
         }

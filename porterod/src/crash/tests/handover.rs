@@ -14,7 +14,7 @@ use super::*;
 
 /// How far a session goes before it is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LastStep {
+pub(super) enum LastStep {
     /// It has the permit.
     Handed,
     /// Its server was called.
@@ -24,20 +24,20 @@ enum LastStep {
 }
 
 /// A session's process: it holds one process of the server, and writes each call down that it makes there.
-struct Holder {
+pub(super) struct Holder {
     key: SessionKey,
     generation: ChildGeneration,
     record: PathBuf,
 }
 
 impl Holder {
-    fn new(home: &Home) -> Self {
+    pub(super) fn new(home: &Home) -> Self {
         let (key, generation) = (SessionKey::fresh(), ChildGeneration::fresh());
         Self { key, generation, record: home.path_of("record") }
     }
 
     /// Connects and serves the daemon until the connection ends, the session itself does, or no push comes for long.
-    async fn serve(&self, home: &Home, last: LastStep) -> IpcClient {
+    pub(super) async fn serve(&self, home: &Home, last: LastStep) -> IpcClient {
         let (client, mut pushes) = home.connect_for_pushes(home.session_role()).await;
         let (server, record) = ("notes".parse().unwrap(), self.record.clone());
         let held =
@@ -72,7 +72,7 @@ impl Holder {
         client
     }
 
-    fn submit_request(&self) -> SubmitCall {
+    pub(super) fn submit_request(&self) -> SubmitCall {
         let ground = ChildGround {
             generation: self.generation,
             definition: Some("definition".to_owned()),

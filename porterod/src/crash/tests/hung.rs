@@ -63,7 +63,12 @@ async fn whichever_drive_hangs_a_signal_ends_the_daemon_and_denies_are_in_force_
         let person = home.connect(PeerRole::Terminal).await;
         std::fs::write(home.path_of(FLAG), "").unwrap();
         let pattern = "notes/erase".parse().unwrap();
-        let denied = person.request(CreateRule { pattern, action: Action::Deny, challenge: None });
+        let denied = person.request(CreateRule {
+            pattern,
+            action: Action::Deny,
+            run_waiting: Vec::new(),
+            challenge: None,
+        });
         let denied = tokio::time::timeout(TEST_TIMEOUT, denied).await.expect(place);
         let in_force = match &denied {
             Ok(_) => true,

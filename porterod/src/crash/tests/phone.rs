@@ -4,6 +4,8 @@
 #[allow(unused_imports, reason = "a part of it is used here")]
 mod fake_telegram;
 
+mod burst;
+
 use fake_telegram::{FakeTelegram, ShownMessage, TOKEN};
 use portero::ipc::requests::approvals::ListTasks;
 use portero::ipc::requests::daemon::GetStatus;
@@ -181,7 +183,51 @@ async fn killed_at_any_point_of_a_tap_all_of_it_is_done_once() {
             home.count_runs() == 1 || ended == TaskState::Interrupted && home.count_runs() == 0,
             "{point}"
         );
-        telegram.wait_until("the outcome", outcome).await;
+        let names_grant = |it: &FakeTelegram| {
+            outcome(it).filter(|it| it.text.contains(&format!("Permitted: grant {}", standing.grants[0].id)))
+        };
+        telegram.wait_until("the outcome with the grant", names_grant).await;
+    }
+}
+
+#[tokio::test]
+async fn killed_at_any_point_of_a_tap_that_allows_more_all_of_it_is_done_once() {
+    // Before the approval is stored nothing is done, and the next daemon shows anew what it would allow.
+    for point in ["committed approved", "tap half done", "tap done"] {
+        let home = Home::new();
+        let telegram = telegram(&home).await;
+        let mut daemon = home.start_daemon(Some(point));
+        let session = home.session().await;
+        session.request(submit_request()).await.unwrap();
+        let mut card = telegram.wait_until("a card", |it| cards(it).into_iter().next()).await;
+        for (button, opened) in
+            [("More…", "Tool session…"), ("Tool session…", "✅ Yes, approve and allow in this session")]
+        {
+            telegram.press(JANE, card.id, button);
+            let shows = |it: &FakeTelegram| {
+                let mut all = it.bot_messages(JANE).into_iter();
+                all.find(|it| it.keyboard.as_ref().is_some_and(|keys| keys.to_string().contains(opened)))
+            };
+            card = telegram.wait_until(opened, shows).await;
+        }
+        wait_until_drawn(&home).await;
+        let query = telegram.press(JANE, card.id, "✅ Yes, approve and allow in this session");
+        wait_until_killed(&mut daemon, point).await;
+
+        // Telegram tells the next daemon of the same press.
+        let _daemon = home.start_daemon(None);
+        let told = telegram.wait_until("an answer", |it| it.press_answer(&query)).await;
+        assert!(told["text"].as_str().unwrap().starts_with("Approved. The card says"), "{point}: {told}");
+        let ended = wait_for_state(point, &home, &[TaskState::Completed, TaskState::Interrupted]).await;
+        let person = home.connect(PeerRole::Terminal).await;
+        let Ok(standing) = person.request(GetOverrides).await else { panic!("rules") };
+        assert_eq!(standing.grants.len(), 1, "{point}");
+        assert!(standing.grants[0].limits.session.is_some(), "{point}: {:?}", standing.grants[0]);
+        let runs = home.count_runs();
+        assert!(runs == 1 || ended == TaskState::Interrupted && runs == 0, "{point}: {runs}");
+        let end = format!("End it with /revoke {}", standing.grants[0].id);
+        let names_grant = |it: &FakeTelegram| outcome(it).filter(|it| it.text.contains(&end));
+        telegram.wait_until("the outcome with the grant", names_grant).await;
     }
 }
 
@@ -191,7 +237,9 @@ fn assert_ran_once(home: &Home) {
     let segment = AuditWriter::open(&paths(home.0.path()).audit(), "portero test", at).unwrap();
     let (tool, outcome) = ("notes/send".parse().unwrap(), RecordedOutcome::Done);
     let event = AuditEvent::Outcome { call: 1, tool, outcome, micros: 1 };
-    segment.append(&AuditRecord { at: at.wall, session: None, principal: None, event }).unwrap();
+    segment
+        .append(&AuditRecord { at: at.wall, session: None, principal: None, address: None, event })
+        .unwrap();
 }
 
 #[tokio::test]
@@ -345,7 +393,13 @@ async fn ask_for_grant(home: &Home) -> (String, tokio::task::JoinHandle<Result<G
     let socket = paths(home.0.path()).socket();
     let (client, mut pushes, _) = IpcClient::connect(&socket, hello, None).await.unwrap();
     let (pattern, limits) = ("notes/send".parse().unwrap(), GrantLimits::default());
-    let ask = CreateGrant { pattern, millis: 60_000, limits, challenge: Challenge::on_telegram() };
+    let ask = CreateGrant {
+        pattern,
+        millis: 60_000,
+        limits,
+        run_waiting: Vec::new(),
+        challenge: Challenge::on_telegram(),
+    };
     let answer = tokio::spawn(async move { client.request(ask).await });
     match pushes.recv().await {
         Some(PushMessage::Number { tap, .. }) => (tap.expose().to_owned(), answer),

@@ -68,7 +68,9 @@ async fn what_was_rejected_on_a_full_disk_does_not_run_after_a_crash() {
     let mut is_full = false;
     for number in 0..MAX_RULES {
         let pattern = format!("notes/filler-{number}").parse().unwrap();
-        let filling = person.request(CreateRule { pattern, action: Action::Deny, challenge: None }).await;
+        let filling = person
+            .request(CreateRule { pattern, action: Action::Deny, run_waiting: Vec::new(), challenge: None })
+            .await;
         if filling.is_err() {
             is_full = true;
             break;

@@ -31,7 +31,9 @@ impl CheckpointFixture {
         let event = || AuditEvent::Process { program: "session".to_owned(), what: "works".to_owned() };
         for _ in 0..records {
             let at = self.clock.now().wall;
-            self.session.append(&AuditRecord { at, session: None, principal: None, event: event() }).unwrap();
+            self.session
+                .append(&AuditRecord { at, session: None, principal: None, address: None, event: event() })
+                .unwrap();
         }
     }
 
@@ -243,7 +245,7 @@ fn append_intent(place: &CheckpointFixture, call: u64) {
     let tool = "mail/send".parse().unwrap();
     let event = AuditEvent::Intent { call, tool, reason: "rule".to_owned(), task: None, arguments: None };
     let at = place.clock.now().wall;
-    place.session.append(&AuditRecord { at, session: None, principal: None, event }).unwrap();
+    place.session.append(&AuditRecord { at, session: None, principal: None, address: None, event }).unwrap();
 }
 
 fn interrupted_calls(directory: &Path) -> Vec<u64> {

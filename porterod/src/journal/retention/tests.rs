@@ -165,7 +165,7 @@ async fn what_goes_on_after_a_removed_file_still_holds() {
     let event = AuditEvent::Process { program: "a session".to_owned(), what: "works".to_owned() };
     place.clock.advance(Duration::from_secs(1));
     let at = place.clock.now().wall;
-    living.append_durable(&AuditRecord { at, session: None, principal: None, event }).unwrap();
+    living.append_durable(&AuditRecord { at, session: None, principal: None, address: None, event }).unwrap();
     File::options().append(true).open(&first).unwrap().set_modified(at.into()).unwrap();
     let second = living.checkpoint().segment;
     place.pass_time(10 * DAY).await;

@@ -3,8 +3,8 @@
 use portero::ipc::requests::definitions::ReportedDefinition;
 use portero::json::parse_raw;
 use portero::names::ServerName;
-use portero::policy::DefinitionState;
 use portero::policy::definition_pins::{DefinitionItem, ServerPins, definition_pin_digest};
+use portero::policy::{CallIdentity, DefinitionState};
 use proptest::prelude::*;
 
 use super::*;
@@ -96,6 +96,49 @@ async fn the_same_listing_changes_nothing_and_a_flapping_server_is_told_of_once(
     assert_eq!(told.len(), 2, "one of the change, one of the end: {told:?}");
 }
 
+/// Only what is gone is told without asking. An optional argument that is gone, such as `dry_run`, may make a call do
+/// more.
+#[tokio::test]
+async fn what_is_gone_is_told_and_every_other_difference_asks() {
+    let tool = |name: &str, text: &str| ReportedDefinition {
+        item: item(name),
+        definition: Some(parse_raw(text.to_owned()).unwrap()),
+    };
+    let first = r#"{"description":"Sends","inputSchema":{"type":"object",
+        "properties":{"to":{"type":"string"},"dry_run":{"type":"boolean"}},"required":["to"]}}"#;
+    let gone = Vec::new();
+    let same = vec![tool("send", first)];
+    let fewer = first.replace(r#","dry_run":{"type":"boolean"}"#, "");
+    let stricter = first.replace(r#"["to"]"#, r#"["to","dry_run"]"#);
+    let undescribed = first.replace(r#""description":"Sends","#, "");
+    let cases = [
+        ("the same", same, None),
+        ("the tool is gone", gone, Some("changed: 0, added: 0, gone: 1")),
+        ("an optional argument is gone", vec![tool("send", &fewer)], Some("changed: 1, added: 0, gone: 0")),
+        ("an argument is required now", vec![tool("send", &stricter)], Some("changed: 1, added: 0, gone: 0")),
+        ("no description", vec![tool("send", &undescribed)], Some("changed: 1, added: 0, gone: 0")),
+    ];
+    for (case, listed, expected) in cases {
+        let bench = Fixture::new();
+        let rules = open_store(&bench).await;
+        rules.register_definitions(&mail(), vec![tool("send", first)]).await.unwrap();
+        rules.register_definitions(&mail(), listed).await.unwrap();
+        let told = notice_texts(&bench).pop();
+        match expected {
+            None => assert_eq!(told, None, "{case}"),
+            Some(counts) => {
+                assert!(told.as_ref().is_some_and(|told| told.contains(counts)), "{case}: {told:?}")
+            }
+        }
+        let asks = !pins(&rules).waiting.is_empty();
+        assert_eq!(asks, expected.is_some_and(|counts| counts.contains("changed: 1")), "{case}");
+        rules.register_definitions(&mail(), vec![tool("send", first)]).await.unwrap();
+        let digest = definition_pin_digest(tool("send", first).definition.as_ref().unwrap());
+        let back = pins(&rules).state(&item("send"), &digest);
+        assert_eq!(back, DefinitionState::Accepted, "it is as it was: {case}");
+    }
+}
+
 #[tokio::test]
 async fn a_person_accepts_what_they_saw_and_nothing_else() {
     let bench = Fixture::new();
@@ -117,6 +160,35 @@ async fn a_person_accepts_what_they_saw_and_nothing_else() {
     }
     let after = bench.after_crash();
     assert_eq!(state(&*open_store(&after).await, "send", 3), DefinitionState::Accepted);
+}
+
+#[tokio::test]
+async fn one_item_is_accepted_by_what_was_shown_of_it_and_the_others_go_on_waiting() {
+    let bench = Fixture::new();
+    let rules = open_store(&bench).await;
+    rules.register_definitions(&mail(), listing(&[("send", 1), ("read", 1)])).await.unwrap();
+    rules.register_definitions(&mail(), listing(&[("send", 2), ("read", 2)])).await.unwrap();
+    let accept_one = async |shown, act: &Act| {
+        let confirmed = Authorization::for_test(act.clone());
+        rules.accept_definition(&mail(), &item("send"), shown, confirmed).await
+    };
+    let act = |name: &str, shown| Act::AcceptDefinition(mail(), item(name), shown);
+    let shown = pins(&rules).waiting_item_digest(&item("send")).unwrap();
+    for other in [act("read", shown), Act::AcceptDefinitions(mail(), pins(&rules).waiting_digest())] {
+        assert_eq!(accept_one(shown, &other).await, Err(OverridesError::OtherConfirmed), "{other:?}");
+    }
+    rules.register_definitions(&mail(), listing(&[("send", 3), ("read", 2)])).await.unwrap();
+    let changed = Err(OverridesError::DefinitionsChanged(mail()));
+    assert_eq!(accept_one(shown, &act("send", shown)).await, changed, "another one came meanwhile");
+    let shown = pins(&rules).waiting_item_digest(&item("send")).unwrap();
+    assert_eq!(accept_one(shown, &act("send", shown)).await, Ok(2));
+    assert_eq!(accept_one(shown, &act("send", shown)).await, changed, "nothing waits any more");
+    let after = bench.after_crash();
+    let again = open_store(&after).await;
+    for rules in [&rules, &again] {
+        assert_eq!(state(rules, "send", 3), DefinitionState::Accepted);
+        assert_ne!(state(rules, "read", 2), DefinitionState::Accepted);
+    }
 }
 
 #[tokio::test]
@@ -202,8 +274,10 @@ proptest! {
                     let tool: ToolId = "mail/send".parse().unwrap();
                     let policy = bench.policy.load();
                     let now = bench.clock.now();
-                    let decided = policy.decide(&tool, None, None, now);
-                    let decided = policy.require_accepted(&tool, decided, definition, None, now).action;
+                    let params = portero::json::serialize_raw(&());
+                    let call = CallIdentity { tool: &tool, method: "tools/call", params: &params, arguments: None };
+                    let decided = policy.decide_without_denials(call, None, now);
+                    let decided = policy.require_accepted(call, decided, definition, None, now).action;
                     let expected = match model.may_run.contains(&version) {
                         true => Action::Allow,
                         false => Action::RequireApproval,

@@ -4,17 +4,22 @@
 //! [`call_document`] too, and then an approval needs a second press. All functions here are pure.
 
 mod outcome;
+mod scope_text;
 
 use portero::call::{Call, Method};
 use portero::catalog::ToolHints;
 use portero::ipc::InspectedTask;
+use portero::ipc::requests::definitions::{DefinitionDifference, TaskDefinition};
 use portero::json::pretty::{escape_invisible, pretty_print};
 use portero::json::{RawJson, RawObject, serialize_raw};
 use portero::names::TaskId;
 use portero::task::{ChildLoss, Task};
 
-pub use self::outcome::{DecidedBy, RecordedDecision, outcome_text};
+pub use self::outcome::{DecidedBy, FollowUp, RecordedDecision, outcome_text};
+pub(super) use self::outcome::{answer_text, verdict_title};
+pub use self::scope_text::{ScopeEffect, choose_fields_text, confirm_text, refused_scope_text};
 use super::ViewContext;
+use super::definitions::append_differences;
 use super::format::{self, CallField, CallReading, FieldLabel};
 use super::text::{EscapedText, StyledText};
 use super::time_format;
@@ -38,6 +43,8 @@ pub struct Card {
     pub details: Vec<CallField>,
     /// Everything that the server gets; none if only the document has it.
     pub call: Option<CallReading>,
+    /// The definition because of which it asks, if it does.
+    pub definition: Option<StyledText>,
     /// The method, if it isn't `tools/call`.
     pub method: Option<EscapedText>,
     /// The length of the call.
@@ -59,14 +66,15 @@ impl Card {
     /// The card of a task; `hints` are the annotations of the tool's server, if known.
     #[must_use]
     pub fn new(look: &InspectedTask, view: &ViewContext<'_>) -> Self {
-        let InspectedTask { task, hints, loss } = look;
+        let InspectedTask { task, void, definition, .. } = look;
         let call = &task.call;
         Self {
-            title: "May this run?",
+            title: if void.is_some() { "This would not run any more" } else { "May this run?" },
             tool: tool_name(task),
             server_name: call.odd_name().map(|odd| EscapedText::line(&odd)),
-            details: detail_fields(task, *hints, *loss, view),
+            details: detail_fields(look, view),
             call: is_renderable(call).then(|| read_call(call)),
+            definition: definition.as_ref().map(definition_text),
             method: (call.method != Method::CallTool).then(|| EscapedText::line(call.method.as_str())),
             call_bytes: u64::try_from(call.params.get().get().len()).unwrap_or(u64::MAX),
         }
@@ -100,20 +108,30 @@ impl Card {
         append_fields(text, fields)
     }
 
+    /// Everything that the server gets, and the definition because of which it asks.
+    #[must_use]
+    pub fn body_text(&self) -> StyledText {
+        match &self.definition {
+            Some(definition) => self.call_text().literal("\n\n").append(definition.clone()),
+            None => self.call_text(),
+        }
+    }
+
     /// The question and the whole call, of any length.
     #[must_use]
     pub fn text(&self) -> StyledText {
-        self.head_text().literal("\n\n").append(self.call_text())
+        self.head_text().literal("\n\n").append(self.body_text())
     }
 }
 
 /// The whole call as JSON, or a note that it is too long.
 #[must_use]
-pub fn json_text(task: &Task) -> StyledText {
+pub fn json_text(look: &InspectedTask) -> StyledText {
+    let task = &look.task;
     let title =
         StyledText::new().bold("The call as JSON").literal(" of ").code(&tool_name(task)).literal("\n");
     if is_renderable(&task.call) {
-        title.pre(&EscapedText::json(&whole_call(&task.call)))
+        title.pre(&EscapedText::json(&whole_call(look)))
     } else {
         title.literal("It is too long to be shown here; it is in the document.")
     }
@@ -121,8 +139,8 @@ pub fn json_text(task: &Task) -> StyledText {
 
 /// The whole call as a document.
 #[must_use]
-pub fn call_document(task: &Task) -> CallDocument {
-    let whole = whole_call(&task.call);
+pub fn call_document(look: &InspectedTask) -> CallDocument {
+    let (task, whole) = (&look.task, whole_call(look));
     // Indentation multiplies the length, so a long call keeps its own layout.
     let text = if is_renderable(&task.call) { pretty_print(whole.get()) } else { whole.get().to_owned() };
     let id = short_id(task.id);
@@ -142,18 +160,19 @@ pub fn short_id(id: TaskId) -> EscapedText {
 }
 
 /// The requester, the reason and the deadline.
-fn detail_fields(
-    task: &Task,
-    hints: Option<ToolHints>,
-    loss: Option<ChildLoss>,
-    view: &ViewContext<'_>,
-) -> Vec<CallField> {
+fn detail_fields(look: &InspectedTask, view: &ViewContext<'_>) -> Vec<CallField> {
+    let InspectedTask { task, hints, loss, void, definition: _ } = look;
     let code = |text: &str| StyledText::new().code(&EscapedText::line(text));
     let mut fields = origin_fields(task);
     let mut add = |label, value| fields.push(CallField { label: FieldLabel::Own(label), value });
-    add("Server's hints", hints_text(hints));
-    if let Some(loss) = loss {
-        add("Another process", StyledText::new().literal(describe_loss(loss)));
+    if let Some(why) = void {
+        let end = ". Deny it; if the agent makes the same call again, you are asked about it as it is then";
+        add("Cause", code(why.get()).literal(end));
+    }
+    add("Server's hints", hints_text(*hints));
+    // Another process would not help a call that doesn't run anywhere.
+    if let (Some(loss), None) = (loss, void) {
+        add("Another process", StyledText::new().literal(describe_loss(*loss)));
     }
     add("Why", code(&task.decision.to_string()));
     for quorum in &task.quorums {
@@ -178,7 +197,8 @@ fn votes_text(task: &Task, view: &ViewContext<'_>) -> Option<StyledText> {
     text
 }
 
-fn tool_name(task: &Task) -> EscapedText {
+/// The tool's name in policy.
+pub(super) fn tool_name(task: &Task) -> EscapedText {
     EscapedText::line(&task.call.tool.to_string())
 }
 
@@ -188,15 +208,23 @@ fn origin_fields(task: &Task) -> Vec<CallField> {
     let session = origin.session.to_string();
     let code = |text: &str| StyledText::new().code(&EscapedText::line(text));
     let field = |label, value| CallField { label: FieldLabel::Own(label), value };
-    let project = code(origin.principal.as_str())
-        .literal(", session ")
-        .code(&EscapedText::line(&session[session.len() - SHORT_ID_CHARS..]));
-    let mut fields = vec![field("Asks", code(origin.client.get())), field("Project", project)];
+    let project = code(origin.principal.as_str());
+    let short_id = EscapedText::line(&session[session.len() - SHORT_ID_CHARS..]);
+    let project = match origin.principal.remote_name() {
+        Some(name) => field("From", code(name).literal(" over HTTPS, session ").code(&short_id)),
+        None => field("Project", project.literal(", session ").code(&short_id)),
+    };
+    let mut fields = vec![field("Asks", code(origin.client.get())), project];
     // The directory repeats the project in most calls, so it is shown only if it differs.
     if origin.directory.as_os_str() != origin.principal.as_str() {
         fields.push(field("Runs in", code(&origin.directory.to_string_lossy())));
     }
     fields
+}
+
+/// The requester, and the directory in which the call would run, a line for each.
+pub(super) fn origin_text(task: &Task) -> StyledText {
+    append_fields(StyledText::new(), &origin_fields(task))
 }
 
 /// The annotations of the tool, which are only the server's claim (MCP, "`ToolAnnotations`").
@@ -240,7 +268,7 @@ fn append_fields(text: StyledText, fields: &[CallField]) -> StyledText {
 }
 
 /// The arguments by their formatter, and the other members that the server gets.
-fn read_call(call: &Call) -> CallReading {
+pub(super) fn read_call(call: &Call) -> CallReading {
     let mut reading = format::read_arguments(&call.tool, call.arguments());
     let mut add = |label, value: &RawJson| {
         reading.fields.push(CallField { label: FieldLabel::Own(label), value: format::as_json(value) });
@@ -249,7 +277,9 @@ fn read_call(call: &Call) -> CallReading {
         add("Beside the arguments", &beside);
     }
     if let Some(meta) = &call.meta {
-        add("Meta", meta.get());
+        // Claude Code sends an id with each call, which isn't worth three lines.
+        let value = format::as_line_of_json(meta.get());
+        reading.fields.push(CallField { label: FieldLabel::Own("Meta"), value });
     }
     reading
 }
@@ -276,20 +306,44 @@ fn members_beside_arguments(call: &Call) -> Option<RawJson> {
 }
 
 /// Whether a call is short enough for a card.
-fn is_renderable(call: &Call) -> bool {
+pub(super) fn is_renderable(call: &Call) -> bool {
     let meta = call.meta.as_ref().map_or(0, |meta| meta.get().get().len());
     call.params.get().get().len() + meta <= MAX_RENDERED_CALL_BYTES
 }
 
-/// The whole call: its name in policy, and every byte that the server gets.
-fn whole_call(call: &Call) -> RawJson {
+/// The definition because of which a call asks, with everything that is different in it.
+fn definition_text(definition: &TaskDefinition) -> StyledText {
+    let text = StyledText::new().bold("Its definition").literal(
+        ": a yes to this call accepts nothing. Once it is accepted, allowed calls run by it in every session.",
+    );
+    append_differences(text, &definition.differences)
+}
+
+/// The lines of a definition's differences, as JSON for the document.
+fn definition_json(definition: &TaskDefinition) -> RawJson {
+    let difference = |difference: &DefinitionDifference| {
+        let lines = difference.lines.iter().map(|line| format!("{}{}", line.change.mark(), line.text));
+        serde_json::json!({
+            "item": difference.item, "isNew": difference.is_new, "lines": lines.collect::<Vec<_>>(),
+        })
+    };
+    serialize_raw(&definition.differences.iter().map(difference).collect::<Vec<_>>())
+}
+
+/// The whole call: its name in policy, every byte that the server gets, and the definition because of which it asks.
+fn whole_call(look: &InspectedTask) -> RawJson {
+    let call = &look.task.call;
     let (tool, method) = (serialize_raw(&call.tool), serialize_raw(call.method.as_str()));
     let object = RawObject::default()
         .with_member("tool", &tool)
         .with_member("method", &method)
         .with_member("params", call.params.get());
-    match &call.meta {
-        Some(meta) => object.with_member("_meta", meta.get()).to_raw(),
+    let object = match &call.meta {
+        Some(meta) => object.with_member("_meta", meta.get()),
+        None => object,
+    };
+    match &look.definition {
+        Some(definition) => object.with_member("definition", &definition_json(definition)).to_raw(),
         None => object.to_raw(),
     }
 }

@@ -1,13 +1,18 @@
 //! The outcome of a question, which replaces the card in the same message.
 
 use jiff::Timestamp;
+use portero::clock::Moment;
+use portero::ipc::Act;
 use portero::json::RawObject;
 use portero::names::Actor;
+use portero::pattern::Pattern;
+use portero::policy::definition_pins::DefinitionItem;
+use portero::policy::{Action, Grant, Overrides, PolicyRule};
 use portero::task::{Task, TaskState};
 use serde_json::value::RawValue;
 
 use super::super::text::{EscapedText, StyledText};
-use super::super::{ViewContext, format, time_format};
+use super::super::{ViewContext, change_text, format, time_format};
 use super::{append_fields, is_renderable, origin_fields, read_call, short_id, tool_name, votes_text};
 
 /// How many characters of the call are repeated.
@@ -50,7 +55,8 @@ pub enum DecidedBy {
 }
 
 impl DecidedBy {
-    fn to_text(self) -> StyledText {
+    /// The origin, to be put after the decision.
+    pub(in crate::presentation) fn to_text(self) -> StyledText {
         let text = StyledText::new();
         if let Self::User(user) = self {
             return text.literal(" by ").code(&EscapedText::line(&Actor::TelegramUser(user).to_string()));
@@ -65,7 +71,7 @@ impl DecidedBy {
             Self::AnotherPhone => " on another phone",
             Self::People => " by several people",
             Self::Terminal => " at the terminal",
-            Self::Rule => " by a rule",
+            Self::Rule => " by a rule or grant",
             Self::Expiry => " because no decision came in time",
             Self::Agent => " by the agent",
             Self::Daemon => " by Portero",
@@ -73,9 +79,69 @@ impl DecidedBy {
     }
 }
 
-/// The outcome of a task, in a few thousand characters at most.
+/// The rule or grant that a press made beside its decision about the call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FollowUp {
+    /// A grant.
+    Grant(Grant),
+    /// A rule.
+    Rule(PolicyRule),
+    /// The accepted definition of this item.
+    Definition(DefinitionItem),
+}
+
+impl FollowUp {
+    /// Finds what a press at this moment made, by the act of its button. None if it isn't made yet, or has ended.
+    #[must_use]
+    pub fn find((act, pressed): &(Act, Moment), overrides: &Overrides) -> Option<Self> {
+        let rule = |pattern: &Pattern, action: Action| {
+            let says_so = |rule: &&PolicyRule| rule.pattern == *pattern && rule.action == action;
+            overrides.rules.iter().rev().find(says_so).cloned().map(Self::Rule)
+        };
+        match act {
+            Act::Allow(pattern) => rule(pattern, Action::Allow),
+            Act::Deny(pattern) => rule(pattern, Action::Deny),
+            Act::Grant(..) => {
+                // A grant by a button is as old as its press, which tells it from an equal one.
+                let is_made = |grant: &&Grant| {
+                    grant.made.wall == pressed.wall
+                        && Act::grant(&grant.pattern, grant.duration(), &grant.limits) == *act
+                };
+                overrides.grants.iter().find(is_made).cloned().map(Self::Grant)
+            }
+            Act::AcceptDefinition(server, item, _) => {
+                let pins = overrides.definition_pins.server(server)?;
+                let is_accepted = pins.accepted.contains_key(item) && !pins.waiting.contains_key(item);
+                is_accepted.then(|| Self::Definition(item.clone()))
+            }
+            // No button on a card does anything else to rules and grants.
+            _ => None,
+        }
+    }
+
+    /// What it permits or denies, and the command that ends it.
+    fn to_text(&self) -> StyledText {
+        match self {
+            Self::Grant(grant) => change_text::grant_text(grant),
+            Self::Rule(rule) => change_text::rule_text(rule),
+            Self::Definition(item) => StyledText::new()
+                .bold("Accepted")
+                .literal(": the new definition of ")
+                .code(&EscapedText::line(&item.to_string()))
+                .literal(". It counts in every session."),
+        }
+    }
+}
+
+/// The outcome of a task, in a few thousand characters at most. `follow_up` is what the deciding press made
+/// beside it.
 #[must_use]
-pub fn outcome_text(task: &Task, decided: RecordedDecision, view: &ViewContext<'_>) -> StyledText {
+pub fn outcome_text(
+    task: &Task,
+    decided: RecordedDecision,
+    follow_up: Option<&FollowUp>,
+    view: &ViewContext<'_>,
+) -> StyledText {
     let title = StyledText::new()
         .bold(verdict_title(task.state))
         .append(decided.by.to_text())
@@ -91,6 +157,10 @@ pub fn outcome_text(task: &Task, decided: RecordedDecision, view: &ViewContext<'
     // The agent chooses its client's name, so its length is bounded here.
     let (who, _) = append_fields(StyledText::new(), &origin_fields(task)).truncated(2 * MAX_NOTE_CHARS, 8);
     let text = append_note(title.append(who), task);
+    let text = match follow_up {
+        None => text,
+        Some(made) => text.on_new_line().append(made.to_text()),
+    };
     let text = append_call(text.literal("\n\n"), task);
     let text = match run_text(task) {
         None => text,
@@ -100,7 +170,7 @@ pub fn outcome_text(task: &Task, decided: RecordedDecision, view: &ViewContext<'
 }
 
 /// The decision, as far as the state shows it.
-const fn verdict_title(state: TaskState) -> &'static str {
+pub(in crate::presentation) const fn verdict_title(state: TaskState) -> &'static str {
     match state {
         TaskState::PendingApproval => "Waits",
         TaskState::Approved
@@ -148,22 +218,29 @@ fn run_text(task: &Task) -> Option<StyledText> {
 }
 
 fn append_answer(text: StyledText, task: &Task) -> StyledText {
-    let error = task.error.as_ref().map(|error| error.get());
-    let shown = match (&task.result, error) {
-        // An error wins, because a task with both has no usable result.
-        (_, Some(error)) if error.get().len() <= super::MAX_RENDERED_CALL_BYTES => error_text(error),
-        (Some(result), None) if result.get().get().len() <= super::MAX_RENDERED_CALL_BYTES => {
-            result_text(result.get())
-        }
-        (None, None) => return text,
-        (Some(_) | None, Some(_)) | (Some(_), None) => {
-            return text.literal(" The answer is too long to be shown here.");
-        }
+    if task.result.is_none() && task.error.is_none() {
+        return text;
+    }
+    let Some(shown) = answer_text(task) else {
+        return text.literal(" The answer is too long to be shown here.");
     };
     // A long answer would push the decision itself out of the message.
     let (shown, whole) = shown.truncated(MAX_ANSWER_CHARS, 20);
     let text = text.literal(" It answered:").on_new_line().append(shown);
     if whole { text } else { text.on_new_line().literal("(the answer is shortened here)") }
+}
+
+/// What the server answered, of any length; none if it did not, or if that is too long to be shown.
+pub(in crate::presentation) fn answer_text(task: &Task) -> Option<StyledText> {
+    let error = task.error.as_ref().map(|error| error.get());
+    match (&task.result, error) {
+        // An error wins, because a task with both has no usable result.
+        (_, Some(error)) if error.get().len() <= super::MAX_RENDERED_CALL_BYTES => Some(error_text(error)),
+        (Some(result), None) if result.get().get().len() <= super::MAX_RENDERED_CALL_BYTES => {
+            Some(result_text(result.get()))
+        }
+        (Some(_) | None, Some(_)) | (Some(_), None) | (None, None) => None,
+    }
 }
 
 /// The message of a JSON-RPC error.

@@ -18,7 +18,7 @@ use portero::names::ToolId;
 use serde_json::value::RawValue;
 
 use super::text::{EscapedText, StyledText};
-pub use value::{as_json, as_text};
+pub use value::{as_json, as_line_of_json, as_text};
 
 /// The content of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -67,6 +67,15 @@ pub fn as_json(value: &RawValue) -> StyledText {
     }
 }
 
+/// JSON as it came if that fits in a line, else with readable layout.
+#[must_use]
+pub fn as_line_of_json(value: &RawValue) -> StyledText {
+    if exceeds_line(value.get()) {
+        return as_json(value);
+    }
+    StyledText::new().code(&EscapedText::line(value.get()))
+}
+
 /// The strings of an array with a few short strings.
 #[must_use]
 pub(super) fn short_texts(value: &RawValue) -> Option<Vec<String>> {

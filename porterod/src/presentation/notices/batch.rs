@@ -78,6 +78,8 @@ impl<P: Ord> ActivityBatch<P> {
             }
             AuditEvent::Refused { tool, .. } => (CallFate::Refused, tool),
             AuditEvent::Intent { task: None, .. }
+            | AuditEvent::Withheld { .. }
+            | AuditEvent::Restored { .. }
             | AuditEvent::Task { .. }
             | AuditEvent::Act { .. }
             | AuditEvent::Config { .. }

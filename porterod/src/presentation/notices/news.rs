@@ -1,7 +1,8 @@
 //! Messages about anything but tasks: alarms, a pause, an edit of the configuration that waits or has errors.
 
+use portero::access::TokenName;
 use portero::names::ServerName;
-use portero::notice::{AlarmKind, ConfigAdoption, Notice, NoticeEntry};
+use portero::notice::{AlarmKind, ConfigAdoption, LoginChange, Notice, NoticeEntry, OverrideChange};
 
 use super::super::text::{EscapedText, StyledText};
 
@@ -11,7 +12,9 @@ const MAX_ALARM_CHARS: usize = 600;
 /// As many entries as `fits` accepts, with a count of the others; none if there is nothing to report.
 #[must_use]
 pub fn news_text(entries: &[NoticeEntry], fits: impl Fn(&StyledText) -> bool) -> Option<StyledText> {
-    let news = entries.iter().filter_map(|entry| notice_text(&entry.notice));
+    let outdated = |at: usize| is_login_outdated(&entries[at].notice, &entries[at + 1..]);
+    let news = (0..entries.len()).filter(|at| !outdated(*at));
+    let news = news.filter_map(|at| notice_text(&entries[at].notice));
     let (mut text, mut more) = (StyledText::new(), 0);
     for line in news {
         let longer = text.clone().on_new_line().append(line);
@@ -34,6 +37,12 @@ pub fn news_text(entries: &[NoticeEntry], fits: impl Fn(&StyledText) -> bool) ->
     (!text.is_empty()).then_some(text)
 }
 
+/// Whether a later entry is about the login of the same server. Then that one alone is reported.
+fn is_login_outdated(notice: &Notice, later: &[NoticeEntry]) -> bool {
+    let Notice::Login { server, .. } = notice else { return false };
+    later.iter().any(|entry| matches!(&entry.notice, Notice::Login { server: of, .. } if of == server))
+}
+
 fn notice_text(notice: &Notice) -> Option<StyledText> {
     let text = StyledText::new();
     Some(match notice {
@@ -44,6 +53,7 @@ fn notice_text(notice: &Notice) -> Option<StyledText> {
         | Notice::Grant { .. }
         | Notice::Rule { .. }
         | Notice::Resumed => return None,
+        Notice::Token { name, became, scope } => token_text(text, name, *became, scope.get()),
         Notice::Paused => {
             text.bold("Everything is paused").literal(": no call runs until ").command("resume")
         }
@@ -51,6 +61,7 @@ fn notice_text(notice: &Notice) -> Option<StyledText> {
         Notice::Definitions { server, changed, added, gone } => {
             definitions_text(text, server, (*changed, *added, *gone))
         }
+        Notice::Login { server, became } => login_text(text, server, became),
         Notice::Alarm { alarm, about } => {
             let (about, whole) = EscapedText::line(about.get()).truncated(MAX_ALARM_CHARS);
             let text =
@@ -63,6 +74,25 @@ fn notice_text(notice: &Notice) -> Option<StyledText> {
             }
         }
     })
+}
+
+/// Says who may ask from another machine now, or may not any more.
+fn token_text(text: StyledText, name: &TokenName, became: OverrideChange, scope: &str) -> StyledText {
+    let name = EscapedText::line(name.as_str());
+    match became {
+        OverrideChange::Made => text
+            .bold("An access token was made")
+            .literal(": who has the token ")
+            .code(&name)
+            .literal(" may ask over HTTPS for ")
+            .code(&EscapedText::line(scope))
+            .literal(". If it was not you: ")
+            .code(&EscapedText::line(&format!("portero token revoke {}", name.as_str())))
+            .literal("."),
+        OverrideChange::Ended | OverrideChange::Expired => {
+            text.bold("An access token ended").literal(": ").code(&name).literal(".")
+        }
+    }
 }
 
 /// Says which definitions differ, and what to do.
@@ -84,8 +114,34 @@ fn definitions_text(
     if changed + added == 0 {
         return text.literal(".");
     }
-    text.literal(". Calls of what changed or is new ask until you accept it on the terminal: ")
-        .code(&EscapedText::line(&format!("portero pins accept {server}")))
+    text.literal(". Calls of what changed or is new ask until you accept it. Look at it with ")
+        .command("pins")
+        .literal(", or on the terminal with ")
+        .code(&EscapedText::line(&format!("portero pins diff {server}")))
+        .literal(".")
+}
+
+fn login_text(text: StyledText, server: &ServerName, became: &LoginChange) -> StyledText {
+    let server = EscapedText::line(server.as_str());
+    match became {
+        LoginChange::Needed(step) => text
+            .bold("The server ")
+            .code(&server)
+            .bold(" wants a login")
+            .literal(": ")
+            .code(&EscapedText::line(step.get()).truncated(MAX_ALARM_CHARS).0)
+            .literal(". Its calls fail until then."),
+        LoginChange::SignedIn => text
+            .bold("Signed in")
+            .literal(" at the server ")
+            .code(&server)
+            .literal(". If that was not you, run ")
+            .code(&EscapedText::line("portero logout"))
+            .literal(" with its name."),
+        LoginChange::SignedOut => {
+            text.bold("Signed out").literal(" of the server ").code(&server).literal(".")
+        }
+    }
 }
 
 /// Reports consecutive edits together.
@@ -155,6 +211,22 @@ mod tests {
             "{}",
             text.plain_text()
         );
+    }
+
+    #[test]
+    fn of_a_login_only_the_last_change_is_reported() {
+        let login = |server: &str, became| {
+            let notice = Notice::Login { server: server.parse().unwrap(), became };
+            NoticeEntry { seq: 1, at: jiff::Timestamp::UNIX_EPOCH, notice }
+        };
+        let needed = || LoginChange::Needed(serde_json::from_value("run `portero login x`".into()).unwrap());
+        let entries =
+            [login("linear", needed()), login("notion", needed()), login("linear", LoginChange::SignedIn)];
+        let text = news_text(&entries, |_| true).unwrap();
+        let text = text.plain_text();
+        assert!(text.contains("notion wants a login: run `portero login x`"), "{text}");
+        assert!(text.contains("Signed in at the server linear"), "{text}");
+        assert!(!text.contains("linear wants a login"), "{text}");
     }
 
     #[test]

@@ -1,18 +1,19 @@
 //! The effect of a press on a card's button, and the reply.
 
+mod list;
 pub(crate) mod replies;
 
 use std::sync::Arc;
 
 use portero::ipc::{FailureKind, InspectedTask};
 use portero::names::TaskId;
-use portero::policy::{Action, DecisionSource};
 use portero::task::{Task, TaskState};
 
+pub(crate) use self::list::{approve_listed, deny_listed, obstacle};
 pub(crate) use self::replies::PressReply;
 use crate::api::{self, Undone};
 use crate::auth::buttons::{
-    AnswerChoice, ButtonAction, ButtonPress, CardDecision, PressMeaning, TaskDecision,
+    AnswerChoice, ButtonAction, ButtonPress, CardDecision, ListDecision, PressMeaning, TaskDecision,
 };
 use crate::daemon::Daemon;
 
@@ -25,12 +26,15 @@ pub(crate) async fn decide_task(
     begun: bool,
     max_chars: usize,
 ) -> PressReply {
-    let CardDecision { decision: deed, task, .. } = *tapped.action();
+    let CardDecision { decision: deed, task, .. } = tapped.action().clone();
     let Ok(look) = api::look(daemon, task) else { return replies::TASK_GONE };
     let hindrance = approval_obstacle(daemon, &look, &tapped);
     // A press that was begun has decided its call, so only its second half remains.
     if let (false, Some(ApprovalObstacle::Permanent(words))) = (begun, &hindrance) {
         return words.clone();
+    }
+    if let (false, Some(words)) = (begun, preview_obstacle(daemon, &look, &deed).await) {
+        return words;
     }
     let waits = matches!(hindrance, Some(ApprovalObstacle::Paused));
     let done = api::tapped(daemon, tapped, reason, begun).await;
@@ -39,10 +43,10 @@ pub(crate) async fn decide_task(
     match done {
         // One vote of several leaves the task pending, which is no failure.
         Ok(()) if deed.lets_run() && is_still_pending(daemon, task) => replies::VOTE_COUNTED,
-        Ok(()) => replies::done_reply(deed, waits),
+        Ok(()) => replies::done_reply(&deed, waits),
         Err(Undone::Rest(failure)) => {
             tracing::warn!(%failure, "a tap decided the call alone");
-            replies::partial_reply(deed, failure.kind)
+            replies::partial_reply(&deed, failure.kind)
         }
         Err(Undone::All(failure)) => {
             // The state is read again: the reply names the decision that came first.
@@ -62,6 +66,28 @@ pub(crate) async fn decide_task(
     }
 }
 
+/// Why a press doesn't approve with the change that its card showed: by now that change is refused, or would be
+/// another one.
+async fn preview_obstacle(
+    daemon: &Arc<Daemon>,
+    look: &InspectedTask,
+    decision: &TaskDecision,
+) -> Option<PressReply> {
+    let TaskDecision::ApproveWith(shown) = decision else { return None };
+    // A settled task gives a better reply in the decision itself.
+    if look.task.state != TaskState::PendingApproval {
+        return None;
+    }
+    match api::preview_on_card(daemon, &shown.what).await {
+        Ok(tools) if shown.has_shown(&tools) => None,
+        Ok(_) => Some(replies::PREVIEW_CHANGED),
+        Err(failure) => {
+            tracing::info!(%failure, "a card offers what is refused by now");
+            Some(replies::PREVIEW_CHANGED)
+        }
+    }
+}
+
 /// Whether a task waits for more people after one approval.
 fn is_still_pending(daemon: &Daemon, task: TaskId) -> bool {
     let look = api::look(daemon, task);
@@ -74,9 +100,10 @@ fn approval_obstacle(
     look: &InspectedTask,
     tapped: &ButtonPress<CardDecision>,
 ) -> Option<ApprovalObstacle> {
-    let loosens = match tapped.action().decision {
-        TaskDecision::Approve | TaskDecision::ApproveFresh => false,
-        TaskDecision::ApproveFor(_) | TaskDecision::Allow => true,
+    let loosens = match &tapped.action().decision {
+        // Accepting a definition loosens no rule: what is allowed runs again.
+        TaskDecision::Approve | TaskDecision::ApproveFresh | TaskDecision::ApproveAndAccept(_) => false,
+        TaskDecision::ApproveFor(_) | TaskDecision::ApproveWith(_) | TaskDecision::Allow => true,
         TaskDecision::Deny | TaskDecision::DenyWithReason | TaskDecision::Forbid => return None,
     };
     // A settled task gives a better reply in the decision itself.
@@ -86,21 +113,20 @@ fn approval_obstacle(
     if loosens && is_tool_locked(daemon, look) {
         return Some(ApprovalObstacle::Permanent(replies::TOOL_LOCKED));
     }
+    if let TaskDecision::ApproveAndAccept(shown) = &tapped.action().decision
+        && look.definition.as_ref().map(|definition| definition.shown) != Some(*shown)
+    {
+        return Some(ApprovalObstacle::Permanent(replies::DEFINITION_CHANGED));
+    }
     if let Some(words) = vote_obstacle(&look.task, tapped.user()) {
         return Some(ApprovalObstacle::Permanent(words));
     }
-    let (call, asker) = (&look.task.call, look.task.origin.asker());
-    let policy = daemon.policy.load();
-    let decision = policy.decide(&call.tool, call.arguments(), Some(asker), daemon.clock.now());
-    match (decision.action, &decision.source) {
-        (Action::Deny, DecisionSource::Pause(_)) => Some(ApprovalObstacle::Paused),
-        (Action::Deny, _) => Some(ApprovalObstacle::Permanent(replies::DENIED_MEANWHILE)),
-        (Action::Allow | Action::RequireApproval, _) => None,
-    }
+    // What makes the call void is found and named in the approval itself.
+    daemon.policy.load().overrides().paused.map(|_| ApprovalObstacle::Paused)
 }
 
 /// Whether the configuration locks a task's tool, so that only single approvals are possible.
-pub(crate) fn is_tool_locked(daemon: &Daemon, look: &InspectedTask) -> bool {
+fn is_tool_locked(daemon: &Daemon, look: &InspectedTask) -> bool {
     daemon.policy.load().is_locked(&look.task.call.tool)
 }
 
@@ -111,6 +137,10 @@ pub(crate) fn elevates(found: &PressMeaning) -> bool {
             tapped.action().decision.lets_run()
         }
         PressMeaning::Widen(_) => true,
+        PressMeaning::DecideList(press) => match press.action() {
+            ListDecision::Approve(_) => true,
+            ListDecision::Deny(_) => false,
+        },
         PressMeaning::Answer(answered) => match answered.action().says {
             AnswerChoice::Number(_) => true,
             AnswerChoice::Refuse => false,

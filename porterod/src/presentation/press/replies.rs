@@ -62,8 +62,9 @@ pub(crate) const ALREADY_VOTED: PressReply = PressReply::toast(
 );
 pub(crate) const VOTE_COUNTED: PressReply =
     PressReply::toast("Your approval counts. It does not run yet: the card says who else has to approve it.");
-pub(crate) const DENIED_MEANWHILE: PressReply = PressReply::alert(
-    "A rule denies this call now, so it would not run. Nothing was approved. Deny it, or lift the rule first.",
+/// The card is drawn again, and shows what the button would allow now.
+pub(crate) const PREVIEW_CHANGED: PressReply = PressReply::alert(
+    "What this would allow has changed since you were shown it. Nothing was approved: look at the card again.",
 );
 pub(crate) const DOCUMENT_READ: PressReply = PressReply::toast("Now it can be approved.");
 pub(crate) const DOCUMENT_MISSING: PressReply = PressReply::alert(
@@ -78,7 +79,38 @@ pub(crate) const TOO_LATE_FOR_REASON: PressReply = PressReply::toast(
 pub(crate) const LOST_PROCESS: PressReply = PressReply::alert(
     "Not approved: its session has ended, or its server was restarted. The card offers to run it in another process.",
 );
+/// The card shows the present difference, if there still is one.
+pub(crate) const DEFINITION_CHANGED: PressReply = PressReply::alert(
+    "Its definition changed or was accepted since this was shown. Nothing was approved: look at the card again.",
+);
 const NONE_PENDING: PressReply = PressReply::toast("None of these waits any more. Nothing was changed.");
+
+/// The press could not be stored.
+pub(crate) const NOT_STORED: PressReply = PressReply::alert(
+    "This could not be stored, so nothing was changed. Look at the disk, then press again.",
+);
+/// In a group, someone else looked through the list.
+pub(crate) const OTHER_VIEWER: PressReply = PressReply::alert(
+    "These calls were shown to someone else, so nothing was changed. Look through them yourself, then approve them.",
+);
+/// The same press came again.
+pub(crate) const LIST_DECIDED: PressReply =
+    PressReply::toast("This was done. The list says what came of it.");
+
+/// The reply of the button that approves the calls of a list that were shown.
+pub(crate) fn list_approved_reply(approved: usize, left_out: usize, is_paused: bool) -> PressReply {
+    let mut text = match approved {
+        0 => "Nothing was approved.".to_owned(),
+        approved => format!("Approved {approved}."),
+    };
+    if left_out > 0 {
+        text.push_str(&format!(" Not approved: {left_out}, the list says why."));
+    }
+    if is_paused && approved > 0 {
+        text.push_str(" Everything is paused: they run when that ends, if that is soon.");
+    }
+    PressReply { text: Some(Cow::Owned(text)), alert: left_out > 0 || is_paused }
+}
 
 /// The reply of the button that denies a whole list.
 pub(crate) fn list_denied_reply(ListRejection { denied, expired, unsaved }: ListRejection) -> PressReply {
@@ -98,13 +130,15 @@ pub(crate) fn list_denied_reply(ListRejection { denied, expired, unsaved }: List
 }
 
 /// The reply after success; `waits` means that everything is paused.
-pub(crate) const fn done_reply(deed: TaskDecision, waits: bool) -> PressReply {
+pub(crate) const fn done_reply(deed: &TaskDecision, waits: bool) -> PressReply {
     match (deed, waits) {
         (
             TaskDecision::Approve
             | TaskDecision::ApproveFresh
             | TaskDecision::ApproveFor(_)
-            | TaskDecision::Allow,
+            | TaskDecision::ApproveWith(_)
+            | TaskDecision::Allow
+            | TaskDecision::ApproveAndAccept(_),
             true,
         ) => {
             PressReply::alert("Approved, but everything is paused: it runs when that ends, if that is soon.")
@@ -114,8 +148,14 @@ pub(crate) const fn done_reply(deed: TaskDecision, waits: bool) -> PressReply {
         (TaskDecision::ApproveFor(_), false) => {
             PressReply::toast("Approved, and this tool is permitted for a while.")
         }
+        (TaskDecision::ApproveWith(_), false) => PressReply::toast(
+            "Approved. The card says what runs without asking from now on, and how to end it.",
+        ),
         (TaskDecision::Allow, false) => {
             PressReply::toast("Approved, and this tool is always allowed from now on.")
+        }
+        (TaskDecision::ApproveAndAccept(_), false) => {
+            PressReply::toast("Approved, and its new definition is accepted.")
         }
         (TaskDecision::Deny, _) => PressReply::toast("Denied. The same call may not ask again at once."),
         (TaskDecision::DenyWithReason, _) => PressReply::toast("Denied. The agent reads your reason."),
@@ -124,15 +164,24 @@ pub(crate) const fn done_reply(deed: TaskDecision, waits: bool) -> PressReply {
 }
 
 /// The reply if the call was decided but the rest failed for this reason.
-pub(crate) const fn partial_reply(deed: TaskDecision, why: FailureKind) -> PressReply {
+pub(crate) const fn partial_reply(deed: &TaskDecision, why: FailureKind) -> PressReply {
     match (deed, why) {
-        (TaskDecision::ApproveFor(_), FailureKind::Refused) => PressReply::alert(
-            "This call is approved. The time for which its tool was to be permitted is over since you pressed.",
+        (TaskDecision::ApproveFor(_) | TaskDecision::ApproveWith(_), FailureKind::Refused) => {
+            PressReply::alert(
+                "This call is approved. The time for which its tool was to be permitted is over since you pressed.",
+            )
+        }
+        (TaskDecision::ApproveAndAccept(_), FailureKind::Refused) => PressReply::alert(
+            "This call is approved. Its definition changed again since you pressed, so it is NOT accepted.",
+        ),
+        (TaskDecision::ApproveAndAccept(_), _) => PressReply::alert(
+            "This call is approved, but its definition is NOT accepted: that could not be stored.",
         ),
         (
             TaskDecision::Approve
             | TaskDecision::ApproveFresh
             | TaskDecision::ApproveFor(_)
+            | TaskDecision::ApproveWith(_)
             | TaskDecision::Allow,
             _,
         ) => PressReply::alert(
@@ -179,9 +228,7 @@ pub(crate) fn failed_reply(
         (_, FailureKind::Busy) => PressReply::alert(
             "Another program holds Portero's store, so nothing was changed. Close it, then press again.",
         ),
-        (_, FailureKind::Internal | FailureKind::Storage) => PressReply::alert(
-            "This could not be stored, so nothing was changed. Look at the disk, then press again.",
-        ),
+        (_, FailureKind::Internal | FailureKind::Storage) => NOT_STORED,
         (_, FailureKind::OtherProcess) => LOST_PROCESS,
         (_, FailureKind::Void) => void_reply(&failure.message, max_chars),
         (None, _) => TASK_GONE,

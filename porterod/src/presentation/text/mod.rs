@@ -145,6 +145,21 @@ impl StyledText {
         self.parts.is_empty()
     }
 
+    /// The text in one line: a block becomes a part of the line, with a mark for each line break.
+    #[must_use]
+    pub fn flattened(&self) -> Self {
+        let part = |part: &StyledPart| match part.style {
+            None | Some(TextStyle::Bold) => {
+                StyledPart { style: part.style, text: part.text.replace('\n', " ") }
+            }
+            // The text is escaped already, so the mark can't be mistaken for one that came from outside.
+            Some(TextStyle::Code | TextStyle::Pre) => {
+                StyledPart { style: Some(TextStyle::Code), text: part.text.replace('\n', "⏎") }
+            }
+        };
+        Self { parts: self.parts.iter().map(part).collect() }
+    }
+
     /// The beginning with at most `most` characters and `styled` styled parts, and whether that is the whole
     /// text.
     #[must_use]

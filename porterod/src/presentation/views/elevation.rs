@@ -3,20 +3,24 @@
 use std::time::Duration;
 
 use crate::api::Change;
+use crate::auth::remote_confirmation::ActPreview;
 use jiff::SignedDuration;
 use portero::ipc::Act;
 use portero::names::{Actor, ToolId};
-use portero::policy::{Action, Grant, GrantLimits, PolicyRule};
+use portero::policy::{Action, GrantLimits};
 
+use super::super::change_text::append_tools;
+pub(super) use super::super::change_text::{grant_text, rule_text};
+use super::super::definitions::acceptance_question;
 use super::super::text::{EscapedText, StyledText};
 use super::super::{ViewContext, time_format};
 
-/// The effect of confirming this act. `tools` are the covered tools that aren't allowed now, with their
-/// present decision, denied ones first. `again` means that the effect has changed since it was last shown.
+/// The effect of confirming this act: the tools that it covers, or the definitions that it accepts. `again` means
+/// that the effect has changed since it was last shown.
 #[must_use]
 pub fn elevation_question(
     what: &Act,
-    tools: &[(ToolId, Action)],
+    preview: &ActPreview,
     again: bool,
     view: &ViewContext<'_>,
 ) -> StyledText {
@@ -29,7 +33,12 @@ pub fn elevation_question(
         Act::Grant(_, _, limits) => limits_text(limits, &EscapedText::line),
         _ => StyledText::new(),
     };
-    text.append(elevation_text(what, tools, limits, view))
+    match preview {
+        ActPreview::Tools(tools) => text.append(elevation_text(what, tools, limits, view)),
+        ActPreview::Definitions(waiting) => text.append(acceptance_question(waiting)),
+        // No command asks about these.
+        ActPreview::Task(_) | ActPreview::TaskAndTools(..) | ActPreview::Configuration(_) => text,
+    }
 }
 
 /// The limits of a grant: sessions, projects and uses.
@@ -77,49 +86,33 @@ pub(super) fn elevation_text(
                 "\nCalls are decided by configuration, rules and grants again, and approved ones run.",
             );
         }
+        Act::Login(server) => {
+            return text
+                .bold("Sign in at a server?")
+                .literal("\n")
+                .code(&EscapedText::line(server.as_str()))
+                .literal(
+                    "\nA browser opens at that terminal. Calls use the account that signs in there from then on.",
+                );
+        }
+        Act::CreateToken(name, scope, millis) => {
+            let text = text
+                .bold("Let another machine ask?")
+                .literal("\nWho has the token ")
+                .code(&EscapedText::line(name.as_str()))
+                .literal(" may ask over HTTPS for ")
+                .code(&EscapedText::line(&scope.to_string()));
+            return match millis {
+                Some(millis) => text
+                    .literal(", for ")
+                    .append(time_format::format_duration(Duration::from_millis(*millis)))
+                    .literal("."),
+                None => text.literal(", until it is revoked."),
+            };
+        }
         _ => return text,
     };
     append_tools(text.append(limits), what, tools)
-}
-
-fn append_tools(text: StyledText, what: &Act, tools: &[(ToolId, Action)]) -> StyledText {
-    // A grant lifts no deny, so a denied tool is listed but not counted.
-    let changes = |action: Action| tool_change(what, action).is_some_and(|(changes, _)| changes);
-    let count = tools.iter().filter(|(_, action)| changes(*action)).count();
-    let text = match count {
-        0 => text.literal("\nThat changes nothing for the tools that are known now."),
-        1 => text.literal("\nIt changes 1 tool:"),
-        count => {
-            let count = u64::try_from(count).unwrap_or(u64::MAX);
-            text.literal("\nIt changes ").number(count).literal(" tools:")
-        }
-    };
-    let rows = tools.iter().fold(EscapedText::default(), |mut rows, (tool, action)| {
-        if let Some((_, fate)) = tool_change(what, *action) {
-            rows.push_line("", &format!("{tool}  {fate}"));
-        }
-        rows
-    });
-    let text = if rows.is_empty() { text } else { text.pre(&rows) };
-    text.on_new_line().literal("Tools that servers add later and that match are covered too.")
-}
-
-/// Whether the act changes this decision, and how; none if the decision doesn't concern it.
-const fn tool_change(what: &Act, now: Action) -> Option<(bool, &'static str)> {
-    match (what, now) {
-        (Act::Grant(..) | Act::Allow(_), Action::RequireApproval) => {
-            Some((true, "asks now → would run unasked"))
-        }
-        (Act::Allow(_), Action::Deny) => Some((true, "DENIED now → would run unasked")),
-        (Act::Grant(..), Action::Deny) => Some((false, "denied, and stays denied")),
-        (Act::RemoveRule(_, _, Action::Deny), Action::Deny) => {
-            Some((true, "DENIED now → would no longer be denied by this rule"))
-        }
-        (Act::RemoveRule(_, _, Action::RequireApproval), Action::RequireApproval | Action::Deny) => {
-            Some((true, "asks now → would no longer be asked for by this rule"))
-        }
-        _ => None,
-    }
 }
 
 /// The result of an act; `by` is the user, where several could have acted.
@@ -138,44 +131,16 @@ pub fn done_text(change: &Change, by: Option<i64>, view: &ViewContext<'_>) -> St
                 .command("resume"),
             None => text.literal("Done."),
         },
+        Change::Accepted(server, count) => text
+            .bold("Accepted")
+            .literal(": ")
+            .number(*count)
+            .literal(" of the definitions of ")
+            .code(&EscapedText::line(server.as_str()))
+            .literal(". They count in every session."),
         Change::Count(count) => text.bold("Done").literal(", changed: ").number(*count),
     };
     append_actor(text, by)
-}
-
-/// The text of a grant that was made.
-pub(super) fn grant_text(grant: &Grant) -> StyledText {
-    StyledText::new()
-        .bold("Permitted")
-        .literal(": grant ")
-        .number(grant.id)
-        .literal(", ")
-        .code(&EscapedText::line(grant.pattern.as_str()))
-        .literal(" for ")
-        .append(time_format::format_duration(grant.duration()))
-        .append(match grant.limits.to_string() {
-            none if none.is_empty() => StyledText::new(),
-            limits => StyledText::new().literal(", ").code(&EscapedText::line(&limits)),
-        })
-        .literal(". End it with ")
-        .code(&EscapedText::line(&format!("/revoke {}", grant.id)))
-}
-
-/// The text of a rule that was made.
-pub(super) fn rule_text(rule: &PolicyRule) -> StyledText {
-    let word = match rule.action {
-        Action::Allow => "Permitted from now on",
-        Action::RequireApproval => "Asks from now on",
-        Action::Deny => "Denied from now on",
-    };
-    StyledText::new()
-        .bold(word)
-        .literal(": rule ")
-        .number(rule.id)
-        .literal(", ")
-        .code(&EscapedText::line(rule.pattern.as_str()))
-        .literal(". End it with ")
-        .code(&EscapedText::line(&format!("/unrule {}", rule.id)))
 }
 
 /// The text after a cancelled question; `by` is the user, where several could have cancelled it.

@@ -17,7 +17,7 @@ pub use self::elevation::{done_text, elevation_question, nothing_done_text};
 pub use self::overrides::overrides_text;
 pub use self::remote_prompt::{ended_prompt_text, prompt_end_text, remote_prompt_text, tap_reply};
 pub use self::status::status_text;
-pub use self::tasks::{TaskListKind, TaskListPart, all_tasks_text, burst_text, list_text, task_list_text};
+pub use self::tasks::{TaskListKind, TaskListPart, all_tasks_text, task_list_text};
 use super::ViewContext;
 use super::text::{EscapedText, StyledText};
 

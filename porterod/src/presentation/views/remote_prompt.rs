@@ -1,12 +1,13 @@
 //! The question of a terminal that a person confirms, and its result.
 
 use portero::anonymize::Anonymizer;
+use portero::approval_scope::ScopeChange;
 use portero::approved_config::ConfigChange;
-use portero::ipc::requests::definitions::{DifferenceLine, ServerDefinitions};
 use portero::ipc::{Act, InspectedTask, UnconfirmedConfig};
-use portero::names::Actor;
+use portero::names::{Actor, ToolId};
 use portero::policy::Action;
 
+use super::super::definitions::acceptance_question;
 use super::super::text::{EscapedText, StyledText};
 use super::super::{ViewContext, card, time_format};
 use super::elevation::{elevation_text, grant_text, limits_text, rule_text};
@@ -39,11 +40,14 @@ pub fn remote_prompt_text(
             elevation_text(act, tools, limits_text(limits, &line), view)
         }
         (Act::Approve(_) | Act::ApproveFresh(_), ActPreview::Task(look)) => run_text(look, view),
+        (Act::ApproveWith(_, _, permit), ActPreview::TaskAndTools(look, tools)) => {
+            run_with_text(look, permit, tools, &line, view)
+        }
         (Act::Reveal(_), ActPreview::Task(look)) => reveal_text(look),
-        (_, ActPreview::Definitions(waiting)) => definitions_text(waiting, &line),
+        (_, ActPreview::Definitions(waiting)) => acceptance_question(waiting),
         (_, ActPreview::Configuration(waiting)) => config_change_text(waiting, &line),
         (act, ActPreview::Tools(tools)) => elevation_text(act, tools, StyledText::new(), view),
-        (_, ActPreview::Task(look)) => run_text(look, view),
+        (_, ActPreview::Task(look) | ActPreview::TaskAndTools(look, _)) => run_text(look, view),
     };
     let foot = StyledText::new()
         .literal("\n\n")
@@ -110,6 +114,22 @@ fn run_text(look: &InspectedTask, view: &ViewContext<'_>) -> StyledText {
     card::Card::new(look, view).text()
 }
 
+/// The whole call, and the effect of the grant or rule that is made with its approval.
+fn run_with_text(
+    look: &InspectedTask,
+    permit: &ScopeChange,
+    tools: &[(ToolId, Action)],
+    line: &impl Fn(&str) -> EscapedText,
+    view: &ViewContext<'_>,
+) -> StyledText {
+    let limits = match permit {
+        ScopeChange::Grant { limits, .. } => limits_text(limits, line),
+        ScopeChange::Allow(_) => StyledText::new(),
+    };
+    let permit = Act::from(permit);
+    run_text(look, view).literal("\n\n").append(elevation_text(&permit, tools, limits, view))
+}
+
 fn reveal_text(look: &InspectedTask) -> StyledText {
     let task = &look.task;
     StyledText::new()
@@ -149,23 +169,6 @@ fn config_change_text(waiting: &UnconfirmedConfig, line: &impl Fn(&str) -> Escap
         rows.push_line("", &format!("{tool}  {} → {}", current_action(*is), new_action(*would_be)));
     }
     text.on_new_line().literal("Known tools that would become looser:").pre(&rows)
-}
-
-/// All definitions of a server that would count as accepted.
-fn definitions_text(waiting: &ServerDefinitions, line: &impl Fn(&str) -> EscapedText) -> StyledText {
-    let text = StyledText::new()
-        .bold("Accept what this server defines now?")
-        .literal("\n")
-        .code(&line(waiting.server.as_str()))
-        .literal(": allowed calls run by these definitions from then on.");
-    waiting.differences.iter().fold(text, |text, difference| {
-        let mut rows = EscapedText::default();
-        for DifferenceLine { change, text } in &difference.lines {
-            rows.push_line("", &format!("{}{}", change.mark(), line(text).as_str()));
-        }
-        let title = if difference.is_new { "New: " } else { "Changed: " };
-        text.on_new_line().literal(title).code(&line(&difference.item.to_string())).pre(&rows)
-    })
 }
 
 /// The word for the present decision; a deny is in capitals.

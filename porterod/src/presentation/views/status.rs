@@ -202,6 +202,9 @@ fn append_servers(text: StyledText, status: &DaemonStatus) -> StyledText {
             ServerCondition::Starting => text.literal("starting"),
             ServerCondition::Ready => text.literal("ready"),
             ServerCondition::Failed(reason) => text.literal("failed: ").code(&EscapedText::line(reason)),
+            ServerCondition::LoginNeeded(step) => {
+                text.bold("wants a login").literal(": ").code(&EscapedText::line(step))
+            }
         };
         match health.tools {
             Some(tools) => {

@@ -96,40 +96,6 @@ fn append_state_group(
     group.fold(text, |text, task| append_task_row(text, task, view))
 }
 
-/// The text of a burst's list: numbers by tool while all wait, afterwards the result of each.
-#[must_use]
-pub fn list_text(tasks: &[Task], view: &ViewContext<'_>) -> StyledText {
-    if tasks.iter().all(|task| task.state == TaskState::PendingApproval) {
-        burst_text(tasks, view)
-    } else {
-        all_tasks_text(tasks, view)
-    }
-}
-
-/// A burst of questions: the number by tool, then each call.
-#[must_use]
-pub fn burst_text(tasks: &[Task], view: &ViewContext<'_>) -> StyledText {
-    let mut tools: Vec<(String, u64)> = Vec::new();
-    for task in tasks {
-        let tool = task.call.tool.to_string();
-        match tools.iter_mut().find(|(name, _)| *name == tool) {
-            Some((_, count)) => *count += 1,
-            None => tools.push((tool, 1)),
-        }
-    }
-    let text = StyledText::new()
-        .bold("Calls wait for you")
-        .literal(": ")
-        .number(to_u64(tasks.len()))
-        .literal(", by tool:");
-    let text = tools.iter().fold(text, |text, (tool, count)| {
-        text.literal("\n").number(*count).literal(" × ").code(&EscapedText::line(tool))
-    });
-    let text =
-        text.literal("\n\nEach has to be looked at by itself; the excerpts below do not show all of a call.");
-    tasks.iter().fold(text, |text, task| append_task_row(text, task, view))
-}
-
 /// One task in a line.
 fn append_task_row(text: StyledText, task: &Task, view: &ViewContext<'_>) -> StyledText {
     let text = text

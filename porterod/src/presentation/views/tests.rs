@@ -71,25 +71,6 @@ fn a_part_of_a_list_says_which() {
 }
 
 #[test]
-fn a_burst_is_one_list() {
-    let all = vec![
-        task_of("a/b", &json!({ "n": 1 })),
-        task_of("a/b", &json!({ "n": 2 })),
-        task_of("a/c", &json!({})),
-    ];
-    insta::assert_snapshot!(plain(with_context(|view| burst_text(&all, view))), @r#"
-    Calls wait for you: 3, by tool:
-    2 × a/b
-    1 × a/c
-
-    Each has to be looked at by itself; the excerpts below do not show all of a call.
-    • 1b0a9e8f a/b {"n":1} until 14:15 +01, in 14 min
-    • 1b0a9e8f a/b {"n":2} until 14:15 +01, in 14 min
-    • 1b0a9e8f a/c {} until 14:15 +01, in 14 min
-    "#);
-}
-
-#[test]
 fn rules_and_grants_are_shown_with_their_ids() {
     let standing = serde_json::from_value(json!({
         "epoch": 3, "boot_id": "b", "paused": "2026-11-20T12:00:00Z",
@@ -178,7 +159,8 @@ fn what_widens_is_shown_with_the_denied_first() {
     let tool = |name: &str, action| (name.parse().expect("a tool"), action);
     let tools = [tool("a/b", Action::Deny), tool("a/c", Action::RequireApproval)];
     let shown = |what: Act, tools: &[(ToolId, Action)], again| {
-        plain(with_context(|view| elevation_question(&what, tools, again, view)))
+        let preview = ActPreview::Tools(tools.to_vec());
+        plain(with_context(|view| elevation_question(&what, &preview, again, view)))
     };
     let pattern = || "a/*".parse().expect("a pattern");
     insta::assert_snapshot!(shown(Act::Grant(pattern(), 1_800_000, GrantLimits::default()), &tools, false), @"
@@ -285,19 +267,18 @@ proptest! {
             "segment": "s", "seq": 1,
             "record": { "at": "2026-11-20T12:59:59Z", "event": { "refused": { "tool": "a/b", "reason": text } } },
         })).expect("an entry")).collect();
-        let (listed, digested, logged) =
+        let (listed, logged) =
             with_context(|view| {
                 let rows = entries.iter().map(|entry| record_line(entry, view.zone)).collect();
                 let log = log_text(&LogPage { rows, ..LogPage::default() }, 1, view);
-                (all_tasks_text(&all, view), burst_text(&all, view), log)
+                (all_tasks_text(&all, view), log)
             });
-        for text in [&listed, &digested, &logged] {
+        for text in [&listed, &logged] {
             prop_assert!(!own_words(text).contains("EVIL"));
         }
         let named = |text: &StyledText| text.plain_text().matches("a/b").count();
         prop_assert_eq!(named(&listed), texts.len());
         prop_assert_eq!(named(&logged), texts.len());
-        prop_assert_eq!(named(&digested), texts.len() + usize::from(!texts.is_empty()));
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portero::clock::Moment;
-use portero::policy::{Action, Grant, Overrides, PolicyRule};
+use portero::policy::{Action, Grant, GrantLimits, Overrides, PolicyRule};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use tempfile::TempDir;
@@ -61,6 +61,12 @@ fn make_version(version: usize) {
     if version == 1 {
         overrides::save_overrides(&connection, &first_overrides()).unwrap();
     }
+    if version == 4 {
+        let mut limited = overrides::load_overrides(&connection).unwrap();
+        limited.overrides.epoch += 1;
+        limited.overrides.grants[0].limits = limits_of_version_4();
+        overrides::save_overrides(&connection, &limited).unwrap();
+    }
     connection.execute_batch(&fs::read_to_string(data_file(version, "sql")).unwrap()).unwrap();
     connection.pragma_update(None, "journal_mode", "delete").unwrap();
     connection.execute_batch("VACUUM").unwrap();
@@ -84,6 +90,12 @@ fn first_overrides() -> OverridesRecord {
     OverridesRecord { overrides, next_id: 4 }
 }
 
+/// The limits that a grant can have since version 4.
+fn limits_of_version_4() -> GrantLimits {
+    let fixed = r#"{"arguments":{"fixed":[{"pointer":"/to","value":"\"ann\""}]},"reads_only":true}"#;
+    serde_json::from_str(fixed).unwrap()
+}
+
 #[tokio::test]
 async fn a_store_of_every_version_is_brought_up_to_date_and_loses_nothing() {
     for version in 1..=MIGRATIONS.len() {
@@ -93,6 +105,8 @@ async fn a_store_of_every_version_is_brought_up_to_date_and_loses_nothing() {
         let store = open_store(&path).unwrap_or_else(|error| panic!("version {version}: {error}"));
         let kept = store.read(overrides::load_overrides).unwrap();
         assert_eq!((kept.overrides.rules.len(), kept.overrides.grants.len()), (2, 1), "version {version}");
+        let limits = if version < 4 { GrantLimits::default() } else { limits_of_version_4() };
+        assert_eq!(kept.overrides.grants[0].limits, limits, "version {version}");
         let all = tasks::TaskFilter { limit: 100, ..tasks::TaskFilter::default() };
         assert_eq!(
             store.read(move |store| tasks::list_tasks(store, &all)).unwrap().len(),

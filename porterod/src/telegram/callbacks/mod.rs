@@ -4,6 +4,8 @@
 //! module finds it, passes it to [`crate::presentation::press`], and answers. Updates that don't concern a
 //! card go to the next handler.
 
+mod list;
+mod offer;
 mod reason;
 
 use std::borrow::Cow;
@@ -27,9 +29,11 @@ use crate::api;
 use crate::auth::buttons::{self, ButtonAction, ButtonPress, CardDecision, ListAction, PressMeaning};
 use crate::auth::pairing::{AuthorizedChat, ChatUser};
 use crate::daemon::Daemon;
+use crate::presentation::burst::ListStep;
 use crate::presentation::buttons::{CardAction, CardMode};
 use crate::presentation::press::{self, PressReply, replies};
 use crate::store::StoreError;
+use crate::store::card_lists;
 use crate::store::cards::{self as kept, BotChat, CardTurn};
 
 /// How long to wait for Telegram's confirmation of a message whose button was already pressed.
@@ -48,9 +52,14 @@ impl CallbackHandler {
         Self { cards: CardSync::new(daemon, zone), next }
     }
 
-    /// Keeps cards current whose session leaves or whose server is restarted, until the daemon is to end.
-    pub fn follow_children(&self) -> impl Future<Output = ()> + Send + use<> {
-        Arc::clone(&self.cards).follow_children()
+    /// Keeps questions current whose call would no longer run, or not where it should, until the daemon is to end.
+    pub fn follow_obstacles(&self) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.cards).follow_obstacles()
+    }
+
+    /// Keeps cards current that show the definition of a server, until the daemon is to end.
+    pub fn follow_definitions(&self) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.cards).follow_definitions()
     }
 
     /// Draws waiting tasks and their outcomes, until the daemon ends. The composition root spawns it.
@@ -131,9 +140,17 @@ impl CallbackHandler {
     ) -> Result<PressReply, StoreError> {
         match found {
             PressMeaning::Decide(tapped) => Ok(self.decide_task(tapped, None, false).await),
-            PressMeaning::Repeated(ButtonAction::Decide(deed), None) => Ok(replies::done_reply(deed, false)),
+            PressMeaning::Repeated(ButtonAction::Decide(deed), None) => Ok(replies::done_reply(&deed, false)),
             PressMeaning::Repeated(ButtonAction::Decide(_), Some(tapped)) => {
                 Ok(self.decide_task(tapped, None, true).await)
+            }
+            PressMeaning::DecideList(press) if offer::is_offer(&press) => {
+                Ok(self.run_offered(link, press, MessageId(message)).await)
+            }
+            PressMeaning::DecideList(press) => self.decide_list(link, press, None).await,
+            PressMeaning::Repeated(ButtonAction::DecideList(_), _) => {
+                self.cards.redraw_stale()?;
+                Ok(replies::LIST_DECIDED)
             }
             PressMeaning::Repeated(ButtonAction::Show(_), _) => {
                 self.cards.redraw_stale()?;
@@ -166,30 +183,50 @@ impl CallbackHandler {
     ) -> PressReply {
         let task = tapped.action().task;
         let daemon = &self.cards.daemon;
+        let (_, follow_up) = tapped.action().acts();
+        let permits = follow_up.is_some() && tapped.action().decision.lets_run();
+        if follow_up.is_some() {
+            self.cards.begin_press(task);
+        }
         let reply = press::decide_task(daemon, tapped, reason, begun, MAX_CALLBACK_ANSWER_CHARS).await;
-        let at = self.cards.link.borrow().as_ref().map(|link| link.bot_chat);
-        // The card offers the other process now.
-        if let (true, Some(at)) = (reply == replies::LOST_PROCESS, at)
+        let link = self.cards.link.borrow().clone();
+        let at = link.as_ref().map(|link| link.bot_chat);
+        if follow_up.is_some()
+            && let Err(error) = self.cards.end_press(at, task).await
+        {
+            tracing::error!(%error, "a card does not say which rule or grant was made");
+        }
+        // The card offers the other process now, shows what its button would allow now, or says why its call is void.
+        let is_void = || api::look(daemon, task).is_ok_and(|look| look.void.is_some());
+        let is_outdated = reply == replies::LOST_PROCESS || reply == replies::PREVIEW_CHANGED || is_void();
+        if let (true, Some(at)) = (is_outdated, at)
             && let Err(error) = self.cards.redraw_card(at, task).await
         {
-            tracing::error!(%error, "a card does not say that its process is lost");
+            tracing::error!(%error, "a card shows what its buttons no longer do");
+        }
+        if let (true, Some(link)) = (permits, &link) {
+            self.offer_waiting(link, task, &[]).await;
         }
         reply
     }
 
-    /// Changes the view of a card. Only the button that denies a whole list decides anything.
+    /// Changes the view of a card or of a list.
     async fn change_view(
         &self,
         link: &ChatLink,
         person: ChatUser,
         turned: ButtonPress<ListAction>,
     ) -> Result<PressReply, StoreError> {
+        if let Some(step) = ListStep::parse_shown(&turned.action().what) {
+            return self.step_list(link, person, turned, step).await;
+        }
         let Some(choice) = CardAction::parse_shown(&turned.action().what) else {
+            // A button of another build: the card gets those of this one.
+            if let Some(task) = turned.action().task {
+                self.cards.redraw_card(link.bot_chat, task).await?;
+            }
             return Ok(replies::BUTTON_VOID);
         };
-        if choice == CardAction::DenyAll {
-            return self.deny_list(link, turned).await;
-        }
         let (Some(task), at) = (turned.action().task, link.bot_chat) else { return Ok(replies::BUTTON_VOID) };
         let Some(card) = self.cards.read_store(move |store| kept::find_card(store, at, task))? else {
             return Ok(replies::TASK_GONE);
@@ -197,15 +234,13 @@ impl CallbackHandler {
         // An approval needs the document in the chat, because the card doesn't have the whole call.
         if choice == CardAction::Read && !self.await_document(link, task).await? {
             self.cards.write_store(move |store| kept::mark_undrawn(store, at, task)).await?;
-            self.cards.redraw_item(CardItem::Card(task));
+            self.cards.redraw_item(CardItem::of_card(task));
             return Ok(replies::DOCUMENT_MISSING);
         }
-        let view = serde_json::from_str(&card.view).unwrap_or(CardMode::Card);
-        let Some((view, page)) = choice.next_view(view, card.page) else {
+        let Some((view, page)) = choice.clone().next_view(CardMode::parse(&card.view), card.page) else {
             return Ok(replies::BUTTON_VOID);
         };
-        let view = portero::json::serialize_raw(&view).get().to_owned();
-        let turn = CardTurn { view, page, read: choice == CardAction::Read };
+        let turn = CardTurn { view: view.serialize(), page, read: choice == CardAction::Read };
         let (ticket, update) = (turned.ticket().clone(), turned.ticket().update);
         let change = move |store: &rusqlite::Connection| {
             // The button is used up in the transaction of the turn, so a repeated press turns once.
@@ -213,11 +248,13 @@ impl CallbackHandler {
             kept::turn_card(store, at, task, &turn)
         };
         match self.cards.write_store(change).await {
-            Ok(()) => {}
+            Ok(true) => {}
+            // The card became a list meanwhile, and its message is about to show that.
+            Ok(false) => return Ok(replies::BUTTON_VOID),
             Err(StoreError::Refused(_)) => return Ok(replies::BUTTON_USED),
             Err(error) => return Err(error),
         }
-        self.cards.redraw_item(CardItem::Card(task));
+        self.cards.redraw_item(CardItem::of_card(task));
         if choice == CardAction::DenyWithReason {
             self.ask_deny_reason(link, person, (task, update)).await?;
         }
@@ -226,37 +263,28 @@ impl CallbackHandler {
 }
 
 impl CallbackHandler {
-    /// Denies every waiting task of a list in one change.
-    async fn deny_list(
-        &self,
-        link: &ChatLink,
-        turned: ButtonPress<ListAction>,
-    ) -> Result<PressReply, StoreError> {
-        let (at, cause) = (link.bot_chat, turned.message_ref().cause.clone());
-        let tasks = self.cards.read_store(move |store| kept::listed_tasks(store, at, &cause))?;
-        match api::reject_listed(&self.cards.daemon, tasks, &turned).await {
-            // A list is denied in one change: a part of it must not stay open.
-            Ok(rejection) => Ok(replies::list_denied_reply(rejection)),
-            Err(StoreError::Refused(_)) => Ok(replies::BUTTON_USED),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Redraws a card after a press on an unknown button, because its message is outdated.
+    /// Redraws a card or a list after a press on an unknown button, because its message is outdated.
     async fn redraw_stale_card(&self, at: BotChat, message: i64) -> Result<(), StoreError> {
         let Some(cause) = self.cards.read_store(move |store| kept::message_cause(store, at, message))? else {
             return Ok(());
         };
-        let Some(Ok(task)) = cause.strip_prefix("card:").map(str::parse) else { return Ok(()) };
-        self.cards.write_store(move |store| kept::mark_undrawn(store, at, task)).await?;
-        self.cards.redraw_item(CardItem::Card(task));
+        let (item, task) = (CardItem::from_cause(&cause), cause.strip_prefix("card:").map(str::parse));
+        let change = move |store: &rusqlite::Connection| {
+            if let Some(Ok(task)) = task {
+                kept::mark_undrawn(store, at, task)?;
+            }
+            card_lists::mark_list_undrawn(store, at, &cause)
+        };
+        self.cards.write_store(change).await?;
+        self.cards.redraw_item(item);
         Ok(())
     }
 
     /// Whether a card's document is in the chat. The person may be faster than Telegram's confirmation here
     /// too.
     async fn await_document(&self, link: &ChatLink, task: TaskId) -> Result<bool, StoreError> {
-        let look = || Ok(self.cards.has_document(link, task)?.then_some(()));
+        let Ok(task_view) = api::look(&self.cards.daemon, task) else { return Ok(false) };
+        let look = || Ok(self.cards.has_document(link, &task_view)?.then_some(()));
         Ok(await_sent(&link.sender, look).await?.is_some())
     }
 }

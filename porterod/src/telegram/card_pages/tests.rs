@@ -11,6 +11,8 @@ use crate::presentation::tests::{task_of, with_context, with_params};
 use portero::call::Call;
 use portero::catalog::ToolHints;
 use portero::ipc::InspectedTask;
+use portero::ipc::requests::definitions::{DefinitionDifference, DifferenceLine, LineChange, TaskDefinition};
+use portero::policy::definition_pins::{DefinitionItem, ServerPins};
 use portero::task::TaskState;
 
 /// A card as Telegram shows it.
@@ -19,11 +21,17 @@ struct DrawnCard {
     document: Option<CallDocument>,
 }
 
+fn look_of(task: &Task, hints: Option<ToolHints>) -> InspectedTask {
+    InspectedTask { task: task.clone(), hints, loss: None, void: None, definition: None }
+}
+
 fn draw_card(task: &Task, hints: Option<ToolHints>) -> DrawnCard {
-    let (pages, is_whole) = with_context(|view| {
-        card_pages(&Card::new(&InspectedTask { task: task.clone(), hints, loss: None }, view))
-    });
-    DrawnCard { pages, document: (!is_whole).then(|| call_document(task)) }
+    draw_look(&look_of(task, hints))
+}
+
+fn draw_look(look: &InspectedTask) -> DrawnCard {
+    let (pages, is_whole) = with_context(|view| card_pages(&Card::new(look, view)));
+    DrawnCard { pages, document: (!is_whole).then(|| call_document(look)) }
 }
 
 fn card_of(task: &Task) -> DrawnCard {
@@ -93,7 +101,49 @@ fn a_huge_call_is_bounded_on_cards_and_whole_in_its_document() {
     assert!(card.document.is_some() && card.pages[0].text.contains("600031 bytes"), "{}", card.pages[0].text);
     let document = card.document.expect("a document");
     assert!(String::from_utf8(document.bytes).expect("text").contains(&params));
-    assert!(json_pages(&task)[0].text.contains("too long to be shown here"));
+    assert!(json_pages(&look_of(&task, None))[0].text.contains("too long to be shown here"));
+}
+
+/// A definition of which these many lines are new.
+fn changed_definition(lines: usize) -> TaskDefinition {
+    let mut pins = ServerPins::first_sight([]);
+    let item: DefinitionItem = "tool send".parse().expect("an item");
+    pins.add_waiting(&item, "digest".to_owned(), 1);
+    let line = |change, text: String| DifferenceLine { change, text };
+    let mut all = vec![line(LineChange::Removed, r#"  "description": "Sends a mail""#.to_owned())];
+    all.extend(
+        (0..lines).map(|at| line(LineChange::Added, format!("line {at} of EVIL \u{202e}<b>@all</b>"))),
+    );
+    let shown = pins.waiting_item_digest(&item).expect("it waits");
+    let differences = vec![DefinitionDifference { item: item.clone(), is_new: false, lines: all }];
+    TaskDefinition { item, differences, shown }
+}
+
+#[test]
+fn a_card_shows_the_definition_because_of_which_it_asks_and_a_long_one_is_whole_in_the_document() {
+    let task = task_of("mail/send", &json!({ "to": "bob@example.org" }));
+    let look = |lines| InspectedTask { definition: Some(changed_definition(lines)), ..look_of(&task, None) };
+    let short = draw_look(&look(1));
+    assert!(short.document.is_none() && short.pages.len() == 1);
+    let text = &short.pages[0].text;
+    let shown = text.split_once("Its definition").expect("the definition").1;
+    insta::assert_snapshot!(shown, @r#"
+    : a yes to this call accepts nothing. Once it is accepted, allowed calls run by it in every session.
+    Changed: tool send
+    -   "description": "Sends a mail"
+    + line 0 of EVIL ⟨U+202E⟩<b>@all</b>
+    "#);
+    assert!(!text_outside_entities(&short.pages[0]).contains("EVIL"));
+    let long = draw_look(&look(3_000));
+    assert!(long.document.is_some() && long.pages.len() == MAX_CARD_PAGES, "{}", long.pages.len());
+    let lines = &document_json(&long)["definition"][0]["lines"];
+    assert_eq!(lines.as_array().expect("lines").len(), 3_001);
+    assert_eq!(lines[3_000], "+ line 2999 of EVIL \u{202e}<b>@all</b>");
+    let json = json_pages(&look(1));
+    assert!(json[0].text.contains("\"definition\""), "{}", json[0].text);
+    for page in long.pages.iter().chain(&json) {
+        assert!(!text_outside_entities(page).contains("EVIL"), "{}", page.text);
+    }
 }
 
 #[test]
@@ -122,7 +172,7 @@ fn an_outcome_says_what_became_of_it() {
         task_of("gmail/send_email", &json!({ "to": "bob@example.org", "subject": "Offer", "body": "Hi" }));
     let at = "2026-11-20T13:00:30Z".parse().expect("a time");
     let told = |task: &Task, door| {
-        with_context(|view| outcome_message(task, RecordedDecision { by: door, at }, view)).text
+        with_context(|view| outcome_message(task, RecordedDecision { by: door, at }, None, view)).text
     };
     task.state = TaskState::Denied;
     task.note = serde_json::from_value(json!("not now\u{202e}")).expect("a note");
@@ -147,7 +197,7 @@ fn an_outcome_says_what_became_of_it() {
         (TaskState::Interrupted, DecidedBy::Terminal, "Interrupted: whether it took effect is not known."),
         (TaskState::Expired, DecidedBy::Expiry, "Expired because no decision came in time"),
         (TaskState::Cancelled, DecidedBy::Agent, "Taken back by the agent"),
-        (TaskState::Denied, DecidedBy::Rule, "Denied by a rule"),
+        (TaskState::Denied, DecidedBy::Rule, "Denied by a rule or grant"),
     ] {
         task.state = state;
         assert!(told(&task, door).contains(words), "{}", told(&task, door));
@@ -159,7 +209,9 @@ fn an_outcome_shows_the_answer_and_says_when_it_is_shortened() {
     let mut task = task_of("a/b", &json!({ "x": "y".repeat(5000) }));
     let at = "2026-11-20T13:00:30Z".parse().expect("a time");
     let told = |task: &Task| {
-        with_context(|view| outcome_message(task, RecordedDecision { by: DecidedBy::Terminal, at }, view))
+        with_context(|view| {
+            outcome_message(task, RecordedDecision { by: DecidedBy::Terminal, at }, None, view)
+        })
     };
     task.state = TaskState::Completed;
     task.result = serde_json::from_value(json!({ "content": [
@@ -214,8 +266,8 @@ proptest! {
         (task.state, task.note) = (TaskState::Failed, Some(task.origin.client.clone()));
         task.error = serde_json::from_value(json!({ "code": 1, "message": answer })).expect("an error");
         let decided = RecordedDecision { by: DecidedBy::Terminal, at: task.asked };
-        let told = with_context(|view| outcome_message(&task, decided, view));
-        for page in card.pages.iter().chain(&json_pages(&task)).chain([&told]) {
+        let told = with_context(|view| outcome_message(&task, decided, None, view));
+        for page in card.pages.iter().chain(&json_pages(&look_of(&task, None))).chain([&told]) {
             prop_assert!(utf16_len(&page.text) <= MAX_MESSAGE_UNITS && page.entities.len() <= MAX_ENTITIES);
             let own = text_outside_entities(page);
             prop_assert!(!own.contains("EVIL") && !own.contains(['@', '/', '#', '<', '*']), "{}", own);

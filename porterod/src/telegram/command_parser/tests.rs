@@ -35,6 +35,8 @@ fn every_command_is_read() {
         ("/pending", ChatCommand::View(ViewCommand::Pending)),
         ("/rules", ChatCommand::View(ViewCommand::Rules)),
         ("/whoami", ChatCommand::View(ViewCommand::Whoami)),
+        ("/pins", ChatCommand::View(ViewCommand::Pins)),
+        ("/pins office", ChatCommand::Elevate(ElevatingCommand::AcceptDefinitions(parse_value("office")))),
         ("/tasks", ChatCommand::View(ViewCommand::Tasks(None))),
         ("/tasks Completed", ChatCommand::View(ViewCommand::Tasks(Some(TaskState::Completed)))),
         ("/logs", ChatCommand::View(ViewCommand::Logs(LogQuery::default()))),

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use portero::config::duration::format_duration;
 use portero::ipc::{Act, DaemonFailure, FailureKind};
-use portero::json::serialize_raw;
-use portero::names::{Principal, ToolId};
-use portero::policy::{Action, GrantLimits};
+use portero::names::Principal;
+use portero::policy::GrantLimits;
 
 use super::super::client::MessageId;
 use super::super::command_parser::TypedLimits;
+use super::super::text::StyledText;
 use super::paged_reply::PagedReply;
 use super::{CommandHandler, ReplyContext};
 use crate::api;
 use crate::auth::buttons::{ButtonPress, MessageRef, ShownWidening};
+use crate::auth::remote_confirmation::ActPreview;
 use crate::daemon::Daemon;
 use crate::presentation::views;
 use crate::store::StoreError;
@@ -22,15 +23,11 @@ use crate::store::StoreError;
 impl CommandHandler {
     /// Asks for the confirmation of an act.
     pub(super) async fn ask_confirmation(&self, wider: &Act, here: &ReplyContext) -> Result<(), StoreError> {
-        let words = command_text(wider);
         match api::preview_widening(&self.daemon, here.person, wider).await {
-            Ok(tools) => {
-                let text = views::elevation_question(wider, &tools, false, &self.view_context());
-                self.send_paged(
-                    here,
-                    &PagedReply::new(&text, &words).with_confirmation(widening_of(wider, &tools)),
-                )
-                .await
+            Ok(preview) => {
+                let (text, words) = self.question(wider, &preview, false);
+                let sheet = PagedReply::new(&text, &words).with_confirmation(widening_of(wider, &preview));
+                self.send_paged(here, &sheet).await
             }
             Err(failure) => self.reply(here, &views::failure_text(&failure)).await,
         }
@@ -44,13 +41,12 @@ impl CommandHandler {
         at: (MessageRef, MessageId),
         here: &ReplyContext,
     ) -> Result<(), StoreError> {
-        let words = command_text(wider);
         match api::preview_widening(&self.daemon, here.person, wider).await {
-            Ok(tools) => {
-                let text = views::elevation_question(wider, &tools, false, &self.view_context());
+            Ok(preview) => {
+                let (text, words) = self.question(wider, &preview, false);
                 let sheet = PagedReply::new(&text, &words)
                     .at_page(page)
-                    .with_confirmation(widening_of(wider, &tools));
+                    .with_confirmation(widening_of(wider, &preview));
                 self.edit_paged(here, at, &sheet).await
             }
             Err(failure) => {
@@ -69,32 +65,38 @@ impl CommandHandler {
     ) -> Result<(), StoreError> {
         let ShownWidening { what, seen } = affirmed.action().clone();
         let at = (affirmed.message_ref().clone(), message);
-        let text = match api::preview_widening(&self.daemon, here.person, &what).await {
+        // Other definitions may wait by now than those that the person saw.
+        let present = match &what {
+            Act::AcceptDefinitions(server, _) => api::acceptance_of(&self.daemon, server),
+            _ => Ok(what.clone()),
+        };
+        let preview = match &present {
+            Ok(present) => api::preview_widening(&self.daemon, here.person, present).await,
+            Err(failure) => Err(failure.clone()),
+        };
+        let text = match (present, preview) {
             // The person confirmed the effect that they saw, so a changed one needs another confirmation.
-            Ok(tools) if reach_digest(&tools) != seen => {
-                let text = views::elevation_question(&what, &tools, true, &self.view_context());
-                let words = command_text(&what);
-                return self
-                    .edit_paged(
-                        here,
-                        at,
-                        &PagedReply::new(&text, &words).with_confirmation(widening_of(&what, &tools)),
-                    )
-                    .await;
+            (Ok(present), Ok(preview)) if present != what || preview.digest() != seen => {
+                let (text, words) = self.question(&present, &preview, true);
+                let sheet = PagedReply::new(&text, &words).with_confirmation(widening_of(&present, &preview));
+                return self.edit_paged(here, at, &sheet).await;
             }
-            Ok(_) => self.outcome_text(&api::widen(&self.daemon, &affirmed).await, here.person),
-            Err(failure) => views::failure_text(&failure),
+            (Ok(_), Ok(_)) => self.outcome_text(&api::widen(&self.daemon, &affirmed).await, here.person),
+            (_, Err(failure)) | (Err(failure), _) => views::failure_text(&failure),
         };
         self.edit_paged(here, at, &PagedReply::new(&text, "")).await
     }
+
+    /// The question whether an act is to be done, and the command that asks it. `again` means that the effect has
+    /// changed since it was last shown.
+    fn question(&self, what: &Act, preview: &ActPreview, again: bool) -> (StyledText, String) {
+        let text = views::elevation_question(what, preview, again, &self.view_context());
+        (text, command_text(what))
+    }
 }
 
-fn widening_of(what: &Act, tools: &[(ToolId, Action)]) -> ShownWidening {
-    ShownWidening { what: what.clone(), seen: reach_digest(tools) }
-}
-
-fn reach_digest(tools: &[(ToolId, Action)]) -> String {
-    blake3::hash(serialize_raw(&tools).get().as_bytes()).to_hex().to_string()
+fn widening_of(what: &Act, preview: &ActPreview) -> ShownWidening {
+    ShownWidening { what: what.clone(), seen: preview.digest() }
 }
 
 /// The command for an act.
@@ -105,6 +107,7 @@ fn command_text(what: &Act) -> String {
             format!("/grant {pattern} {lasts}{}", limits_as_typed(limits))
         }
         Act::RemoveRule(id, ..) => format!("/unrule {id}"),
+        Act::AcceptDefinitions(server, _) => format!("/pins {server}"),
         as_typed => format!("/{as_typed}"),
     }
 }
@@ -141,7 +144,7 @@ fn resolve_project(typed: &str) -> Result<Principal, DaemonFailure> {
 
 /// The limits as a person types them; empty without limits.
 fn limits_as_typed(limits: &GrantLimits) -> String {
-    let GrantLimits { session, agent_session, project, uses } = limits;
+    let GrantLimits { session, agent_session, project, uses, arguments, reads_only } = limits;
     let session = session.map(|id| id.to_string());
     let agent = agent_session.as_ref().map(|id| id.as_str().to_owned());
     let words = [
@@ -149,6 +152,8 @@ fn limits_as_typed(limits: &GrantLimits) -> String {
         // A session of an agent is named by either id, so one of them suffices.
         session.or(agent).map(|id| format!(" session {id}")),
         project.as_ref().map(|project| format!(" project {}", project.as_str())),
+        arguments.as_ref().map(|arguments| format!(", {arguments}")),
+        reads_only.then(|| ", only what reads".to_owned()),
     ];
     words.into_iter().flatten().collect()
 }

@@ -183,6 +183,7 @@ impl CommandHandler {
                 Some(self.repeat_prompt_answer(answer)?)
             }
             PressMeaning::Decide(_)
+            | PressMeaning::DecideList(_)
             | PressMeaning::Repeated(..)
             | PressMeaning::Used
             | PressMeaning::MessageUnconfirmed
@@ -215,6 +216,7 @@ impl CommandHandler {
             }
             ElevatingCommand::Allow(pattern) => Act::Allow(pattern),
             ElevatingCommand::Resume => Act::Resume,
+            ElevatingCommand::AcceptDefinitions(server) => api::acceptance_of(&self.daemon, &server)?,
         })
     }
 
@@ -236,7 +238,11 @@ impl CommandHandler {
     async fn narrow(&self, narrow: RestrictingCommand, person: ChatUser) -> Result<Change, DaemonFailure> {
         let daemon = &self.daemon;
         let rule = |pattern, action| {
-            api::request_as(daemon, person, CreateRule { pattern, action, challenge: None })
+            api::request_as(
+                daemon,
+                person,
+                CreateRule { pattern, action, run_waiting: Vec::new(), challenge: None },
+            )
         };
         match narrow {
             RestrictingCommand::Revoke(id) => {
@@ -315,7 +321,8 @@ pub(super) fn is_command_button(found: &PressMeaning) -> bool {
         PressMeaning::Show(turned) => is_page_button(&turned.action().what),
         PressMeaning::Repeated(ButtonAction::Show(what), _) => is_page_button(what),
         PressMeaning::Decide(_)
-        | PressMeaning::Repeated(ButtonAction::Decide(_), _)
+        | PressMeaning::DecideList(_)
+        | PressMeaning::Repeated(ButtonAction::Decide(_) | ButtonAction::DecideList(_), _)
         | PressMeaning::Used
         | PressMeaning::MessageUnconfirmed
         | PressMeaning::Unknown => false,

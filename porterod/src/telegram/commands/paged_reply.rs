@@ -37,6 +37,8 @@ pub(super) struct PagedReply<'a> {
     /// The position in a list, and the end of this part.
     trail: PageTrail,
     next_end: Option<PageEnd>,
+    /// Buttons that open another command's answer.
+    links: Vec<(String, String)>,
 }
 
 /// The target of a page button.
@@ -83,12 +85,13 @@ impl<'a> PagedReply<'a> {
             confirmation: None,
             trail: PageTrail::default(),
             next_end: None,
+            links: Vec::new(),
         }
     }
 
     /// A part of the answer to a viewing command.
     pub(super) fn from_view(answer: ViewPage, words: &'a str, trail: PageTrail) -> Self {
-        Self { trail, next_end: answer.next, ..Self::new(&answer.text, words) }
+        Self { trail, next_end: answer.next, links: answer.links, ..Self::new(&answer.text, words) }
     }
 
     pub(super) fn with_confirmation(self, widening: ShownWidening) -> Self {
@@ -103,16 +106,22 @@ impl<'a> PagedReply<'a> {
     /// The button rows. The confirmation is below the last page only, so a person has seen all pages before
     /// pressing it.
     fn button_rows(&self) -> ButtonRows {
-        let show = |page: usize, trail: PageTrail| {
-            let turn = PageRequest { words: self.command.to_owned(), trail, page };
+        let open = |words: &str, trail: PageTrail, page: usize| {
+            let turn = PageRequest { words: words.to_owned(), trail, page };
             ButtonAction::Show(format!("{PAGE_BUTTON_PREFIX}{}", portero::json::serialize_raw(&turn).get()))
         };
+        let show = |page: usize, trail: PageTrail| open(self.command, trail, page);
         let turning = page_turns(self.open_page, self.pages.len()).into_iter();
         let turning =
             turning.map(|(label, page)| Button::new(label, show(page, self.trail.clone()))).collect();
         let ways = self.trail.page_links(self.next_end.as_ref()).into_iter();
         let ways = ways.map(|(label, trail)| Button::new(label.to_owned(), show(0, trail))).collect();
         let mut rows: ButtonRows = vec![turning, ways];
+        rows.extend(
+            self.links
+                .iter()
+                .map(|(label, words)| vec![Button::new(label.clone(), open(words, PageTrail::default(), 0))]),
+        );
         if let Some(widening) = &self.confirmation {
             let last = self.open_page + 1 == self.pages.len();
             let yes =

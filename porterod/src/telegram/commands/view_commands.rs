@@ -8,6 +8,7 @@ use portero::anonymize::Anonymizer;
 use portero::audit::{ReadPosition, RecordFilter, ReverseRead, ReverseReader};
 use portero::ipc::requests::approvals::ListTasks;
 use portero::ipc::requests::daemon::GetStatus;
+use portero::ipc::requests::definitions::{GetDefinitions, ServerDefinitions};
 use portero::ipc::requests::overrides::{ExplainDecision, GetOverrides};
 use portero::ipc::{DaemonFailure, FailureKind};
 use portero::task::{Task, TaskState};
@@ -18,12 +19,15 @@ use super::CommandHandler;
 use super::pagination::{PageEnd, PageTrail};
 use crate::api;
 use crate::auth::pairing::ChatUser;
+use crate::presentation::definitions;
 use crate::presentation::views::{self, LogPage, TaskListKind};
 
 /// The most tasks on a page: each has up to four entities, and a message may have a hundred.
 const MAX_TASKS_PER_PAGE: usize = 20;
 /// The most records on a page.
 const MAX_RECORDS_PER_PAGE: usize = 50;
+/// The most buttons that open another answer. A command opens the rest.
+const MAX_LINKS: usize = 20;
 /// How many UTF-16 code units of a page may be records; the rest is for the surrounding words.
 const MAX_RECORD_UNITS: usize = MAX_MESSAGE_UNITS - 400;
 
@@ -34,11 +38,13 @@ pub(super) struct ViewPage {
     pub(super) text: StyledText,
     /// The end of the part, if more follows.
     pub(super) next: Option<PageEnd>,
+    /// Buttons that open another command's answer: the label and the command.
+    pub(super) links: Vec<(String, String)>,
 }
 
 impl From<StyledText> for ViewPage {
     fn from(text: StyledText) -> Self {
-        Self { text, next: None }
+        Self { text, next: None, links: Vec::new() }
     }
 }
 
@@ -71,6 +77,10 @@ impl CommandHandler {
                     .await
             }
             ViewCommand::Logs(wanted) => self.log_page(wanted, trail).await,
+            ViewCommand::Pins => {
+                let pins = api::request_as(daemon, person, GetDefinitions { server: None }).await;
+                pins.map(|servers| pins_page(&servers))
+            }
             ViewCommand::Why(tool) => {
                 let request = ExplainDecision { tool: tool.clone(), arguments: None };
                 let explained = api::request_as(daemon, person, request).await;
@@ -121,7 +131,7 @@ impl CommandHandler {
             }
             Some(_) | None => None,
         };
-        Ok(ViewPage { text, next })
+        Ok(ViewPage { next, ..text.into() })
     }
 
     /// The next tasks, one more than a page holds, which shows whether more follow.
@@ -175,8 +185,17 @@ impl CommandHandler {
         };
         let stretch = read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
         let text = views::log_text(&stretch, trail.page_number(), &self.view_context());
-        Ok(ViewPage { text, next: stretch.next.map(PageEnd::Record) })
+        Ok(ViewPage { next: stretch.next.map(PageEnd::Record), ..text.into() })
     }
+}
+
+/// The pinned definitions, with a button for each server of which some wait.
+fn pins_page(servers: &[ServerDefinitions]) -> ViewPage {
+    let waiting = servers.iter().filter(|server| definitions::waits(server));
+    let links = waiting
+        .take(MAX_LINKS)
+        .map(|ServerDefinitions { server, .. }| (format!("Show {server}"), format!("/pins {server}")));
+    ViewPage { text: definitions::pins_text(servers), next: None, links: links.collect() }
 }
 
 /// The user's and the chat's numbers.

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use faults::Fault;
 pub(crate) use state::{ApiCall, ShownMessage};
+pub(crate) use users::is_button;
 
 use state::FakeState;
 
@@ -110,18 +111,20 @@ impl FakeTelegram {
 
     /// Waits until something is so, and says `what` if it does not come.
     pub(crate) async fn wait_until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
-        let waiting = async {
-            loop {
-                let changed = self.shared.changed.notified();
-                if let Some(found) = look(self) {
-                    return found;
-                }
-                changed.await;
-            }
-        };
-        match tokio::time::timeout(WAIT_TIMEOUT, waiting).await {
+        match tokio::time::timeout(WAIT_TIMEOUT, self.until(look)).await {
             Ok(found) => found,
             Err(_) => panic!("not in time: {what}"),
+        }
+    }
+
+    /// Waits until something is so, however long that takes.
+    pub(crate) async fn until<T>(&self, look: impl Fn(&Self) -> Option<T>) -> T {
+        loop {
+            let changed = self.shared.changed.notified();
+            if let Some(found) = look(self) {
+                return found;
+            }
+            changed.await;
         }
     }
 }

@@ -138,10 +138,16 @@ impl FakeState {
         let shown = self.messages.get(&(chat, message)).expect("a message to press on");
         let rows = shown.keyboard.as_ref().expect("a keyboard").as_array().unwrap();
         let buttons = rows.iter().flat_map(|row| row.as_array().unwrap());
-        let button = buttons.into_iter().find(|button| button["text"] == words);
+        let button = buttons.into_iter().find(|button| is_button(button["text"].as_str().unwrap(), words));
         let data = button.unwrap_or_else(|| panic!("no button `{words}` in {rows:?}"));
         data["callback_data"].as_str().expect("a button to press").to_owned()
     }
+}
+
+/// Whether a button has this label, apart from the tool at its end.
+pub(crate) fn is_button(label: &str, words: &str) -> bool {
+    let rest = label.strip_prefix(words);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" of "))
 }
 
 pub(super) fn user_json(person: i64) -> Value {

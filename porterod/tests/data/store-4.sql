@@ -1,0 +1,2 @@
+-- What a store in use has in the columns of version 4: the limits of a grant, which the test that makes this store
+-- writes, since the digest in `meta` covers them.
