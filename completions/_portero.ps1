@@ -32,8 +32,8 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('tasks', 'tasks', [CompletionResultType]::ParameterValue, 'List tasks: the calls that wait for you, or did')
             [CompletionResult]::new('task', 'task', [CompletionResultType]::ParameterValue, 'Show one task in full: the call, its arguments, its result')
             [CompletionResult]::new('pending', 'pending', [CompletionResultType]::ParameterValue, 'List the calls that wait for you')
-            [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Approve a waiting call; asks for the passphrase, or a tap on Telegram')
-            [CompletionResult]::new('reject', 'reject', [CompletionResultType]::ParameterValue, 'Reject a waiting call')
+            [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Approve waiting calls and show how they end; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('reject', 'reject', [CompletionResultType]::ParameterValue, 'Reject waiting calls')
             [CompletionResult]::new('again', 'again', [CompletionResultType]::ParameterValue, 'Submit an ended call again; it waits for your approval like any other')
             [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Let tools run unasked for a while; asks for the passphrase, or a tap on Telegram')
             [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End grants at once')
@@ -46,6 +46,8 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('rules', 'rules', [CompletionResultType]::ParameterValue, 'List the rules and grants in force')
             [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more')
             [CompletionResult]::new('pins', 'pins', [CompletionResultType]::ParameterValue, 'Show which definitions of servers are accepted, and accept changed ones')
+            [CompletionResult]::new('login', 'login', [CompletionResultType]::ParameterValue, 'Sign in at a server over HTTP that takes OAuth; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('logout', 'logout', [CompletionResultType]::ParameterValue, 'Sign out of a server: its tokens are revoked and forgotten')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit log')
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Explain what policy decides for a tool, and why')
             [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Test the configured policy before an agent meets it')
@@ -56,7 +58,11 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('passphrase', 'passphrase', [CompletionResultType]::ParameterValue, 'Manage the approval passphrase')
             [CompletionResult]::new('totp', 'totp', [CompletionResultType]::ParameterValue, 'Manage an authenticator app; wide acts need its code beside the passphrase')
             [CompletionResult]::new('telegram', 'telegram', [CompletionResultType]::ParameterValue, 'Manage who decides on Telegram')
+            [CompletionResult]::new('https', 'https', [CompletionResultType]::ParameterValue, 'Show the certificate that agents on other machines are to trust')
+            [CompletionResult]::new('secret', 'secret', [CompletionResultType]::ParameterValue, 'Set the secrets that servers get by name; no command shows one')
+            [CompletionResult]::new('token', 'token', [CompletionResultType]::ParameterValue, 'Manage the access tokens, with which agents on other machines ask over HTTPS')
             [CompletionResult]::new('mcp', 'mcp', [CompletionResultType]::ParameterValue, 'Serve an agent on standard input and output; this is what Claude Code launches')
+            [CompletionResult]::new('connect', 'connect', [CompletionResultType]::ParameterValue, 'Serve an agent on standard input and output by a Portero elsewhere, or by any MCP server over HTTP')
             [CompletionResult]::new('try', 'try', [CompletionResultType]::ParameterValue, 'See Portero at work in a temporary directory, without any setup')
             [CompletionResult]::new('sample-server', 'sample-server', [CompletionResultType]::ParameterValue, 'A small mail and notes server, for `portero try` and the tests')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write completions and man pages')
@@ -101,8 +107,15 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;approve' {
+            [CompletionResult]::new('--grant', '--grant', [CompletionResultType]::ParameterName, 'Let further calls of this tool run unasked for so long, such as 10m')
+            [CompletionResult]::new('--with', '--with', [CompletionResultType]::ParameterName, 'With --grant or --session: only calls in which this argument is the same as in this one; may be repeated')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--fresh', '--fresh', [CompletionResultType]::ParameterName, 'Run it in another process than the one that its session uses, where that one is gone')
+            [CompletionResult]::new('--no-wait', '--no-wait', [CompletionResultType]::ParameterName, 'Return at once, without waiting for the outcome')
+            [CompletionResult]::new('--session', '--session', [CompletionResultType]::ParameterName, 'Let further calls of this tool run unasked in the session that asked')
+            [CompletionResult]::new('--reads', '--reads', [CompletionResultType]::ParameterName, 'With --grant or --session: every tool of this server that `reads` in policies.json lists')
+            [CompletionResult]::new('--exact', '--exact', [CompletionResultType]::ParameterName, 'Let exactly this call run unasked in the session that asked')
+            [CompletionResult]::new('--always', '--always', [CompletionResultType]::ParameterName, 'Let further calls of this tool run unasked until you remove the rule')
             [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
@@ -132,7 +145,10 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('--uses', '--uses', [CompletionResultType]::ParameterName, 'Only this many calls')
             [CompletionResult]::new('--session', '--session', [CompletionResultType]::ParameterName, 'Only this connected session: its id or its agent''s, or a beginning or end of either')
             [CompletionResult]::new('--project', '--project', [CompletionResultType]::ParameterName, 'Only sessions in this project directory, such as `.`')
+            [CompletionResult]::new('--with', '--with', [CompletionResultType]::ParameterName, 'Only calls with this argument: its name or JSON Pointer, and its value; may be repeated')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--reads', '--reads', [CompletionResultType]::ParameterName, 'Only tools that `reads` in policies.json lists')
+            [CompletionResult]::new('--run-waiting', '--run-waiting', [CompletionResultType]::ParameterName, 'Run the waiting calls that this allows too, without asking')
             [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
@@ -151,6 +167,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;allow' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--run-waiting', '--run-waiting', [CompletionResultType]::ParameterName, 'Run the waiting calls that this allows too, without asking')
             [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
@@ -257,6 +274,26 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;pins;help;help' {
+            break
+        }
+        'portero;login' {
+            [CompletionResult]::new('--scope', '--scope', [CompletionResultType]::ParameterName, 'Ask for these scopes in place of the usual ones; repeat it for several')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--no-browser', '--no-browser', [CompletionResultType]::ParameterName, 'Print the address instead of opening a browser, and take the answer that you paste')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Sign in on another device, with a code; not every server offers it')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;logout' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'portero;logs' {
@@ -578,7 +615,164 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;telegram;help;help' {
             break
         }
+        'portero;https' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('cert', 'cert', [CompletionResultType]::ParameterValue, 'Show the certificate''s file, its SHA-256 fingerprint and when it expires')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;https;cert' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;https;help' {
+            [CompletionResult]::new('cert', 'cert', [CompletionResultType]::ParameterValue, 'Show the certificate''s file, its SHA-256 fingerprint and when it expires')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;https;help;cert' {
+            break
+        }
+        'portero;https;help;help' {
+            break
+        }
+        'portero;secret' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('set', 'set', [CompletionResultType]::ParameterValue, 'Set a secret, or replace it; asks for its value without showing it, and for the passphrase')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the secrets that are set, never their values')
+            [CompletionResult]::new('clear', 'clear', [CompletionResultType]::ParameterValue, 'Forget secrets at once, and end the servers that use them')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;secret;set' {
+            [CompletionResult]::new('--ttl', '--ttl', [CompletionResultType]::ParameterName, 'Forget it after this time, such as 15m or 8h [default: when the daemon ends]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--keep', '--keep', [CompletionResultType]::ParameterName, 'Keep it, encrypted in Portero''s store, until it is cleared')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;secret;list' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;secret;clear' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'Forget every secret')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;secret;help' {
+            [CompletionResult]::new('set', 'set', [CompletionResultType]::ParameterValue, 'Set a secret, or replace it; asks for its value without showing it, and for the passphrase')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the secrets that are set, never their values')
+            [CompletionResult]::new('clear', 'clear', [CompletionResultType]::ParameterValue, 'Forget secrets at once, and end the servers that use them')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;secret;help;set' {
+            break
+        }
+        'portero;secret;help;list' {
+            break
+        }
+        'portero;secret;help;clear' {
+            break
+        }
+        'portero;secret;help;help' {
+            break
+        }
+        'portero;token' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('create', 'create', [CompletionResultType]::ParameterValue, 'Make a token and show it once; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the tokens: what each reaches, and when it was made, ends, and was last used')
+            [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End a token and its open sessions at once')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;token;create' {
+            [CompletionResult]::new('--servers', '--servers', [CompletionResultType]::ParameterName, 'Only these servers, or patterns over servers such as `note*`')
+            [CompletionResult]::new('--tools', '--tools', [CompletionResultType]::ParameterName, 'Only these tools, or patterns over tools such as `github/list_*`')
+            [CompletionResult]::new('--expires', '--expires', [CompletionResultType]::ParameterName, 'How long it is valid, such as 12h or 30d [default: until it is revoked]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--telegram', '--telegram', [CompletionResultType]::ParameterName, 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;token;list' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;token;revoke' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;token;help' {
+            [CompletionResult]::new('create', 'create', [CompletionResultType]::ParameterValue, 'Make a token and show it once; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the tokens: what each reaches, and when it was made, ends, and was last used')
+            [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End a token and its open sessions at once')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;token;help;create' {
+            break
+        }
+        'portero;token;help;list' {
+            break
+        }
+        'portero;token;help;revoke' {
+            break
+        }
+        'portero;token;help;help' {
+            break
+        }
         'portero;mcp' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;connect' {
+            [CompletionResult]::new('--token-file', '--token-file', [CompletionResultType]::ParameterName, 'A file with the token, which no other user can read [default: the variable PORTERO_TOKEN]')
+            [CompletionResult]::new('--header-file', '--header-file', [CompletionResultType]::ParameterName, 'A file with further headers, `Name: value` on each line, which no other user can read')
+            [CompletionResult]::new('--ca-file', '--ca-file', [CompletionResultType]::ParameterName, 'A file with further certificate authorities in PEM, such as a self-signed certificate')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
             [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
@@ -617,8 +811,8 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('tasks', 'tasks', [CompletionResultType]::ParameterValue, 'List tasks: the calls that wait for you, or did')
             [CompletionResult]::new('task', 'task', [CompletionResultType]::ParameterValue, 'Show one task in full: the call, its arguments, its result')
             [CompletionResult]::new('pending', 'pending', [CompletionResultType]::ParameterValue, 'List the calls that wait for you')
-            [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Approve a waiting call; asks for the passphrase, or a tap on Telegram')
-            [CompletionResult]::new('reject', 'reject', [CompletionResultType]::ParameterValue, 'Reject a waiting call')
+            [CompletionResult]::new('approve', 'approve', [CompletionResultType]::ParameterValue, 'Approve waiting calls and show how they end; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('reject', 'reject', [CompletionResultType]::ParameterValue, 'Reject waiting calls')
             [CompletionResult]::new('again', 'again', [CompletionResultType]::ParameterValue, 'Submit an ended call again; it waits for your approval like any other')
             [CompletionResult]::new('grant', 'grant', [CompletionResultType]::ParameterValue, 'Let tools run unasked for a while; asks for the passphrase, or a tap on Telegram')
             [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End grants at once')
@@ -630,6 +824,8 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('rules', 'rules', [CompletionResultType]::ParameterValue, 'List the rules and grants in force')
             [CompletionResult]::new('unrule', 'unrule', [CompletionResultType]::ParameterValue, 'Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more')
             [CompletionResult]::new('pins', 'pins', [CompletionResultType]::ParameterValue, 'Show which definitions of servers are accepted, and accept changed ones')
+            [CompletionResult]::new('login', 'login', [CompletionResultType]::ParameterValue, 'Sign in at a server over HTTP that takes OAuth; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('logout', 'logout', [CompletionResultType]::ParameterValue, 'Sign out of a server: its tokens are revoked and forgotten')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit log')
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Explain what policy decides for a tool, and why')
             [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Test the configured policy before an agent meets it')
@@ -640,7 +836,11 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('passphrase', 'passphrase', [CompletionResultType]::ParameterValue, 'Manage the approval passphrase')
             [CompletionResult]::new('totp', 'totp', [CompletionResultType]::ParameterValue, 'Manage an authenticator app; wide acts need its code beside the passphrase')
             [CompletionResult]::new('telegram', 'telegram', [CompletionResultType]::ParameterValue, 'Manage who decides on Telegram')
+            [CompletionResult]::new('https', 'https', [CompletionResultType]::ParameterValue, 'Show the certificate that agents on other machines are to trust')
+            [CompletionResult]::new('secret', 'secret', [CompletionResultType]::ParameterValue, 'Set the secrets that servers get by name; no command shows one')
+            [CompletionResult]::new('token', 'token', [CompletionResultType]::ParameterValue, 'Manage the access tokens, with which agents on other machines ask over HTTPS')
             [CompletionResult]::new('mcp', 'mcp', [CompletionResultType]::ParameterValue, 'Serve an agent on standard input and output; this is what Claude Code launches')
+            [CompletionResult]::new('connect', 'connect', [CompletionResultType]::ParameterValue, 'Serve an agent on standard input and output by a Portero elsewhere, or by any MCP server over HTTP')
             [CompletionResult]::new('try', 'try', [CompletionResultType]::ParameterValue, 'See Portero at work in a temporary directory, without any setup')
             [CompletionResult]::new('sample-server', 'sample-server', [CompletionResultType]::ParameterValue, 'A small mail and notes server, for `portero try` and the tests')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write completions and man pages')
@@ -704,6 +904,12 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;help;pins;accept' {
+            break
+        }
+        'portero;help;login' {
+            break
+        }
+        'portero;help;logout' {
             break
         }
         'portero;help;logs' {
@@ -788,7 +994,47 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         'portero;help;telegram;unpair' {
             break
         }
+        'portero;help;https' {
+            [CompletionResult]::new('cert', 'cert', [CompletionResultType]::ParameterValue, 'Show the certificate''s file, its SHA-256 fingerprint and when it expires')
+            break
+        }
+        'portero;help;https;cert' {
+            break
+        }
+        'portero;help;secret' {
+            [CompletionResult]::new('set', 'set', [CompletionResultType]::ParameterValue, 'Set a secret, or replace it; asks for its value without showing it, and for the passphrase')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the secrets that are set, never their values')
+            [CompletionResult]::new('clear', 'clear', [CompletionResultType]::ParameterValue, 'Forget secrets at once, and end the servers that use them')
+            break
+        }
+        'portero;help;secret;set' {
+            break
+        }
+        'portero;help;secret;list' {
+            break
+        }
+        'portero;help;secret;clear' {
+            break
+        }
+        'portero;help;token' {
+            [CompletionResult]::new('create', 'create', [CompletionResultType]::ParameterValue, 'Make a token and show it once; asks for the passphrase, or a tap on Telegram')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the tokens: what each reaches, and when it was made, ends, and was last used')
+            [CompletionResult]::new('revoke', 'revoke', [CompletionResultType]::ParameterValue, 'End a token and its open sessions at once')
+            break
+        }
+        'portero;help;token;create' {
+            break
+        }
+        'portero;help;token;list' {
+            break
+        }
+        'portero;help;token;revoke' {
+            break
+        }
         'portero;help;mcp' {
+            break
+        }
+        'portero;help;connect' {
             break
         }
         'portero;help;try' {

@@ -34,6 +34,9 @@ _portero() {
             portero,config)
                 cmd="portero__subcmd__config"
                 ;;
+            portero,connect)
+                cmd="portero__subcmd__connect"
+                ;;
             portero,daemon)
                 cmd="portero__subcmd__daemon"
                 ;;
@@ -51,6 +54,15 @@ _portero() {
                 ;;
             portero,help)
                 cmd="portero__subcmd__help"
+                ;;
+            portero,https)
+                cmd="portero__subcmd__https"
+                ;;
+            portero,login)
+                cmd="portero__subcmd__login"
+                ;;
+            portero,logout)
+                cmd="portero__subcmd__logout"
                 ;;
             portero,logs)
                 cmd="portero__subcmd__logs"
@@ -91,6 +103,9 @@ _portero() {
             portero,sample-server)
                 cmd="portero__subcmd__sample__subcmd__server"
                 ;;
+            portero,secret)
+                cmd="portero__subcmd__secret"
+                ;;
             portero,status)
                 cmd="portero__subcmd__status"
                 ;;
@@ -102,6 +117,9 @@ _portero() {
                 ;;
             portero,telegram)
                 cmd="portero__subcmd__telegram"
+                ;;
+            portero,token)
+                cmd="portero__subcmd__token"
                 ;;
             portero,totp)
                 cmd="portero__subcmd__totp"
@@ -175,6 +193,9 @@ _portero() {
             portero__subcmd__help,config)
                 cmd="portero__subcmd__help__subcmd__config"
                 ;;
+            portero__subcmd__help,connect)
+                cmd="portero__subcmd__help__subcmd__connect"
+                ;;
             portero__subcmd__help,daemon)
                 cmd="portero__subcmd__help__subcmd__daemon"
                 ;;
@@ -192,6 +213,15 @@ _portero() {
                 ;;
             portero__subcmd__help,help)
                 cmd="portero__subcmd__help__subcmd__help"
+                ;;
+            portero__subcmd__help,https)
+                cmd="portero__subcmd__help__subcmd__https"
+                ;;
+            portero__subcmd__help,login)
+                cmd="portero__subcmd__help__subcmd__login"
+                ;;
+            portero__subcmd__help,logout)
+                cmd="portero__subcmd__help__subcmd__logout"
                 ;;
             portero__subcmd__help,logs)
                 cmd="portero__subcmd__help__subcmd__logs"
@@ -229,6 +259,9 @@ _portero() {
             portero__subcmd__help,sample-server)
                 cmd="portero__subcmd__help__subcmd__sample__subcmd__server"
                 ;;
+            portero__subcmd__help,secret)
+                cmd="portero__subcmd__help__subcmd__secret"
+                ;;
             portero__subcmd__help,status)
                 cmd="portero__subcmd__help__subcmd__status"
                 ;;
@@ -240,6 +273,9 @@ _portero() {
                 ;;
             portero__subcmd__help,telegram)
                 cmd="portero__subcmd__help__subcmd__telegram"
+                ;;
+            portero__subcmd__help,token)
+                cmd="portero__subcmd__help__subcmd__token"
                 ;;
             portero__subcmd__help,totp)
                 cmd="portero__subcmd__help__subcmd__totp"
@@ -268,6 +304,9 @@ _portero() {
             portero__subcmd__help__subcmd__daemon,stop)
                 cmd="portero__subcmd__help__subcmd__daemon__subcmd__stop"
                 ;;
+            portero__subcmd__help__subcmd__https,cert)
+                cmd="portero__subcmd__help__subcmd__https__subcmd__cert"
+                ;;
             portero__subcmd__help__subcmd__logs,verify)
                 cmd="portero__subcmd__help__subcmd__logs__subcmd__verify"
                 ;;
@@ -286,17 +325,47 @@ _portero() {
             portero__subcmd__help__subcmd__policy,test)
                 cmd="portero__subcmd__help__subcmd__policy__subcmd__test"
                 ;;
+            portero__subcmd__help__subcmd__secret,clear)
+                cmd="portero__subcmd__help__subcmd__secret__subcmd__clear"
+                ;;
+            portero__subcmd__help__subcmd__secret,list)
+                cmd="portero__subcmd__help__subcmd__secret__subcmd__list"
+                ;;
+            portero__subcmd__help__subcmd__secret,set)
+                cmd="portero__subcmd__help__subcmd__secret__subcmd__set"
+                ;;
             portero__subcmd__help__subcmd__telegram,pair)
                 cmd="portero__subcmd__help__subcmd__telegram__subcmd__pair"
                 ;;
             portero__subcmd__help__subcmd__telegram,unpair)
                 cmd="portero__subcmd__help__subcmd__telegram__subcmd__unpair"
                 ;;
+            portero__subcmd__help__subcmd__token,create)
+                cmd="portero__subcmd__help__subcmd__token__subcmd__create"
+                ;;
+            portero__subcmd__help__subcmd__token,list)
+                cmd="portero__subcmd__help__subcmd__token__subcmd__list"
+                ;;
+            portero__subcmd__help__subcmd__token,revoke)
+                cmd="portero__subcmd__help__subcmd__token__subcmd__revoke"
+                ;;
             portero__subcmd__help__subcmd__totp,enroll)
                 cmd="portero__subcmd__help__subcmd__totp__subcmd__enroll"
                 ;;
             portero__subcmd__help__subcmd__totp,remove)
                 cmd="portero__subcmd__help__subcmd__totp__subcmd__remove"
+                ;;
+            portero__subcmd__https,cert)
+                cmd="portero__subcmd__https__subcmd__cert"
+                ;;
+            portero__subcmd__https,help)
+                cmd="portero__subcmd__https__subcmd__help"
+                ;;
+            portero__subcmd__https__subcmd__help,cert)
+                cmd="portero__subcmd__https__subcmd__help__subcmd__cert"
+                ;;
+            portero__subcmd__https__subcmd__help,help)
+                cmd="portero__subcmd__https__subcmd__help__subcmd__help"
                 ;;
             portero__subcmd__logs,help)
                 cmd="portero__subcmd__logs__subcmd__help"
@@ -358,6 +427,30 @@ _portero() {
             portero__subcmd__policy__subcmd__help,test)
                 cmd="portero__subcmd__policy__subcmd__help__subcmd__test"
                 ;;
+            portero__subcmd__secret,clear)
+                cmd="portero__subcmd__secret__subcmd__clear"
+                ;;
+            portero__subcmd__secret,help)
+                cmd="portero__subcmd__secret__subcmd__help"
+                ;;
+            portero__subcmd__secret,list)
+                cmd="portero__subcmd__secret__subcmd__list"
+                ;;
+            portero__subcmd__secret,set)
+                cmd="portero__subcmd__secret__subcmd__set"
+                ;;
+            portero__subcmd__secret__subcmd__help,clear)
+                cmd="portero__subcmd__secret__subcmd__help__subcmd__clear"
+                ;;
+            portero__subcmd__secret__subcmd__help,help)
+                cmd="portero__subcmd__secret__subcmd__help__subcmd__help"
+                ;;
+            portero__subcmd__secret__subcmd__help,list)
+                cmd="portero__subcmd__secret__subcmd__help__subcmd__list"
+                ;;
+            portero__subcmd__secret__subcmd__help,set)
+                cmd="portero__subcmd__secret__subcmd__help__subcmd__set"
+                ;;
             portero__subcmd__telegram,help)
                 cmd="portero__subcmd__telegram__subcmd__help"
                 ;;
@@ -375,6 +468,30 @@ _portero() {
                 ;;
             portero__subcmd__telegram__subcmd__help,unpair)
                 cmd="portero__subcmd__telegram__subcmd__help__subcmd__unpair"
+                ;;
+            portero__subcmd__token,create)
+                cmd="portero__subcmd__token__subcmd__create"
+                ;;
+            portero__subcmd__token,help)
+                cmd="portero__subcmd__token__subcmd__help"
+                ;;
+            portero__subcmd__token,list)
+                cmd="portero__subcmd__token__subcmd__list"
+                ;;
+            portero__subcmd__token,revoke)
+                cmd="portero__subcmd__token__subcmd__revoke"
+                ;;
+            portero__subcmd__token__subcmd__help,create)
+                cmd="portero__subcmd__token__subcmd__help__subcmd__create"
+                ;;
+            portero__subcmd__token__subcmd__help,help)
+                cmd="portero__subcmd__token__subcmd__help__subcmd__help"
+                ;;
+            portero__subcmd__token__subcmd__help,list)
+                cmd="portero__subcmd__token__subcmd__help__subcmd__list"
+                ;;
+            portero__subcmd__token__subcmd__help,revoke)
+                cmd="portero__subcmd__token__subcmd__help__subcmd__revoke"
                 ;;
             portero__subcmd__totp,enroll)
                 cmd="portero__subcmd__totp__subcmd__enroll"
@@ -401,7 +518,7 @@ _portero() {
 
     case "${cmd}" in
         portero)
-            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject again grant revoke allow ask require-approval deny pause resume rules unrule pins logs why policy check config doctor daemon passphrase totp telegram mcp try sample-server generate help"
+            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject again grant revoke allow ask require-approval deny pause resume rules unrule pins login logout logs why policy check config doctor daemon passphrase totp telegram https secret token mcp connect try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -437,7 +554,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__allow)
-            opts="-h --telegram --config --json --no-start --help"
+            opts="-h --run-waiting --telegram --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -455,12 +572,20 @@ _portero() {
             return 0
             ;;
         portero__subcmd__approve)
-            opts="-h --fresh --telegram --config --json --no-start --help"
+            opts="-h --fresh --no-wait --grant --session --with --reads --exact --always --telegram --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --grant)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --with)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -611,6 +736,36 @@ _portero() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__connect)
+            opts="-h --token-file --header-file --ca-file --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --header-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -815,7 +970,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__grant)
-            opts="-h --uses --session --project --telegram --config --json --no-start --help"
+            opts="-h --uses --session --project --with --reads --run-waiting --telegram --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -833,6 +988,10 @@ _portero() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --with)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -845,7 +1004,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help)
-            opts="status tasks task pending approve reject again grant revoke allow ask deny pause resume rules unrule pins logs why policy check config doctor daemon passphrase totp telegram mcp try sample-server generate help"
+            opts="status tasks task pending approve reject again grant revoke allow ask deny pause resume rules unrule pins login logout logs why policy check config doctor daemon passphrase totp telegram https secret token mcp connect try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -970,6 +1129,20 @@ _portero() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        portero__subcmd__help__subcmd__connect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         portero__subcmd__help__subcmd__daemon)
             opts="start stop status"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1083,6 +1256,62 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__https)
+            opts="cert"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__https__subcmd__cert)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__login)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__logout)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1348,6 +1577,62 @@ _portero() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        portero__subcmd__help__subcmd__secret)
+            opts="set list clear"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__secret__subcmd__clear)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__secret__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__secret__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         portero__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1419,6 +1704,62 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help__subcmd__telegram__subcmd__unpair)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__token)
+            opts="create list revoke"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__token__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__token__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__token__subcmd__revoke)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1509,6 +1850,124 @@ _portero() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__https)
+            opts="-h --config --json --no-start --help cert help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__https__subcmd__cert)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__https__subcmd__help)
+            opts="cert help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__https__subcmd__help__subcmd__cert)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__https__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__login)
+            opts="-h --no-browser --device --scope --telegram --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --scope)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__logout)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2084,6 +2543,152 @@ _portero() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        portero__subcmd__secret)
+            opts="-h --config --json --no-start --help set list clear help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__secret__subcmd__clear)
+            opts="-h --all --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__secret__subcmd__help)
+            opts="set list clear help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__secret__subcmd__help__subcmd__clear)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__secret__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__secret__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__secret__subcmd__help__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__secret__subcmd__list)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__secret__subcmd__set)
+            opts="-h --ttl --keep --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --ttl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         portero__subcmd__status)
             opts="-h --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -2239,6 +2844,160 @@ _portero() {
             return 0
             ;;
         portero__subcmd__telegram__subcmd__unpair)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__token)
+            opts="-h --config --json --no-start --help create list revoke help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__token__subcmd__create)
+            opts="-h --servers --tools --expires --telegram --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tools)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --expires)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__token__subcmd__help)
+            opts="create list revoke help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__token__subcmd__help__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__token__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__token__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__token__subcmd__help__subcmd__revoke)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__token__subcmd__list)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__token__subcmd__revoke)
             opts="-h --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

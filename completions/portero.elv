@@ -29,8 +29,8 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand tasks 'List tasks: the calls that wait for you, or did'
             cand task 'Show one task in full: the call, its arguments, its result'
             cand pending 'List the calls that wait for you'
-            cand approve 'Approve a waiting call; asks for the passphrase, or a tap on Telegram'
-            cand reject 'Reject a waiting call'
+            cand approve 'Approve waiting calls and show how they end; asks for the passphrase, or a tap on Telegram'
+            cand reject 'Reject waiting calls'
             cand again 'Submit an ended call again; it waits for your approval like any other'
             cand grant 'Let tools run unasked for a while; asks for the passphrase, or a tap on Telegram'
             cand revoke 'End grants at once'
@@ -43,6 +43,8 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand rules 'List the rules and grants in force'
             cand unrule 'Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more'
             cand pins 'Show which definitions of servers are accepted, and accept changed ones'
+            cand login 'Sign in at a server over HTTP that takes OAuth; asks for the passphrase, or a tap on Telegram'
+            cand logout 'Sign out of a server: its tokens are revoked and forgotten'
             cand logs 'Read the audit log'
             cand why 'Explain what policy decides for a tool, and why'
             cand policy 'Test the configured policy before an agent meets it'
@@ -53,7 +55,11 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand passphrase 'Manage the approval passphrase'
             cand totp 'Manage an authenticator app; wide acts need its code beside the passphrase'
             cand telegram 'Manage who decides on Telegram'
+            cand https 'Show the certificate that agents on other machines are to trust'
+            cand secret 'Set the secrets that servers get by name; no command shows one'
+            cand token 'Manage the access tokens, with which agents on other machines ask over HTTPS'
             cand mcp 'Serve an agent on standard input and output; this is what Claude Code launches'
+            cand connect 'Serve an agent on standard input and output by a Portero elsewhere, or by any MCP server over HTTP'
             cand try 'See Portero at work in a temporary directory, without any setup'
             cand sample-server 'A small mail and notes server, for `portero try` and the tests'
             cand generate 'Write completions and man pages'
@@ -93,8 +99,15 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand --help 'Print help'
         }
         &'portero;approve'= {
+            cand --grant 'Let further calls of this tool run unasked for so long, such as 10m'
+            cand --with 'With --grant or --session: only calls in which this argument is the same as in this one; may be repeated'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --fresh 'Run it in another process than the one that its session uses, where that one is gone'
+            cand --no-wait 'Return at once, without waiting for the outcome'
+            cand --session 'Let further calls of this tool run unasked in the session that asked'
+            cand --reads 'With --grant or --session: every tool of this server that `reads` in policies.json lists'
+            cand --exact 'Let exactly this call run unasked in the session that asked'
+            cand --always 'Let further calls of this tool run unasked until you remove the rule'
             cand --telegram 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail if it is needed and not running'
@@ -121,7 +134,10 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand --uses 'Only this many calls'
             cand --session 'Only this connected session: its id or its agent''s, or a beginning or end of either'
             cand --project 'Only sessions in this project directory, such as `.`'
+            cand --with 'Only calls with this argument: its name or JSON Pointer, and its value; may be repeated'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --reads 'Only tools that `reads` in policies.json lists'
+            cand --run-waiting 'Run the waiting calls that this allows too, without asking'
             cand --telegram 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail if it is needed and not running'
@@ -138,6 +154,7 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;allow'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --run-waiting 'Run the waiting calls that this allows too, without asking'
             cand --telegram 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail if it is needed and not running'
@@ -230,6 +247,24 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;pins;help;accept'= {
         }
         &'portero;pins;help;help'= {
+        }
+        &'portero;login'= {
+            cand --scope 'Ask for these scopes in place of the usual ones; repeat it for several'
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --no-browser 'Print the address instead of opening a browser, and take the answer that you paste'
+            cand --device 'Sign in on another device, with a code; not every server offers it'
+            cand --telegram 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;logout'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
         }
         &'portero;logs'= {
             cand --tool 'Only records about tools that match this pattern'
@@ -500,7 +535,140 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;telegram;help;help'= {
         }
+        &'portero;https'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand cert 'Show the certificate''s file, its SHA-256 fingerprint and when it expires'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;https;cert'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;https;help'= {
+            cand cert 'Show the certificate''s file, its SHA-256 fingerprint and when it expires'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;https;help;cert'= {
+        }
+        &'portero;https;help;help'= {
+        }
+        &'portero;secret'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand set 'Set a secret, or replace it; asks for its value without showing it, and for the passphrase'
+            cand list 'List the secrets that are set, never their values'
+            cand clear 'Forget secrets at once, and end the servers that use them'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;secret;set'= {
+            cand --ttl 'Forget it after this time, such as 15m or 8h [default: when the daemon ends]'
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --keep 'Keep it, encrypted in Portero''s store, until it is cleared'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;secret;list'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;secret;clear'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --all 'Forget every secret'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;secret;help'= {
+            cand set 'Set a secret, or replace it; asks for its value without showing it, and for the passphrase'
+            cand list 'List the secrets that are set, never their values'
+            cand clear 'Forget secrets at once, and end the servers that use them'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;secret;help;set'= {
+        }
+        &'portero;secret;help;list'= {
+        }
+        &'portero;secret;help;clear'= {
+        }
+        &'portero;secret;help;help'= {
+        }
+        &'portero;token'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand create 'Make a token and show it once; asks for the passphrase, or a tap on Telegram'
+            cand list 'List the tokens: what each reaches, and when it was made, ends, and was last used'
+            cand revoke 'End a token and its open sessions at once'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;token;create'= {
+            cand --servers 'Only these servers, or patterns over servers such as `note*`'
+            cand --tools 'Only these tools, or patterns over tools such as `github/list_*`'
+            cand --expires 'How long it is valid, such as 12h or 30d [default: until it is revoked]'
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --telegram 'Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;token;list'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;token;revoke'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;token;help'= {
+            cand create 'Make a token and show it once; asks for the passphrase, or a tap on Telegram'
+            cand list 'List the tokens: what each reaches, and when it was made, ends, and was last used'
+            cand revoke 'End a token and its open sessions at once'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;token;help;create'= {
+        }
+        &'portero;token;help;list'= {
+        }
+        &'portero;token;help;revoke'= {
+        }
+        &'portero;token;help;help'= {
+        }
         &'portero;mcp'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;connect'= {
+            cand --token-file 'A file with the token, which no other user can read [default: the variable PORTERO_TOKEN]'
+            cand --header-file 'A file with further headers, `Name: value` on each line, which no other user can read'
+            cand --ca-file 'A file with further certificate authorities in PEM, such as a self-signed certificate'
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
             cand --json 'Print JSON instead of text'
             cand --no-start 'Never start the daemon; fail if it is needed and not running'
@@ -535,8 +703,8 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand tasks 'List tasks: the calls that wait for you, or did'
             cand task 'Show one task in full: the call, its arguments, its result'
             cand pending 'List the calls that wait for you'
-            cand approve 'Approve a waiting call; asks for the passphrase, or a tap on Telegram'
-            cand reject 'Reject a waiting call'
+            cand approve 'Approve waiting calls and show how they end; asks for the passphrase, or a tap on Telegram'
+            cand reject 'Reject waiting calls'
             cand again 'Submit an ended call again; it waits for your approval like any other'
             cand grant 'Let tools run unasked for a while; asks for the passphrase, or a tap on Telegram'
             cand revoke 'End grants at once'
@@ -548,6 +716,8 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand rules 'List the rules and grants in force'
             cand unrule 'Remove a rule; asks for the passphrase, or a tap on Telegram, if that permits more'
             cand pins 'Show which definitions of servers are accepted, and accept changed ones'
+            cand login 'Sign in at a server over HTTP that takes OAuth; asks for the passphrase, or a tap on Telegram'
+            cand logout 'Sign out of a server: its tokens are revoked and forgotten'
             cand logs 'Read the audit log'
             cand why 'Explain what policy decides for a tool, and why'
             cand policy 'Test the configured policy before an agent meets it'
@@ -558,7 +728,11 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand passphrase 'Manage the approval passphrase'
             cand totp 'Manage an authenticator app; wide acts need its code beside the passphrase'
             cand telegram 'Manage who decides on Telegram'
+            cand https 'Show the certificate that agents on other machines are to trust'
+            cand secret 'Set the secrets that servers get by name; no command shows one'
+            cand token 'Manage the access tokens, with which agents on other machines ask over HTTPS'
             cand mcp 'Serve an agent on standard input and output; this is what Claude Code launches'
+            cand connect 'Serve an agent on standard input and output by a Portero elsewhere, or by any MCP server over HTTP'
             cand try 'See Portero at work in a temporary directory, without any setup'
             cand sample-server 'A small mail and notes server, for `portero try` and the tests'
             cand generate 'Write completions and man pages'
@@ -603,6 +777,10 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;help;pins;diff'= {
         }
         &'portero;help;pins;accept'= {
+        }
+        &'portero;help;login'= {
+        }
+        &'portero;help;logout'= {
         }
         &'portero;help;logs'= {
             cand verify 'Check the hash chain for removed, changed, reordered or cut-off records'
@@ -663,7 +841,36 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;help;telegram;unpair'= {
         }
+        &'portero;help;https'= {
+            cand cert 'Show the certificate''s file, its SHA-256 fingerprint and when it expires'
+        }
+        &'portero;help;https;cert'= {
+        }
+        &'portero;help;secret'= {
+            cand set 'Set a secret, or replace it; asks for its value without showing it, and for the passphrase'
+            cand list 'List the secrets that are set, never their values'
+            cand clear 'Forget secrets at once, and end the servers that use them'
+        }
+        &'portero;help;secret;set'= {
+        }
+        &'portero;help;secret;list'= {
+        }
+        &'portero;help;secret;clear'= {
+        }
+        &'portero;help;token'= {
+            cand create 'Make a token and show it once; asks for the passphrase, or a tap on Telegram'
+            cand list 'List the tokens: what each reaches, and when it was made, ends, and was last used'
+            cand revoke 'End a token and its open sessions at once'
+        }
+        &'portero;help;token;create'= {
+        }
+        &'portero;help;token;list'= {
+        }
+        &'portero;help;token;revoke'= {
+        }
         &'portero;help;mcp'= {
+        }
+        &'portero;help;connect'= {
         }
         &'portero;help;try'= {
         }

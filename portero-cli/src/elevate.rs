@@ -2,22 +2,31 @@
 //! the passphrase, with a code for a wide act, or a tap on Telegram on the number that only the terminal
 //! shows (guarantees A3, A7).
 
+mod remembered;
+
 use std::fmt;
 use std::time::Duration;
 
+use portero::access::TokenName;
+use portero::approval_scope::ScopeChange;
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::overrides::PreviewChange;
 use portero::ipc::{
     self, Act, Challenge, DaemonStatus, DisclosedSecret, FailureKind, Request, Risk, TelegramConfirmation,
 };
-use portero::names::{ServerName, ToolId};
+use portero::names::{SecretName, ServerName, ToolId};
 use portero::pattern::Pattern;
 use portero::policy::Action;
 
 use crate::daemon::DaemonClient;
 use crate::failure::{CommandFailure, CommandResult};
 use crate::output::{escape_hidden, format_duration, pluralize};
-use crate::terminal::TerminalDevice;
+use crate::terminal::{TerminalDevice, TerminalLines};
+pub(crate) use remembered::{RememberedPassphrase, find_shared_terminal};
+
+/// What an approval with `--fresh` lacks.
+const IN_ANOTHER_PROCESS: &str = "in another process than its session's: without that one's directory, variables and \
+                                  what is open there";
 
 /// An act that a person confirms at the terminal, with its wording and its risk.
 pub(crate) enum ConfirmedAct<'a> {
@@ -25,6 +34,19 @@ pub(crate) enum ConfirmedAct<'a> {
     Approve(&'a ToolId, usize),
     /// The same, in another process than the one that its session uses.
     ApproveFresh(&'a ToolId, usize),
+    /// Several calls, each by an act of its own, of which this many lines were shown.
+    ApproveSeveral {
+        tools: &'a [ToolId],
+        lines: usize,
+        fresh: bool,
+    },
+    /// This tool's call with a grant or rule besides, of which this many lines were shown.
+    ApproveWith {
+        tool: &'a ToolId,
+        lines: usize,
+        permit: &'a ScopeChange,
+        fresh: bool,
+    },
     /// The values of a task of this server.
     ShowRealValues(&'a ServerName),
     /// A call that this person rejected a moment ago.
@@ -42,13 +64,20 @@ pub(crate) enum ConfirmedAct<'a> {
     },
     Pair,
     Unpair,
+    SetSecret(&'a SecretName),
+    Login(&'a ServerName),
+    /// The token of another machine, whose reach was shown.
+    CreateToken(&'a TokenName),
 }
 
 impl ConfirmedAct<'_> {
     /// The purpose for which a terminal is needed; a failure without one begins with it.
     const fn purpose(&self) -> &'static str {
         match self {
-            Self::Approve(..) | Self::ApproveFresh(..) => "to approve",
+            Self::Approve(..)
+            | Self::ApproveFresh(..)
+            | Self::ApproveSeveral { .. }
+            | Self::ApproveWith { .. } => "to approve",
             Self::ShowRealValues(_) => "to show real values",
             Self::AskAgain => "to ask again what you said no to",
             Self::Grant(..) => "to grant",
@@ -61,16 +90,23 @@ impl ConfirmedAct<'_> {
             Self::RemoveTotp { .. } => "to remove the authenticator",
             Self::Pair => "to pair",
             Self::Unpair => "to unpair",
+            Self::SetSecret(_) => "to set a secret",
+            Self::Login(_) => "to sign in",
+            Self::CreateToken(_) => "to make an access token",
         }
     }
 
-    fn risk(&self) -> Risk {
+    /// How much it widens.
+    pub(crate) fn risk(&self) -> Risk {
         match self {
             Self::Approve(..)
             | Self::ApproveFresh(..)
+            | Self::ApproveSeveral { .. }
             | Self::ShowRealValues(_)
             | Self::AskAgain
-            | Self::EnrollTotp => Risk::Low,
+            | Self::EnrollTotp
+            | Self::SetSecret(_) => Risk::Low,
+            Self::ApproveWith { permit, .. } => Act::from(*permit).risk(),
             Self::Grant(pattern, duration) => Risk::of_grant(pattern, *duration),
             Self::Allow => Risk::ALLOW,
             Self::RemoveRule(_, pattern) => Risk::of_pattern(pattern),
@@ -80,6 +116,8 @@ impl ConfirmedAct<'_> {
             Self::RemoveTotp { is_outdated: true } => Risk::Low,
             Self::RemoveTotp { is_outdated: false } => Risk::High,
             Self::Pair | Self::Unpair => Risk::PAIR,
+            Self::Login(_) => Risk::LOGIN,
+            Self::CreateToken(_) => Risk::TOKEN,
         }
     }
 }
@@ -93,11 +131,20 @@ impl fmt::Display for ConfirmedAct<'_> {
             Self::Approve(tool, lines) => {
                 write!(f, "run {tool}, exactly this call ({lines} lines, above), once")
             }
-            Self::ApproveFresh(tool, lines) => write!(
-                f,
-                "run {tool}, exactly this call ({lines} lines, above), once, in another process than its session's: \
-                 without that one's directory, variables and what is open there"
-            ),
+            Self::ApproveFresh(tool, lines) => {
+                write!(f, "run {tool}, exactly this call ({lines} lines, above), once, {IN_ANOTHER_PROCESS}")
+            }
+            Self::ApproveSeveral { tools, lines, fresh } => {
+                let tools: Vec<String> = tools.iter().map(ToString::to_string).collect();
+                let (count, tools) = (tools.len(), tools.join(", "));
+                write!(f, "run exactly these {count} calls ({tools}; {lines} lines, above), each once")?;
+                if *fresh { write!(f, ", {IN_ANOTHER_PROCESS}") } else { Ok(()) }
+            }
+            Self::ApproveWith { tool, lines, permit, fresh } => {
+                write!(f, "run {tool}, exactly this call, and {}", describe_permit(permit))?;
+                write!(f, " ({lines} lines, above)")?;
+                if *fresh { write!(f, ", {IN_ANOTHER_PROCESS}") } else { Ok(()) }
+            }
             Self::ShowRealValues(server) => write!(f, "show here what {server} really gets and answers"),
             Self::AskAgain => f.write_str("be asked again now"),
             Self::Grant(_, duration) => write!(f, "grant this for {}", format_duration(*duration)),
@@ -112,7 +159,18 @@ impl fmt::Display for ConfirmedAct<'_> {
             }
             Self::Pair => f.write_str("let someone decide on Telegram"),
             Self::Unpair => f.write_str("end the pairing"),
+            Self::SetSecret(name) => write!(f, "set the secret {name}"),
+            Self::Login(server) => write!(f, "sign in at {server}"),
+            Self::CreateToken(name) => write!(f, "make the access token {name}"),
         }
+    }
+}
+
+/// What a permit of an approval does, in a few words; the whole of it was shown.
+fn describe_permit(permit: &ScopeChange) -> String {
+    match permit {
+        ScopeChange::Grant { duration, .. } => format!("grant more for {}", format_duration(*duration)),
+        ScopeChange::Allow(_) => "allow more for good".to_owned(),
     }
 }
 
@@ -126,6 +184,8 @@ pub(crate) struct ConfirmationPrompt {
     telegram: TelegramConfirmation,
     /// Whether the person chose Telegram.
     prefers_telegram: bool,
+    /// How long the passphrase may be remembered.
+    remember_limit: Duration,
 }
 
 impl ConfirmationPrompt {
@@ -134,9 +194,23 @@ impl ConfirmationPrompt {
         self.terminal.print_line(text)
     }
 
+    /// Asks a question; anything but a yes is a no.
+    pub(crate) async fn ask_yes_or_no(&mut self, question: &str) -> CommandResult<bool> {
+        let mut lines = TerminalLines::open()?;
+        lines.drop_typed_ahead();
+        self.terminal.print_question(question)?;
+        let answer = lines.next_line().await?.unwrap_or_default();
+        Ok(matches!(answer.to_lowercase().as_str(), "y" | "yes"))
+    }
+
     /// Asks for a code of the authenticator.
     pub(crate) fn read_code(&mut self, prompt: &str) -> CommandResult<String> {
         self.terminal.read_code(prompt)
+    }
+
+    /// How long this process may remember the passphrase; zero: not at all.
+    pub(crate) const fn remember_limit(&self) -> Duration {
+        self.remember_limit
     }
 
     /// Whether an authenticator is enrolled.
@@ -159,7 +233,7 @@ impl ConfirmationPrompt {
 }
 
 /// The way in which an act is confirmed.
-enum ConfirmationMethod {
+pub(crate) enum ConfirmationMethod {
     Typed(Challenge),
     OnTelegram,
 }
@@ -206,22 +280,50 @@ pub(crate) async fn send_confirmed<R: Request>(
     act: &ConfirmedAct<'_>,
     make: impl Fn(Challenge) -> R,
 ) -> CommandResult<R::Response> {
-    let challenge = match choose_method(person, act)? {
-        ConfirmationMethod::Typed(challenge) => challenge,
+    let mut method = choose_method(person, act)?;
+    Ok(send_by_method(daemon, person, act, &mut method, make).await??)
+}
+
+/// Asks once how the requests of [`send_by_method`] are confirmed. A typed passphrase is replaced by its keys, which
+/// prove each request by itself and are wiped when the method is dropped.
+pub(crate) async fn choose_method_for_several(
+    daemon: &DaemonClient,
+    person: &mut ConfirmationPrompt,
+    act: &ConfirmedAct<'_>,
+) -> CommandResult<ConfirmationMethod> {
+    match choose_method(person, act)? {
+        ConfirmationMethod::Typed(typed) => {
+            Ok(ConfirmationMethod::Typed(daemon.derive_challenge(typed).await?))
+        }
+        ConfirmationMethod::OnTelegram => Ok(ConfirmationMethod::OnTelegram),
+    }
+}
+
+/// Sends the request that `make` builds, confirmed by `method`. On Telegram each request is a question of its own.
+pub(crate) async fn send_by_method<R: Request>(
+    daemon: &DaemonClient,
+    person: &mut ConfirmationPrompt,
+    act: &ConfirmedAct<'_>,
+    method: &mut ConfirmationMethod,
+    make: impl Fn(Challenge) -> R,
+) -> CommandResult<Result<R::Response, ipc::DaemonFailure>> {
+    let challenge = match method {
+        ConfirmationMethod::Typed(challenge) => challenge.clone(),
         ConfirmationMethod::OnTelegram => {
             match send_via_telegram(daemon, person, make(Challenge::on_telegram())).await? {
-                Ok(reply) => return Ok(reply),
                 // The question didn't reach Telegram, so the passphrase can still confirm the act.
                 Err(failure) if failure.kind == FailureKind::Challenge && person.has_passphrase => {
                     person
                         .print_line(format_args!("Not on Telegram: {}.", escape_hidden(&failure.message)))?;
-                    prompt_challenge(person, act)?
+                    let derived = daemon.derive_challenge(prompt_challenge(person, act)?).await?;
+                    *method = ConfirmationMethod::Typed(derived.clone());
+                    derived
                 }
-                Err(failure) => return Err(failure.into()),
+                answered => return Ok(answered),
             }
         }
     };
-    daemon.request(make(challenge)).await
+    daemon.request_or_refusal(make(challenge)).await
 }
 
 async fn open_terminal_and_status(
@@ -238,6 +340,7 @@ async fn open_terminal_and_status(
         outdated: status.totp.as_ref().is_some_and(|totp| totp.is_outdated),
         telegram: status.telegram.confirms.clone(),
         prefers_telegram: there,
+        remember_limit: Duration::from_millis(status.remember),
     };
     Ok((person, status))
 }
@@ -363,7 +466,8 @@ pub(crate) async fn show_reach(
     Ok(())
 }
 
-fn describe_reach(reach: &[(ToolId, Action)], pattern: &Pattern, act: &Act) -> Vec<String> {
+/// The tools whose decisions an act changes, denied ones first, in lines for a person.
+pub(crate) fn describe_reach(reach: &[(ToolId, Action)], pattern: &Pattern, act: &Act) -> Vec<String> {
     // A grant never lifts a deny.
     let lifts_deny = !matches!(act, Act::Grant(..));
     let changes = |action: Action| match action {

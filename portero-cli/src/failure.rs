@@ -81,6 +81,12 @@ impl CommandFailure {
         self
     }
 
+    /// The failure and its next step in one line, for a command that goes on. Text from outside is escaped.
+    pub(crate) fn describe_in_line(&self) -> String {
+        let hint = self.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));
+        crate::output::escape_hidden(&format!("{}{hint}", self.message)).into_owned()
+    }
+
     /// Prints the failure on stderr, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         use std::io::Write as _;

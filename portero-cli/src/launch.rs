@@ -24,6 +24,8 @@ pub(crate) fn launch_settings(
     let program = std::env::current_exe()
         .map_err(|error| CommandFailure::refused("could not tell which program this is").caused_by(&error))?;
     Ok(LaunchOptions {
+        http: None,
+        references: None,
         guard: Some(GuardCommand { program, args: vec![guard::SUBCOMMAND.into()] }),
         directory: project_directory(),
         environment: std::env::vars_os().collect(),

@@ -49,12 +49,17 @@ impl BenchClient {
         figures.large = client
             .time_single_calls(LARGE_WARMUP_CALLS, LARGE_CALLS, |id| call_request(tools.page, id))
             [LARGE_CALLS / 2];
-        drop(client.input);
-        client.child.wait().expect("the server ends");
+        client.close();
         figures
     }
 
-    fn start(command: &mut Command) -> Self {
+    /// Ends the server.
+    pub(super) fn close(mut self) {
+        drop(self.input);
+        self.child.wait().expect("the server ends");
+    }
+
+    pub(super) fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -83,7 +88,7 @@ impl BenchClient {
     }
 
     /// Shakes hands, and asks for the list until the tool stands in it.
-    fn wait_until_listed(&mut self, tool: &str) {
+    pub(super) fn wait_until_listed(&mut self, tool: &str) {
         self.send(concat!(
             r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","#,
             r#""capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#,
@@ -101,7 +106,7 @@ impl BenchClient {
     }
 
     /// The times of single calls in microseconds, shortest first.
-    fn time_single_calls(
+    pub(super) fn time_single_calls(
         &mut self,
         warm: usize,
         calls: usize,
@@ -151,7 +156,7 @@ impl BenchClient {
     }
 }
 
-fn call_request(tool: &str, id: usize) -> String {
+pub(super) fn call_request(tool: &str, id: usize) -> String {
     format!(
         concat!(
             r#"{{"jsonrpc":"2.0","id":{},"method":"tools/call","params":{{"name":"{}","arguments":{{"text":"{}"}}}}}}"#,
@@ -163,10 +168,10 @@ fn call_request(tool: &str, id: usize) -> String {
     )
 }
 
-fn contains_bytes(text: &[u8], part: &str) -> bool {
+pub(super) fn contains_bytes(text: &[u8], part: &str) -> bool {
     text.windows(part.len()).any(|window| window == part.as_bytes())
 }
 
-fn micros(duration: Duration) -> f64 {
+pub(super) fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }

@@ -4,7 +4,8 @@
 //! of them, and the ratio to the bare child. Policy, anonymizer and audit are on. `-- --pin` keeps client,
 //! gateway and child on one core (Linux): the cost of the code without that of waking a sleeping core.
 //! `-- --rounds N` makes other than five rounds. `-- --soak [MINUTES]` instead runs sessions against own and shared
-//! servers for ten minutes, or as many as are said, and fails where memory or descriptors grow.
+//! servers for ten minutes, or as many as are said, and fails where memory or descriptors grow. `-- --https` compares
+//! `/mcp` with stdio, and opens a thousand sessions that make ten thousand calls (`-- --https 200 2000` for others).
 //! `docs/performance.md` says what the figures mean.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
@@ -12,6 +13,8 @@
 mod cases;
 mod child;
 mod client;
+mod http;
+mod load;
 mod soak;
 
 use std::time::Duration;
@@ -21,6 +24,8 @@ use client::{BenchClient, RoundFigures};
 
 const DEFAULT_ROUNDS: usize = 5;
 const DEFAULT_SOAK_MINUTES: f64 = 10.0;
+const DEFAULT_SESSIONS: usize = 1_000;
+const DEFAULT_CALLS: usize = 10_000;
 
 fn main() {
     if std::env::var_os(child::CHILD_VARIABLE).is_some() {
@@ -38,12 +43,18 @@ fn main() {
         let plan = soak::SoakPlan { portero, duration, window: duration / 20, sessions: 4 };
         std::process::exit(i32::from(!soak::run_soak(&plan).is_flat(true)));
     }
+    let mut after = arguments.iter().skip_while(|argument| *argument != "--rounds").skip(1);
+    let rounds = after.next().map_or(DEFAULT_ROUNDS, |count| count.parse().expect("a number of rounds"));
+    if let Some(at) = arguments.iter().position(|argument| argument == "--https") {
+        let number =
+            |at: usize, default| arguments.get(at).and_then(|count| count.parse().ok()).unwrap_or(default);
+        let (sessions, calls) = (number(at + 1, DEFAULT_SESSIONS), number(at + 2, DEFAULT_CALLS));
+        return load::run_load(&load::LoadPlan { sessions, calls, rounds });
+    }
     let pinned = arguments.iter().any(|argument| argument == "--pin");
     if pinned {
         pin_to_one_core();
     }
-    let mut after = arguments.iter().skip_while(|argument| *argument != "--rounds").skip(1);
-    let rounds = after.next().map_or(DEFAULT_ROUNDS, |count| count.parse().expect("a number of rounds"));
 
     let mut settings = BenchCase::all();
     for round in 0..rounds {
@@ -100,7 +111,11 @@ fn print_row(name: &str, bare: &BenchCase, gateway: &BenchCase, of: fn(&RoundFig
 
 /// Median, lowest and highest.
 fn spread(figures: &[RoundFigures], of: fn(&RoundFigures) -> f64) -> (f64, f64, f64) {
-    let mut values: Vec<f64> = figures.iter().map(of).collect();
+    spread_of(figures.iter().map(of))
+}
+
+fn spread_of(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
+    let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     (values[values.len() / 2], values[0], values[values.len() - 1])
 }

@@ -164,7 +164,7 @@ fn write_config(home: &Path, portero: &Path) {
     write("replacements.json", json!({"replacements": [replacement]}));
 }
 
-fn portero_command(home: &Path, portero: &Path, words: &[&str]) -> Command {
+pub(crate) fn portero_command(home: &Path, portero: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(portero);
     command
         .args(words)
@@ -176,7 +176,7 @@ fn portero_command(home: &Path, portero: &Path, words: &[&str]) -> Command {
 }
 
 /// The daemon's process, once it runs.
-fn daemon_pid(home: &Path, portero: &Path) -> u32 {
+pub(crate) fn daemon_pid(home: &Path, portero: &Path) -> u32 {
     let began = Instant::now();
     loop {
         let said = portero_command(home, portero, &["status", "--json"]).output().expect("it runs");
@@ -191,13 +191,13 @@ fn daemon_pid(home: &Path, portero: &Path) -> u32 {
 }
 
 /// The memory that a process holds. Elsewhere than on Linux it is not measured.
-fn memory_kib(pid: u32) -> f64 {
+pub(crate) fn memory_kib(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).unwrap_or_default()
 }
 
-fn descriptor_count(pid: u32) -> f64 {
+pub(crate) fn descriptor_count(pid: u32) -> f64 {
     let open = std::fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count).unwrap_or_default();
     f64::from(u32::try_from(open).unwrap_or(u32::MAX))
 }

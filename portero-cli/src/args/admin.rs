@@ -18,6 +18,12 @@ pub(crate) enum ConfigCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum HttpsCommand {
+    /// Show the certificate's file, its SHA-256 fingerprint and when it expires
+    Cert,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum DaemonCommand {
     /// Start it, and return once it listens
     Start,
@@ -25,6 +31,22 @@ pub(crate) enum DaemonCommand {
     Stop,
     /// Tell whether it runs
     Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArgs {
+    /// The server's MCP endpoint, as in https://home.example:8443/mcp
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// A file with the token, which no other user can read [default: the variable PORTERO_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// A file with further headers, `Name: value` on each line, which no other user can read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) header_file: Option<PathBuf>,
+    /// A file with further certificate authorities in PEM, such as a self-signed certificate
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

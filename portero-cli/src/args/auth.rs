@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 /// How what widens is confirmed.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct ConfirmationArgs {
     /// Confirm on Telegram instead of with the passphrase: tap the number that the terminal shows
     #[arg(long)]

@@ -5,10 +5,13 @@ mod admin;
 mod approvals;
 mod audit;
 mod auth;
+mod login;
 mod overrides;
 mod pins;
 mod policy;
+mod secrets;
 mod time_arg;
+mod tokens;
 mod value_parsers;
 
 use std::path::PathBuf;
@@ -17,14 +20,19 @@ use clap::{Args, Parser, Subcommand};
 use portero::names::ServerName;
 use portero::pattern::Pattern;
 
-pub(crate) use admin::{ConfigCommand, DaemonCommand, GenerateArgs, SampleServerArgs, TryArgs};
+pub(crate) use admin::{
+    ConfigCommand, ConnectArgs, DaemonCommand, GenerateArgs, HttpsCommand, SampleServerArgs, TryArgs,
+};
 pub(crate) use approvals::{ApproveArgs, PendingArgs, RejectArgs, TaskArgs, TasksArgs};
 pub(crate) use audit::{LogsArgs, LogsCommand};
 pub(crate) use auth::{ConfirmationArgs, PassphraseCommand, TelegramCommand, TotpCommand};
+pub(crate) use login::LoginArgs;
 pub(crate) use overrides::{GrantArgs, RevokeArgs, UnruleArgs};
 pub(crate) use pins::{PinsArgs, PinsCommand};
 pub(crate) use policy::{PolicyCommand, WhyArgs};
+pub(crate) use secrets::{ClearSecretsArgs, SecretCommand, SetSecretArgs};
 pub(crate) use time_arg::TimeArg;
+pub(crate) use tokens::{CreateTokenArgs, TokenCommand};
 
 /// The gateway between an AI agent and everything it may touch.
 ///
@@ -82,13 +90,15 @@ pub(crate) enum CliCommand {
     #[command(after_help = "Examples:\n  portero pending\n  portero pending --watch\n  portero pending \
                             --watch --json | jq --unbuffered .event\n\nApproving in the view asks for the passphrase; reading doesn't.")]
     Pending(PendingArgs),
-    /// Approve a waiting call; asks for the passphrase, or a tap on Telegram
+    /// Approve waiting calls and show how they end; asks for the passphrase, or a tap on Telegram
     #[command(
-        after_help = "Example:\n  portero approve 7c1d\n\nThe terminal shows the whole call before it asks for the passphrase."
+        after_help = "Examples:\n  portero approve             ask about each call that waits\n  portero approve 7c1d        one call\n  portero approve 7c1d 0a9e   several, with one passphrase\n  portero approve 7c1d --grant 10m --with repo\n                              one call, and others with the same repo for ten minutes\n\nThe terminal shows each whole call before it asks for the passphrase. Then the command waits for the outcome: it ends with 0 if every call completed. Ctrl-C leaves them running."
     )]
     Approve(ApproveArgs),
-    /// Reject a waiting call
-    #[command(after_help = "Example:\n  portero reject 7c1d --reason 'ask me on Monday'")]
+    /// Reject waiting calls
+    #[command(
+        after_help = "Examples:\n  portero reject              ask about each call that waits\n  portero reject 7c1d --reason 'ask me on Monday'"
+    )]
     Reject(RejectArgs),
     /// Submit an ended call again; it waits for your approval like any other
     #[command(
@@ -118,6 +128,9 @@ pub(crate) enum CliCommand {
         /// A tool, or a pattern over tools such as `github/*`
         #[arg(value_name = "PATTERN")]
         pattern: Pattern,
+        /// Run the waiting calls that this allows too, without asking
+        #[arg(long)]
+        run_waiting: bool,
         #[command(flatten)]
         confirming: ConfirmationArgs,
     },
@@ -157,6 +170,18 @@ pub(crate) enum CliCommand {
         after_help = "Examples:\n  portero pins\n  portero pins diff github\n  portero pins accept github\n\nWhat a server lists first is accepted. An allowed tool whose definition changed, or that is new, asks you until you accept it."
     )]
     Pins(PinsArgs),
+    /// Sign in at a server over HTTP that takes OAuth; asks for the passphrase, or a tap on Telegram
+    #[command(
+        after_help = "Examples:\n  portero login\n  portero login linear\n  portero login linear --no-browser\n\nThe daemon keeps the tokens. Running sessions get the server's tools by themselves."
+    )]
+    Login(LoginArgs),
+    /// Sign out of a server: its tokens are revoked and forgotten
+    #[command(after_help = "Example:\n  portero logout linear")]
+    Logout {
+        /// The server
+        #[arg(value_name = "SERVER")]
+        server: ServerName,
+    },
     /// Read the audit log
     #[command(after_help = "Examples:\n  portero logs --since 1h\n  portero logs --since 2026-11-20T10:00 \
                             --decision refused\n  portero logs --follow --tool 'github/*' --json\n  \
@@ -219,9 +244,34 @@ pub(crate) enum CliCommand {
         #[command(subcommand)]
         command: TelegramCommand,
     },
+    /// Show the certificate that agents on other machines are to trust
+    #[command(after_help = "Example:\n  portero https cert")]
+    Https {
+        #[command(subcommand)]
+        command: HttpsCommand,
+    },
+    /// Set the secrets that servers get by name; no command shows one
+    #[command(after_help = "Examples:\n  portero secret set github --keep\n  portero secret list")]
+    Secret {
+        #[command(subcommand)]
+        command: SecretCommand,
+    },
+    /// Manage the access tokens, with which agents on other machines ask over HTTPS
+    #[command(
+        after_help = "Examples:\n  portero token create laptop --servers 'github,note*' --expires 30d\n  portero token list\n  portero token revoke laptop"
+    )]
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// Serve an agent on standard input and output; this is what Claude Code launches
     #[command(after_help = "Example:\n  claude mcp add portero -- portero mcp")]
     Mcp,
+    /// Serve an agent on standard input and output by a Portero elsewhere, or by any MCP server over HTTP
+    #[command(
+        after_help = "Examples:\n  portero connect https://home.example:8443/mcp --token-file ~/.portero-token\n  claude mcp add home -- portero connect https://home.example:8443/mcp --token-file ~/.portero-token\n\nFor clients that speak only stdio. The token comes from the file or the variable PORTERO_TOKEN, because other users can read a command line."
+    )]
+    Connect(ConnectArgs),
     /// See Portero at work in a temporary directory, without any setup
     #[command(after_help = "Examples:\n  portero try\n  portero try --yes")]
     Try(TryArgs),

@@ -7,9 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use portero::config::duration;
 use portero::pattern::Pattern;
+use portero::policy::FixedArgument;
 
 use super::auth::ConfirmationArgs;
-use super::value_parsers::parse_override_id;
+use super::value_parsers::{parse_fixed_argument, parse_override_id};
 
 #[derive(Debug, Args)]
 pub(crate) struct GrantArgs {
@@ -28,6 +29,15 @@ pub(crate) struct GrantArgs {
     /// Only sessions in this project directory, such as `.`
     #[arg(long, value_name = "DIR")]
     pub(crate) project: Option<PathBuf>,
+    /// Only calls with this argument: its name or JSON Pointer, and its value; may be repeated
+    #[arg(long = "with", value_name = "FIELD=VALUE", value_parser = parse_fixed_argument)]
+    pub(crate) fixed: Vec<FixedArgument>,
+    /// Only tools that `reads` in policies.json lists
+    #[arg(long)]
+    pub(crate) reads: bool,
+    /// Run the waiting calls that this allows too, without asking
+    #[arg(long)]
+    pub(crate) run_waiting: bool,
     #[command(flatten)]
     pub(crate) confirming: ConfirmationArgs,
 }

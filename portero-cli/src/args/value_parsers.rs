@@ -2,6 +2,7 @@
 
 use portero::audit::DecisionKind;
 use portero::names::{NameError, ToolId};
+use portero::policy::{ArgumentPointer, FixedArgument, ScalarValue};
 use portero::task::TaskState;
 
 pub(super) fn decision_parser() -> impl clap::builder::TypedValueParser<Value = DecisionKind> {
@@ -37,4 +38,17 @@ pub(super) fn parse_tool_id(typed: &str) -> Result<ToolId, String> {
             _ => format!("{error}, such as `github/create_issue`"),
         };
     typed.parse().map_err(wrong)
+}
+
+/// Parses an argument's name or JSON Pointer.
+pub(super) fn parse_pointer(typed: &str) -> Result<ArgumentPointer, String> {
+    ArgumentPointer::parse_typed(typed).map_err(|error| error.to_string())
+}
+
+/// Parses `FIELD=VALUE`. The field is a name or a JSON Pointer; the value is JSON, or else a text without quotes.
+pub(super) fn parse_fixed_argument(typed: &str) -> Result<FixedArgument, String> {
+    let (field, value) = typed.split_once('=').ok_or("write FIELD=VALUE, such as `owner=acme`")?;
+    let pointer = ArgumentPointer::parse_typed(field).map_err(|error| error.to_string())?;
+    let value = ScalarValue::parse_typed(value).map_err(|error| error.to_string())?;
+    Ok(FixedArgument { pointer, value })
 }

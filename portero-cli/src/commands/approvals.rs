@@ -1,19 +1,17 @@
-//! Waiting calls: the lists, the lookup by a part of an id, one call in full, and the decisions.
+//! Waiting calls: the lists, the lookup by a part of an id, one call in full, and its repetition.
 
 use std::fmt::Write as _;
 
 use portero::call::{Call, Method};
-use portero::ipc::requests::approvals::{
-    ApproveTask, AskAgain, CheckApproval, FindTasks, GetTask, ListTasks, RejectTask, RevealTask,
-};
-use portero::ipc::requests::overrides::GetOverrides;
+use portero::ipc::requests::approvals::{AskAgain, FindTasks, GetTask, InspectTask, ListTasks, RevealTask};
 use portero::ipc::{FailureKind, RealTask};
 use portero::json::pretty::{pretty_print, pretty_print_decoded};
 use portero::json::{RawJson, RawObject};
 use portero::names::TaskId;
+use portero::policy::DecisionSource;
 use portero::task::{Task, TaskState};
 
-use super::CommandContext;
+use super::{CommandContext, pins};
 use crate::args;
 use crate::daemon::DaemonClient;
 use crate::elevate::{self, ConfirmedAct};
@@ -70,8 +68,23 @@ pub(super) async fn show_task(context: &CommandContext, args: &args::TaskArgs) -
     if args.real {
         return show_real_values(&daemon, &task, args.telegram).await;
     }
-    context.output.print_value_or_text(&task, |out| out.print_line(describe_task(&task)))?;
+    let text = describe_with_definition(&daemon, &task).await?;
+    context.output.print_value_or_text(&task, |out| out.print_line(&text))?;
     Ok(())
+}
+
+/// The whole task, and how its tool's definition differs if it waits because of that.
+pub(super) async fn describe_with_definition(daemon: &DaemonClient, task: &Task) -> CommandResult<String> {
+    let text = describe_task(task);
+    let is_asked_for = matches!(task.decision.source, DecisionSource::Definition(_));
+    if task.state != TaskState::PendingApproval || !is_asked_for {
+        return Ok(text);
+    }
+    let look = daemon.request(InspectTask { task: task.id }).await?;
+    Ok(match &look.definition {
+        Some(definition) => format!("{text}\n{}", pins::describe_task_definition(definition)),
+        None => text,
+    })
 }
 
 /// Shows the real values on the terminal device. They never go to stdout, where a program could read them.
@@ -94,57 +107,6 @@ async fn show_real_values(daemon: &DaemonClient, task: &Task, telegram: bool) ->
             terminal.print_line(format_args!("{title}\n{}", quote_block(&pretty_print(json.expose()))))?;
         }
     }
-    Ok(())
-}
-
-pub(super) async fn approve(context: &CommandContext, args: &args::ApproveArgs) -> CommandResult {
-    let daemon = context.connect_daemon().await?;
-    let waiting = find_waiting_task(&daemon, &args.id).await?;
-    // A terminal can't cast one of several votes, so the person learns it before any prompt.
-    if let Some(words) = explain_quorum(&waiting) {
-        let hint = format!("`portero reject {}` refuses it, alone", short_id(waiting.id));
-        return Err(CommandFailure::refused(words).with_hint(hint));
-    }
-    // Checked before the prompt: an early refusal saves the person from typing the passphrase.
-    let fresh = args.fresh;
-    daemon.request(CheckApproval { task: waiting.id, fresh }).await?;
-    let shown = describe_task(&waiting);
-    let lines = shown.lines().count();
-    let act = match fresh {
-        true => ConfirmedAct::ApproveFresh(&waiting.call.tool, lines),
-        false => ConfirmedAct::Approve(&waiting.call.tool, lines),
-    };
-    let mut terminal = elevate::open_prompt(&daemon, &act, args.confirming.telegram).await?;
-    terminal.print_line(&shown)?;
-    let approve = |challenge| ApproveTask { task: waiting.id, fresh, challenge };
-    let task = elevate::send_confirmed(&daemon, &mut terminal, &act, approve).await?;
-    context.output.print_value_or_text(&task, |out| {
-        out.print_line(format_args!(
-            "{}: {} is {}; `portero task {}` shows its result",
-            task.id,
-            task.call.tool,
-            task.state,
-            short_id(task.id)
-        ))
-    })?;
-    // Without this note the person would wonder why an approved call does not start.
-    if daemon.request(GetOverrides).await?.paused.is_some() {
-        context.output.print_note(format_args!(
-            "note: everything is paused; the call starts after `portero resume`, if that is before {}",
-            task.expires
-        ));
-    }
-    Ok(())
-}
-
-pub(super) async fn reject(context: &CommandContext, args: args::RejectArgs) -> CommandResult {
-    let daemon = context.connect_daemon().await?;
-    let waiting = find_waiting_task(&daemon, &args.id).await?;
-    let args::RejectArgs { reason, no_cool_down: for_now, .. } = args;
-    let task = daemon.request(RejectTask { task: waiting.id, reason, for_now }).await?;
-    context.output.print_value_or_text(&task, |out| {
-        out.print_line(format_args!("{}: {} is {}", task.id, task.call.tool, task.state))
-    })?;
     Ok(())
 }
 
@@ -221,28 +183,26 @@ pub(super) async fn find_task(
     }
 }
 
-async fn fetch_task(daemon: &DaemonClient, task: TaskId) -> CommandResult<Task> {
+pub(super) async fn fetch_task(daemon: &DaemonClient, task: TaskId) -> CommandResult<Task> {
     Ok(*daemon.request(GetTask { task }).await?)
 }
 
-/// As [`find_task`], for a waiting task. An ended one is refused with its state.
-pub(super) async fn find_waiting_task(daemon: &DaemonClient, typed: &str) -> CommandResult<Task> {
-    let found = match find_task(daemon, typed, Some(TaskState::PendingApproval)).await {
-        // Waiting tasks come first, so a part of an id that also fits an ended task still means the waiting
-        // one.
+/// As [`find_task`], where a part of an id means a waiting task if it fits one. The task may have ended.
+pub(super) async fn find_task_to_decide(daemon: &DaemonClient, typed: &str) -> CommandResult<Task> {
+    match find_task(daemon, typed, Some(TaskState::PendingApproval)).await {
         // The first failure is reported, because it names waiting tasks, which is what the person wanted.
-        Err(failure) => find_task(daemon, typed, None).await.map_err(|_| failure)?,
-        Ok(task) => task,
-    };
-    if found.state == TaskState::PendingApproval {
-        return Ok(found);
+        Err(failure) => find_task(daemon, typed, None).await.map_err(|_| failure),
+        Ok(task) => Ok(task),
     }
-    Err(CommandFailure::refused(format!(
-        "task {} does not wait any more: it is {}",
-        short_id(found.id),
-        found.state
-    ))
-    .with_hint(format!("`portero task {}` shows it", short_id(found.id))))
+}
+
+/// The refusal to decide a task that does not wait any more; none while it waits.
+pub(super) fn refuse_decided(task: &Task) -> Option<CommandFailure> {
+    let short = short_id(task.id);
+    (task.state != TaskState::PendingApproval).then(|| {
+        CommandFailure::refused(format!("task {short} does not wait any more: it is {}", task.state))
+            .with_hint(format!("`portero task {short}` shows it"))
+    })
 }
 
 /// The end of an id, which usually suffices to name a task.
@@ -320,14 +280,19 @@ pub(super) fn describe_task(task: &Task) -> String {
     if let Some(meta) = &task.call.meta {
         block("_meta, sent to the server too", meta.get().get());
     }
-    if let Some(result) = &task.result {
-        block("result", result.get().get());
-    }
-    if let Some(error) = &task.error {
-        block("error", error.get().get());
-    }
+    text.push_str(&describe_answer(task));
     text.truncate(text.trim_end().len());
     text
+}
+
+/// What the server answered, behind a bar; empty where there is no answer.
+pub(super) fn describe_answer(task: &Task) -> String {
+    let answers = [("result", &task.result), ("error", &task.error)];
+    let blocks = answers.into_iter().filter_map(|(title, json)| {
+        let json = json.as_ref()?;
+        Some(format!("{title}\n{}\n", quote_block(&pretty_print_decoded(json.get().get()))))
+    });
+    blocks.collect()
 }
 
 /// Why a terminal can't approve this task, if several people must do so on Telegram.

@@ -40,6 +40,13 @@ pub(super) fn check(context: &CommandContext) -> CommandResult {
             None => Ok(()),
         }
     })?;
+    if let Some(config) = &config {
+        let known = KnownTools::load(config, &context.paths);
+        for hint in config.policy.reads.iter().filter_map(|pattern| known.hint_for_unmatched(pattern)) {
+            context.output.print_note(format!("note: policies.json, `reads`: {hint}"));
+        }
+        hint_unlisted_tools(context, config);
+    }
     if let Ok(EffectiveConfig { changes, .. }) = load_config_in_force(context)
         && changes.has_pending()
     {
@@ -85,6 +92,14 @@ pub(super) fn hint_unknown_pattern(context: &CommandContext, pattern: &Pattern) 
     if let (Some(config), _) = load_config(context)
         && let Some(hint) = KnownTools::load(&config, &context.paths).hint_for_pattern(pattern)
     {
+        context.output.print_note(format!("note: {hint}"));
+    }
+}
+
+/// Prints a note for each entry of the policy that names a tool which its server doesn't list. A mistyped deny
+/// would otherwise look like one that holds.
+pub(super) fn hint_unlisted_tools(context: &CommandContext, config: &Config) {
+    for hint in KnownTools::load(config, &context.paths).hints_for_policy(&config.policy) {
         context.output.print_note(format!("note: {hint}"));
     }
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::CommandContext;
 use super::approvals::short_id;
+use super::https::{print_https_clients, print_https_status};
 use super::overrides::{overrides_json, print_overrides, print_pause, print_unsaved};
 use crate::args::DaemonCommand;
 use crate::daemon::{self, DaemonClient};
@@ -122,6 +123,7 @@ fn print_status(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
         out.print_row("", format_args!("{} {tool}: {}", short_id(*task), escape_hidden(far)))?;
     }
     print_telegram_status(out, &status.telegram)?;
+    print_https_status(out, &status.https)?;
     print_counts(out, status)?;
     print_audit(out, status)?;
     for (at, about) in &status.alarms {
@@ -138,6 +140,7 @@ fn print_status(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
         });
         out.print_table(["SESSION", "AGENT SESSION", "PROJECT"], rows.collect())?;
     }
+    print_https_clients(out, status)?;
     if !status.standing.rules.is_empty() || !status.standing.grants.is_empty() {
         out.print_line("")?;
         print_overrides(out, &status.standing, status.unsaved.as_ref())?;
@@ -154,6 +157,9 @@ fn print_counts(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
             counts.done, counts.failed, counts.refused, counts.asked
         ),
     )?;
+    if counts.withheld > 0 {
+        out.print_row("", format_args!("{} messages withheld: they held a private value", counts.withheld))?;
+    }
     match &status.counts_lack {
         Some(lack) => out.print_row("", format_args!("at least: {}", escape_hidden(lack))),
         None => Ok(()),
@@ -222,6 +228,7 @@ fn print_servers(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
                 ServerCondition::Starting => "starting".to_owned(),
                 ServerCondition::Ready => "ready".to_owned(),
                 ServerCondition::Failed(reason) => format!("failed: {reason}"),
+                ServerCondition::LoginNeeded(step) => format!("WANTS A LOGIN: {step}"),
             };
             let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
             [

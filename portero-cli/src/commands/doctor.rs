@@ -1,5 +1,6 @@
 //! `portero doctor [SERVER]`: starts each server as a session would, fetches its lists, and prints each
-//! problem with the next step. Problems of the bot on Telegram come from a running daemon.
+//! problem with the next step. Servers over HTTP are reached by the daemon alone, so it is asked about them.
+//! Problems of the bot on Telegram and of the HTTPS endpoint come from a running daemon.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,13 +10,15 @@ use portero::anonymize::Anonymizer;
 use portero::catalog::Catalog;
 use portero::clock::SystemClock;
 use portero::config::{Config, ServerConfig};
+use portero::ipc::requests::daemon::{ExamineServer, ServerExamination};
 use portero::names::ServerName;
 use portero::server::{LaunchOptions, ServerError, ServerListing, Upstreams};
 use serde::Serialize;
 
 use super::CommandContext;
-use super::config::{load_config_in_force, load_valid_config};
+use super::config::{hint_unlisted_tools, load_config_in_force, load_valid_config};
 use super::daemon::find_bot_problem;
+use super::https::{HttpsProblem, find_https_problem};
 use crate::failure::{CommandFailure, CommandResult};
 use crate::launch;
 use crate::output::{escape_hidden, pluralize};
@@ -23,13 +26,17 @@ use crate::suggestions::nearest_match;
 
 /// The name of the bot's entry; a server's name can't contain a blank.
 const BOT_ENTRY: &str = "bot on Telegram";
+/// The name of the HTTPS endpoint's entry.
+const HTTPS_ENTRY: &str = "HTTPS endpoint";
+/// The state of what works and soon won't.
+const WARNS: &str = "warns";
 
-/// The finding about one server or the bot.
+/// The finding about one server, the bot or the HTTPS endpoint.
 #[derive(Debug, Serialize)]
 struct ServerFinding {
-    /// A server's name, or [`BOT_ENTRY`].
+    /// A server's name, [`BOT_ENTRY`] or [`HTTPS_ENTRY`].
     server: String,
-    /// `ok`, `failed` or `skipped`.
+    /// `ok`, [`WARNS`], `failed` or `skipped`.
     state: &'static str,
     /// The counts of its lists, or the problem.
     about: String,
@@ -42,7 +49,7 @@ struct ServerFinding {
 #[derive(Debug, Serialize)]
 struct OmittedEntry {
     about: String,
-    hint: &'static str,
+    hint: Option<&'static str>,
 }
 
 pub(super) async fn run(context: &CommandContext, only: Option<ServerName>) -> CommandResult {
@@ -76,7 +83,14 @@ pub(super) async fn run(context: &CommandContext, only: Option<ServerName>) -> C
     let anonymizer = Arc::new(ArcSwap::from_pointee(anonymizer));
     let parts =
         launch::launch_settings(&context.paths, &config, Arc::clone(&anonymizer), Arc::new(SystemClock))?;
-    findings.extend(examine_servers(servers, parts, &anonymizer, &context.paths).await);
+    // Only the daemon has what these need.
+    let is_daemons = |server: &ServerConfig| server.as_http().is_some() || server.transport.has_references();
+    let (remote, local): (Vec<_>, Vec<_>) = servers.into_iter().partition(is_daemons);
+    let (local, remote) = tokio::join!(
+        examine_servers(local, parts, &anonymizer, &context.paths),
+        examine_remote_servers(context, &remote),
+    );
+    findings.extend(local.into_iter().chain(remote));
 
     let is_empty = findings.is_empty();
     // With a server's name the person asks about that server alone.
@@ -93,7 +107,22 @@ pub(super) async fn run(context: &CommandContext, only: Option<ServerName>) -> C
         });
     }
 
+    if only.is_none()
+        && let Some(HttpsProblem { problem, hint, is_warning }) = find_https_problem(context).await
+    {
+        findings.push(ServerFinding {
+            server: HTTPS_ENTRY.to_owned(),
+            state: if is_warning { WARNS } else { "failed" },
+            about: problem,
+            hint,
+            left_out: Vec::new(),
+        });
+    }
+
     print_findings(context, &findings, is_empty)?;
+    if only.is_none() {
+        hint_unlisted_tools(context, &config);
+    }
     fail_on_findings(&findings)
 }
 
@@ -115,7 +144,9 @@ fn print_findings(
             }
             for left_out in &finding.left_out {
                 out.print_line(format_args!("          {}", escape_hidden(&left_out.about)))?;
-                out.print_line(format_args!("          hint: {}", escape_hidden(left_out.hint)))?;
+                if let Some(hint) = left_out.hint {
+                    out.print_line(format_args!("          hint: {}", escape_hidden(hint)))?;
+                }
             }
         }
         if names_no_server {
@@ -128,16 +159,20 @@ fn print_findings(
 
 /// Fails if there are problems, and says how many.
 fn fail_on_findings(findings: &[ServerFinding]) -> CommandResult {
-    let failed = findings.iter().filter(|finding| finding.state != "ok").count();
+    let fails = |finding: &&ServerFinding| !["ok", WARNS].contains(&finding.state);
+    let failed = findings.iter().filter(fails).count();
     if failed == 0 {
         return Ok(());
     }
-    let bot = findings.iter().any(|finding| finding.server == BOT_ENTRY);
-    let what = match (failed - usize::from(bot), bot) {
-        (0, _) => "the bot on Telegram does".to_owned(),
-        (servers, false) => pluralize(servers, "server does", "servers do"),
-        (servers, true) => format!("{} and the bot on Telegram do", pluralize(servers, "server", "servers")),
-    };
+    let others: Vec<_> = [(BOT_ENTRY, "the bot on Telegram"), (HTTPS_ENTRY, "the HTTPS endpoint")]
+        .into_iter()
+        .filter(|(entry, _)| findings.iter().filter(fails).any(|finding| finding.server == *entry))
+        .map(|(_, words)| words.to_owned())
+        .collect();
+    let servers = failed - others.len();
+    let named = (servers > 0).then(|| pluralize(servers, "server", "servers")).into_iter().chain(others);
+    let verb = if failed == 1 { "does" } else { "do" };
+    let what = format!("{} {verb}", named.collect::<Vec<_>>().join(" and "));
     Err(CommandFailure::refused(format!("{what} not work")))
 }
 
@@ -171,6 +206,58 @@ async fn examine_servers(
     let findings = futures_util::future::join_all(servers.into_iter().map(look)).await;
     upstreams.close().await;
     findings
+}
+
+/// Asks the daemon for the lists of servers over HTTP. It is started if it doesn't run.
+async fn examine_remote_servers(context: &CommandContext, servers: &[ServerConfig]) -> Vec<ServerFinding> {
+    if servers.is_empty() {
+        return Vec::new();
+    }
+    let daemon = context.connect_daemon().await;
+    let look = |server: &ServerConfig| {
+        let (daemon, name) = (&daemon, server.name.clone());
+        async move {
+            let begin = Instant::now();
+            let examined = match daemon {
+                Ok(daemon) => daemon.request_or_refusal(ExamineServer { server: name.clone() }).await,
+                Err(failure) => Err(CommandFailure::refused(failure.to_string())),
+            };
+            let failed = |about: String, hint: &str| ServerFinding {
+                server: name.to_string(),
+                state: "failed",
+                about,
+                hint: Some(hint.to_owned()),
+                left_out: Vec::new(),
+            };
+            match examined {
+                Ok(Ok(found)) => remote_finding(&name, found, begin.elapsed()),
+                Ok(Err(refused)) => {
+                    let hint = refused.hint.as_deref();
+                    failed(refused.message, hint.unwrap_or("check its `url` and `headers` in mcps.json"))
+                }
+                Err(failure) => {
+                    failed(failure.to_string(), "the daemon alone reaches it; see `portero daemon start`")
+                }
+            }
+        }
+    };
+    futures_util::future::join_all(servers.iter().map(look)).await
+}
+
+fn remote_finding(server: &ServerName, found: ServerExamination, took: Duration) -> ServerFinding {
+    let ServerExamination { tools, resources, prompts, omitted } = found;
+    // The daemon's words hold the next step.
+    let omitted = omitted.map(|about| OmittedEntry { about, hint: None });
+    ServerFinding {
+        server: server.to_string(),
+        state: "ok",
+        about: format!(
+            "{tools} tools, {resources} resources, {prompts} prompts, after {} ms",
+            took.as_millis()
+        ),
+        hint: None,
+        left_out: omitted.into_iter().collect(),
+    }
 }
 
 fn server_finding(
@@ -220,5 +307,5 @@ fn omitted_entries(
     let catalog = Catalog::new(std::slice::from_ref(server), None);
     catalog.set_listing(&server.name, offer);
     let all = catalog.omitted_entries(&|name| anonymizer.is_private(name));
-    all.iter().map(|one| OmittedEntry { about: one.describe(anonymizer), hint: one.hint() }).collect()
+    all.iter().map(|one| OmittedEntry { about: one.describe(anonymizer), hint: Some(one.hint()) }).collect()
 }

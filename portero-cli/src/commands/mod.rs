@@ -4,14 +4,21 @@ mod approvals;
 mod audit;
 mod auth;
 mod config;
+mod connect;
 mod daemon;
+mod decisions;
 mod doctor;
 mod generate;
+mod https;
+mod login;
 mod overrides;
 mod pending;
 mod pins;
 mod policy;
+mod secrets;
+mod tokens;
 mod trial;
+mod waiting_calls;
 
 use portero::paths::Paths;
 use portero::policy::Action;
@@ -55,25 +62,32 @@ pub(crate) fn run_command(line: CommandLine) -> CommandResult {
         CliCommand::Tasks(args) => block_on_runtime(approvals::list_tasks(&context()?, args)),
         CliCommand::Pending(args) => block_on_runtime(pending::run(&context()?, args)),
         CliCommand::Task(args) => block_on_runtime(approvals::show_task(&context()?, &args)),
-        CliCommand::Approve(args) => block_on_runtime(approvals::approve(&context()?, &args)),
-        CliCommand::Reject(args) => block_on_runtime(approvals::reject(&context()?, args)),
+        CliCommand::Approve(args) => block_on_runtime(decisions::approve(&context()?, &args)),
+        CliCommand::Reject(args) => block_on_runtime(decisions::reject(&context()?, &args)),
         CliCommand::Again { id } => block_on_runtime(approvals::ask_again(&context()?, &id)),
         CliCommand::Grant(args) => block_on_runtime(overrides::grant(&context()?, args)),
         CliCommand::Revoke(args) => block_on_runtime(overrides::revoke(&context()?, args)),
-        CliCommand::Allow { pattern, confirming } => {
-            block_on_runtime(overrides::make_rule(&context()?, pattern, Action::Allow, confirming.telegram))
+        CliCommand::Allow { pattern, run_waiting, confirming } => {
+            let (context, telegram) = (context()?, confirming.telegram);
+            block_on_runtime(overrides::make_rule(&context, pattern, Action::Allow, run_waiting, telegram))
         }
-        CliCommand::Ask { pattern } => {
-            block_on_runtime(overrides::make_rule(&context()?, pattern, Action::RequireApproval, false))
-        }
+        CliCommand::Ask { pattern } => block_on_runtime(overrides::make_rule(
+            &context()?,
+            pattern,
+            Action::RequireApproval,
+            false,
+            false,
+        )),
         CliCommand::Deny { pattern } => {
-            block_on_runtime(overrides::make_rule(&context()?, pattern, Action::Deny, false))
+            block_on_runtime(overrides::make_rule(&context()?, pattern, Action::Deny, false, false))
         }
         CliCommand::Unrule(args) => block_on_runtime(overrides::remove_rule(&context()?, &args)),
         CliCommand::Pause => block_on_runtime(overrides::pause(&context()?)),
         CliCommand::Resume(confirming) => block_on_runtime(overrides::resume(&context()?, confirming)),
         CliCommand::Rules => block_on_runtime(overrides::list_rules(&context()?)),
         CliCommand::Pins(args) => block_on_runtime(pins::run(&context()?, args)),
+        CliCommand::Login(args) => block_on_runtime(login::login(&context()?, args)),
+        CliCommand::Logout { server } => block_on_runtime(login::logout(&context()?, server)),
         CliCommand::Logs(args) => audit::run_logs(&context()?, &args),
         CliCommand::Why(args) => block_on_runtime(policy::explain(&context()?, args)),
         CliCommand::Policy { command: PolicyCommand::Test { file } } => policy::test(&context()?, &file),
@@ -84,11 +98,15 @@ pub(crate) fn run_command(line: CommandLine) -> CommandResult {
             block_on_runtime(auth::set_passphrase(&context()?))
         }
         CliCommand::Totp { command } => block_on_runtime(auth::run_totp(&context()?, command)),
+        CliCommand::Https { command } => block_on_runtime(https::run(&context()?, command)),
         CliCommand::Telegram { command } => block_on_runtime(auth::run_telegram(&context()?, command)),
+        CliCommand::Secret { command } => block_on_runtime(secrets::run(&context()?, command)),
+        CliCommand::Token { command } => block_on_runtime(tokens::run(&context()?, command)),
         CliCommand::Mcp => {
             let CommandContext { paths, no_start, output } = context()?;
             block_on_runtime(mcp::run(&paths, no_start, &output))
         }
+        CliCommand::Connect(args) => connect::run(args),
         CliCommand::Try(args) => block_on_runtime(trial::run(args, Output::new(common.json))),
         CliCommand::SampleServer(args) => trial::sample_server::run(&args),
         CliCommand::Generate(args) => generate::run(&args),

@@ -12,7 +12,9 @@ use portero::ipc::requests::overrides::{
 use portero::ipc::{Act, DaemonStatus, GrantSelection, UnsavedChanges};
 use portero::names::{AgentSessionId, Principal, SessionId};
 use portero::pattern::Pattern;
-use portero::policy::{Action, CallerIdentity, Grant, GrantLimits, Overrides};
+use portero::policy::{
+    Action, ArgumentLimit, CallerIdentity, FixedArgument, FixedArguments, Grant, GrantLimits, Overrides,
+};
 use portero::task::TaskState;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,6 +22,7 @@ use serde_json::{Value, json};
 use super::CommandContext;
 use super::approvals::{NO_LIMIT, fetch_tasks, short_id};
 use super::config::hint_unknown_pattern;
+use super::waiting_calls::{self, WaitingOutcome};
 use crate::args::{self, ConfirmationArgs};
 use crate::elevate::{self, ConfirmedAct};
 use crate::failure::{CommandFailure, CommandResult};
@@ -27,7 +30,8 @@ use crate::launch;
 use crate::output::{Output, escape_hidden, format_age, format_duration, pluralize};
 
 pub(super) async fn grant(context: &CommandContext, args: args::GrantArgs) -> CommandResult {
-    let args::GrantArgs { pattern, duration, uses, session, project, confirming } = args;
+    let args::GrantArgs { pattern, duration, uses, session, project, fixed, reads, run_waiting, confirming } =
+        args;
     let millis =
         u64::try_from(duration.as_millis()).map_err(|_| CommandFailure::usage("that is too long a time"))?;
     let daemon = context.connect_daemon().await?;
@@ -37,7 +41,8 @@ pub(super) async fn grant(context: &CommandContext, args: args::GrantArgs) -> Co
     let within =
         session.map_or_else(|| Ok(GrantLimits::default()), |typed| session_limit(&status, &typed))?;
     let project = project.map(|directory| project_limit(&directory)).transpose()?;
-    let limits = GrantLimits { project, uses, ..within };
+    let arguments = fix_arguments(fixed)?;
+    let limits = GrantLimits { project, uses, arguments, reads_only: reads, ..within };
     hint_unknown_pattern(context, &pattern);
     let act = ConfirmedAct::Grant(&pattern, duration);
     let mut terminal = elevate::open_prompt(&daemon, &act, confirming.telegram).await?;
@@ -45,10 +50,24 @@ pub(super) async fn grant(context: &CommandContext, args: args::GrantArgs) -> Co
     for line in describe_limits(&limits, &status) {
         terminal.print_line(line)?;
     }
-    let grant =
-        |challenge| CreateGrant { pattern: pattern.clone(), millis, limits: limits.clone(), challenge };
+    let waiting = waiting_calls::choose_waiting(
+        &daemon,
+        &mut terminal,
+        &Act::grant(&pattern, duration, &limits),
+        run_waiting,
+    )
+    .await?;
+    let grant = |challenge| CreateGrant {
+        pattern: pattern.clone(),
+        millis,
+        limits: limits.clone(),
+        run_waiting: waiting.clone(),
+        challenge,
+    };
     let grant = elevate::send_confirmed(&daemon, &mut terminal, &act, grant).await?;
-    context.output.print_value_or_text(&GrantStatus::from_grant(&grant), |out| {
+    let ran = waiting_calls::find_outcomes(&daemon, &waiting).await?;
+    let value = WithOutcomes { made: GrantStatus::from_grant(&grant), ran_waiting: &ran };
+    context.output.print_value_or_text(&value, |out| {
         let limits = match grant.limits.to_string() {
             none if none.is_empty() => none,
             limits => format!(", {}", escape_hidden(&limits)),
@@ -59,9 +78,28 @@ pub(super) async fn grant(context: &CommandContext, args: args::GrantArgs) -> Co
             grant.pattern,
             format_duration(duration),
             grant.id
-        ))
+        ))?;
+        waiting_calls::print_outcomes(out, &ran)
     })?;
     Ok(())
+}
+
+/// The limit to calls with these arguments; none without any.
+fn fix_arguments(fixed: Vec<FixedArgument>) -> CommandResult<Option<ArgumentLimit>> {
+    if fixed.is_empty() {
+        return Ok(None);
+    }
+    let fixed = FixedArguments::new(fixed).map_err(|error| CommandFailure::usage(error.to_string()))?;
+    Ok(Some(ArgumentLimit::Fixed(fixed)))
+}
+
+/// What was made, and the waiting calls that ran with it.
+#[derive(Serialize)]
+struct WithOutcomes<'a, T> {
+    #[serde(flatten)]
+    made: T,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    ran_waiting: &'a [WaitingOutcome],
 }
 
 /// Refuses early, because the daemon would only refuse after the passphrase was typed.
@@ -94,7 +132,8 @@ fn describe_limits(limits: &GrantLimits, status: &DaemonStatus) -> Vec<String> {
         return Vec::new();
     }
     let mut lines = vec![format!("Limited: {}.", escape_hidden(&limits.to_string()))];
-    if limits.describe_scope().is_empty() {
+    // For everyone.
+    if limits.admits(None) {
         return lines;
     }
     // A person confirms sessions that they can recognize, not only a limit's words.
@@ -136,26 +175,31 @@ pub(super) async fn make_rule(
     context: &CommandContext,
     pattern: Pattern,
     action: Action,
+    run_waiting: bool,
     on_telegram: bool,
 ) -> CommandResult {
     let daemon = context.connect_daemon().await?;
     hint_unknown_pattern(context, &pattern);
+    let mut waiting = Vec::new();
     let rule = match action {
         Action::Allow => {
             let act = ConfirmedAct::Allow;
             let mut terminal = elevate::open_prompt(&daemon, &act, on_telegram).await?;
-            elevate::show_reach(&daemon, &mut terminal, &pattern, &Act::Allow(pattern.clone())).await?;
+            let widening = Act::Allow(pattern.clone());
+            elevate::show_reach(&daemon, &mut terminal, &pattern, &widening).await?;
+            waiting = waiting_calls::choose_waiting(&daemon, &mut terminal, &widening, run_waiting).await?;
             let allow = |challenge| {
                 let (pattern, challenge) = (pattern.clone(), Some(challenge));
-                CreateRule { pattern, action, challenge }
+                CreateRule { pattern, action, run_waiting: waiting.clone(), challenge }
             };
             elevate::send_confirmed(&daemon, &mut terminal, &act, allow).await?
         }
         Action::RequireApproval | Action::Deny => {
-            daemon.request(CreateRule { pattern, action, challenge: None }).await?
+            daemon.request(CreateRule { pattern, action, run_waiting: Vec::new(), challenge: None }).await?
         }
     };
-    context.output.print_value_or_text(&rule, |out| {
+    let ran = waiting_calls::find_outcomes(&daemon, &waiting).await?;
+    context.output.print_value_or_text(&WithOutcomes { made: &rule, ran_waiting: &ran }, |out| {
         let (id, pattern) = (rule.id, &rule.pattern);
         let does = match rule.action {
             Action::Allow => format!("`{pattern}` is allowed"),
@@ -164,7 +208,8 @@ pub(super) async fn make_rule(
             ),
             Action::Deny => format!("`{pattern}` is denied in every session"),
         };
-        out.print_line(format_args!("rule {id}: {does}; `portero unrule {id}` ends it"))
+        out.print_line(format_args!("rule {id}: {does}; `portero unrule {id}` ends it"))?;
+        waiting_calls::print_outcomes(out, &ran)
     })?;
     Ok(())
 }

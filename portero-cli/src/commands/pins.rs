@@ -1,7 +1,7 @@
 //! The pinned definitions of servers (`portero pins`): which are accepted, what differs, and its acceptance.
 
 use portero::ipc::requests::definitions::{
-    AcceptDefinitions, DefinitionDifference, GetDefinitions, ServerDefinitions,
+    AcceptDefinitions, DefinitionDifference, GetDefinitions, ServerDefinitions, TaskDefinition,
 };
 use portero::names::ServerName;
 use portero::policy::definition_pins::DefinitionItem;
@@ -99,15 +99,23 @@ fn describe_differences(pins: &ServerDefinitions) -> Vec<String> {
     if pins.differences.is_empty() {
         return summarize(pins);
     }
-    let mut lines = Vec::new();
-    for DefinitionDifference { item, is_new, lines: changed } in &pins.differences {
-        let word = if *is_new { "New" } else { "Changed" };
-        lines.push(format!("{word}: {}", escape_hidden(&item.to_string())));
-        // The mark comes first, so that no text of the server can look like another line or like Portero's words.
-        lines.extend(
-            changed.iter().map(|line| format!("  {}{}", line.change.mark(), escape_hidden(&line.text))),
-        );
-    }
+    pins.differences.iter().flat_map(describe_difference).collect()
+}
+
+/// What a person must know of the definition because of which a task waits.
+pub(super) fn describe_task_definition(definition: &TaskDefinition) -> String {
+    let head = "definition, because of which it asks; a yes to this call accepts nothing".to_owned();
+    let lines = definition.differences.iter().flat_map(describe_difference);
+    [head].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
+}
+
+fn describe_difference(
+    DefinitionDifference { item, is_new, lines: changed }: &DefinitionDifference,
+) -> Vec<String> {
+    let word = if *is_new { "New" } else { "Changed" };
+    let mut lines = vec![format!("{word}: {}", escape_hidden(&item.to_string()))];
+    // The mark comes first, so that no text of the server can look like another line or like Portero's words.
+    lines.extend(changed.iter().map(|line| format!("  {}{}", line.change.mark(), escape_hidden(&line.text))));
     lines
 }
 

@@ -359,5 +359,5 @@ fn conceal_arguments(config: &Config, arguments: RawJson) -> CommandResult<Fake<
         |words: &str| CommandFailure::refused(format!("the arguments could not be concealed: {words}"));
     let anonymizer =
         Anonymizer::new(&config.replacements).map_err(|_| refuse("two replacements conflict"))?;
-    anonymizer.conceal_local(arguments).map_err(|leak| refuse(&leak.to_string()))
+    anonymizer.conceal_arguments(arguments).map_err(|leak| refuse(&leak.to_string()))
 }

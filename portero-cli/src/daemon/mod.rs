@@ -11,8 +11,8 @@ use portero::config;
 use portero::files::{self, SymlinkMode};
 use portero::ipc::requests::daemon::StopDaemon;
 use portero::ipc::{
-    self, ConnectError, DisclosedSecret, Hello, IpcClient, PeerProcess, PeerRole, ProbeResult, PushMessage,
-    Request, RequestError, SendError, Welcome,
+    self, Challenge, ConnectError, DisclosedSecret, Hello, IpcClient, PeerProcess, PeerRole, ProbeResult,
+    PushMessage, Request, RequestError, SendError, Welcome,
 };
 use portero::paths::Paths;
 use portero::store_identity::Nonce;
@@ -91,30 +91,13 @@ impl DaemonClient {
         &self,
         request: R,
     ) -> CommandResult<Result<R::Response, ipc::DaemonFailure>> {
-        match self.client.request(request).await {
-            Ok(response) => Ok(Ok(response)),
-            Err(RequestError::Refused(failure)) => Ok(Err(failure)),
-            Err(error @ RequestError::Closed(_)) => {
-                Err(CommandFailure::unreachable("the daemon went away before it answered")
-                    .caused_by(&error)
-                    .with_hint("run `portero status` to see whether it acted"))
-            }
-            Err(error @ RequestError::Unsent(SendError::Closed | SendError::Full)) => {
-                Err(CommandFailure::unreachable("the daemon went away before it was asked")
-                    .caused_by(&error)
-                    .with_hint("nothing was done; run the command again"))
-            }
-            Err(error @ RequestError::Unsent(SendError::TooLong(_) | SendError::NotJson(_))) => {
-                Err(CommandFailure::refused("the request could not be sent").caused_by(&error))
-            }
-            Err(error @ RequestError::Unreadable { .. }) => Err(CommandFailure::refused(
-                "the daemon gave an answer that does not fit the request",
-            )
-            .caused_by(&error)
-            .with_hint(
-                "run `portero daemon stop`, then try again; the two programs may be of different releases",
-            )),
-        }
+        refusal_or_failure(self.client.request(request).await)
+    }
+
+    /// Returns a challenge that proves several requests of this command, each by itself. It holds the derived keys in
+    /// place of the typed passphrase.
+    pub(crate) async fn derive_challenge(&self, typed: Challenge) -> CommandResult<Challenge> {
+        Ok(refusal_or_failure(self.client.derive_challenge(typed).await)??)
     }
 
     /// Makes a request that waits for a tap on Telegram. `show` gets the number to tap and the seconds that
@@ -145,6 +128,7 @@ impl DaemonClient {
                     | PushMessage::Progress { .. }
                     | PushMessage::CheckCall(_)
                     | PushMessage::RunCall(_)
+                    | PushMessage::Waits(_)
                     | PushMessage::Notification { .. },
                 ) => {}
                 None => return asking.await,
@@ -162,6 +146,34 @@ impl DaemonClient {
         // The lock is free a moment before the process has ended.
         process.wait(SETTLE_GRACE).await;
         Ok(())
+    }
+}
+
+/// Separates the daemon's refusal, which a caller may handle, from the failure to ask it.
+fn refusal_or_failure<T>(answered: Result<T, RequestError>) -> CommandResult<Result<T, ipc::DaemonFailure>> {
+    match answered {
+        Ok(response) => Ok(Ok(response)),
+        Err(RequestError::Refused(failure)) => Ok(Err(failure)),
+        Err(error @ RequestError::Closed(_)) => {
+            Err(CommandFailure::unreachable("the daemon went away before it answered")
+                .caused_by(&error)
+                .with_hint("run `portero status` to see whether it acted"))
+        }
+        Err(error @ RequestError::Unsent(SendError::Closed | SendError::Full)) => {
+            Err(CommandFailure::unreachable("the daemon went away before it was asked")
+                .caused_by(&error)
+                .with_hint("nothing was done; run the command again"))
+        }
+        Err(error @ RequestError::Unsent(SendError::TooLong(_) | SendError::NotJson(_))) => {
+            Err(CommandFailure::refused("the request could not be sent").caused_by(&error))
+        }
+        Err(error @ RequestError::Unreadable { .. }) => Err(CommandFailure::refused(
+            "the daemon gave an answer that does not fit the request",
+        )
+        .caused_by(&error)
+        .with_hint(
+            "run `portero daemon stop`, then try again; the two programs may be of different releases",
+        )),
     }
 }
 

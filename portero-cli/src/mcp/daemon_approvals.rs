@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use portero::anonymize::Real;
 use portero::call::Call;
 use portero::config::Config;
 use portero::ipc::requests::sessions::{
-    CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetServerListing, ListOwnTasks, PreviewCall,
-    SubmitCall,
+    CancelTask, CheckTask, ClaimNews, ConsumeGrant, ForwardCall, GetServerListing, JoinCall, ListOwnTasks,
+    PreviewCall, SubmitCall,
 };
 use portero::ipc::{ForwardedCall, Request};
 use portero::names::{ServerName, TaskId};
 use portero::pipeline::{
-    Approvals, BoxFuture, CallContext, CallReply, DefinitionRegistry, GrantUses, ListedDefinitions,
-    PolicySource, Refusal, SharedServers,
+    Approvals, BoxFuture, CallContext, CallReply, DefinitionRegistry, GrantUses, JoinedCall,
+    ListedDefinitions, PolicySource, Refusal, SharedServers,
 };
 use portero::server::{CallOptions, LogLevel, ServerError, ServerListing};
 use portero::session::AgentTasks;
@@ -129,7 +130,11 @@ impl Approvals for DaemonApprovals {
     ) -> BoxFuture<'a, Result<Task, Refusal>> {
         Box::pin(async move {
             let child = self.children.ground_if_held(&call).await?;
-            self.request_task(SubmitCall { call, client: context.origin.client.clone(), child }).await
+            let request = SubmitCall { call, client: context.origin.client.clone(), child };
+            let task = self.request_task(request).await?;
+            // Before the agent learns that the call waits, so that its next one finds it.
+            self.children.waiting.note_task(&task, Timestamp::now());
+            Ok(task)
         })
     }
 
@@ -142,6 +147,27 @@ impl Approvals for DaemonApprovals {
             let child = self.children.ground_if_held(&call).await?;
             let request = PreviewCall { call, client: context.origin.client.clone(), child };
             Ok(self.request(request).await?.waiting)
+        })
+    }
+
+    fn find_waiting(&self, call: &Call, context: &CallContext) -> Option<TaskId> {
+        self.children.waiting.find_task(call, &context.origin.principal, Timestamp::now())
+    }
+
+    fn join_call<'a>(
+        &'a self,
+        task: TaskId,
+        call: Call,
+        context: &'a CallContext,
+    ) -> BoxFuture<'a, Result<JoinedCall, Refusal>> {
+        Box::pin(async move {
+            let child = self.children.ground_if_held(&call).await?;
+            let client = context.origin.client.clone();
+            let joined = self.request(JoinCall { task, call, client, child }).await?;
+            if matches!(joined, JoinedCall::Ended) {
+                self.children.waiting.forget_task(task);
+            }
+            Ok(joined)
         })
     }
 }
@@ -184,6 +210,7 @@ impl SharedServers for DaemonApprovals {
                     Ok(ForwardedCall::Result(result)) => CallReply::Result(result),
                     Ok(ForwardedCall::Error(error)) => CallReply::Error(error),
                     Ok(ForwardedCall::Waiting(task)) => CallReply::PendingApproval(task),
+                    Ok(ForwardedCall::Joined(task)) => CallReply::Joined(task),
                     Err(error) => CallReply::Refused(describe_lost_answer(error)),
                 },
                 () = follow.cancel.cancelled() => CallReply::Refused(Refusal::Cancelled),
@@ -204,7 +231,7 @@ impl SharedServers for DaemonApprovals {
             let failed = |reason: String| ServerError::StartFailed(server.clone(), reason);
             match self.request(GetServerListing { server: server.clone() }).await {
                 Ok(listing) => serde_json::from_str(listing.get()).map_err(|error| failed(error.to_string())),
-                Err(refusal) => Err(failed(refusal.to_string())),
+                Err(refusal) => Err(ServerError::Reported(server.clone(), refusal.to_string())),
             }
         })
     }
@@ -227,6 +254,10 @@ impl PolicySource for DaemonApprovals {
 impl DefinitionRegistry for DaemonApprovals {
     fn report_listing(&self, server: &ServerName, definitions: ListedDefinitions) {
         self.connection.report_definitions(server, definitions);
+    }
+
+    fn wait_until_registered<'a>(&'a self, server: &'a ServerName) -> BoxFuture<'a, ()> {
+        Box::pin(self.connection.wait_until_reported(server))
     }
 }
 

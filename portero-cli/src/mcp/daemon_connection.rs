@@ -40,6 +40,8 @@ const RECONNECT_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Dur
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(12);
 /// How long a call that would ask waits for an override that is on its way.
 const OVERRIDES_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a question waits for the report of what it is about.
+const DEFINITION_REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the agent's first answer waits for unseen tasks.
 const NEWS_TIMEOUT: Duration = Duration::from_millis(50);
 
@@ -73,6 +75,8 @@ pub(super) struct DaemonConnection {
     adopted_epoch: watch::Sender<Option<u64>>,
     /// What the servers list, each as of its last listing.
     definitions: watch::Sender<BTreeMap<ServerName, Arc<ListedDefinitions>>>,
+    /// Those that the daemon took from the present connection.
+    reported: watch::Sender<BTreeMap<ServerName, Arc<ListedDefinitions>>>,
     /// The log level that the client wants of shared servers; none if it set none.
     log_level: watch::Sender<Option<LogLevel>>,
 }
@@ -114,6 +118,7 @@ impl DaemonConnection {
             denies_file: Mutex::default(),
             adopted_epoch: watch::Sender::new(None),
             definitions: watch::Sender::new(BTreeMap::new()),
+            reported: watch::Sender::new(BTreeMap::new()),
             log_level: watch::Sender::new(None),
         };
         connection.refresh_denies();
@@ -279,14 +284,23 @@ impl DaemonConnection {
         self.definitions.send_modify(|all| drop(all.insert(server.clone(), Arc::new(definitions))));
     }
 
+    /// Returns once the daemon has taken the last listing of a server, or after a short timeout.
+    pub(super) async fn wait_until_reported(&self, server: &ServerName) {
+        let Some(listed) = self.definitions.borrow().get(server).cloned() else { return };
+        let mut reported = self.reported.subscribe();
+        let taken = reported.wait_for(|all| is_reported(all, server, &listed));
+        let _ = tokio::time::timeout(DEFINITION_REPORT_TIMEOUT, taken).await;
+    }
+
     /// Reports what the servers list to the daemon, now and after each listing. It never returns.
     async fn send_definitions(&self, client: &IpcClient) {
         let mut listed = self.definitions.subscribe();
-        let mut sent: BTreeMap<ServerName, Arc<ListedDefinitions>> = BTreeMap::new();
+        // Another daemon may have been started since the last connection.
+        self.reported.send_replace(BTreeMap::new());
         loop {
             let all = listed.borrow_and_update().clone();
             for (server, definitions) in all {
-                if sent.get(&server).is_some_and(|sent| Arc::ptr_eq(sent, &definitions)) {
+                if is_reported(&self.reported.borrow(), &server, &definitions) {
                     continue;
                 }
                 let report = self.unknown_definitions(&server, &definitions);
@@ -297,7 +311,7 @@ impl DaemonConnection {
                     // Until the daemon knows them, calls of what changed ask.
                     tracing::warn!(%server, %error, "the daemon was not told what a server lists");
                 }
-                sent.insert(server, definitions);
+                self.reported.send_modify(|all| drop(all.insert(server, definitions)));
             }
             if listed.changed().await.is_err() {
                 std::future::pending::<()>().await;
@@ -572,24 +586,8 @@ impl From<ConnectionProblem> for Refusal {
 
 /// Why the daemon refused a session's request, in words for the agent.
 pub(super) fn refusal_from_error(error: RequestError) -> Refusal {
-    use portero::ipc::FailureKind;
     match error {
-        RequestError::Refused(failure) => match failure.kind {
-            FailureKind::Server => Refusal::ServerUnavailable(failure.message),
-            FailureKind::Interrupted => Refusal::Interrupted(failure.message),
-            FailureKind::Malformed => Refusal::Malformed(failure.message),
-            FailureKind::Invalid | FailureKind::NotFound => Refusal::Invalid(failure.message),
-            FailureKind::Refused | FailureKind::Void | FailureKind::OtherProcess => {
-                Refusal::Declined(failure.message)
-            }
-            FailureKind::Version
-            | FailureKind::Configuration
-            | FailureKind::Challenge
-            | FailureKind::Busy
-            | FailureKind::Storage
-            | FailureKind::Unsaved
-            | FailureKind::Internal => Refusal::DaemonUnavailable(failure.message),
-        },
+        RequestError::Refused(failure) => failure.into_refusal(),
         error @ RequestError::Unreadable { .. } => Refusal::DaemonUnavailable(error.to_string()),
         RequestError::Closed(_) => Refusal::DaemonUnavailable(
             "the connection to Portero's daemon broke; look with portero/list_tasks whether the call waits \
@@ -617,4 +615,13 @@ pub(super) fn describe_lost_answer(error: RequestError) -> Refusal {
         error @ RequestError::Unreadable { .. } => Refusal::Interrupted(format!("{error}: the call may have run")),
         RequestError::Refused(_) | RequestError::Unsent(_) => refusal_from_error(error),
     }
+}
+
+/// Whether this very listing of a server is among those that the daemon took.
+fn is_reported(
+    reported: &BTreeMap<ServerName, Arc<ListedDefinitions>>,
+    server: &ServerName,
+    listed: &Arc<ListedDefinitions>,
+) -> bool {
+    reported.get(server).is_some_and(|reported| Arc::ptr_eq(reported, listed))
 }

@@ -27,7 +27,7 @@ use portero::files;
 use portero::ipc::PeerRole;
 use portero::names::{AgentSessionId, Principal, ServerName, SessionId};
 use portero::paths::Paths;
-use portero::pipeline::{Approvals, DefinitionWatch, ListingFetches, Pipeline};
+use portero::pipeline::{Approvals, DefinitionWatch, ListingFetches, Pipeline, RedactionMemory};
 use portero::policy::{Overrides, Policy};
 use portero::printable::OneLineWriter;
 use portero::server::{ServerChange, Upstreams};
@@ -155,6 +155,8 @@ fn assemble_session(
         shared_names: ArcSwap::from_pointee(shared_servers(&config)),
         definitions: DefinitionWatch::new(Arc::clone(&approvals) as _),
         listing_fetches: ListingFetches::default(),
+        redaction_memory: RedactionMemory::default(),
+        withheld_reports: Arc::default(),
     });
     children.set_pipeline(&pipeline);
     let (session, handle) = Session::new(session::SessionDeps {
@@ -164,6 +166,7 @@ fn assemble_session(
         skipped: config.skipped,
         limits: config.settings.limits,
         hold: config.settings.approvals.hold,
+        param_headers: None,
     });
     let events = handle.clone();
     upstreams.set_event_sink(Arc::new(move |event| events.push_event(event)));

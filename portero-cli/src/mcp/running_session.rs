@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use jiff::Timestamp;
 use portero::anonymize::Anonymizer;
 use portero::approved_config::EffectiveConfig;
 use portero::config::{Config, ConfigProblems};
@@ -75,7 +76,11 @@ impl PushHandler for RunningSession {
 
     fn handle_push(&self, push: PushMessage) {
         match push {
-            PushMessage::Settled { task, state } => self.handle.task_settled(task, state),
+            PushMessage::Settled { task, state } => {
+                self.children.waiting.forget_task(task);
+                self.handle.task_settled(task, state);
+            }
+            PushMessage::Waits(task) => self.children.waiting.note_task(&task, Timestamp::now()),
             // Overrides and configuration are handled by the connection, and notifications and progress by
             // the client's sinks. A session gets no number to show.
             PushMessage::Standing(_)

@@ -13,7 +13,7 @@ use portero::ipc::requests::handover::{HoldChildren, ReportCheck, ReportOutcome}
 use portero::ipc::{CallCheck, IpcClient, PermitOutcome, RequestError};
 use portero::names::{ChildGeneration, ServerName};
 use portero::permit::{self, CallPermit, PermitProblem, RedeemedPermit, RedeemedPermits};
-use portero::pipeline::{CallContext, CallReply, Pipeline, Refusal};
+use portero::pipeline::{CallContext, CallReply, Pipeline, Refusal, WaitingCalls};
 use portero::server::{CallOptions, Upstreams};
 use portero::session_key::SessionKey;
 use portero::task::{CallOrigin, ChildGround};
@@ -26,6 +26,8 @@ pub(super) struct SessionChildren {
     /// The pipeline submits calls through this, so neither can be made with the other.
     pipeline: OnceLock<Weak<Pipeline>>,
     redeemed: RedeemedPermits,
+    /// The calls that wait to run in these processes.
+    pub(super) waiting: WaitingCalls,
 }
 
 impl SessionChildren {
@@ -36,6 +38,7 @@ impl SessionChildren {
             upstreams,
             pipeline: OnceLock::new(),
             redeemed: RedeemedPermits::default(),
+            waiting: WaitingCalls::default(),
         }
     }
 
@@ -204,7 +207,9 @@ fn outcome_of(reply: CallReply, most: usize) -> PermitOutcome {
         }
         CallReply::Result(result) => PermitOutcome::Result(result),
         CallReply::Error(error) => PermitOutcome::Error(error),
-        CallReply::PendingApproval(_) => PermitOutcome::Failed("it was not run: it asked again".to_owned()),
+        CallReply::PendingApproval(_) | CallReply::Joined(_) => {
+            PermitOutcome::Failed("it was not run: it asked again".to_owned())
+        }
         CallReply::Refused(refusal) => match refusal {
             Refusal::Interrupted(_) | Refusal::Malformed(_) | Refusal::Cancelled => {
                 PermitOutcome::Unknown(refusal.to_string())

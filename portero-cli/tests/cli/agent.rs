@@ -14,6 +14,8 @@ pub(crate) struct Agent {
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     next_id: u64,
+    /// Answers that came while another one was waited for: calls may end in any order.
+    early_answers: Vec<Value>,
     /// Everything that ever reached the agent.
     pub(crate) received_text: String,
 }
@@ -54,7 +56,14 @@ impl Agent {
                 }
             }
         });
-        Self { stdin: child.stdin.take(), child, lines, next_id: 0, received_text: String::new() }
+        Self {
+            stdin: child.stdin.take(),
+            child,
+            lines,
+            next_id: 0,
+            early_answers: Vec::new(),
+            received_text: String::new(),
+        }
     }
 
     pub(crate) fn call_tool(&mut self, tool: &str, arguments: &Value) -> Value {
@@ -75,18 +84,25 @@ impl Agent {
         id
     }
 
-    /// Waits for the answer to a question; others that come meanwhile are dropped.
+    /// Waits for the answer to a question. Other answers that come meanwhile are kept for their own callers.
     pub(crate) fn wait_for_answer(&mut self, id: u64) -> Value {
         self.wait_for_answer_and_earlier(id).0
     }
 
     /// Waits for the answer to a question, and gives what came before it too.
     pub(crate) fn wait_for_answer_and_earlier(&mut self, id: u64) -> (Value, Vec<Value>) {
+        if let Some(place) = self.early_answers.iter().position(|answer| answer["id"] == id) {
+            return (self.early_answers.remove(place), Vec::new());
+        }
         let mut before = Vec::new();
         loop {
             let message = self.next_message();
-            if message["id"] == id && message.get("method").is_none() {
+            let is_answer = message.get("method").is_none() && message.get("id").is_some();
+            if is_answer && message["id"] == id {
                 return (message, before);
+            }
+            if is_answer {
+                self.early_answers.push(message.clone());
             }
             before.push(message);
         }
@@ -127,6 +143,16 @@ impl Agent {
                 return line;
             }
         }
+    }
+
+    /// Sends a line as it is.
+    pub(crate) fn send_line(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Waits for the next line, as it came.
+    pub(crate) fn next_line(&mut self) -> String {
+        self.lines.recv_timeout(TEST_TIMEOUT).expect("the session says something")
     }
 
     fn send_message(&mut self, message: &Value) {

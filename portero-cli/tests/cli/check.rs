@@ -42,6 +42,26 @@ fn an_unset_real_value_is_an_error_and_no_value_is_printed() {
     assert!(!said.stdout.contains("Marta"), "a value is shown:\n{}", said.stdout);
 }
 
+#[cfg(unix)]
+#[test]
+fn files_that_are_not_read_and_permissions_that_are_too_wide_are_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let home = TestHome::with_office();
+    let config = home.path("config");
+    std::fs::write(config.join("policy.json"), r#"{"policies": {"*/*": "deny"}}"#).unwrap();
+    std::fs::write(config.join(".env"), "KEY=value\n").unwrap();
+    std::fs::set_permissions(config.join(".env"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let said = home.run(&["check"]);
+    assert_eq!(said.code, 0, "{}", said.stdout);
+    for expected in [
+        "warning: policy.json: this file is not read\n  hint: move what it says into policies.json, and remove it",
+        "warning: .env: other users can read it\n  hint: run `chmod 600 '",
+    ] {
+        assert!(said.stdout.contains(expected), "{expected} is missing in:\n{}", said.stdout);
+    }
+}
+
 #[test]
 fn json_has_one_entry_for_each_problem() {
     let world = TestHome::with_office();
@@ -81,6 +101,17 @@ fn a_mistyped_tool_or_pattern_gets_the_nearest_one() {
     agent.request("tools/list", &json!({}));
     let said = world.run(&["why", "office/raed_mail"]);
     assert!(said.stderr.contains("did you mean `office/read_mail`?"), "{}", said.stderr);
+    // A deny is made all the same.
+    let said = world.run(&["deny", "office/raed_mail"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.contains("`office/raed_mail` is denied"), "{}", said.stdout);
+    assert!(said.stderr.contains("did you mean `office/read_mail`?"), "{}", said.stderr);
+    world.write("policies.json", &json!({"policies": {"office/raed_mail": "deny", "office/*": "allow"}}));
+    for command in ["check", "doctor"] {
+        let said = world.run(&[command]);
+        let hint = "policies.json:1:14: `office` lists no tool `raed_mail`; did you mean `office/read_mail`?";
+        assert!(said.stderr.contains(hint), "{command}: {}", said.stderr);
+    }
     for (typed, hint) in [
         ("office__read_mail", "did you mean `office/read_mail`?"),
         ("mcp__portero__office__read_mail", "did you mean `office/read_mail`?"),
@@ -91,6 +122,27 @@ fn a_mistyped_tool_or_pattern_gets_the_nearest_one() {
         assert_eq!(said.code, 2, "{typed}");
         assert!(said.stderr.contains(hint), "{typed}: {}", said.stderr);
     }
+}
+
+#[test]
+fn why_says_that_porteros_own_tools_run_unless_a_deny_names_them() {
+    let world = TestHome::with_office();
+    world.write("policies.json", &json!({"defaultPolicy": "deny", "policies": {"portero/call": "deny"}}));
+    for daemon in [false, true] {
+        if daemon {
+            assert_eq!(world.run(&["daemon", "start"]).code, 0);
+        }
+        let said = world.run(&["why", "portero/check_task"]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let own = "portero/check_task: allow\n  because allowed: it is Portero's own tool, which only a deny that names it \
+                   stops\n";
+        assert_eq!(said.stdout, own, "{daemon}");
+        let said = world.run(&["why", "portero/call"]);
+        let denied = "portero/call: deny\n  because denied by `portero/call` (policies.json:";
+        assert!(said.stdout.starts_with(denied), "{daemon}: {}", said.stdout);
+    }
+    let said = world.run(&["why", "portero/chek_task"]);
+    assert!(said.stderr.contains("did you mean `portero/check_task`?"), "{}", said.stderr);
 }
 
 #[test]

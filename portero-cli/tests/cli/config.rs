@@ -13,7 +13,7 @@ use crate::crash::kill_daemon;
 use crate::terminal::{confirm_with_passphrase, set_passphrase};
 use crate::test_support::{TestHome, eventually};
 
-fn wait_for_unconfirmed(world: &TestHome) {
+pub(crate) fn wait_for_unconfirmed(world: &TestHome) {
     eventually("the edit waits", || {
         (world.json(&["status"])["config_waits"].as_u64().unwrap() > 0).then_some(())
     });

@@ -69,7 +69,7 @@ fn a_call_that_ran_when_the_daemon_was_killed_is_interrupted_and_never_runs_agai
     let mut agent = Agent::connect(&world, &[]);
     let pending = agent.call_tool("slow__hang", &json!({}));
     let id = pending["result"]["structuredContent"]["taskId"].as_str().unwrap().to_owned();
-    confirm_with_passphrase(&world, &["approve", &id], "portero task");
+    confirm_with_passphrase(&world, &["approve", &id, "--no-wait"], "portero task");
     eventually("the server has the call", || (count_reached(&world, "hang") == 1).then_some(()));
     let waiting = agent.send_request(
         "tools/call",

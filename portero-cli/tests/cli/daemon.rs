@@ -129,7 +129,7 @@ fn doctor_says_what_works_and_what_does_not() {
         &json!({"mcps": [
             {"name": "ghost", "command": "/nonexistent/server"},
             {"name": "unset", "command": "x", "env": {"TOKEN": "${NOT_SET_ANYWHERE}"}},
-            {"name": "remote", "type": "http", "url": "https://mcp.test"},
+            {"name": "remote", "type": "http", "url": "http://127.0.0.1:1/mcp"},
         ]}),
     );
     let said = world.run(&["doctor"]);
@@ -141,12 +141,12 @@ fn doctor_says_what_works_and_what_does_not() {
         said.stdout
     );
     assert!(
-        said.stdout.contains("skipped remote") && said.stdout.contains("give a `command`"),
+        said.stdout.contains("failed  remote") && said.stdout.contains("the connection was refused"),
         "{}",
         said.stdout
     );
     for (typed, hint) in
-        [("nobody", "mcps.json names ghost, unset, remote"), ("gohst", "did you mean `ghost`?")]
+        [("nobody", "mcps.json names ghost, remote, unset"), ("gohst", "did you mean `ghost`?")]
     {
         let said = world.run(&["doctor", typed]);
         assert_eq!(said.code, 2);

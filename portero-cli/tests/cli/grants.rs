@@ -110,3 +110,54 @@ fn a_grant_for_a_project_holds_in_it_alone_and_why_says_so() {
     world.variables = vec![("CLAUDE_PROJECT_DIR", elsewhere)];
     assert!(!is_sent_unasked(&mut Agent::connect(&world, &[]), "elsewhere"));
 }
+
+#[test]
+fn a_grant_with_a_fixed_argument_holds_for_those_calls_and_is_listed_with_it() {
+    let mut world = TestHome::with_office();
+    set_passphrase(&world);
+    let mut agent = connect_agent(&mut world, SESSION_ONE);
+    let words =
+        ["grant", "office/send_mail", "30m", "--with", "subject=weekly", "--with", "/to=\"a@b.test\""];
+    let shown = confirm_with_passphrase(&world, &words, "runs unasked for 30m");
+    let limit = r#"only with subject = "weekly", to = "a@b.test""#;
+    assert!(shown.contains(&format!("Limited: {limit}.")), "{shown}");
+    assert!(!shown.contains("it covers session"), "it is for everyone: {shown}");
+    assert!(is_sent_unasked(&mut agent, "weekly"));
+    assert!(!is_sent_unasked(&mut agent, "weekly "));
+    assert!(world.run(&["rules"]).stdout.contains(limit));
+    let why = world.run(&["why", "office/send_mail"]).stdout;
+    assert!(why.contains("office/send_mail: require-approval"), "{why}");
+    assert!(why.contains(&format!("grant 1 on `office/send_mail` holds {limit}")), "{why}");
+    let logs = world.run(&["logs"]).stdout;
+    assert!(logs.contains(limit), "{logs}");
+    for (typed, problem) in [
+        (&["--with", "subject"][..], "FIELD=VALUE"),
+        (&["--with", "subject=[1]"], "only a text, a number"),
+        (&["--with", "/a~=1"], "JSON Pointer"),
+        (&["--with", "to=a", "--with", "/to=b"], "once only"),
+    ] {
+        let said = world.run(&[&["grant", "office/send_mail", "1h"], typed].concat());
+        assert_eq!(said.code, 2, "{typed:?}: {}", said.stderr);
+        assert!(said.stderr.contains(problem), "{typed:?}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn a_grant_for_what_reads_covers_policys_own_list_and_an_addition_waits() {
+    let mut world = TestHome::with_office();
+    set_passphrase(&world);
+    let mut agent = connect_agent(&mut world, SESSION_ONE);
+    let shown =
+        confirm_with_passphrase(&world, &["grant", "office/*", "30m", "--reads"], "runs unasked for 30m");
+    assert!(shown.contains("Limited: only tools that policy lists as reading."), "{shown}");
+    assert!(!is_sent_unasked(&mut agent, "nothing is listed"));
+    let policies = json!({"office/send_mail": "require-approval", "office/delete_*": "deny"});
+    world.write("policies.json", &json!({"policies": policies, "reads": ["office/send_*"]}));
+    eventually("the edit is seen", || {
+        let told = world.run(&["config", "diff"]).stdout;
+        told.contains("`office/send_*` is listed as reading").then_some(())
+    });
+    assert!(!is_sent_unasked(&mut agent, "the list waits for a person"));
+    confirm_with_passphrase(&world, &["config", "confirm"], "in force");
+    eventually("the session has the new list", || is_sent_unasked(&mut agent, "listed").then_some(()));
+}

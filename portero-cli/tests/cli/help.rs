@@ -2,7 +2,7 @@
 
 use crate::test_support::TestHome;
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: &[&str] = &[
     "status",
     "tasks",
     "task",
@@ -16,14 +16,19 @@ const COMMANDS: [&str; 24] = [
     "deny",
     "rules",
     "unrule",
+    "login",
+    "logout",
     "logs",
     "why",
     "policy",
     "check",
     "doctor",
     "daemon",
+    "https",
     "passphrase",
+    "secret",
     "mcp",
+    "connect",
     "try",
     "help",
     "daemon start",

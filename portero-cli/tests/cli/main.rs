@@ -6,8 +6,14 @@
 mod adversary;
 mod agent;
 #[cfg(unix)]
+mod approve;
+#[cfg(unix)]
 mod asking;
+mod asking_page;
 mod audit;
+#[cfg(unix)]
+#[path = "../support/background_telegram.rs"]
+mod background_telegram;
 mod check;
 mod config;
 mod connection_flood;
@@ -22,10 +28,13 @@ mod fake_telegram;
 mod generated;
 mod grants;
 mod help;
+mod https;
 mod instances;
+mod joining;
 #[cfg(unix)]
 mod limits;
 mod logging;
+mod mcp_http;
 mod pending_watch;
 #[cfg(unix)]
 mod pins;
@@ -34,6 +43,10 @@ mod policy;
 mod porterod;
 mod quorum;
 mod recovery;
+#[cfg(unix)]
+mod remember;
+#[cfg(target_os = "linux")]
+mod secrets;
 mod session;
 mod settings;
 mod skew;
@@ -42,5 +55,7 @@ mod telegram;
 mod telegram_confirmation;
 mod terminal;
 mod test_support;
+mod tokens;
 mod totp;
 mod trial;
+mod waiting_calls;

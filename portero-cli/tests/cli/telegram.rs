@@ -2,11 +2,10 @@
 
 #![cfg(unix)]
 
-use std::thread::JoinHandle;
-
 use expectrl::{Eof, Expect as _};
 use serde_json::{Value, json};
 
+use crate::background_telegram::BackgroundTelegram;
 use crate::fake_telegram::{FakeTelegram, TOKEN, USERNAME};
 use crate::terminal::{PASSPHRASE, confirm_with_passphrase, set_passphrase, spawn_on_terminal};
 use crate::test_support::{TestHome, eventually};
@@ -14,47 +13,11 @@ use crate::totp::{answer_prompt, enroll_totp, read_to_end, totp_code};
 
 const JANE_USER_ID: i64 = 501;
 
-/// Telegram, on a thread of its own, since these tests have no runtime.
-struct BackgroundTelegram {
-    bot: Option<FakeTelegram>,
-    runtime: tokio::runtime::Handle,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-    running: Option<JoinHandle<()>>,
-}
-
-impl BackgroundTelegram {
-    fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let handle = runtime.handle().clone();
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let bot = runtime.block_on(FakeTelegram::start());
-        let running = std::thread::spawn(move || drop(runtime.block_on(stopped)));
-        Self { bot: Some(bot), runtime: handle, stop: Some(stop), running: Some(running) }
-    }
-
-    fn fake(&self) -> &FakeTelegram {
-        self.bot.as_ref().unwrap()
-    }
-
-    /// Waits until the bot said something to Jane that begins so.
-    fn wait_for_message(&self, words: &str) {
-        let told = |it: &FakeTelegram| {
-            it.bot_messages(JANE_USER_ID).into_iter().find(|it| it.text.starts_with(words))
-        };
-        self.runtime.block_on(self.fake().wait_until(words, told));
-    }
-}
-
-impl Drop for BackgroundTelegram {
-    fn drop(&mut self) {
-        drop(self.bot.take());
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        if let Some(running) = self.running.take() {
-            let _ = running.join();
-        }
-    }
+/// Waits until the bot said something to Jane that begins so.
+fn wait_for_message(telegram: &BackgroundTelegram, words: &str) {
+    let told =
+        |it: &FakeTelegram| it.bot_messages(JANE_USER_ID).into_iter().find(|it| it.text.starts_with(words));
+    telegram.block_on(telegram.fake().wait_until(words, told));
 }
 
 /// A world whose configuration names the bot of the fake Telegram; the daemon listens to it.
@@ -77,7 +40,7 @@ fn paired_person(world: &TestHome) -> Value {
 fn pair_jane(world: &TestHome, telegram: &BackgroundTelegram) {
     let shown = world.json(&["telegram", "pair"]);
     telegram.fake().send_text(JANE_USER_ID, &format!("/pair {}", shown["code"].as_str().unwrap()));
-    telegram.wait_for_message("Paired.");
+    wait_for_message(telegram, "Paired.");
 }
 
 #[test]
@@ -98,7 +61,7 @@ fn a_code_a_link_and_a_picture_of_it_are_shown_and_pair_whoever_says_the_code() 
     assert!(said.stderr.contains("No passphrase is set"), "{}", said.stderr);
     assert_eq!(paired_person(&world), json!(null));
     telegram.fake().send_text(JANE_USER_ID, &format!("/pair {code}"));
-    telegram.wait_for_message("Paired.");
+    wait_for_message(&telegram, "Paired.");
     assert_eq!(paired_person(&world), json!({"user": JANE_USER_ID, "configured": false}));
     assert!(world.run(&["status"]).stdout.contains("paired with user 501"));
     let audit = world.run(&["logs"]).stdout;
@@ -146,7 +109,7 @@ fn with_a_passphrase_only_a_person_at_a_terminal_gets_a_code_and_ends_a_pairing(
     assert!(shown.contains("https://t.me/") && shown.contains("\x1b[38;5;16;48;5;231m"), "{shown}");
     let (_, code) = shown.split_once("/pair ").unwrap();
     telegram.fake().send_text(JANE_USER_ID, &format!("/pair {}", code.lines().next().unwrap().trim()));
-    telegram.wait_for_message("Paired.");
+    wait_for_message(&telegram, "Paired.");
 
     confirm_with_passphrase(&world, &["telegram", "unpair"], "the pairing has ended");
     assert_eq!(paired_person(&world), json!(null));

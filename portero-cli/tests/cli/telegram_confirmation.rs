@@ -201,6 +201,37 @@ fn interrupting_the_terminal_takes_the_question_back() {
 }
 
 #[test]
+fn several_approvals_are_a_question_each_and_ctrl_c_takes_back_the_open_one() {
+    let (world, phone) = home_with_phone();
+    let mut agent = crate::agent::Agent::connect(&world, &[]);
+    let ids = ["Alder", "Birch"].map(|subject| {
+        let mail = json!({"to": "a@b.test", "subject": subject, "body": "y"});
+        let pending = agent.call_tool("office__send_mail", &mail);
+        pending["result"]["structuredContent"]["taskId"].as_str().unwrap().to_owned()
+    });
+    let mut terminal = spawn_on_terminal(&world, &["approve", &ids[0], &ids[1], "--telegram"]);
+    let number = read_number(&mut terminal);
+    phone.confirm_number(&number);
+    read_number(&mut terminal);
+    let card = phone.wait_for_question();
+    terminal.send("\u{3}").unwrap();
+    phone.wait_until_shown(&card, "The terminal has gone. Nothing changed.");
+    assert_eq!(world.json(&["task", &ids[1]])["state"], "pending-approval");
+    eventually("the first ran", || (world.json(&["task", &ids[0]])["state"] == "completed").then_some(()));
+
+    // Where each call is asked about, too.
+    let mut terminal = spawn_on_terminal(&world, &["approve", "--telegram"]);
+    terminal.expect("a number of the list: ").unwrap();
+    terminal.send_line("y").unwrap();
+    read_number(&mut terminal);
+    let card = phone.wait_for_question();
+    terminal.send("\u{3}").unwrap();
+    terminal.expect("Taken back; `portero task ").unwrap();
+    phone.wait_until_shown(&card, "The terminal has gone. Nothing changed.");
+    assert_eq!(world.json(&["task", &ids[1]])["state"], "pending-approval");
+}
+
+#[test]
 fn a_pause_is_ended_a_configuration_confirmed_and_a_deny_lifted_on_telegram() {
     let (world, phone) = home_with_phone();
     let deny = world.json(&["deny", "office/read_mail"])["id"].to_string();

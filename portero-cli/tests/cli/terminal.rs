@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use expectrl::session::OsSession;
-use expectrl::{Eof, Expect as _, Session};
+use expectrl::{Any, Eof, Expect as _, Session};
 
 use crate::agent::Agent;
 #[cfg(target_os = "linux")]
@@ -34,11 +34,20 @@ pub(crate) fn set_passphrase(world: &TestHome) {
     terminal.expect(Eof).unwrap();
 }
 
-/// Types the passphrase where it is asked for, and expects `outcome`; gives all that was shown.
+/// Types the passphrase where it is asked for, and expects `outcome`; gives all that was shown. Waiting calls that would be
+/// allowed are left waiting.
 pub(crate) fn confirm_with_passphrase(world: &TestHome, words: &[&str], outcome: &str) -> String {
     let mut terminal = spawn_on_terminal(world, words);
-    let asked = terminal.expect("Passphrase, to ").unwrap();
-    let mut shown = String::from_utf8_lossy(asked.before()).into_owned();
+    let mut shown = String::new();
+    loop {
+        let asked =
+            terminal.expect(Any::boxed(vec![Box::new("[y/N]"), Box::new("Passphrase, to ")])).unwrap();
+        shown.push_str(&String::from_utf8_lossy(asked.before()));
+        if asked.get(0).is_some_and(|asked| asked.starts_with(b"Passphrase")) {
+            break;
+        }
+        terminal.send_line("n").unwrap();
+    }
     terminal.expect(": ").unwrap();
     // The terminal echoes until the prompt's reader turned that off.
     std::thread::sleep(Duration::from_millis(50));

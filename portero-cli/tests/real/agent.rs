@@ -159,6 +159,15 @@ impl Agent {
         begin.elapsed()
     }
 
+    /// Sends the process a signal, and waits for its end. Returns whether that was in order, and how long it took.
+    pub(crate) fn signal(mut self, name: &str) -> (bool, Duration) {
+        let begin = Instant::now();
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill runs").success());
+        let status = self.child.wait().expect("it ends");
+        (status.success(), begin.elapsed())
+    }
+
     /// Kills the process, as `kill -9` does.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");

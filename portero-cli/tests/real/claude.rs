@@ -14,15 +14,29 @@ use crate::test_support::TestHome;
 const FAKE_API_KEY: &str = "sk-ant-api03-not-a-real-key-0000000000";
 
 /// A scripted model and the configuration of a Claude Code that uses it.
-struct ClaudeFixture {
-    home: TestHome,
+pub(crate) struct ClaudeFixture<'a> {
+    home: &'a TestHome,
     model: Child,
     port: String,
     requests: PathBuf,
 }
 
-impl ClaudeFixture {
-    fn new(home: TestHome, script: &Value) -> Self {
+impl<'a> ClaudeFixture<'a> {
+    pub(crate) fn new(home: &'a TestHome, script: &Value) -> Self {
+        let portero = home.portero_command(&["mcp"]);
+        let env: serde_json::Map<String, Value> = portero
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), json!(value?.to_str()?))))
+            .filter(|(name, _)| name.starts_with("PORTERO"))
+            .collect();
+        let entry = json!({
+            "type": "stdio", "command": env!("CARGO_BIN_EXE_portero"), "args": ["mcp"], "env": env,
+        });
+        Self::with_entry(home, script, &entry)
+    }
+
+    /// One whose Claude Code reaches Portero by this entry of its configuration.
+    pub(crate) fn with_entry(home: &'a TestHome, script: &Value, entry: &Value) -> Self {
         let requests = home.path("state").join("model.jsonl");
         let mut model = Command::new(peers().python("python"))
             .arg(peer_file("model.py"))
@@ -36,11 +50,11 @@ impl ClaudeFixture {
             .read_line(&mut port)
             .expect("the model prints its port");
         let stage = Self { home, model, port: port.trim().to_owned(), requests };
-        stage.configure();
+        stage.configure(entry);
         stage
     }
 
-    fn configure(&self) {
+    fn configure(&self, entry: &Value) {
         let settings = self.home.path("run").join("claude");
         fs::create_dir_all(&settings).expect("writable");
         let project = self.home.path("project");
@@ -50,20 +64,12 @@ impl ClaudeFixture {
             "projects": {project.to_string_lossy(): {"hasTrustDialogAccepted": true, "hasCompletedProjectOnboarding": true}},
         });
         fs::write(settings.join(".claude.json"), known.to_string()).expect("writable");
-        let portero = self.home.portero_command(&["mcp"]);
-        let env: serde_json::Map<String, Value> = portero
-            .get_envs()
-            .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), json!(value?.to_str()?))))
-            .filter(|(name, _)| name.starts_with("PORTERO"))
-            .collect();
-        let servers = json!({"mcpServers": {"portero": {
-            "type": "stdio", "command": env!("CARGO_BIN_EXE_portero"), "args": ["mcp"], "env": env,
-        }}});
+        let servers = json!({"mcpServers": {"portero": entry}});
         fs::write(settings.join("mcp.json"), servers.to_string()).expect("writable");
     }
 
     /// The arguments with which Claude Code uses only Portero.
-    fn claude_arguments(&self) -> Vec<String> {
+    pub(crate) fn claude_arguments(&self) -> Vec<String> {
         let mcp = self.home.path("run").join("claude/mcp.json");
         ["--mcp-config", &mcp.to_string_lossy(), "--strict-mcp-config", "--allowedTools", "mcp__portero"]
             .map(str::to_owned)
@@ -71,7 +77,7 @@ impl ClaudeFixture {
     }
 
     /// A command with the environment of a quiet Claude Code.
-    fn with_quiet_environment(&self, mut command: Command) -> Command {
+    pub(crate) fn with_quiet_environment(&self, mut command: Command) -> Command {
         let settings = self.home.path("run").join("claude");
         command
             .current_dir(self.home.path("project"))
@@ -98,20 +104,20 @@ impl ClaudeFixture {
     }
 
     /// Everything that the model was sent.
-    fn model_requests(&self) -> String {
+    pub(crate) fn model_requests(&self) -> String {
         fs::read_to_string(&self.requests).expect("the model was asked")
     }
 }
 
-impl Drop for ClaudeFixture {
+impl Drop for ClaudeFixture<'_> {
     fn drop(&mut self) {
         drop(self.model.kill());
         drop(self.model.wait());
     }
 }
 
-/// A home with a file of a real name, and a model that reads it and asks to write another.
-fn claude_with_script() -> ClaudeFixture {
+/// A home with a file of a real name.
+fn home_with_letter() -> TestHome {
     let home = filesystem_home();
     let project = home.path("project");
     home.write(
@@ -119,6 +125,12 @@ fn claude_with_script() -> ClaudeFixture {
         &json!({"replacements": [{"fake": "John Doe", "real": "Ada Lovelace", "bidirectional": true}]}),
     );
     fs::write(project.join("letter.txt"), "Dear Ada Lovelace, all is well.").expect("writable");
+    home
+}
+
+/// A model that reads the letter and asks to write another.
+fn claude_with_script(home: &TestHome) -> ClaudeFixture<'_> {
+    let project = home.path("project");
     let script = json!([
         {"tool": "mcp__portero__files__read_text_file", "input": {"path": project.join("letter.txt")}},
         {"tool": "mcp__portero__files__write_file", "input": {"path": project.join("reply.txt"), "content": "Yours"}},
@@ -127,7 +139,7 @@ fn claude_with_script() -> ClaudeFixture {
     ClaudeFixture::new(home, &script)
 }
 
-fn assert_the_model_saw_the_right_things(stage: &ClaudeFixture) {
+fn assert_the_model_saw_the_right_things(stage: &ClaudeFixture<'_>) {
     let sent = stage.model_requests();
     assert!(sent.contains("Dear John Doe, all is well."), "the read reached the model concealed");
     assert!(!sent.contains("Ada Lovelace"), "the vendor never gets the real name");
@@ -138,7 +150,8 @@ fn assert_the_model_saw_the_right_things(stage: &ClaudeFixture) {
 
 #[test]
 fn claude_code_headless_reads_concealed_and_asks_to_write() {
-    let stage = claude_with_script();
+    let home = home_with_letter();
+    let stage = claude_with_script(&home);
     let mut command = Command::new(peers().claude());
     command.args(["-p", "Write to her."]).args(stage.claude_arguments()).stdin(Stdio::null());
     let output = stage.with_quiet_environment(command).output().expect("Claude Code runs");
@@ -150,7 +163,8 @@ fn claude_code_headless_reads_concealed_and_asks_to_write() {
 
 #[test]
 fn claude_code_interactive_reads_concealed_and_asks_to_write() {
-    let stage = claude_with_script();
+    let home = home_with_letter();
+    let stage = claude_with_script(&home);
     let steps =
         json!([{"wait": "❯|> "}, {"type": "Write to her."}, {"type": "\r"}, {"wait": "The reply waits"}]);
     let mut command = Command::new(peers().python("python"));

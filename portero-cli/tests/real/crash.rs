@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::agent::{TEST_TIMEOUT, result_text};
 use crate::approvals::{ask_to_write, check_task, filesystem_home};
 use crate::peers::peers;
-use crate::test_support::{TestHome, processes_naming};
+use crate::test_support::{PASSPHRASE, TestHome, processes_naming};
 
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + TEST_TIMEOUT;
@@ -91,7 +91,10 @@ fn a_pending_call_survives_the_daemons_death_and_runs_once() {
     let task = ask_to_write(&mut agent, &file, "survived");
     kill_9(home.json(&["daemon", "status"])["pid"].as_u64().expect("a pid"));
     assert_eq!(home.json(&["pending"])[0]["id"], json!(task), "started anew, it still asks");
-    home.approve_task(&task);
+    // Until the session is connected again, its process counts as lost.
+    wait_until("the session is connected again", || {
+        home.run_at_terminal(&["approve", &task], &[PASSPHRASE]).0 == 0
+    });
     let mut result = check_task(&mut agent, &task);
     wait_until("the session finds the new daemon", || {
         result = check_task(&mut agent, &task);

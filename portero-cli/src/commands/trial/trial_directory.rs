@@ -83,7 +83,11 @@ impl TrialDirectory {
             ]}),
         )?;
         let values = format!("TRY_NAME=\"{REAL_NAME}\"\nTRY_EMAIL={REAL_EMAIL}\nTRY_KEY={REAL_KEY}\n");
-        fs::write(self.paths.config.join(".env"), values)
+        let dotenv = self.paths.config.join(".env");
+        fs::write(&dotenv, values)?;
+        #[cfg(unix)]
+        fs::set_permissions(&dotenv, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        Ok(())
     }
 
     /// The whole directory.

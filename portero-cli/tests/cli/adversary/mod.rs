@@ -2,13 +2,16 @@
 //! call through that its owner did not allow. What it can do all the same stands in `docs/security.md`; no
 //! door of Portero's own opens for it.
 
+mod credentials;
 mod daemon_socket;
 mod files;
 mod forking_impostor;
+mod network;
 mod odd_files;
 mod other_user;
 mod process;
 mod raw_socket;
+mod remote_server;
 mod segments;
 mod telegram;
 mod terminal_commands;

@@ -27,6 +27,8 @@ pub(super) fn assert_known(request: &Value, reply: &Value) {
 pub(super) struct RawSocket {
     stream: UnixStream,
     next_number: u64,
+    /// Everything that the daemon ever said on it.
+    pub(super) received_text: Vec<u8>,
 }
 
 impl RawSocket {
@@ -49,7 +51,7 @@ impl RawSocket {
         let stream = UnixStream::connect(world.path("run/portero.sock")).unwrap();
         rustix::net::sockopt::set_socket_passcred(&stream, true).unwrap();
         stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
-        let mut socket = Self { stream, next_number: 0 };
+        let mut socket = Self { stream, next_number: 0, received_text: Vec::new() };
         let hello = json!({
             "protocol": portero::ipc::PROTOCOL_VERSION, "build": "adversary", "config": world.path("config"),
             "peer": peer,
@@ -95,6 +97,7 @@ impl RawSocket {
         self.stream.read_exact(&mut length).ok()?;
         let mut text = vec![0; u32::from_be_bytes(length) as usize];
         self.stream.read_exact(&mut text).ok()?;
+        self.received_text.extend_from_slice(&text);
         Some(serde_json::from_slice(&text).unwrap())
     }
 }

@@ -25,7 +25,9 @@ fn forge(world: &TestHome, reason: &str) -> AuditWriter {
         task: None,
         arguments: None,
     };
-    segment.append(&AuditRecord { at: Timestamp::now(), session: None, principal: None, event }).unwrap();
+    segment
+        .append(&AuditRecord { at: Timestamp::now(), session: None, principal: None, address: None, event })
+        .unwrap();
     segment
 }
 

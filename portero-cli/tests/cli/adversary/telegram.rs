@@ -75,6 +75,8 @@ fn an_agent_that_asks_on_telegram_gets_nothing_without_a_tap() {
 
     // A terminal of its own shows it the number, and it types whatever it likes.
     let mut terminal = spawn_on_terminal(&siege.home, &["grant", "office/send_mail", "1h", "--telegram"]);
+    terminal.expect("run it too?").unwrap();
+    terminal.send_line("y").unwrap();
     let number = read_number(&mut terminal);
     terminal.send_line(&number).unwrap();
     terminal.send_line("yes").unwrap();

@@ -43,6 +43,12 @@ pub(super) enum ViewEffect {
         task: TaskId,
         passphrase: Secret,
     },
+    /// The number was typed in place of the remembered passphrase.
+    ApproveRemembered {
+        task: TaskId,
+    },
+    /// Another number was typed.
+    ForgetPassphrase,
     Reject {
         task: TaskId,
         reason: Option<String>,
@@ -80,7 +86,18 @@ impl PendingView {
             }
         };
         // The check runs beside the typing, so it doesn't make the view busy.
-        self.busy |= !matches!(effect, None | Some(ViewEffect::CheckApprovable { .. } | ViewEffect::Quit));
+        self.busy |= match effect {
+            None
+            | Some(ViewEffect::CheckApprovable { .. } | ViewEffect::ForgetPassphrase | ViewEffect::Quit) => {
+                false
+            }
+            Some(
+                ViewEffect::Approve { .. }
+                | ViewEffect::ApproveRemembered { .. }
+                | ViewEffect::Reject { .. }
+                | ViewEffect::Pause,
+            ) => true,
+        };
         self.normalize();
         effect
     }
@@ -127,7 +144,8 @@ impl PendingView {
                 if let Some(task) = self.decidable_task().filter(|task| self.needs_one_approver(*task)) {
                     // The buffer never grows beyond this, so no copy of the passphrase is left behind.
                     let typed = String::with_capacity(MAX_PASSPHRASE_BYTES);
-                    self.mode = ViewMode::Approve { task, typed, problem: None };
+                    let number = self.remembered.as_ref().map(|(_, number)| number.clone());
+                    self.mode = ViewMode::Approve { task, typed, number, problem: None };
                     return Some(ViewEffect::CheckApprovable { task });
                 }
             }
@@ -190,7 +208,7 @@ impl PendingView {
     }
 
     fn handle_approve_key(&mut self, key: ViewKey) -> Option<ViewEffect> {
-        let ViewMode::Approve { task, typed, problem } = &mut self.mode else { return None };
+        let ViewMode::Approve { task, typed, number, problem } = &mut self.mode else { return None };
         match key {
             ViewKey::Char(letter) if typed.len() + letter.len_utf8() <= MAX_PASSPHRASE_BYTES => {
                 typed.push(letter)
@@ -199,6 +217,18 @@ impl PendingView {
             ViewKey::Clear => drop(self.mode.take_typed()),
             ViewKey::Enter if typed.is_empty() => {
                 *problem = Some("nothing was typed; Esc goes back".to_owned());
+            }
+            ViewKey::Enter if number.is_some() => {
+                let (task, is_right) = (*task, number.as_ref() == Some(typed));
+                typed.clear();
+                if is_right {
+                    *problem = None;
+                    return Some(ViewEffect::ApproveRemembered { task });
+                }
+                // What typed it may not see the screen, so the number doesn't count again.
+                *number = None;
+                *problem = Some("that is not the number, so the passphrase is forgotten".to_owned());
+                return Some(ViewEffect::ForgetPassphrase);
             }
             ViewKey::Enter => {
                 let task = *task;

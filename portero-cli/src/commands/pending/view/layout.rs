@@ -106,10 +106,16 @@ pub(super) fn footer_lines(view: &PendingView) -> Vec<String> {
             texts.push(keys.to_owned());
         }
         ViewMode::Help => texts.push("any key goes back".to_owned()),
-        ViewMode::Approve { task, problem, .. } => {
+        ViewMode::Approve { task, problem, number, .. } => {
             texts.push(approval_question(view, *task));
             texts.extend(problem.clone());
-            texts.push("Passphrase (it is not shown): ".to_owned());
+            texts.push(match (number, &view.remembered) {
+                (Some(number), Some((left, _))) => {
+                    format!("Type {number} (the passphrase is remembered for {}): ", format_duration(*left))
+                }
+                (Some(number), None) => format!("Type {number}: "),
+                (None, _) => "Passphrase (it is not shown): ".to_owned(),
+            });
             texts.push(answer_keys(view, "Enter runs it"));
         }
         ViewMode::Reject { task, reason } => {

@@ -14,19 +14,24 @@ mod test_support;
 mod updates;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use portero::clock::SystemClock;
 use portero::ipc::requests::approvals::{ApproveTask, CheckApproval, RejectTask};
+use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::overrides::Pause;
-use portero::ipc::{Challenge, FailureKind, IpcClient, RequestError};
+use portero::ipc::{Challenge, FailureKind, IpcClient, RequestError, Risk};
 use portero::names::TaskId;
+use portero::passphrase::fresh_terminal_number;
 use portero::task::Task;
 use tokio::sync::mpsc;
 
 use super::Feed;
 use super::feed::FeedEvent;
 use crate::commands::{CommandContext, approvals};
+use crate::elevate::{RememberedPassphrase, find_shared_terminal};
 use crate::failure::{CommandFailure, CommandResult};
 use crate::signals::TerminationSignals;
 use keys::ViewEffect;
@@ -46,7 +51,8 @@ pub(super) async fn run(context: &CommandContext) -> CommandResult {
     let (mut screen, mut inputs) = TerminalScreen::open()?;
     let mut feed = Feed::start(context, daemon);
     let view = PendingView::new(Timestamp::now(), screen.size()?);
-    ViewLoop { view, client: None, running: None }
+    let remembered = Arc::new(RememberedPassphrase::new(Arc::new(SystemClock)));
+    ViewLoop { view, client: None, running: None, remembered, number: fresh_terminal_number() }
         .run(&mut screen, &mut inputs, &mut feed.events, &mut end)
         .await
 }
@@ -58,6 +64,9 @@ struct ViewLoop {
     view: PendingView,
     client: Option<IpcClient>,
     running: Option<RunningEffect>,
+    remembered: Arc<RememberedPassphrase>,
+    /// The number that the next approval takes.
+    number: String,
 }
 
 impl ViewLoop {
@@ -70,6 +79,8 @@ impl ViewLoop {
     ) -> CommandResult {
         loop {
             self.view.now = Timestamp::now();
+            let left = self.remembered.time_left();
+            self.view.remembered = left.map(|left| (left, self.number.clone()));
             screen.draw(&self.view)?;
             tokio::select! {
                 input = inputs.recv() => {
@@ -93,7 +104,14 @@ impl ViewLoop {
         match input {
             Some(ViewInput::Key(key)) => match self.view.handle_key(key) {
                 Some(ViewEffect::Quit) => return true,
-                Some(effect) => self.running = Some(self.start_effect(effect)),
+                Some(ViewEffect::ForgetPassphrase) => self.remembered.forget(),
+                Some(effect) => {
+                    // Each approval takes a number of its own.
+                    if let ViewEffect::CheckApprovable { .. } = &effect {
+                        self.number = fresh_terminal_number();
+                    }
+                    self.running = Some(self.start_effect(effect));
+                }
                 None => {}
             },
             Some(ViewInput::Paste(text)) => self.view.handle_paste(&text),
@@ -105,7 +123,7 @@ impl ViewLoop {
 
     fn start_effect(&self, effect: ViewEffect) -> RunningEffect {
         match self.client.clone() {
-            Some(client) => Box::pin(run_effect(client, effect)),
+            Some(client) => Box::pin(run_effect(client, effect, Arc::clone(&self.remembered))),
             None => {
                 Box::pin(async { EffectResult::Failed("there is no daemon now; nothing changed".to_owned()) })
             }
@@ -154,12 +172,38 @@ async fn check_approvable(client: &IpcClient, task: TaskId) -> EffectResult {
 }
 
 /// Makes an effect's request to the daemon, and returns the result.
-async fn run_effect(client: IpcClient, effect: ViewEffect) -> EffectResult {
+async fn run_effect(
+    client: IpcClient,
+    effect: ViewEffect,
+    remembered: Arc<RememberedPassphrase>,
+) -> EffectResult {
     match effect {
         ViewEffect::CheckApprovable { task } => check_approvable(&client, task).await,
         ViewEffect::Approve { task, passphrase } => {
-            let challenge = Challenge::new(passphrase.expose());
-            describe_decision(task, client.request(ApproveTask { task, fresh: false, challenge }).await)
+            let challenge = match client.derive_challenge(Challenge::new(passphrase.expose())).await {
+                Ok(challenge) => challenge,
+                Err(error) => return failed(Some(task), error),
+            };
+            let request = ApproveTask { task, fresh: false, challenge: challenge.clone() };
+            let approved = client.request(request).await;
+            if approved.is_ok() {
+                remember(&client, &remembered, &challenge).await;
+            }
+            describe_decision(task, approved)
+        }
+        ViewEffect::ApproveRemembered { task } => {
+            let limit = remember_limit(&client).await;
+            let Some((challenge, _)) = remembered.find(Risk::Low, limit) else {
+                let over = "the passphrase is not remembered any more; type it";
+                return EffectResult::WrongPassphrase(over.to_owned());
+            };
+            let approved = client.request(ApproveTask { task, fresh: false, challenge }).await;
+            if let Err(RequestError::Refused(failure)) = &approved
+                && failure.kind == FailureKind::Challenge
+            {
+                remembered.forget();
+            }
+            describe_decision(task, approved)
         }
         ViewEffect::Reject { task, reason } => {
             describe_decision(task, client.request(RejectTask { task, reason, for_now: false }).await)
@@ -168,9 +212,23 @@ async fn run_effect(client: IpcClient, effect: ViewEffect) -> EffectResult {
             Ok(_) => EffectResult::Done("everything is paused; `portero resume` ends it".to_owned()),
             Err(error) => failed(None, error),
         },
-        // The loop ends with `Quit` before it could start it.
-        ViewEffect::Quit => EffectResult::Done(String::new()),
+        // The loop handles these itself.
+        ViewEffect::Quit | ViewEffect::ForgetPassphrase => EffectResult::Done(String::new()),
     }
+}
+
+/// Remembers keys that the daemon accepted, if it permits that and no other process types into this terminal.
+async fn remember(client: &IpcClient, remembered: &RememberedPassphrase, challenge: &Challenge) {
+    let limit = remember_limit(client).await;
+    if !limit.is_zero() && find_shared_terminal(&|name| std::env::var_os(name)).is_none() {
+        remembered.keep(challenge, limit);
+    }
+}
+
+/// How long the daemon lets a passphrase be remembered; not at all if it can't be asked.
+async fn remember_limit(client: &IpcClient) -> Duration {
+    let status = client.request(GetStatus).await;
+    status.map_or(Duration::ZERO, |status| Duration::from_millis(status.remember))
 }
 
 fn describe_decision(task: TaskId, decided: Result<Box<Task>, RequestError>) -> EffectResult {

@@ -1,5 +1,7 @@
 //! The state of the view, without a terminal, a clock or a daemon.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use portero::names::TaskId;
 use portero::secret::Secret;
@@ -18,6 +20,8 @@ pub(super) struct PendingView {
     pub(super) paused: bool,
     /// Whether a request is in progress; no other one starts meanwhile.
     pub(super) busy: bool,
+    /// How long the passphrase is still remembered, with the number that the next approval takes in its place.
+    pub(super) remembered: Option<(Duration, String)>,
     /// The last message.
     pub(super) message: String,
     pub(super) now: Timestamp,
@@ -39,10 +43,11 @@ pub(super) struct PendingItem {
 pub(super) enum ViewMode {
     Browse,
     Help,
-    /// The passphrase is being typed, to approve this task.
+    /// The passphrase, or the number in its place, is being typed, to approve this task.
     Approve {
         task: TaskId,
         typed: String,
+        number: Option<String>,
         problem: Option<String>,
     },
     /// A reason is being typed, to reject this task.
@@ -68,6 +73,7 @@ impl PendingView {
             daemon_error: None,
             paused: false,
             busy: false,
+            remembered: None,
             message: String::new(),
             now,
             size,

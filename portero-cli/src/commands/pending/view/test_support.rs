@@ -37,7 +37,7 @@ pub(super) fn waiting_task(number: u8, tool: &str, arguments: &Value) -> Inspect
     });
     let task = serde_json::from_str(&task.to_string()).unwrap();
     let hints = ToolHints { read_only: Some(false), destructive: Some(true), ..ToolHints::default() };
-    InspectedTask { task, hints: Some(hints), loss: None }
+    InspectedTask { task, hints: Some(hints), loss: None, void: None, definition: None }
 }
 
 /// A call with a text that is longer than a screen.

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use portero::catalog::ToolHints;
 use portero::ipc::InspectedTask;
 use portero::names::TaskId;
-use portero::notice::{ConfigAdoption, Notice, NoticeEntry};
-use portero::task::{ChildLoss, Task, TaskState};
+use portero::notice::{ConfigAdoption, LoginChange, Notice, NoticeEntry};
+use portero::task::{Task, TaskState};
 
 use super::layout;
 use super::state::{PendingItem, PendingView, ViewMode};
-use crate::commands::approvals;
+use crate::commands::{approvals, pins};
 use crate::output::escape_hidden;
 
 /// The result of an effect.
@@ -44,12 +44,12 @@ impl PendingView {
 
     /// Adds or updates a task that waited when it was read.
     pub(super) fn update_task(&mut self, look: InspectedTask) {
-        let InspectedTask { task, hints, loss } = look;
+        let text = task_text(&look);
+        let task = look.task;
         let ended = (task.state != TaskState::PendingApproval).then(|| task.state.to_string());
         let known = self.item(task.id).is_some();
         if ended.is_none() && !known {
-            let item =
-                PendingItem { text: task_text(&task, hints, loss), task, end_state: ended, lines_seen: 0 };
+            let item = PendingItem { text, task, end_state: ended, lines_seen: 0 };
             // A task that waits longer comes first, also if it is reported late.
             let place = self.items.partition_point(|other| sort_key(&other.task) <= sort_key(&item.task));
             self.items.insert(place, item);
@@ -57,7 +57,7 @@ impl PendingView {
             self.end_task(task.id, state.clone());
         } else if let Some(item) = self.items.iter_mut().find(|item| item.task.id == task.id) {
             // One person approved it, and more approvals are needed.
-            item.text = task_text(&task, hints, loss);
+            item.text = text;
             item.task = task;
         }
         self.normalize();
@@ -102,7 +102,16 @@ impl PendingView {
                 self.message =
                     format!("`{server}` defines things otherwise now; see `portero pins diff {server}`");
             }
-            Notice::Grant { .. } | Notice::Rule { .. } => {}
+            Notice::Login { server, became: LoginChange::Needed(step) } => {
+                self.message = format!("`{server}` wants a login: {}", escape_hidden(step.get()));
+            }
+            Notice::Login { server, became: LoginChange::SignedIn } => {
+                self.message = format!("`{server}` is signed in");
+            }
+            Notice::Login { server, became: LoginChange::SignedOut } => {
+                self.message = format!("`{server}` is signed out");
+            }
+            Notice::Grant { .. } | Notice::Rule { .. } | Notice::Token { .. } => {}
         }
         self.normalize();
     }
@@ -140,8 +149,9 @@ impl PendingView {
     fn finish_effect(&mut self, acted: EffectResult) {
         self.busy = false;
         match (acted, &mut self.mode) {
-            (EffectResult::WrongPassphrase(why), ViewMode::Approve { problem, .. }) => {
-                *problem = Some(escape_hidden(&why).into_owned())
+            (EffectResult::WrongPassphrase(why), ViewMode::Approve { problem, number, .. }) => {
+                *number = None;
+                *problem = Some(escape_hidden(&why).into_owned());
             }
             (
                 EffectResult::Done(words)
@@ -242,10 +252,19 @@ impl PendingView {
 }
 
 /// The text beside the list.
-fn task_text(task: &Task, hints: Option<ToolHints>, loss: Option<ChildLoss>) -> String {
-    let text = format!("{}\n{}", describe_hints(hints), approvals::describe_task(task));
-    let Some(loss) = loss else { return text };
+fn task_text(InspectedTask { task, hints, loss, void, definition }: &InspectedTask) -> String {
+    let mut text = format!("{}\n{}", describe_hints(*hints), approvals::describe_task(task));
+    if let Some(definition) = definition {
+        text = format!("{text}\n{}", pins::describe_task_definition(definition));
+    }
     let id = approvals::short_id(task.id);
+    if let Some(void) = void {
+        let void = escape_hidden(void.get());
+        return format!(
+            "would not run any more: {void}; `portero reject {id} --no-cool-down` ends it\n{text}"
+        );
+    }
+    let Some(loss) = loss else { return text };
     format!("{loss}: `portero approve {id} --fresh` runs it in another process\n{text}")
 }
 

@@ -260,3 +260,30 @@ fn what_is_pasted_is_typed_and_never_a_command() {
     view.handle_paste("no\nnever\u{1b}");
     assert_eq!(describe_mode(&view), format!("reject {} \"nonever\"", task_id(9)));
 }
+
+#[test]
+fn a_remembered_passphrase_takes_the_number_and_a_wrong_one_takes_the_passphrase_again() {
+    let mut view = sample_view(SIZE);
+    view.remembered = Some((std::time::Duration::from_secs(90), "473".to_owned()));
+    assert_eq!(play_keys(&mut view, "a"), Some(ViewEffect::CheckApprovable { task: task_id(9) }));
+    assert!(
+        footer_text(&view).contains("Type 473 (the passphrase is remembered for 1m 30s)"),
+        "{}",
+        footer_text(&view)
+    );
+    assert_eq!(play_keys(&mut view, "473!"), Some(ViewEffect::ApproveRemembered { task: task_id(9) }));
+    view.apply_result(EffectResult::WrongPassphrase("it is over".to_owned()));
+    assert!(footer_text(&view).contains("it is over Passphrase (it is not shown)"), "{}", footer_text(&view));
+
+    let mut view = sample_view(SIZE);
+    view.remembered = Some((std::time::Duration::from_secs(90), "473".to_owned()));
+    assert_eq!(play_keys(&mut view, "ay!"), Some(ViewEffect::ForgetPassphrase));
+    assert!(
+        !view.busy && footer_text(&view).contains("so the passphrase is forgotten"),
+        "{}",
+        footer_text(&view)
+    );
+    // From now on what is typed is a passphrase, also the former number.
+    let typed = ViewEffect::Approve { task: task_id(9), passphrase: Secret::new("473") };
+    assert_eq!(play_keys(&mut view, "473!"), Some(typed));
+}
