@@ -22,6 +22,7 @@ fuzz_target!(|text: &str| {
         policies: texts.next(),
         portero: texts.next(),
         dotenv: texts.next(),
+        ..ConfigFiles::default()
     };
     let (config, problems) = read_config(&files, &|name| name.starts_with('V').then(|| VALUE.to_owned()));
     assert_eq!(config.is_none(), problems.has_errors(), "{problems}");
