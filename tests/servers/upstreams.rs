@@ -156,7 +156,8 @@ fn crash() {
 
 fn modern_only(how: &str) {
     block_on(async {
-        let limits = ServerLimits { start_timeout: Duration::from_secs(3), ..ServerLimits::default() };
+        // A third of this is the pause before a silent server is asked in the other way.
+        let limits = ServerLimits { start_timeout: Duration::from_secs(9), ..ServerLimits::default() };
         let mut rig = Fixture::with_limits(vec![fake_server("a", &["modern", how])], limits);
         assert_eq!(rig.call_for_text("a", "echo", "{}").await, "{}");
         // How it is spoken to is remembered: this takes neither a pause nor a second process.
@@ -164,7 +165,7 @@ fn modern_only(how: &str) {
         while !matches!(rig.changes.recv().await, Some(ServerChange::Ended(_))) {}
         let begin = Instant::now();
         assert_eq!(rig.call_for_text("a", "echo", "{}").await, "{}");
-        assert!(begin.elapsed() < Duration::from_millis(900), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_millis(2900), "{:?}", begin.elapsed());
         rig.upstreams.close().await;
     });
 }
@@ -741,7 +742,8 @@ fn closed() {
         rig.call_for_text("a", "echo", "{}").await;
         let start = Instant::now();
         rig.upstreams.close().await;
-        assert!(start.elapsed() < Duration::from_millis(300), "{:?}", start.elapsed());
+        // A server that ignores the end of its input would live for ten minutes.
+        assert!(start.elapsed() < TEST_TIMEOUT, "{:?}", start.elapsed());
         for server in ["a", "b"] {
             let answer: Result<ServerAnswer, ServerError> = rig.call_tool(server, "echo", "{}").await;
             assert!(matches!(answer, Err(ServerError::StartFailed(..))), "{answer:?}");
