@@ -250,6 +250,25 @@ mod tests {
         assert_eq!(parse("exec:\\-").to_secret().references().count(), 1);
     }
 
+    #[test]
+    fn the_seeds_of_the_fuzz_target_are_refused_or_read_the_same() {
+        let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/references");
+        let mut read = 0;
+        for seed in std::fs::read_dir(seeds).expect("the seeds") {
+            let text = std::fs::read_to_string(seed.expect("a seed").path()).expect("text");
+            for reference in [SecretReference::parse(&text), SecretReference::parse_url(&text)]
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                let within = reference.to_secret();
+                assert_eq!(within.references().collect::<Vec<_>>(), [reference], "{text}");
+                read += 1;
+            }
+        }
+        assert!(read > 6, "{read} seeds are references");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4_000))]
 
