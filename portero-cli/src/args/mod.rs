@@ -46,10 +46,10 @@ pub(crate) use tokens::{CreateTokenArgs, TokenCommand};
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 daemon unreachable.\n\nExamples:\n  \
-                  portero try                            see it at work, without any setup\n  \
-                  claude mcp add portero -- portero mcp  put it between Claude Code and your servers\n  \
-                  portero pending                        list the calls that wait for you\n  \
-                  portero approve 7c1d                   approve one call"
+                  portero try                                    see it at work, without any setup\n  \
+                  claude mcp add -s user portero -- portero mcp  put it between Claude Code and your servers\n  \
+                  portero pending                                list the calls that wait for you\n  \
+                  portero approve 7c1d                           approve one call"
 )]
 pub(crate) struct CommandLine {
     #[command(flatten)]
@@ -265,7 +265,7 @@ pub(crate) enum CliCommand {
         command: TokenCommand,
     },
     /// Serve an agent on standard input and output; this is what Claude Code launches
-    #[command(after_help = "Example:\n  claude mcp add portero -- portero mcp")]
+    #[command(after_help = "Example:\n  claude mcp add -s user portero -- portero mcp")]
     Mcp,
     /// Serve an agent on standard input and output by a Portero elsewhere, or by any MCP server over HTTP
     #[command(

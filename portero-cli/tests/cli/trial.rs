@@ -19,7 +19,7 @@ fn the_trial_runs_unattended_and_every_check_holds() {
     assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
     assert!(said.stdout.contains("no real value reached the agent"), "{}", said.stdout);
     assert!(!said.stdout.contains("FAILED"), "{}", said.stdout);
-    assert!(said.stdout.contains("claude mcp add portero -- portero mcp"));
+    assert!(said.stdout.contains("claude mcp add -s user portero -- portero mcp"));
     // Nothing of it stays, and nothing of the person's own was touched.
     assert!(!world.path("state").exists() && !world.path("run").exists());
     let place = said.stdout.lines().find_map(trial_directory).unwrap();

@@ -170,11 +170,15 @@ impl<'a> Narrator<'a> {
         self.print_line(format_args!(
             "   put mcps.json, policies.json and replacements.json into {directory}"
         ))?;
-        self.print_line("   portero check                          reads them and says what is wrong")?;
         self.print_line(
-            "   portero passphrase set                 lets you approve; keep it from your agent",
+            "   portero check                                  reads them and says what is wrong",
         )?;
-        self.print_line("   claude mcp add portero -- portero mcp  and Claude Code works through Portero")
+        self.print_line(
+            "   portero passphrase set                         lets you approve; keep it from your agent",
+        )?;
+        self.print_line(
+            "   claude mcp add -s user portero -- portero mcp  and Claude Code works through Portero",
+        )
     }
 
     fn print_columns(&self, left: &str, right: &str) -> CommandResult {
