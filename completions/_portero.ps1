@@ -51,6 +51,8 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit log')
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Explain what policy decides for a tool, and why')
             [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Test the configured policy before an agent meets it')
+            [CompletionResult]::new('anonymize', 'anonymize', [CompletionResultType]::ParameterValue, 'Replace the values in a text by the configured rules, and show what an agent would see')
+            [CompletionResult]::new('replacements', 'replacements', [CompletionResultType]::ParameterValue, 'List the replacements in force')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check the configuration, and print every problem in it')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Show or confirm the configuration changes that wait for you')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Start each server, list what it offers, and report problems')
@@ -386,6 +388,46 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;policy;help;help' {
+            break
+        }
+        'portero;anonymize' {
+            [CompletionResult]::new('--server', '--server', [CompletionResultType]::ParameterName, 'The server that says the text, or gets it')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--reveal', '--reveal', [CompletionResultType]::ParameterName, 'Replace fakes by real values, as toward a server; without `--server`, only those that every server may see')
+            [CompletionResult]::new('--explain', '--explain', [CompletionResultType]::ParameterName, 'Tell on standard error what was replaced where')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;replacements' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the replacements in force, by their fakes')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;replacements;list' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'portero;replacements;help' {
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the replacements in force, by their fakes')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'portero;replacements;help;list' {
+            break
+        }
+        'portero;replacements;help;help' {
             break
         }
         'portero;check' {
@@ -829,6 +871,8 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Read the audit log')
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Explain what policy decides for a tool, and why')
             [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Test the configured policy before an agent meets it')
+            [CompletionResult]::new('anonymize', 'anonymize', [CompletionResultType]::ParameterValue, 'Replace the values in a text by the configured rules, and show what an agent would see')
+            [CompletionResult]::new('replacements', 'replacements', [CompletionResultType]::ParameterValue, 'List the replacements in force')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check the configuration, and print every problem in it')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Show or confirm the configuration changes that wait for you')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Start each server, list what it offers, and report problems')
@@ -931,6 +975,16 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             break
         }
         'portero;help;policy;replay' {
+            break
+        }
+        'portero;help;anonymize' {
+            break
+        }
+        'portero;help;replacements' {
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the replacements in force, by their fakes')
+            break
+        }
+        'portero;help;replacements;list' {
             break
         }
         'portero;help;check' {

@@ -22,6 +22,9 @@ _portero() {
             portero,allow)
                 cmd="portero__subcmd__allow"
                 ;;
+            portero,anonymize)
+                cmd="portero__subcmd__anonymize"
+                ;;
             portero,approve)
                 cmd="portero__subcmd__approve"
                 ;;
@@ -87,6 +90,9 @@ _portero() {
                 ;;
             portero,reject)
                 cmd="portero__subcmd__reject"
+                ;;
+            portero,replacements)
+                cmd="portero__subcmd__replacements"
                 ;;
             portero,require-approval)
                 cmd="portero__subcmd__ask"
@@ -181,6 +187,9 @@ _portero() {
             portero__subcmd__help,allow)
                 cmd="portero__subcmd__help__subcmd__allow"
                 ;;
+            portero__subcmd__help,anonymize)
+                cmd="portero__subcmd__help__subcmd__anonymize"
+                ;;
             portero__subcmd__help,approve)
                 cmd="portero__subcmd__help__subcmd__approve"
                 ;;
@@ -246,6 +255,9 @@ _portero() {
                 ;;
             portero__subcmd__help,reject)
                 cmd="portero__subcmd__help__subcmd__reject"
+                ;;
+            portero__subcmd__help,replacements)
+                cmd="portero__subcmd__help__subcmd__replacements"
                 ;;
             portero__subcmd__help,resume)
                 cmd="portero__subcmd__help__subcmd__resume"
@@ -324,6 +336,9 @@ _portero() {
                 ;;
             portero__subcmd__help__subcmd__policy,test)
                 cmd="portero__subcmd__help__subcmd__policy__subcmd__test"
+                ;;
+            portero__subcmd__help__subcmd__replacements,list)
+                cmd="portero__subcmd__help__subcmd__replacements__subcmd__list"
                 ;;
             portero__subcmd__help__subcmd__secret,clear)
                 cmd="portero__subcmd__help__subcmd__secret__subcmd__clear"
@@ -427,6 +442,18 @@ _portero() {
             portero__subcmd__policy__subcmd__help,test)
                 cmd="portero__subcmd__policy__subcmd__help__subcmd__test"
                 ;;
+            portero__subcmd__replacements,help)
+                cmd="portero__subcmd__replacements__subcmd__help"
+                ;;
+            portero__subcmd__replacements,list)
+                cmd="portero__subcmd__replacements__subcmd__list"
+                ;;
+            portero__subcmd__replacements__subcmd__help,help)
+                cmd="portero__subcmd__replacements__subcmd__help__subcmd__help"
+                ;;
+            portero__subcmd__replacements__subcmd__help,list)
+                cmd="portero__subcmd__replacements__subcmd__help__subcmd__list"
+                ;;
             portero__subcmd__secret,clear)
                 cmd="portero__subcmd__secret__subcmd__clear"
                 ;;
@@ -518,7 +545,7 @@ _portero() {
 
     case "${cmd}" in
         portero)
-            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject again grant revoke allow ask require-approval deny pause resume rules unrule pins login logout logs why policy check config doctor daemon passphrase totp telegram https secret token mcp connect try sample-server generate help"
+            opts="-h -V --config --json --no-start --help --version status tasks task pending approve reject again grant revoke allow ask require-approval deny pause resume rules unrule pins login logout logs why policy anonymize replacements check config doctor daemon passphrase totp telegram https secret token mcp connect try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -560,6 +587,28 @@ _portero() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__anonymize)
+            opts="-h --reveal --explain --server --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1004,7 +1053,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help)
-            opts="status tasks task pending approve reject again grant revoke allow ask deny pause resume rules unrule pins login logout logs why policy check config doctor daemon passphrase totp telegram https secret token mcp connect try sample-server generate help"
+            opts="status tasks task pending approve reject again grant revoke allow ask deny pause resume rules unrule pins login logout logs why policy anonymize replacements check config doctor daemon passphrase totp telegram https secret token mcp connect try sample-server generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1032,6 +1081,20 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help__subcmd__allow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__anonymize)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1510,6 +1573,34 @@ _portero() {
         portero__subcmd__help__subcmd__reject)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__replacements)
+            opts="list"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__replacements__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2456,6 +2547,84 @@ _portero() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__replacements)
+            opts="-h --config --json --no-start --help list help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__replacements__subcmd__help)
+            opts="list help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__replacements__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__replacements__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__replacements__subcmd__list)
+            opts="-h --config --json --no-start --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

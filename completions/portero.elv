@@ -48,6 +48,8 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand logs 'Read the audit log'
             cand why 'Explain what policy decides for a tool, and why'
             cand policy 'Test the configured policy before an agent meets it'
+            cand anonymize 'Replace the values in a text by the configured rules, and show what an agent would see'
+            cand replacements 'List the replacements in force'
             cand check 'Check the configuration, and print every problem in it'
             cand config 'Show or confirm the configuration changes that wait for you'
             cand doctor 'Start each server, list what it offers, and report problems'
@@ -344,6 +346,40 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;policy;help;replay'= {
         }
         &'portero;policy;help;help'= {
+        }
+        &'portero;anonymize'= {
+            cand --server 'The server that says the text, or gets it'
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --reveal 'Replace fakes by real values, as toward a server; without `--server`, only those that every server may see'
+            cand --explain 'Tell on standard error what was replaced where'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;replacements'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand list 'List the replacements in force, by their fakes'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;replacements;list'= {
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'portero;replacements;help'= {
+            cand list 'List the replacements in force, by their fakes'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'portero;replacements;help;list'= {
+        }
+        &'portero;replacements;help;help'= {
         }
         &'portero;check'= {
             cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
@@ -721,6 +757,8 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand logs 'Read the audit log'
             cand why 'Explain what policy decides for a tool, and why'
             cand policy 'Test the configured policy before an agent meets it'
+            cand anonymize 'Replace the values in a text by the configured rules, and show what an agent would see'
+            cand replacements 'List the replacements in force'
             cand check 'Check the configuration, and print every problem in it'
             cand config 'Show or confirm the configuration changes that wait for you'
             cand doctor 'Start each server, list what it offers, and report problems'
@@ -796,6 +834,13 @@ set edit:completion:arg-completer[portero] = {|@words|
         &'portero;help;policy;test'= {
         }
         &'portero;help;policy;replay'= {
+        }
+        &'portero;help;anonymize'= {
+        }
+        &'portero;help;replacements'= {
+            cand list 'List the replacements in force, by their fakes'
+        }
+        &'portero;help;replacements;list'= {
         }
         &'portero;help;check'= {
         }

@@ -55,6 +55,14 @@ impl Output {
         writeln!(anstream::stdout().lock(), "{text}")
     }
 
+    /// Prints a text as it is, without a line break of its own, for a command that passes a text on.
+    #[expect(clippy::unused_self, reason = "the one way out of a command, whatever the stream")]
+    pub(crate) fn print_exact(&self, text: &str) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        io::Write::write_all(&mut stdout, text.as_bytes())?;
+        io::Write::flush(&mut stdout)
+    }
+
     /// Prints a row of a report with a label, which is empty if the row continues the one above. Text from
     /// outside must already be escaped.
     pub(crate) fn print_row(&self, label: &str, text: impl fmt::Display) -> io::Result<()> {

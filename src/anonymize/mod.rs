@@ -26,6 +26,7 @@ mod decode;
 mod direction;
 mod encodings;
 mod escape;
+mod explanation;
 mod extra_forms;
 mod json_position;
 mod leak;
@@ -41,6 +42,7 @@ mod secret_forms;
 mod term;
 
 pub use direction::{Fake, Real};
+pub use explanation::{ExplainedReplacement, describe_replacement};
 pub use leak::Leak;
 pub use redactions::{MIN_REDACTION_CHARS, RedactionProblem, ShownRedaction};
 
@@ -50,6 +52,7 @@ use std::collections::BTreeSet;
 use self::blobs::{BlobRewriter, NotRewritten};
 use self::extra_forms::{ExtraForms, extra_forms};
 use self::leak::{LeakScans, SecretScope};
+use self::placed_replacement::{FoundAs, ReplacedValue};
 use self::redactions::RedactionFinder;
 use self::rewrite::{Rewriter, TermReplacement};
 use self::round_trip::{is_reversible, revealed_rules};
@@ -121,14 +124,6 @@ const REDACTED: &str = "***REDACTED***";
 
 /// Replaces a text in which the leak scan found a private value.
 const WITHHELD_NOTICE: &str = "[withheld: a private value would have shown]";
-
-/// A value that was replaced.
-enum Replaced {
-    /// In plain text or escaped as JSON, by the number of its term.
-    Term(usize),
-    /// In an encoding of everyday tools.
-    Encoded { rule: usize },
-}
 
 /// Arguments without redactions, and the redactions that were in them.
 pub type RestoredArguments = (Fake<RawJson>, Vec<String>);
@@ -264,11 +259,11 @@ impl Anonymizer {
         // A text that the server itself wrote stands for nothing.
         let own = self.redactions.find(json.get());
         shown.extend(own.into_iter().map(|text| ShownRedaction { text: text.to_owned(), fake: None }));
-        self.conceal_noting(json, SecretScope::Server(server), &mut |replaced| match replaced {
-            Replaced::Term(term) => shown.extend(self.shown[term].clone()),
+        self.conceal_noting(json, SecretScope::Server(server), &mut |replaced| match replaced.found {
+            FoundAs::Term(term) => shown.extend(self.shown[term].clone()),
             // What the encoding made of the redaction isn't looked up, so it can't be told from another one.
-            Replaced::Encoded { rule } => {
-                let text = self.redaction_of(rule).map(ToOwned::to_owned);
+            FoundAs::Encoded(_) => {
+                let text = self.redaction_of(replaced.rule).map(ToOwned::to_owned);
                 shown.extend(text.map(|text| ShownRedaction { text, fake: None }));
             }
         })
@@ -325,7 +320,7 @@ impl Anonymizer {
         &self,
         json: RawJson,
         scope: SecretScope<'_>,
-        note: &mut dyn FnMut(Replaced),
+        note: &mut dyn FnMut(ReplacedValue),
     ) -> Result<Fake<RawJson>, Leak> {
         let is_sought = |rule: usize| !self.injected[rule] || self.is_secret_of(rule, scope);
         let (is_joined, noted) = (Cell::new(false), RefCell::new(Vec::new()));
@@ -338,10 +333,9 @@ impl Anonymizer {
             accept: &|changed, placed| {
                 let is_kept = is_reversible(&self.reveal, &self.is_revealed, changed, placed);
                 is_joined.set(is_joined.get() || !is_kept);
-                noted.borrow_mut().extend(placed.iter().map(|placed| Replaced::Term(placed.term)));
                 is_kept
             },
-            note_encoded: &|rule| noted.borrow_mut().push(Replaced::Encoded { rule }),
+            note: &|replaced| noted.borrow_mut().push(replaced),
         };
         let rewritten = rewriter.rewrite(json.get()).map_err(|NotRewritten| match is_joined.get() {
             true => Leak::of("a fake that a replacement and the text beside it spell together"),
@@ -459,7 +453,7 @@ impl Anonymizer {
             sought: &|_| true,
             permitted,
             accept: &|_, _| true,
-            note_encoded: &|_| {},
+            note: &|_| {},
         }
     }
 

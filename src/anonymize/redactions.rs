@@ -84,13 +84,9 @@ impl RedactionFinder {
             rewriter: &self.rewriter,
             sought: &|_| true,
             permitted: &|_| true,
-            accept: &|_, placed| {
-                let texts = placed.iter().map(|placed| self.entries[placed.rule].text.as_str());
-                found.borrow_mut().extend(texts);
-                true
-            },
-            note_encoded: &|entry| {
-                found.borrow_mut().insert(self.entries[entry].text.as_str());
+            accept: &|_, _| true,
+            note: &|replaced| {
+                found.borrow_mut().insert(self.entries[replaced.rule].text.as_str());
             },
         };
         let _ = rewriter.rewrite(json);
@@ -109,7 +105,7 @@ impl RedactionFinder {
             sought: &is_chosen,
             permitted: &|_| true,
             accept: &|_, _| true,
-            note_encoded: &|_| {},
+            note: &|_| {},
         };
         match rewriter.rewrite(json.get()) {
             Ok(Some(changed)) => json::raw_unchecked(changed),

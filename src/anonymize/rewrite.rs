@@ -341,7 +341,7 @@ impl Rewriter {
                 None => out.push_str(&self.spelling_of(&splice).json),
             }
             let (term, rule) = (splice.term, self.rule_of(&splice));
-            placed.push(PlacedReplacement { at: start..out.len(), term, rule });
+            placed.push(PlacedReplacement { at: start..out.len(), source: splice.at.clone(), term, rule });
             at = splice.at.end;
         }
         out.push_str(&json[at..]);
@@ -371,6 +371,7 @@ impl Rewriter {
                 written.push_str(replacement);
                 places.push(PlacedReplacement {
                     at: start..out.len() + written.len(),
+                    source: splice.at.clone(),
                     term: splice.term,
                     rule: self.rule_of(splice),
                 });

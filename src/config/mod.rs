@@ -245,6 +245,25 @@ pub fn read_config(
     ((!problems.has_errors()).then_some(config), problems)
 }
 
+/// The fake of each replacement in the files with its line and column, as far as they can be read. `env` looks up an
+/// environment variable.
+#[must_use]
+pub fn locate_replacements(
+    files: &ConfigFiles,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Vec<(String, u32, u32)> {
+    let (dotenv, _) = dotenv::read_dotenv(files.dotenv.as_deref());
+    let variables = Variables { env, dotenv, environment_counts: true };
+    let (mut document, root) = ConfigDocument::open(REPLACEMENTS, files.replacements.as_deref());
+    let ParsedReplacements { rules, positions } =
+        replacements::read_replacements(&mut document, root.as_ref(), &variables, None);
+    let located = rules.into_iter().zip(positions).map(|(rule, at)| {
+        let (line, column) = document.line_and_column(at);
+        (rule.fake, line, column)
+    });
+    located.collect()
+}
+
 /// Reports which rules conflict, each at its position. The last rules are those of the servers' secrets.
 fn report_conflicts(
     rules: &[ReplacementRule],

@@ -1,5 +1,6 @@
 //! The commands, one file for each subject.
 
+mod anonymize;
 mod approvals;
 mod audit;
 mod auth;
@@ -15,6 +16,7 @@ mod overrides;
 mod pending;
 mod pins;
 mod policy;
+mod replacements;
 mod secrets;
 mod tokens;
 mod trial;
@@ -92,6 +94,8 @@ pub(crate) fn run_command(line: CommandLine) -> CommandResult {
         CliCommand::Why(args) => block_on_runtime(policy::explain(&context()?, args)),
         CliCommand::Policy { command: PolicyCommand::Test { file } } => policy::test(&context()?, &file),
         CliCommand::Policy { command: PolicyCommand::Replay { since } } => policy::replay(&context()?, since),
+        CliCommand::Anonymize(args) => anonymize::run(&context()?, &args),
+        CliCommand::Replacements(args) => replacements::run(&context()?, &args),
         CliCommand::Check => config::check(&context()?),
         CliCommand::Config { command } => block_on_runtime(config::run_config(&context()?, command)),
         CliCommand::Passphrase { command: PassphraseCommand::Set } => {

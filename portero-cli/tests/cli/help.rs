@@ -21,6 +21,8 @@ const COMMANDS: &[&str] = &[
     "logs",
     "why",
     "policy",
+    "anonymize",
+    "replacements",
     "check",
     "doctor",
     "daemon",

@@ -5,6 +5,7 @@
 #[cfg(target_os = "linux")]
 mod adversary;
 mod agent;
+mod anonymize;
 #[cfg(unix)]
 mod approve;
 #[cfg(unix)]

@@ -28,6 +28,19 @@ const SINGLE_QUOTES: [char; 4] = ['’', '‘', 'ʼ', '′'];
 const DOUBLE_QUOTES: [char; 3] = ['“', '”', '„'];
 
 impl Encoding {
+    /// Its name, for people.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Octal => "octal escapes",
+            Self::HexBytes | Self::HexChars => "hex escapes",
+            Self::PercentU => "`%u` escapes",
+            Self::Html => "HTML character references",
+            Self::QuotedPrintable => "quoted-printable",
+            Self::TypographicQuotes => "typographic quotes",
+            Self::DoubledQuotes => "doubled quotes",
+        }
+    }
+
     /// The encodings of which raw JSON may hold an escape. Looks at the first bytes of escapes only, in a few passes over
     /// the text.
     pub(super) fn occurring_in(raw: &[u8]) -> Vec<Self> {

@@ -18,13 +18,14 @@ use super::escape::{DecodedText, EscapeStyle};
 use super::rewrite::Rewriter;
 
 /// Replaces the values of rules that are `sought` and `permitted` where they stand in one of the encodings. `None` if there
-/// are none. The places that were replaced before are left alone. `note` is told the rule of each value that is replaced.
+/// are none. The places that were replaced before are left alone. `note` is told the place of each value that is replaced, its rule
+/// and the encoding.
 pub(super) fn rewrite_encoded(
     rewriter: &Rewriter,
     json: &str,
     replaced: &[Range<usize>],
     (sought, permitted): (&dyn Fn(usize) -> bool, &dyn Fn(usize) -> bool),
-    note: &dyn Fn(usize),
+    note: &dyn Fn(&Range<usize>, usize, &'static str),
 ) -> Option<String> {
     let raw = json.as_bytes();
     if Encoding::occurring_in(raw).is_empty() {
@@ -51,7 +52,7 @@ pub(super) fn rewrite_encoded(
             }
             last = at.end;
             if permitted(rule) {
-                note(rule);
+                note(&place, rule, encoding.name());
                 let written = encoding.write(&text, &string.bytes[at]);
                 let style = EscapeStyle::from_json_string(&raw[place.clone()]);
                 splices.push((place, style.write_escaped(&written, false)));
