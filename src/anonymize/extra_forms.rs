@@ -57,8 +57,12 @@ fn free_secret_forms(rules: &[ReplacementRule]) -> Vec<(usize, String)> {
 fn free_plus_pairs(rules: &[ReplacementRule]) -> Vec<(usize, (String, String))> {
     let pairs = rules.iter().enumerate().filter_map(|(number, rule)| {
         let texts = [rule.fake.as_str(), rule.real.expose()];
-        let spaced = texts.iter().all(|text| text.contains(' ') && !text.contains('+'));
-        let [fake, real] = texts.map(|text| text.replace(' ', "+"));
+        // Beside a `+` of the value itself, which a form writes as `%2B`, nothing else may be encoded: the search in decoded
+        // text couldn't tell it from a space.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || " +-._".contains(c);
+        let has_plus = texts.iter().any(|text| text.contains('+'));
+        let spaced = texts.iter().all(|text| text.contains(' ') && (!has_plus || text.chars().all(is_plain)));
+        let [fake, real] = texts.map(|text| text.replace('+', "%2B").replace(' ', "+"));
         (rule.direction == Direction::Both && spaced).then_some((number, (fake, real)))
     });
     let pairs: Vec<_> = pairs.collect();
@@ -122,6 +126,9 @@ mod tests {
         let found = vec![Some(("Jane+Doe".to_owned(), "Ada+Lovelace".to_owned()))];
         assert_eq!(plus_pairs(&[jane()]), found);
         assert_eq!(plus_pairs(&[rule("Jane", "Ada Lovelace")]), [None]);
+        let found = [Some(("%2B44+7700+900318".to_owned(), "%2B49+171+3920017".to_owned()))];
+        assert_eq!(plus_pairs(&[rule("+44 7700 900318", "+49 171 3920017")]), found);
+        assert_eq!(plus_pairs(&[rule("+44 7700 900318", "+49 (171) 3920017")]), [None]);
         for other in [
             rule("x", "Ada+Lovelace"),
             rule("Jane+Doe", "y y"),
