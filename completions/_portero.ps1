@@ -52,7 +52,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Explain what policy decides for a tool, and why')
             [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Test the configured policy before an agent meets it')
             [CompletionResult]::new('anonymize', 'anonymize', [CompletionResultType]::ParameterValue, 'Replace the values in a text by the configured rules, and show what an agent would see')
-            [CompletionResult]::new('replacements', 'replacements', [CompletionResultType]::ParameterValue, 'List the replacements in force')
+            [CompletionResult]::new('replacements', 'replacements', [CompletionResultType]::ParameterValue, 'List the replacements in force, or propose fakes for new ones')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check the configuration, and print every problem in it')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Show or confirm the configuration changes that wait for you')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Start each server, list what it offers, and report problems')
@@ -408,6 +408,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the replacements in force, by their fakes')
+            [CompletionResult]::new('suggest', 'suggest', [CompletionResultType]::ParameterValue, 'Propose fakes: uncommon names, and addresses and numbers that belong to nobody')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -419,12 +420,27 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
+        'portero;replacements;suggest' {
+            [CompletionResult]::new('--for', '--for', [CompletionResultType]::ParameterName, 'The variable with the real value, in the environment or in .env; the fakes get its shape')
+            [CompletionResult]::new('--seed', '--seed', [CompletionResultType]::ParameterName, 'A number; the same one proposes the same fakes')
+            [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'How many to propose')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON instead of text')
+            [CompletionResult]::new('--no-start', '--no-start', [CompletionResultType]::ParameterName, 'Never start the daemon; fail if it is needed and not running')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
         'portero;replacements;help' {
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the replacements in force, by their fakes')
+            [CompletionResult]::new('suggest', 'suggest', [CompletionResultType]::ParameterValue, 'Propose fakes: uncommon names, and addresses and numbers that belong to nobody')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
         'portero;replacements;help;list' {
+            break
+        }
+        'portero;replacements;help;suggest' {
             break
         }
         'portero;replacements;help;help' {
@@ -872,7 +888,7 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Explain what policy decides for a tool, and why')
             [CompletionResult]::new('policy', 'policy', [CompletionResultType]::ParameterValue, 'Test the configured policy before an agent meets it')
             [CompletionResult]::new('anonymize', 'anonymize', [CompletionResultType]::ParameterValue, 'Replace the values in a text by the configured rules, and show what an agent would see')
-            [CompletionResult]::new('replacements', 'replacements', [CompletionResultType]::ParameterValue, 'List the replacements in force')
+            [CompletionResult]::new('replacements', 'replacements', [CompletionResultType]::ParameterValue, 'List the replacements in force, or propose fakes for new ones')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check the configuration, and print every problem in it')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Show or confirm the configuration changes that wait for you')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Start each server, list what it offers, and report problems')
@@ -982,9 +998,13 @@ Register-ArgumentCompleter -Native -CommandName 'portero' -ScriptBlock {
         }
         'portero;help;replacements' {
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the replacements in force, by their fakes')
+            [CompletionResult]::new('suggest', 'suggest', [CompletionResultType]::ParameterValue, 'Propose fakes: uncommon names, and addresses and numbers that belong to nobody')
             break
         }
         'portero;help;replacements;list' {
+            break
+        }
+        'portero;help;replacements;suggest' {
             break
         }
         'portero;help;check' {

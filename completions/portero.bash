@@ -340,6 +340,9 @@ _portero() {
             portero__subcmd__help__subcmd__replacements,list)
                 cmd="portero__subcmd__help__subcmd__replacements__subcmd__list"
                 ;;
+            portero__subcmd__help__subcmd__replacements,suggest)
+                cmd="portero__subcmd__help__subcmd__replacements__subcmd__suggest"
+                ;;
             portero__subcmd__help__subcmd__secret,clear)
                 cmd="portero__subcmd__help__subcmd__secret__subcmd__clear"
                 ;;
@@ -448,11 +451,17 @@ _portero() {
             portero__subcmd__replacements,list)
                 cmd="portero__subcmd__replacements__subcmd__list"
                 ;;
+            portero__subcmd__replacements,suggest)
+                cmd="portero__subcmd__replacements__subcmd__suggest"
+                ;;
             portero__subcmd__replacements__subcmd__help,help)
                 cmd="portero__subcmd__replacements__subcmd__help__subcmd__help"
                 ;;
             portero__subcmd__replacements__subcmd__help,list)
                 cmd="portero__subcmd__replacements__subcmd__help__subcmd__list"
+                ;;
+            portero__subcmd__replacements__subcmd__help,suggest)
+                cmd="portero__subcmd__replacements__subcmd__help__subcmd__suggest"
                 ;;
             portero__subcmd__secret,clear)
                 cmd="portero__subcmd__secret__subcmd__clear"
@@ -1585,7 +1594,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help__subcmd__replacements)
-            opts="list"
+            opts="list suggest"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1599,6 +1608,20 @@ _portero() {
             return 0
             ;;
         portero__subcmd__help__subcmd__replacements__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__help__subcmd__replacements__subcmd__suggest)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2559,7 +2582,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__replacements)
-            opts="-h --config --json --no-start --help list help"
+            opts="-h --config --json --no-start --help list suggest help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2577,7 +2600,7 @@ _portero() {
             return 0
             ;;
         portero__subcmd__replacements__subcmd__help)
-            opts="list help"
+            opts="list suggest help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2618,6 +2641,20 @@ _portero() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        portero__subcmd__replacements__subcmd__help__subcmd__suggest)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         portero__subcmd__replacements__subcmd__list)
             opts="-h --config --json --no-start --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2625,6 +2662,36 @@ _portero() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portero__subcmd__replacements__subcmd__suggest)
+            opts="-h --for --seed --count --config --json --no-start --help name email phone path"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --seed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --count)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -49,7 +49,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand why 'Explain what policy decides for a tool, and why'
             cand policy 'Test the configured policy before an agent meets it'
             cand anonymize 'Replace the values in a text by the configured rules, and show what an agent would see'
-            cand replacements 'List the replacements in force'
+            cand replacements 'List the replacements in force, or propose fakes for new ones'
             cand check 'Check the configuration, and print every problem in it'
             cand config 'Show or confirm the configuration changes that wait for you'
             cand doctor 'Start each server, list what it offers, and report problems'
@@ -364,6 +364,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
             cand list 'List the replacements in force, by their fakes'
+            cand suggest 'Propose fakes: uncommon names, and addresses and numbers that belong to nobody'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;replacements;list'= {
@@ -373,11 +374,24 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
         }
+        &'portero;replacements;suggest'= {
+            cand --for 'The variable with the real value, in the environment or in .env; the fakes get its shape'
+            cand --seed 'A number; the same one proposes the same fakes'
+            cand --count 'How many to propose'
+            cand --config 'The configuration directory [default: $PORTERO_CONFIG_DIR, else the platform''s]'
+            cand --json 'Print JSON instead of text'
+            cand --no-start 'Never start the daemon; fail if it is needed and not running'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
         &'portero;replacements;help'= {
             cand list 'List the replacements in force, by their fakes'
+            cand suggest 'Propose fakes: uncommon names, and addresses and numbers that belong to nobody'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'portero;replacements;help;list'= {
+        }
+        &'portero;replacements;help;suggest'= {
         }
         &'portero;replacements;help;help'= {
         }
@@ -758,7 +772,7 @@ set edit:completion:arg-completer[portero] = {|@words|
             cand why 'Explain what policy decides for a tool, and why'
             cand policy 'Test the configured policy before an agent meets it'
             cand anonymize 'Replace the values in a text by the configured rules, and show what an agent would see'
-            cand replacements 'List the replacements in force'
+            cand replacements 'List the replacements in force, or propose fakes for new ones'
             cand check 'Check the configuration, and print every problem in it'
             cand config 'Show or confirm the configuration changes that wait for you'
             cand doctor 'Start each server, list what it offers, and report problems'
@@ -839,8 +853,11 @@ set edit:completion:arg-completer[portero] = {|@words|
         }
         &'portero;help;replacements'= {
             cand list 'List the replacements in force, by their fakes'
+            cand suggest 'Propose fakes: uncommon names, and addresses and numbers that belong to nobody'
         }
         &'portero;help;replacements;list'= {
+        }
+        &'portero;help;replacements;suggest'= {
         }
         &'portero;help;check'= {
         }

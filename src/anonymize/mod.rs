@@ -39,12 +39,14 @@ mod round_trip;
 mod rule_proof;
 mod sampled_search;
 mod secret_forms;
+mod suggest;
 mod term;
 
 pub use direction::{Fake, Real};
 pub use explanation::{ExplainedReplacement, describe_replacement};
 pub use leak::Leak;
 pub use redactions::{MIN_REDACTION_CHARS, RedactionProblem, ShownRedaction};
+pub use suggest::{FakeKind, SuggestError, suggest_fakes};
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

@@ -13,6 +13,7 @@ mod fields;
 mod https;
 mod mcps;
 mod oidc;
+mod placeholder_fakes;
 mod policies;
 mod problem;
 mod references;
@@ -50,6 +51,7 @@ pub use types::{
 
 use crate::anonymize::{Anonymizer, ReplacementRule, RuleConflict};
 use crate::files::{self, FileError, MAX_CONFIG_FILE_BYTES, PipeMode, SymlinkMode};
+use crate::secret::Secret;
 use document::ConfigDocument;
 use mcps::ParsedServers;
 use replacements::ParsedReplacements;
@@ -262,6 +264,40 @@ pub fn locate_replacements(
         (rule.fake, line, column)
     });
     located.collect()
+}
+
+/// A warning for each fake in the files that language models write by themselves. `env` looks up an environment variable.
+#[must_use]
+pub fn find_placeholder_fakes(
+    files: &ConfigFiles,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Vec<ConfigProblem> {
+    let located = locate_replacements(files, env);
+    let placeholders = located.into_iter().filter(|(fake, ..)| placeholder_fakes::is_placeholder(fake));
+    let warnings = placeholders.map(|(fake, line, column)| ConfigProblem {
+        severity: Severity::Warning,
+        file: REPLACEMENTS.into(),
+        line,
+        column,
+        message: format!(
+            "models write the fake {fake:?} by themselves, so the real value is put where nobody meant it"
+        ),
+        snippet: None,
+        hint: Some("take an uncommon one; `portero replacements suggest` proposes some".to_owned()),
+    });
+    warnings.collect()
+}
+
+/// The value of a variable of the files, if it is set and not empty. `env` looks up an environment variable; it wins
+/// over `.env`.
+#[must_use]
+pub fn read_variable(
+    files: &ConfigFiles,
+    env: &dyn Fn(&str) -> Option<String>,
+    name: &str,
+) -> Option<Secret> {
+    let (dotenv, _) = dotenv::read_dotenv(files.dotenv.as_deref());
+    Variables { env, dotenv, environment_counts: true }.non_empty(name)
 }
 
 /// Reports which rules conflict, each at its position. The last rules are those of the servers' secrets.

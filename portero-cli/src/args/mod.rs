@@ -31,7 +31,7 @@ pub(crate) use login::LoginArgs;
 pub(crate) use overrides::{GrantArgs, RevokeArgs, UnruleArgs};
 pub(crate) use pins::{PinsArgs, PinsCommand};
 pub(crate) use policy::{PolicyCommand, WhyArgs};
-pub(crate) use replacements::{AnonymizeArgs, ReplacementsArgs, ReplacementsCommand};
+pub(crate) use replacements::{AnonymizeArgs, ReplacementsArgs, ReplacementsCommand, SuggestArgs};
 pub(crate) use secrets::{ClearSecretsArgs, SecretCommand, SetSecretArgs};
 pub(crate) use time_arg::TimeArg;
 pub(crate) use tokens::{CreateTokenArgs, TokenCommand};
@@ -209,8 +209,10 @@ pub(crate) enum CliCommand {
         after_help = "Examples:\n  portero anonymize --explain < mail.txt\n  git log -5 | portero anonymize\n  portero anonymize --reveal --server files < draft.txt\n\nThe text is read from standard input, in UTF-8. What a second look finds in it is withheld, with exit code 1, as in a server's answer. The explanation holds nothing real."
     )]
     Anonymize(AnonymizeArgs),
-    /// List the replacements in force
-    #[command(after_help = "Example:\n  portero replacements")]
+    /// List the replacements in force, or propose fakes for new ones
+    #[command(
+        after_help = "Examples:\n  portero replacements\n  portero replacements suggest name --for REAL_NAME"
+    )]
     Replacements(ReplacementsArgs),
     /// Check the configuration, and print every problem in it
     #[command(after_help = "Examples:\n  portero check\n  portero check --config ./portero")]

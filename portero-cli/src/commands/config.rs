@@ -19,7 +19,10 @@ use crate::output::{escape_hidden, pluralize};
 use crate::suggestions::KnownTools;
 
 pub(super) fn check(context: &CommandContext) -> CommandResult {
-    let (config, problems) = load_config(context);
+    let (config, mut problems) = load_config(context);
+    if let Ok(files) = config::ConfigFiles::load(&context.paths.config) {
+        problems.0.extend(config::find_placeholder_fakes(&files, &|name| std::env::var(name).ok()));
+    }
     context.output.print_value_or_text(&check_json(context, config.as_ref(), &problems), |out| {
         if !problems.0.is_empty() {
             out.print_line(problems.to_string().trim_end())?;

@@ -1,9 +1,11 @@
-//! The replacements in force: `portero replacements`. It needs no daemon, and prints no real value.
+//! The replacements in force, and proposals for new ones: `portero replacements`. It needs no daemon, and prints no real
+//! value.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
-use portero::anonymize::{Direction, ReplacementRule};
+use portero::anonymize::{Direction, FakeKind, ReplacementRule, SuggestError, suggest_fakes};
 use portero::approved_config::EffectiveConfig;
 use portero::config::{self, ConfigFiles};
 use portero::names::ServerName;
@@ -11,13 +13,14 @@ use serde_json::{Value, json};
 
 use super::CommandContext;
 use super::config::load_config_in_force;
-use crate::args::{ReplacementsArgs, ReplacementsCommand};
+use crate::args::{ReplacementsArgs, ReplacementsCommand, SuggestArgs};
 use crate::failure::{CommandFailure, CommandResult};
 use crate::output::pluralize;
 
 pub(super) fn run(context: &CommandContext, args: &ReplacementsArgs) -> CommandResult {
     match &args.command {
         None | Some(ReplacementsCommand::List) => list(context),
+        Some(ReplacementsCommand::Suggest(args)) => suggest(context, args),
     }
 }
 
@@ -112,4 +115,73 @@ fn rule_json(rule: &ReplacementRule, places: &ReplacementPlaces) -> Value {
         "servers": rule.servers,
         "place": places.of(rule).map(|place| json!({ "line": place.line, "column": place.column })),
     })
+}
+
+fn suggest(context: &CommandContext, args: &SuggestArgs) -> CommandResult {
+    let EffectiveConfig { config, .. } = load_in_force(context)?;
+    let env = |name: &str| std::env::var(name).ok();
+    let real = match &args.variable {
+        None => None,
+        Some(name) => {
+            let files = ConfigFiles::load(&context.paths.config).unwrap_or_default();
+            let value = config::read_variable(&files, &env, name).ok_or_else(|| {
+                CommandFailure::usage(format!("the variable `{name}` is not set"))
+                    .with_hint("write its value into .env of the configuration directory, or leave out --for")
+            })?;
+            Some(value)
+        }
+    };
+    // Any number will do, and it is said.
+    let seed = args.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000);
+    let proposed = suggest_fakes(args.kind, real.as_ref(), &config.replacements, seed, args.count.into())
+        .map_err(|error| refuse_suggestion(error, args.kind))?;
+    let variable = args.variable.clone().unwrap_or_else(|| usual_variable(args.kind).to_owned());
+    let entries: Vec<Value> = proposed.iter().map(|fake| entry(fake, args.kind, &variable)).collect();
+    context.output.print_value_or_text(&json!({ "seed": seed, "proposed": entries }), |out| {
+        entries.iter().try_for_each(|entry| out.print_json_line(entry))
+    })?;
+    if !context.output.wants_json() && args.seed.is_none() {
+        context.output.print_note(format_args!("note: --seed {seed} proposes the same again"));
+    }
+    if proposed.len() < args.count.into() {
+        context.output.print_note("note: no more fakes go together with the other replacements");
+    }
+    Ok(())
+}
+
+fn refuse_suggestion(error: SuggestError, kind: FakeKind) -> CommandFailure {
+    let hint = match error {
+        SuggestError::OtherShape(FakeKind::Name) => "a name has words of letters",
+        SuggestError::OtherShape(FakeKind::Email) => "an address has an `@` and no blanks",
+        SuggestError::OtherShape(FakeKind::Phone) => {
+            "a number has 7 to 15 digits, with blanks, `+`, `-`, `.`, `/` and parentheses"
+        }
+        SuggestError::OtherShape(FakeKind::Path) => {
+            "a path has a `/`, and a part that is not the same on every machine"
+        }
+        SuggestError::UnknownScript => {
+            "choose a fake yourself; `portero check` says whether it goes together with the others"
+        }
+        SuggestError::NoneFits => "try another --seed; `portero replacements` lists the fakes in force",
+    };
+    CommandFailure::refused(format!("could not propose a {kind}")).caused_by(&error).with_hint(hint)
+}
+
+/// An entry of replacements.json.
+fn entry(fake: &str, kind: FakeKind, variable: &str) -> Value {
+    let mut entry = json!({ "fake": fake, "real": format!("${{{variable}}}"), "label": kind.as_str() });
+    // The case of an address doesn't count.
+    if kind == FakeKind::Email {
+        entry["caseSensitive"] = false.into();
+    }
+    entry
+}
+
+const fn usual_variable(kind: FakeKind) -> &'static str {
+    match kind {
+        FakeKind::Name => "REAL_NAME",
+        FakeKind::Email => "REAL_EMAIL",
+        FakeKind::Phone => "REAL_PHONE",
+        FakeKind::Path => "REAL_HOME",
+    }
 }

@@ -126,6 +126,59 @@ fn without_rules_a_text_passes_and_that_is_said() {
 }
 
 #[test]
+fn fakes_are_proposed_in_the_shape_of_a_variable_and_pass_the_check() {
+    let home = home();
+    std::fs::write(
+        home.path("config").join(".env"),
+        "REAL_PHONE=+1 (415) 867-5309\nREAL_NAME='Marta Q. Lindqvist'\n",
+    )
+    .unwrap();
+    let words = ["replacements", "suggest", "name", "--for", "REAL_NAME", "--seed", "7", "--count", "4"];
+    let said = home.run(&words);
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    assert_eq!(home.run(&words).stdout, said.stdout, "the same seed");
+    let entries: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(entries.len(), 4);
+    for entry in &entries {
+        assert_eq!((&entry["real"], &entry["label"]), (&json!("${REAL_NAME}"), &json!("name")));
+        let fake = entry["fake"].as_str().unwrap();
+        let parts: Vec<&str> = fake.split(' ').collect();
+        assert!(parts.len() == 3 && parts[1].len() == 2 && parts[1].ends_with('.'), "{fake}");
+        home.write("replacements.json", &json!({"replacements": [entry]}));
+        let checked = home.run(&["check"]);
+        assert!(checked.code == 0 && !checked.stdout.contains("replacements.json"), "{}", checked.stdout);
+    }
+    let phones = home.json(&["replacements", "suggest", "phone", "--for", "REAL_PHONE", "--count", "1"]);
+    let fake = phones["proposed"][0]["fake"].as_str().unwrap();
+    assert!(fake.starts_with("+1 (") && fake.contains(") 555-01"), "{fake}");
+    let refused: [(&[&str], i32, &str); 3] = [
+        (&["email", "--for", "REAL_NAME"], 1, "an `@`"),
+        (&["name", "--for", "NO_SUCH"], 2, "`NO_SUCH` is not set"),
+        (&["iban"], 2, "name, email, phone, path"),
+    ];
+    for (words, code, expected) in refused {
+        let said = home.run(&[&["replacements", "suggest"], words].concat());
+        assert_eq!(said.code, code, "{words:?}");
+        assert!(said.stderr.contains(expected), "{words:?}: {}", said.stderr);
+        assert!(!said.stderr.contains("Lindqvist"), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_fake_that_models_write_by_themselves_is_warned_of() {
+    let home = home();
+    home.write(
+        "replacements.json",
+        &json!({"replacements": [{"fake": "John Doe", "real": "Marta Lindqvist"}]}),
+    );
+    let said = home.run(&["check"]);
+    assert_eq!(said.code, 0, "{}", said.stdout);
+    let expected = "warning: replacements.json:1:18: models write the fake \"John Doe\" by themselves";
+    assert!(said.stdout.contains(expected), "{}", said.stdout);
+    assert!(said.stdout.contains("portero replacements suggest"), "{}", said.stdout);
+}
+
+#[test]
 fn the_replacements_are_listed_by_their_fakes() {
     let home = home();
     let said = home.run(&["replacements"]);
