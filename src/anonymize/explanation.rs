@@ -30,6 +30,8 @@ pub struct ExplainedReplacement {
     pub is_in_file: bool,
     /// Whether it stays as it is, because the server may not see the real value.
     pub stays: bool,
+    /// Whether the server itself said the fake, and the agent knows it by an alias.
+    pub is_alias: bool,
 }
 
 impl Anonymizer {
@@ -47,10 +49,25 @@ impl Anonymizer {
         let message = json::serialize_raw(text);
         let mut replaced = Vec::new();
         let scope = server.map_or(SecretScope::All, SecretScope::Server);
-        let concealed = self.conceal_noting(message.clone(), scope, &mut |value| replaced.push(value))?;
+        let aliases = RefCell::new(Vec::new());
+        let with_aliases = match server {
+            Some(server) => {
+                self.hide_fakes(server, message.clone(), &|fake| aliases.borrow_mut().push(fake))?
+            }
+            None => message.clone(),
+        };
+        let concealed = self.conceal_noting(with_aliases, scope, &mut |value| replaced.push(value))?;
         let text = json::as_text(concealed.get()).ok_or_else(Leak::default)?.into_owned();
-        let value = |rule: usize| rules[rule].real.expose();
-        Ok((Fake::concealed(text), explain(message.get(), replaced, &value, &|_| false)))
+        let aliases = aliases.into_inner();
+        if !aliases.is_empty() {
+            // The aliases moved what is behind them. The values have their places in the text itself.
+            replaced.clear();
+            self.conceal_noting(message.clone(), scope, &mut |value| replaced.push(value))?;
+        }
+        let values = explain(message.get(), replaced, &|rule: usize| rules[rule].real.expose());
+        let aliases = explain(message.get(), aliases, &|rule: usize| rules[rule].fake.as_str());
+        let explained = values.into_iter().chain(aliases.into_iter().map(as_alias));
+        Ok((Fake::concealed(text), in_order(explained.collect())))
     }
 
     /// Reveals what `server` may see in a text; without a server, what every server may see. Also tells what was
@@ -77,13 +94,18 @@ impl Anonymizer {
         };
         let (revealed, _) = rewrite(&is_revealed);
         let (_, found) = rewrite(&|_| true);
-        let revealed = revealed.map(json::raw_unchecked);
-        let text = revealed
-            .as_ref()
-            .and_then(|message| json::as_text(message))
-            .map_or_else(|| text.to_owned(), std::borrow::Cow::into_owned);
-        let value = |rule: usize| rules[rule].fake.as_str();
-        (Real::revealed(text), explain(message.get(), found, &value, &|rule| !is_revealed(rule)))
+        let revealed = revealed.map_or_else(|| message.clone(), json::raw_unchecked);
+        let restored = self.aliases.restore(revealed.get(), &|_| {});
+        let revealed = restored.map_or(revealed, json::raw_unchecked);
+        let revealed = json::as_text(&revealed).map_or_else(|| text.to_owned(), std::borrow::Cow::into_owned);
+        let aliases = RefCell::new(Vec::new());
+        let _ = self.aliases.restore(message.get(), &|alias| aliases.borrow_mut().push(alias));
+        let fakes = explain(message.get(), found, &|rule: usize| rules[rule].fake.as_str());
+        let with_scope =
+            |one: ExplainedReplacement| ExplainedReplacement { stays: !is_revealed(one.rule), ..one };
+        let aliases = explain(message.get(), aliases.into_inner(), &|_| "");
+        let explained = fakes.into_iter().map(with_scope).chain(aliases.into_iter().map(as_alias));
+        (Real::revealed(revealed), in_order(explained.collect()))
     }
 
     /// The redactions in a text, each once. Toward a server each refuses its call, unless the server itself showed it in
@@ -99,7 +121,6 @@ fn explain<'a>(
     message: &str,
     mut replaced: Vec<ReplacedValue>,
     value: &dyn Fn(usize) -> &'a str,
-    stays: &dyn Fn(usize) -> bool,
 ) -> Vec<ExplainedReplacement> {
     replaced.sort_by_key(|value| (value.source.start, value.source.end, value.rule));
     let mut place = TextPlace { message, at: 1, line: 1, column: 1 };
@@ -111,9 +132,18 @@ fn explain<'a>(
             FoundAs::Term(_) => describe_spelling(&decode(message, &source), value(rule)),
         };
         let (line, column) = (place.line, place.column);
-        ExplainedReplacement { line, column, rule, spelling, is_in_file, stays: stays(rule) }
+        ExplainedReplacement { line, column, rule, spelling, is_in_file, stays: false, is_alias: false }
     });
     explained.collect()
+}
+
+fn as_alias(one: ExplainedReplacement) -> ExplainedReplacement {
+    ExplainedReplacement { is_alias: true, ..one }
+}
+
+fn in_order(mut explained: Vec<ExplainedReplacement>) -> Vec<ExplainedReplacement> {
+    explained.sort_by_key(|one| (one.line, one.column));
+    explained
 }
 
 /// A place in the text of a JSON string.
@@ -242,6 +272,26 @@ mod tests {
         let (real, explained) = set.reveal_explained(&rules, Some(&mail), text);
         assert_eq!(real.expose(), "José Núñez\n in /home/jnunez");
         assert_eq!(words(&explained), ["1:1 0 plain", "2:5 2 plain"]);
+    }
+
+    #[test]
+    fn a_fake_that_the_server_said_itself_is_told_from_a_value() {
+        let rules = rules();
+        let set = Anonymizer::new(&rules).expect("a rule set");
+        let (text, mail) = ("Ilse Varga,\nJosé Núñez, Ilse Varga", "mail".parse().expect("a name"));
+        let (shown, explained) = set.conceal_explained(&rules, Some(&mail), text).expect("concealed");
+        assert_eq!(words(&explained), ["1:1 0 plain", "2:1 0 plain", "2:13 0 plain"]);
+        let aliases = |explained: &[ExplainedReplacement]| -> Vec<bool> {
+            explained.iter().map(|one| one.is_alias).collect()
+        };
+        assert_eq!(aliases(&explained), [true, false, true]);
+        assert_eq!(shown.get().matches("Ilse Varga").count(), 1, "{}", shown.get());
+        let (real, back) = set.reveal_explained(&rules, Some(&mail), shown.get());
+        assert_eq!(real.expose(), text);
+        assert_eq!(aliases(&back), [true, false, true]);
+        // Nothing says which server the text is from.
+        let (shown, _) = set.conceal_explained(&rules, None, text).expect("concealed");
+        assert_eq!(shown.get().matches("Ilse Varga").count(), 3);
     }
 
     #[test]

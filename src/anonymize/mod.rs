@@ -28,6 +28,7 @@ mod encodings;
 mod escape;
 mod explanation;
 mod extra_forms;
+mod fake_aliases;
 mod json_position;
 mod leak;
 mod leak_scan;
@@ -53,6 +54,7 @@ use std::collections::BTreeSet;
 
 use self::blobs::{BlobRewriter, NotRewritten};
 use self::extra_forms::{ExtraForms, extra_forms};
+use self::fake_aliases::{FakeAliases, FakeNotHidden};
 use self::leak::{LeakScans, SecretScope};
 use self::placed_replacement::{FoundAs, ReplacedValue};
 use self::redactions::RedactionFinder;
@@ -145,6 +147,7 @@ pub struct Anonymizer {
     /// For each rule, its place in `replacements.json` or its servers.
     names: Vec<String>,
     redactions: RedactionFinder,
+    aliases: FakeAliases,
     /// For each term, the redaction that its replacement shows; none if it is a fake.
     shown: Vec<Option<ShownRedaction>>,
     /// Labels and fakes.
@@ -215,6 +218,7 @@ impl Anonymizer {
             injected: rules.iter().map(|rule| rule.direction == Direction::Injected).collect(),
             names: rules.iter().enumerate().map(|(number, rule)| describe_rule(number, rule)).collect(),
             redactions: RedactionFinder::new(rules),
+            aliases: FakeAliases::new(rules),
             identity: rules
                 .iter()
                 .filter_map(|rule| Some((rule.label.clone()?, rule.fake.clone())))
@@ -247,7 +251,8 @@ impl Anonymizer {
         self.conceal_scoped(json.into_exposed(), SecretScope::Server(server))
     }
 
-    /// As [`Anonymizer::conceal_from`], and adds the redactions that the agent gets to see to `shown`.
+    /// As [`Anonymizer::conceal_from`], for an answer that wasn't concealed before. A fake that the server said by itself
+    /// becomes an alias, which is revealed as that fake. Adds the redactions that the agent gets to see to `shown`.
     ///
     /// # Errors
     /// [`Leak`]; the message must be withheld.
@@ -257,7 +262,7 @@ impl Anonymizer {
         json: Real<RawJson>,
         shown: &mut BTreeSet<ShownRedaction>,
     ) -> Result<Fake<RawJson>, Leak> {
-        let json = json.into_exposed();
+        let json = self.hide_fakes(server, json.into_exposed(), &|_| {})?;
         // A text that the server itself wrote stands for nothing.
         let own = self.redactions.find(json.get());
         shown.extend(own.into_iter().map(|text| ShownRedaction { text: text.to_owned(), fake: None }));
@@ -269,6 +274,21 @@ impl Anonymizer {
                 shown.extend(text.map(|text| ShownRedaction { text, fake: None }));
             }
         })
+    }
+
+    /// What a server said, with aliases in the place of the fakes that it said by itself and would get real values for.
+    fn hide_fakes(
+        &self,
+        server: &ServerName,
+        json: RawJson,
+        note: &dyn Fn(ReplacedValue),
+    ) -> Result<RawJson, Leak> {
+        match self.aliases.hide(json.get(), &|rule| self.is_revealed_to(rule, server), note) {
+            Ok(hidden) => Ok(hidden.map_or(json, json::raw_unchecked)),
+            Err(FakeNotHidden) => Err(Leak::of(
+                "a fake that the server said, in a place where it can't be told from another text",
+            )),
+        }
     }
 
     /// The arguments with each redaction in them replaced by its fake, which reveals its value, and those redactions.
@@ -438,15 +458,17 @@ impl Anonymizer {
         self.is_private(tool.as_str()) || original.is_some_and(|original| self.is_private(&original))
     }
 
-    /// Reveals the values that `server` may see. Everything else stays a fake.
+    /// Reveals the values that `server` may see. Everything else stays a fake. An alias becomes the fake that a server said.
     #[must_use]
     pub fn reveal(&self, server: &ServerName, json: &Fake<RawJson>) -> Real<RawJson> {
         let allowed = |rule: usize| self.is_revealed_to(rule, server);
-        Real::revealed(match self.blob_revealer(&allowed).rewrite(json.get().get()) {
+        let revealed = match self.blob_revealer(&allowed).rewrite(json.get().get()) {
             Ok(Some(changed)) => json::raw_unchecked(changed),
             // Text that is escaped deeper than any server reads keeps its fakes.
             Ok(None) | Err(NotRewritten) => json.get().clone(),
-        })
+        };
+        // The aliases come last, since what they become is a fake.
+        Real::revealed(self.aliases.restore(revealed.get(), &|_| {}).map_or(revealed, json::raw_unchecked))
     }
 
     fn blob_revealer<'a>(&'a self, permitted: &'a dyn Fn(usize) -> bool) -> BlobRewriter<'a> {

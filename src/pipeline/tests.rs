@@ -46,6 +46,28 @@ async fn an_allowed_call_is_recorded_revealed_sent_concealed_and_recorded() {
 }
 
 #[tokio::test]
+async fn a_fake_that_a_server_says_by_itself_comes_back_to_it_as_itself() {
+    let said = r#"{"content":[{"type":"text","text":"John Doe met Ada Lovelace"}]}"#;
+    let fixture = Fixture::new(FixtureSetup {
+        servers: vec![(
+            "mail",
+            FakeServer::with_tools(&["send"]).answering_with(move || Ok(result_answer(said))),
+        )],
+        replacements: vec![("John Doe", "Ada Lovelace")],
+        ..FixtureSetup::default()
+    });
+    let read = handle_tool_call(&fixture, "mail/send", r#"{"name":"send","arguments":{}}"#).await;
+    let read = reply_text(&read);
+    let (_, text) = read.split_once(r#""text":""#).expect("a text");
+    let (text, _) = text.split_once('"').expect("its end");
+    assert!(text.ends_with(" met John Doe") && !text.starts_with("John Doe"), "{text}");
+    let written = format!(r#"{{"name":"send","arguments":{{"text":"{text}"}}}}"#);
+    handle_tool_call(&fixture, "mail/send", &written).await;
+    let sent = r#"{"name":"send","arguments":{"text":"John Doe met Ada Lovelace"}}"#;
+    assert_eq!(fixture.received_calls()[1].params, sent);
+}
+
+#[tokio::test]
 async fn equal_calls_are_recognised_in_the_audit_and_their_values_are_not() {
     let fixture = Fixture::new(FixtureSetup {
         servers: vec![("mail", FakeServer::with_tools(&["send"]))],

@@ -138,7 +138,11 @@ fn print_explanation(
     for one in explained {
         let rule = &rules[one.rule];
         let place = places.of(rule).map_or_else(String::new, |place| format!(" ({place})"));
-        let stays = if one.stays { ", stays" } else { "" };
+        let stays = match (one.stays, one.is_alias) {
+            (true, _) => ", stays",
+            (false, true) => ", by an alias: the server itself said the fake",
+            (false, false) => "",
+        };
         context.output.print_note(format_args!(
             "{}:{}: {}{place}, {}{stays}",
             one.line,
@@ -161,6 +165,7 @@ fn replacement_json(one: &ExplainedReplacement, rule: &ReplacementRule, places: 
         "spelling": one.spelling,
         "in_file": one.is_in_file,
         "stays": one.stays,
+        "alias": one.is_alias,
         "fake": fake,
         "secret_of": secret_of,
         "place": place.map(|place| json!({ "line": place.line, "column": place.column })),

@@ -4,6 +4,7 @@
 //! So names come from lists of uncommon ones ([`names`]), addresses from the domains of RFC 2606, and telephone numbers
 //! from ranges that regulators keep for fiction. The same seed proposes the same.
 
+mod alias;
 mod choice;
 mod email;
 mod names;
@@ -13,6 +14,7 @@ mod phone;
 use std::fmt;
 use std::str::FromStr;
 
+pub(super) use self::alias::make_alias;
 use self::choice::Choice;
 use super::{Direction, ReplacementRule, rule_proof};
 use crate::secret::Secret;
