@@ -158,7 +158,10 @@ impl App {
         background.spawn(supervisor::serve(Arc::clone(&daemon), Arc::new(deciding), tuning));
         let remote_sessions = RemoteSessions::new(Arc::clone(&daemon), SessionLimits::default());
         background.spawn(Arc::clone(&remote_sessions).run(daemon.lifecycle.stop_signal().clone()));
-        background.spawn(https::serve(Arc::clone(&daemon), https_routes(&daemon, &remote_sessions)));
+        let credentials = Arc::new(Credentials::new(&daemon));
+        background.spawn(Arc::clone(&credentials).follow_config(Arc::clone(&daemon)));
+        let routes = https_routes(&daemon, credentials, &remote_sessions);
+        background.spawn(https::serve(Arc::clone(&daemon), routes));
         background
             .spawn(Arc::clone(&daemon.approval_queue).run_pruning(daemon.lifecycle.stop_signal().clone()));
         background.spawn(Arc::clone(&daemon.access_tokens).run(daemon.lifecycle.stop_signal().clone()));
@@ -221,9 +224,13 @@ impl App {
 }
 
 /// What is served over HTTPS.
-fn https_routes(daemon: &Arc<Daemon>, sessions: &Arc<RemoteSessions>) -> HttpsRoutes {
+fn https_routes(
+    daemon: &Arc<Daemon>,
+    credentials: Arc<Credentials>,
+    sessions: &Arc<RemoteSessions>,
+) -> HttpsRoutes {
     HttpsRoutes {
-        authenticator: Arc::new(Credentials::new(daemon)),
+        authenticator: credentials,
         authenticated: mcp_routes(Arc::clone(sessions)),
         well_known: metadata_routes(daemon),
     }

@@ -12,15 +12,18 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use constant_time_eq::constant_time_eq_32;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use portero::access::AccessScope;
 use portero::config::{HttpsSettings, OidcSettings};
 
 use super::client_certificates::find_principal;
+use super::configured_credentials::{ConfiguredCredential, CredentialsInUse};
 use super::metadata::metadata_url;
-use super::principal::{Authenticator, Challenge, ClientCertificate, RemotePrincipal, Validity};
+use super::principal::{Authenticator, Challenge, ClientCertificate, RemotePrincipal};
 use crate::access_tokens::TOKEN_PREFIX;
 use crate::daemon::Daemon;
 use crate::oidc::{OidcRefusal, OidcVerifier, looks_like_jwt};
+use crate::remote_sessions::Validity;
 
 /// The name of the principal that has the token of `.env`.
 const ENV_TOKEN_PRINCIPAL: &str = "bearer";
@@ -31,6 +34,7 @@ pub struct Credentials {
     daemon: Weak<Daemon>,
     /// The verifier of the issuer that was configured last; its keys are kept while the settings stay the same.
     oidc: ArcSwapOption<OidcVerifier>,
+    in_use: CredentialsInUse,
 }
 
 /// What a credential proves.
@@ -59,7 +63,31 @@ impl Credentials {
     /// Checks by this daemon's tokens and configuration.
     #[must_use]
     pub fn new(daemon: &Arc<Daemon>) -> Self {
-        Self { daemon: Arc::downgrade(daemon), oidc: ArcSwapOption::empty() }
+        Self {
+            daemon: Arc::downgrade(daemon),
+            oidc: ArcSwapOption::empty(),
+            in_use: CredentialsInUse::default(),
+        }
+    }
+
+    /// Ends what was begun with credentials that an edit takes away, until the daemon ends.
+    pub async fn follow_config(self: Arc<Self>, daemon: Arc<Daemon>) {
+        let mut configs = daemon.config.subscribe();
+        let stop = daemon.lifecycle.stop_signal();
+        while let Some(Ok(())) = stop.run_until_cancelled(configs.changed()).await {
+            self.in_use.revoke_removed(|| daemon.config.current());
+        }
+    }
+
+    /// How long a credential of the configuration counts.
+    fn validity(
+        &self,
+        daemon: &Daemon,
+        credential: ConfiguredCredential,
+        expires: Option<Timestamp>,
+    ) -> Result<Validity, Refusal> {
+        let revoked = self.in_use.revocation_of(credential, || daemon.config.current());
+        Ok(Validity { revoked: Some(revoked.ok_or(Refusal::Invalid)?), expires })
     }
 
     async fn prove(
@@ -86,7 +114,8 @@ impl Credentials {
                     return Err(Refusal::Expired);
                 }
                 let name = format!("cert:{}", grant.name);
-                let validity = Validity { revoked: None, expires: Some(expires) };
+                let credential = ConfiguredCredential::of_certificate(known, grant);
+                let validity = self.validity(daemon, credential, Some(expires))?;
                 Ok(Proof { name, scope: grant.scope.clone(), validity })
             }
         }
@@ -98,14 +127,15 @@ impl Credentials {
         settings: &HttpsSettings,
         token: &str,
     ) -> Result<Proof, Refusal> {
-        let is_env_token = settings.bearer_token.as_ref().is_some_and(|right| {
+        let env_token = settings.bearer_token.as_ref().filter(|right| {
             // Of digests, so that neither content nor length shows in the time that this takes.
             let digest = |text: &str| *blake3::hash(text.as_bytes()).as_bytes();
             constant_time_eq_32(&digest(token), &digest(right.expose()))
         });
-        if is_env_token {
+        if let Some(env_token) = env_token {
             let (name, scope) = (ENV_TOKEN_PRINCIPAL.to_owned(), AccessScope::everything());
-            return Ok(Proof { name, scope, validity: Validity::default() });
+            let validity = self.validity(daemon, ConfiguredCredential::of_bearer_token(env_token), None)?;
+            return Ok(Proof { name, scope, validity });
         }
         if token.starts_with(TOKEN_PREFIX) {
             let verified = daemon.access_tokens.verify(token).ok_or(Refusal::Invalid)?;
@@ -126,7 +156,8 @@ impl Credentials {
         })?;
         // An issuer is a URL without a fragment, so the first `#` ends it (OpenID Connect Core 1.0, section 2).
         let name = format!("oidc:{}#{}", verifier.settings().issuer, subject.subject);
-        let validity = Validity { revoked: None, expires: Some(subject.expires) };
+        let credential = ConfiguredCredential::Issuer(Box::new(verifier.settings().clone()));
+        let validity = self.validity(daemon, credential, Some(subject.expires))?;
         Ok(Proof { name, scope: subject.scope, validity })
     }
 

@@ -6,6 +6,7 @@
 mod body_room;
 mod certificate_expiry;
 mod client_certificates;
+mod configured_credentials;
 mod connection;
 mod connection_limits;
 mod cors;
@@ -33,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::credentials::Credentials;
 pub use self::metadata::metadata_routes;
-pub use self::principal::{Authenticator, Challenge, ClientCertificate, RemotePrincipal, Validity};
+pub use self::principal::{Authenticator, Challenge, ClientCertificate, RemotePrincipal};
 
 use self::listener::Listener;
 use self::metrics::HttpsMetrics;

@@ -1,7 +1,6 @@
 //! Who asks from another machine, and the seam at which that is found out.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
@@ -9,9 +8,9 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use portero::pattern::Pattern;
 use rustls::pki_types::CertificateDer;
-use tokio_util::sync::CancellationToken;
 
 use super::certificate_expiry::certificate_expiry;
+use crate::remote_sessions::Validity;
 
 /// One who authenticated over HTTPS.
 #[derive(Debug, Clone)]
@@ -25,41 +24,6 @@ pub struct RemotePrincipal {
     pub address: SocketAddr,
     /// How long its credential is valid.
     pub validity: Validity,
-}
-
-/// How long a credential is valid. What was begun with it ends with it.
-#[derive(Debug, Clone, Default)]
-pub struct Validity {
-    /// Cancelled when it is revoked.
-    pub revoked: Option<CancellationToken>,
-    /// When it ends by itself.
-    pub expires: Option<Timestamp>,
-}
-
-impl Validity {
-    /// Returns once the credential has ended; never if it doesn't end.
-    pub async fn wait_for_end(self, now: Timestamp) {
-        let Self { revoked, expires } = self;
-        let revoked = async {
-            match &revoked {
-                Some(revoked) => revoked.cancelled().await,
-                None => std::future::pending().await,
-            }
-        };
-        let expired = async {
-            match expires {
-                Some(expires) => {
-                    let left = Duration::try_from(expires.duration_since(now)).unwrap_or_default();
-                    tokio::time::sleep(left).await;
-                }
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = revoked => {}
-            () = expired => {}
-        }
-    }
 }
 
 /// A client's certificate, whose chain was verified in the TLS handshake.

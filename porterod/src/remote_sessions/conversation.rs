@@ -7,16 +7,18 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use portero::session::{Session, SessionHandle};
 use portero::sync::lock;
 use portero::wire::{IdKey, Revision};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::event_stream::{EventStream, StreamReader};
+use super::event_stream::{EventStream, StreamLimits, StreamReader};
 use super::router::{NotTaken, RequestKey, Router, RouterWriter};
 use super::session_kind::SessionKind;
+use super::validity::Validity;
 use crate::daemon::Lifecycle;
 
 /// How many messages wait until the session takes them.
@@ -31,6 +33,8 @@ pub struct Conversation {
     on_end: Arc<dyn Fn() + Send + Sync>,
     open_responses: AtomicUsize,
     last_used: Mutex<Instant>,
+    /// Of the credentials that it was used with, the one that ends last.
+    credential: watch::Sender<Validity>,
 }
 
 /// A response that is being sent. The session isn't idle before this is dropped.
@@ -49,10 +53,11 @@ impl Conversation {
         lifecycle: &Lifecycle,
         (session, handle): (Session, SessionHandle),
         (kind, revision): (SessionKind, Revision),
+        (credential, limits): (Validity, StreamLimits),
         on_end: Arc<dyn Fn() + Send + Sync>,
     ) -> Self {
         let (input, queue) = mpsc::channel(MAX_QUEUED_MESSAGES);
-        let router = Router::new(kind == SessionKind::Lasting);
+        let router = Router::new(kind == SessionKind::Lasting, limits);
         let (reader, writer) = (MessageReader::new(queue), RouterWriter::new(Arc::clone(&router)));
         let (stop, ended) = (lifecycle.stop_signal().clone(), Arc::clone(&router));
         let (own, noted) = (handle.clone(), Arc::clone(&on_end));
@@ -79,7 +84,29 @@ impl Conversation {
             on_end,
             open_responses: AtomicUsize::new(0),
             last_used: Mutex::new(Instant::now()),
+            credential: watch::Sender::new(credential),
         }
+    }
+
+    /// Goes by this credential from now on if it ends later. Returns false if the one that it went by so far has ended:
+    /// then no other one keeps the session.
+    pub(super) fn take_credential(&self, other: &Validity, now: Timestamp) -> bool {
+        self.credential.send_if_modified(|credential| {
+            let is_taken = !credential.is_over(now) && other.outlasts(credential);
+            if is_taken {
+                credential.clone_from(other);
+            }
+            is_taken
+        });
+        !self.is_credential_over(now)
+    }
+
+    pub(super) fn is_credential_over(&self, now: Timestamp) -> bool {
+        self.credential.borrow().is_over(now)
+    }
+
+    pub(super) fn subscribe_credential(&self) -> watch::Receiver<Validity> {
+        self.credential.subscribe()
     }
 
     /// The revision that its client agreed on.

@@ -9,10 +9,21 @@ use std::sync::{Arc, Mutex};
 use portero::sync::lock;
 use tokio::sync::Notify;
 
-/// The most notifications that wait in a stream.
-const MAX_EVENTS: usize = 1024;
-/// The most bytes of notifications that wait in a stream.
-const MAX_BYTES: usize = 2 << 20;
+/// How much waits in a stream for a client that doesn't read. Answers don't count, and are never left out.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamLimits {
+    /// The most notifications.
+    pub max_notifications: usize,
+    /// The most bytes of notifications. A longer one waits alone.
+    pub max_bytes: usize,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self { max_notifications: 1024, max_bytes: 2 << 20 }
+    }
+}
+
 /// From so many waiting notifications on, one that already waits isn't queued again.
 const DEDUPLICATE_FROM: usize = 32;
 
@@ -31,6 +42,7 @@ pub struct StreamEvent {
 #[derive(Debug)]
 pub struct EventStream {
     number: u64,
+    limits: StreamLimits,
     state: Mutex<StreamState>,
     changed: Notify,
 }
@@ -63,9 +75,9 @@ pub struct StreamReader {
 impl EventStream {
     /// A stream for so many answers. One without any is open until it is ended.
     #[must_use]
-    pub(super) fn new(number: u64, awaited: usize) -> Arc<Self> {
+    pub(super) fn new(number: u64, awaited: usize, limits: StreamLimits) -> Arc<Self> {
         let state = StreamState { awaited, ..StreamState::default() };
-        Arc::new(Self { number, state: Mutex::new(state), changed: Notify::new() })
+        Arc::new(Self { number, limits, state: Mutex::new(state), changed: Notify::new() })
     }
 
     /// Its number in the session.
@@ -88,7 +100,7 @@ impl EventStream {
         state.notifications += 1;
         state.notification_bytes += message.len();
         state.add_event(message, false);
-        state.limit_notifications();
+        state.limit_notifications(self.limits);
         drop(state);
         self.changed.notify_waiters();
     }
@@ -183,9 +195,9 @@ impl StreamState {
     }
 
     /// Leaves out the oldest notifications beyond the limits.
-    fn limit_notifications(&mut self) {
-        while self.notifications > MAX_EVENTS
-            || (self.notification_bytes > MAX_BYTES && self.notifications > 1)
+    fn limit_notifications(&mut self, limits: StreamLimits) {
+        while self.notifications > limits.max_notifications
+            || (self.notification_bytes > limits.max_bytes && self.notifications > 1)
         {
             let Some(oldest) = self.events.iter().position(|event| !event.is_answer) else { return };
             if let Some(event) = self.events.remove(oldest) {
@@ -235,6 +247,10 @@ impl StreamReader {
 mod tests {
     use super::*;
 
+    fn open_stream(number: u64, awaited: usize) -> Arc<EventStream> {
+        EventStream::new(number, awaited, StreamLimits::default())
+    }
+
     async fn read_all(reader: &mut StreamReader) -> Vec<String> {
         let mut read = Vec::new();
         while let Some(event) = reader.next_event().await {
@@ -245,7 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_ends_with_its_last_answer_and_can_be_taken_up_again() {
-        let stream = EventStream::new(1, 2);
+        let stream = open_stream(1, 2);
         stream.push_notification(b"n");
         stream.push_answer(b"a", 1);
         assert!(!stream.is_ended());
@@ -258,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_second_reader_takes_the_place_of_the_first() {
-        let stream = EventStream::new(0, 0);
+        let stream = open_stream(0, 0);
         let mut first = stream.read_after(None);
         let mut second = stream.read_after(None);
         stream.push_notification(b"n");
@@ -268,29 +284,33 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_single_answer_needs_no_stream() {
-        let plain = EventStream::new(1, 1);
+        let plain = open_stream(1, 1);
         plain.push_answer(b"a", 1);
         assert!(plain.wait_for_first().await);
-        let with_progress = EventStream::new(2, 1);
+        let with_progress = open_stream(2, 1);
         with_progress.push_notification(b"p");
         assert!(!with_progress.wait_for_first().await);
         with_progress.push_answer(b"a", 1);
         assert_eq!(with_progress.wait_for_answers().await.len(), 1);
-        let cancelled = EventStream::new(3, 1);
+        let cancelled = open_stream(3, 1);
         cancelled.forget_answer();
         assert!(!cancelled.wait_for_first().await && cancelled.is_ended());
     }
 
     #[tokio::test]
     async fn a_client_that_does_not_read_costs_a_bounded_buffer_and_keeps_its_answer() {
-        let stream = EventStream::new(1, 1);
+        let stream = open_stream(1, 1);
         for number in 0..5_000 {
             stream.push_notification(format!("{number} {}", "x".repeat(10_000)).as_bytes());
         }
         stream.push_answer(b"answer", 1);
-        assert!(stream.kept_bytes() <= MAX_BYTES + 20_000, "{}", stream.kept_bytes());
+        let limits = StreamLimits::default();
+        assert!(stream.kept_bytes() <= limits.max_bytes + 20_000, "{}", stream.kept_bytes());
         let read = read_all(&mut stream.read_after(None)).await;
-        assert!(read.len() <= MAX_EVENTS + 1 && read.last().is_some_and(|last| last.ends_with("answer")));
+        assert!(
+            read.len() <= limits.max_notifications + 1
+                && read.last().is_some_and(|last| last.ends_with("answer"))
+        );
         for _ in 0..100 {
             stream.push_notification(b"ended");
         }
@@ -299,7 +319,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_change_waits_once() {
-        let stream = EventStream::new(0, 0);
+        let stream = open_stream(0, 0);
         for _ in 0..10_000 {
             stream.push_notification(b"changed");
         }

@@ -9,6 +9,7 @@ mod principal;
 mod reach;
 mod router;
 mod session_kind;
+mod validity;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,14 +22,15 @@ use portero::names::Principal;
 use portero::sync::lock;
 use portero::wire::Revision;
 use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 pub use self::conversation::{Conversation, OpenResponse};
-pub use self::event_stream::{EventStream, StreamEvent, StreamReader};
+pub use self::event_stream::{EventStream, StreamEvent, StreamLimits, StreamReader};
 pub use self::principal::PrincipalSessions;
 pub use self::reach::ToolReach;
 pub use self::router::{MAX_OPEN_REQUESTS, NotTaken, RequestKey};
 pub use self::session_kind::SessionKind;
+pub use self::validity::Validity;
 use crate::daemon::Daemon;
 use crate::sessions::InProcessSeat;
 
@@ -72,8 +74,8 @@ pub struct Caller {
     pub agent: RemoteAgent,
     /// Where it asks from.
     pub address: IpAddr,
-    /// Cancelled when its credential is revoked, which ends its sessions.
-    pub revoked: Option<CancellationToken>,
+    /// How long its credential counts. What it began ends then.
+    pub validity: Validity,
 }
 
 /// How a session begins.
@@ -94,11 +96,17 @@ pub struct SessionLimits {
     pub idle_timeout: Duration,
     /// The most sessions of one principal, requests without a session included.
     pub max_per_principal: usize,
+    /// How much waits for a client that doesn't read, in each of its streams.
+    pub streams: StreamLimits,
 }
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        Self { idle_timeout: Duration::from_secs(30 * 60), max_per_principal: 2048 }
+        Self {
+            idle_timeout: Duration::from_secs(30 * 60),
+            max_per_principal: 2048,
+            streams: StreamLimits::default(),
+        }
     }
 }
 
@@ -131,16 +139,7 @@ struct KnownPrincipal {
     agent: RemoteAgent,
     sessions: Arc<PrincipalSessions>,
     last_used: Instant,
-    revoked: Option<CancellationToken>,
     _seat: InProcessSeat,
-    /// Ends the wait for the revocation.
-    _forgotten: DropGuard,
-}
-
-impl KnownPrincipal {
-    fn is_revoked(&self) -> bool {
-        self.revoked.as_ref().is_some_and(CancellationToken::is_cancelled)
-    }
 }
 
 impl RemoteSessions {
@@ -153,60 +152,42 @@ impl RemoteSessions {
     /// The sessions of an agent. The same name with another reach has others, but the same tasks.
     pub fn principal(&self, caller: &Caller) -> Arc<PrincipalSessions> {
         let mut table = lock(&self.table);
-        // The sessions of a revoked token end by themselves; another token of that name has others.
-        let is_same = |known: &&mut KnownPrincipal| known.agent == caller.agent && !known.is_revoked();
-        if let Some(known) = table.principals.iter_mut().find(is_same) {
+        if let Some(known) = table.principals.iter_mut().find(|known| known.agent == caller.agent) {
             known.last_used = Instant::now();
             return Arc::clone(&known.sessions);
         }
         let (sessions, seat) = PrincipalSessions::new(&self.daemon, &caller.agent, self.limits);
-        let forgotten = CancellationToken::new();
-        if let Some(revoked) = caller.revoked.clone() {
-            self.end_when_revoked(&sessions, revoked, forgotten.clone());
-        }
         table.principals.push(KnownPrincipal {
             agent: caller.agent.clone(),
             sessions: Arc::clone(&sessions),
             last_used: Instant::now(),
-            revoked: caller.revoked.clone(),
             _seat: seat,
-            _forgotten: forgotten.drop_guard(),
         });
         sessions
     }
 
-    fn end_when_revoked(
-        &self,
-        sessions: &Arc<PrincipalSessions>,
-        revoked: CancellationToken,
-        forgotten: CancellationToken,
-    ) {
-        let (all, of, stop) =
-            (Weak::clone(&self.own), Arc::downgrade(sessions), self.daemon.lifecycle.stop_signal().clone());
+    /// Ends a session when the credential that it goes by has ended.
+    fn end_with_credential(&self, conversation: &Arc<Conversation>, id: Option<String>) {
+        let mut credential = conversation.subscribe_credential();
+        let (all, session) = (Weak::clone(&self.own), Arc::downgrade(conversation));
+        let (clock, stop) = (Arc::clone(&self.daemon.clock), self.daemon.lifecycle.stop_signal().clone());
         self.daemon.lifecycle.spawn(async move {
-            tokio::select! {
-                () = revoked.cancelled() => {}
-                () = forgotten.cancelled() => return,
-                () = stop.cancelled() => return,
+            loop {
+                let ended = credential.borrow_and_update().clone().wait_for_end(clock.now().wall);
+                tokio::select! {
+                    () = ended => break,
+                    // An error means that the session is gone.
+                    changed = credential.changed() => if changed.is_err() { return },
+                    () = stop.cancelled() => return,
+                }
             }
-            if let (Some(all), Some(of)) = (all.upgrade(), of.upgrade()) {
-                all.end_principal(&of);
+            let removed = all.upgrade().zip(id).and_then(|(all, id)| lock(&all.table).sessions.remove(&id));
+            // After the lock: its end locks other tables.
+            if let Some(session) = session.upgrade() {
+                session.end();
             }
+            drop(removed);
         });
-    }
-
-    /// Ends all sessions of a principal, and its requests without one, and forgets it.
-    fn end_principal(&self, principal: &Arc<PrincipalSessions>) {
-        let mut table = lock(&self.table);
-        let is_its = |open: &OpenSession| Arc::ptr_eq(&open.owner, principal);
-        let ended: Vec<_> = table.sessions.extract_if(|_, open| is_its(open)).collect();
-        let is_it = |known: &mut KnownPrincipal| Arc::ptr_eq(&known.sessions, principal);
-        let forgotten: Vec<_> = table.principals.extract_if(.., is_it).collect();
-        drop(table);
-        // Their ends lock other tables.
-        ended.iter().for_each(|(_, open)| open.conversation.end());
-        principal.end_all();
-        drop(forgotten);
     }
 
     /// Opens a session that lasts, and returns it with its id. At the limit the one that is idle for longest ends.
@@ -223,10 +204,11 @@ impl RemoteSessions {
             self.end_longest_idle(&principal);
         }
         let start = SessionStart { kind: SessionKind::Lasting, revision, param_headers: None };
-        let conversation = Arc::new(principal.open(caller.address, start)?);
+        let conversation = Arc::new(principal.open(caller, start)?);
         let id = fresh_session_id();
         let open = OpenSession { owner: principal, conversation: Arc::clone(&conversation) };
         lock(&self.table).sessions.insert(id.clone(), open);
+        self.end_with_credential(&conversation, Some(id.clone()));
         Ok((id, conversation))
     }
 
@@ -243,16 +225,20 @@ impl RemoteSessions {
         if principal.count_open() >= self.limits.max_per_principal {
             self.end_longest_idle(&principal);
         }
-        principal.open(caller.address, start).map(Arc::new)
+        let conversation = Arc::new(principal.open(caller, start)?);
+        self.end_with_credential(&conversation, None);
+        Ok(conversation)
     }
 
-    /// The session with this id, if it is this agent's.
+    /// The session with this id, if it is this agent's. It then goes by the caller's credential too: a client that
+    /// renews its token keeps its session.
     #[must_use]
     pub fn find_session(&self, caller: &Caller, id: &str) -> Option<Arc<Conversation>> {
         let own = self.principal(caller);
         let table = lock(&self.table);
         let found = table.sessions.get(id).filter(|found| Arc::ptr_eq(&found.owner, &own))?;
-        Some(Arc::clone(&found.conversation))
+        let is_valid = found.conversation.take_credential(&caller.validity, self.daemon.clock.now().wall);
+        is_valid.then(|| Arc::clone(&found.conversation))
     }
 
     /// Ends a session of this agent. Returns false if it has none with this id.
@@ -263,13 +249,16 @@ impl RemoteSessions {
         true
     }
 
-    /// Ends the sessions that are idle for too long at this time, and forgets principals without any.
+    /// Ends the sessions that are idle for too long at this time, or whose credential has ended while the machine slept,
+    /// and forgets principals without any.
     pub fn end_idle(&self, now: Instant) {
         let mut table = lock(&self.table);
-        let timeout = self.limits.idle_timeout;
-        let is_idle =
-            |open: &OpenSession| open.conversation.idle_time(now).is_some_and(|idle| idle >= timeout);
-        let idle: Vec<_> = table.sessions.extract_if(|_, open| is_idle(open)).collect();
+        let (timeout, wall) = (self.limits.idle_timeout, self.daemon.clock.now().wall);
+        let is_over = |OpenSession { conversation, .. }: &OpenSession| {
+            conversation.idle_time(now).is_some_and(|idle| idle >= timeout)
+                || conversation.is_credential_over(wall)
+        };
+        let idle: Vec<_> = table.sessions.extract_if(|_, open| is_over(open)).collect();
         let is_unused = |known: &KnownPrincipal| {
             known.sessions.count_open() == 0 && now.saturating_duration_since(known.last_used) >= timeout
         };

@@ -33,7 +33,7 @@ use super::clients::{ClientList, RecentClients};
 use super::conversation::Conversation;
 use super::reach::ToolReach;
 use super::session_kind::SessionKind;
-use super::{RemoteAgent, SessionLimits, SessionStart, TooManySessions};
+use super::{Caller, RemoteAgent, SessionLimits, SessionStart, TooManySessions};
 use crate::api::{self, Subscriber};
 use crate::daemon::Daemon;
 use crate::sessions::{InProcessSeat, InProcessSessions};
@@ -108,9 +108,10 @@ impl PrincipalSessions {
     /// When the principal has as many as it may.
     pub(super) fn open(
         self: &Arc<Self>,
-        address: IpAddr,
+        caller: &Caller,
         start: SessionStart,
     ) -> Result<Conversation, TooManySessions> {
+        let Caller { address, validity, .. } = caller.clone();
         let SessionStart { kind, revision, param_headers } = start;
         let config = self.services.daemon.config.current();
         let (number, session) = {
@@ -157,7 +158,8 @@ impl PrincipalSessions {
             }
         };
         let lifecycle = &self.services.daemon.lifecycle;
-        Ok(Conversation::start(lifecycle, (session, handle), (kind, revision), Arc::new(on_end)))
+        let of_client = (validity, self.limits.streams);
+        Ok(Conversation::start(lifecycle, (session, handle), (kind, revision), of_client, Arc::new(on_end)))
     }
 
     /// Records where a session comes from. Requests without one are recorded together, as long as their address stays.
@@ -222,11 +224,6 @@ impl PrincipalSessions {
             // Its end asks servers to unsubscribe, so it comes after the lock.
             drop(subscriber);
         }
-    }
-
-    /// Ends every session, and every request without one.
-    pub(super) fn end_all(&self) {
-        self.handles().iter().for_each(SessionHandle::shutdown);
     }
 
     fn handles(&self) -> Vec<SessionHandle> {

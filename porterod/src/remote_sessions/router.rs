@@ -12,7 +12,7 @@ use portero::wire::{self, IdKey, Message, MessageFault, MessageKind, modern};
 use serde_json::value::RawValue;
 use tokio::io::AsyncWrite;
 
-use super::event_stream::EventStream;
+use super::event_stream::{EventStream, StreamLimits};
 
 /// The most requests of one session without an answer.
 pub const MAX_OPEN_REQUESTS: usize = 256;
@@ -30,6 +30,7 @@ pub(super) struct Router {
     own: Arc<EventStream>,
     /// Whether the session goes on after its first request. Otherwise all that it says belongs to that request.
     is_lasting: bool,
+    limits: StreamLimits,
     table: Mutex<StreamTable>,
 }
 
@@ -75,8 +76,9 @@ pub enum NotTaken {
 }
 
 impl Router {
-    pub(super) fn new(is_lasting: bool) -> Arc<Self> {
-        Arc::new(Self { own: EventStream::new(OWN_STREAM, 0), is_lasting, table: Mutex::default() })
+    pub(super) fn new(is_lasting: bool, limits: StreamLimits) -> Arc<Self> {
+        let own = EventStream::new(OWN_STREAM, 0, limits);
+        Arc::new(Self { own, is_lasting, limits, table: Mutex::default() })
     }
 
     /// The stream of what belongs to no request.
@@ -107,7 +109,7 @@ impl Router {
         }
         table.last_number += 1;
         let number = table.last_number;
-        let stream = EventStream::new(number, requests.len());
+        let stream = EventStream::new(number, requests.len(), self.limits);
         for RequestKey { id, progress_token } in requests.iter().cloned() {
             let open = OpenRequest { stream: Arc::clone(&stream), progress_token };
             table.requests.insert(id, open);
@@ -294,7 +296,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_line_reaches_its_stream_in_whatever_pieces_it_is_written() {
-        let router = Router::new(true);
+        let router = Router::new(true, StreamLimits::default());
         let one = router.open_stream(&[request("1", Some("\"t\""))]).unwrap();
         let two = router.open_stream(&[request("\"1\"", None), request("2", None)]).unwrap();
         let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":1}}"#;
@@ -316,7 +318,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_that_a_single_request_brings_comes_on_its_stream() {
-        let router = Router::new(false);
+        let router = Router::new(false, StreamLimits::default());
         let stream = router.open_stream(&[request("1", None)]).unwrap();
         let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}"#;
         let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
@@ -328,7 +330,7 @@ mod tests {
 
     #[test]
     fn an_id_is_open_once() {
-        let router = Router::new(true);
+        let router = Router::new(true, StreamLimits::default());
         let one = router.open_stream(&[request("1", None)]).unwrap();
         assert_eq!(router.open_stream(&[request("1", None)]).err(), Some(NotTaken::IdInUse));
         let twice = [request("2", None), request("2", None)];
@@ -344,7 +346,7 @@ mod tests {
 
     #[test]
     fn few_ended_streams_are_kept() {
-        let router = Router::new(true);
+        let router = Router::new(true, StreamLimits::default());
         for id in 1..=100_u64 {
             router.open_stream(&[request(&id.to_string(), None)]).unwrap();
             router.route_line(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#).as_bytes());

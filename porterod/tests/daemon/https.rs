@@ -104,9 +104,12 @@ impl Endpoint {
         headers: &[&str],
         identity: Option<&ClientIdentity>,
     ) -> Option<String> {
+        self.send_tls(&head(request, &[headers, &["Connection: close"]].concat()), identity).await
+    }
+
+    async fn send_tls(&self, text: &str, identity: Option<&ClientIdentity>) -> Option<String> {
         let (certificate, _) = self.certificate().await;
         let mut connection = self.connect_tls_as(&certificate.file, identity).await.ok()?;
-        let text = head(request, &[headers, &["Connection: close"]].concat());
         // In TLS 1.3 a client hears of a refused certificate after its own handshake.
         let asking = async {
             connection.0.write_all(text.as_bytes()).await.ok()?;
@@ -115,6 +118,33 @@ impl Endpoint {
             String::from_utf8(bytes).ok().filter(|response| !response.is_empty())
         };
         tokio::time::timeout(TEST_TIMEOUT, asking).await.expect("in time")
+    }
+
+    /// The whole response to an `initialize`, with these headers or by TLS with this certificate.
+    pub(crate) async fn begin_session(&self, headers: &[&str], identity: Option<&ClientIdentity>) -> String {
+        let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "probe", "version": "1"},
+        }});
+        let body = body.to_string();
+        let length = format!("Content-Length: {}", body.len());
+        let accept = "Accept: application/json, text/event-stream";
+        let own = ["Content-Type: application/json", accept, &length, "Connection: close"];
+        let text = head("POST /mcp", &[headers, &own].concat()) + &body;
+        if identity.is_some() {
+            return self.send_tls(&text, identity).await.expect("the handshake succeeds");
+        }
+        let mut connection = self.connect().await;
+        connection.send(&text).await;
+        connection.read_to_end().await
+    }
+
+    /// Waits until so many sessions are open.
+    pub(crate) async fn wait_for_sessions(&self, count: usize) {
+        wait_until("so many sessions are open", async || {
+            let status = self.home.terminal().await.request(GetStatus).await.unwrap();
+            status.https_clients.iter().map(|client| client.sessions).sum::<usize>() == count
+        })
+        .await;
     }
 
     pub(crate) async fn stop(self) {
@@ -128,7 +158,7 @@ pub(crate) struct ClientIdentity {
     pub(crate) key: Vec<u8>,
 }
 
-fn write_https(home: &Home, https: Value) {
+pub(crate) fn write_https(home: &Home, https: Value) {
     std::fs::write(home.path_of("config").join(".env"), format!("BEARER_TOKEN={TOKEN}\n")).unwrap();
     home.write("portero.json", &json!({"https": https}));
 }
@@ -145,7 +175,7 @@ fn head(request: &str, headers: &[&str]) -> String {
     format!("{request} HTTP/1.1\r\n{host}{headers}\r\n")
 }
 
-fn authorization() -> String {
+pub(crate) fn authorization() -> String {
     format!("Authorization: Bearer {TOKEN}")
 }
 

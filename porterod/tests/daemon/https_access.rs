@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::https::{ClientIdentity, Endpoint, status_of};
+use crate::https::{ClientIdentity, Endpoint, authorization, status_of, write_https};
 use crate::support::{Home, challenge};
 
 const AUDIENCE: &str = "portero";
@@ -245,5 +245,52 @@ async fn a_client_certificate_counts_if_it_is_named_and_of_the_authority() {
     endpoint.home.clock.advance(Duration::from_secs(40 * 366 * 86_400));
     let late = endpoint.ask_tls("GET /ready", &[], Some(&laptop)).await.expect("the handshake succeeds");
     assert!(status_of(&late) == "401" && late.contains("the client certificate has expired"), "{late}");
+    endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn another_token_in_the_configuration_ends_the_sessions_of_the_former_one() {
+    let https = json!({"plainHttp": true, "listen": "127.0.0.1:0"});
+    let endpoint = Endpoint::start(https).await;
+    let person = endpoint.home.terminal_with_passphrase().await;
+    let name = "kept".parse().unwrap();
+    let kept = CreateToken { name, scope: AccessScope::everything(), millis: None, challenge: challenge() };
+    let kept = person.request(kept).await.unwrap().secret;
+    let of_token = format!("Authorization: Bearer {}", kept.expose());
+    for header in [&*authorization(), &*of_token] {
+        assert_eq!(status_of(&endpoint.begin_session(&[header], None).await), "200");
+    }
+    endpoint.wait_for_sessions(2).await;
+    let file = endpoint.home.path_of("config").join(".env");
+    std::fs::write(file, "BEARER_TOKEN=ff0d1b2c3e4f5a6978879695a4b3c2d1e0f90817263544536271809fadbccbda\n")
+        .unwrap();
+    endpoint.wait_for_sessions(1).await;
+    endpoint.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_no_longer_named_in_the_configuration_loses_its_sessions() {
+    let home = Home::new();
+    let ours = Authority::new(&home.path_of("home"), "ours");
+    let (laptop, ci) = (ours.issue(&["laptop"]), ours.issue(&["ci"]));
+    let settings = |clients: Value| {
+        json!({
+            "selfSigned": true, "listen": "127.0.0.1:0",
+            "clientCertificates": {"caFile": ours.file, "clients": clients},
+        })
+    };
+    let (of_laptop, of_ci) = (
+        json!({"commonName": "laptop", "servers": ["*"]}),
+        json!({"commonName": "ci", "tools": ["notes/read"]}),
+    );
+    let endpoint =
+        Endpoint::start_in(home, settings(json!({"laptop": of_laptop, "ci": of_ci.clone()}))).await;
+    for identity in [&laptop, &laptop, &ci] {
+        let begun = endpoint.begin_session(&[], Some(identity)).await;
+        assert_eq!(status_of(&begun), "200", "{begun}");
+    }
+    endpoint.wait_for_sessions(3).await;
+    write_https(&endpoint.home, settings(json!({"ci": of_ci})));
+    endpoint.wait_for_sessions(1).await;
     endpoint.stop().await;
 }

@@ -36,7 +36,7 @@ pub fn mcp_routes(sessions: Arc<RemoteSessions>) -> Router {
 /// Who acts, from where, and with what.
 fn caller_of(principal: RemotePrincipal) -> Caller {
     let agent = RemoteAgent { name: principal.name, reach: ToolReach { tools: principal.tools } };
-    Caller { agent, address: principal.address.ip().to_canonical(), revoked: principal.validity.revoked }
+    Caller { agent, address: principal.address.ip().to_canonical(), validity: principal.validity }
 }
 
 /// `POST /mcp`

@@ -8,10 +8,11 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
 use porterod::app::App;
+use porterod::https::RemotePrincipal;
 use porterod::https::mcp::mcp_routes;
-use porterod::https::{RemotePrincipal, Validity};
-use porterod::remote_sessions::{Caller, RemoteAgent, RemoteSessions, SessionLimits, ToolReach};
+use porterod::remote_sessions::{Caller, RemoteAgent, RemoteSessions, SessionLimits, ToolReach, Validity};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -35,8 +36,8 @@ pub(crate) struct Endpoint {
     pub(crate) sessions: Arc<RemoteSessions>,
     address: SocketAddr,
     client: reqwest::Client,
-    /// Cancelled when the phone's credential is revoked.
-    phone: Arc<Mutex<CancellationToken>>,
+    /// How long the phone's credential counts.
+    phone: Arc<Mutex<Validity>>,
     serving: JoinHandle<()>,
 }
 
@@ -108,7 +109,7 @@ impl Endpoint {
         let sessions = RemoteSessions::new(Arc::clone(app.daemon()), limits);
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
-        let phone = Arc::<Mutex<CancellationToken>>::default();
+        let phone = Arc::new(Mutex::new(fresh_credential()));
         let identify = from_fn_with_state(Arc::clone(&phone), identify);
         let routes = mcp_routes(Arc::clone(&sessions)).layer(identify);
         let serving = tokio::spawn(async move { axum::serve(socket, routes).await.unwrap() });
@@ -118,7 +119,13 @@ impl Endpoint {
 
     /// Ends the phone's credential, and gives it another one.
     pub(crate) fn replace_phone(&self) {
-        std::mem::take(&mut *self.phone.lock().unwrap()).cancel();
+        let former = std::mem::replace(&mut *self.phone.lock().unwrap(), fresh_credential());
+        former.revoked.unwrap().cancel();
+    }
+
+    /// Gives the phone a credential that ends at this time, beside the one that it had.
+    pub(crate) fn renew_phone(&self, expires: Timestamp) {
+        self.phone.lock().unwrap().expires = Some(expires);
     }
 
     pub(crate) fn request(&self, method: reqwest::Method, path: &str, who: &str) -> reqwest::RequestBuilder {
@@ -233,14 +240,14 @@ pub(crate) async fn read_until(
 /// One who has everything, as the endpoint knows it.
 pub(crate) fn caller(name: &str) -> Caller {
     let agent = RemoteAgent { name: name.to_owned(), reach: ToolReach { tools: vec!["*".parse().unwrap()] } };
-    Caller { agent, address: [192, 0, 2, 7].into(), revoked: None }
+    Caller { agent, address: [192, 0, 2, 7].into(), validity: Validity::default() }
 }
 
-async fn identify(
-    State(phone): State<Arc<Mutex<CancellationToken>>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+fn fresh_credential() -> Validity {
+    Validity { revoked: Some(CancellationToken::new()), expires: None }
+}
+
+async fn identify(State(phone): State<Arc<Mutex<Validity>>>, mut request: Request, next: Next) -> Response {
     let name = request.headers().get("authorization").and_then(|name| name.to_str().ok()).unwrap_or_default();
     let pattern = match name {
         PHONE | TABLET => "*",
@@ -251,7 +258,7 @@ async fn identify(
         name: name.to_owned(),
         tools: vec![pattern.parse().unwrap()],
         address: ([192, 0, 2, 7], 4711).into(),
-        validity: Validity { revoked: (name == PHONE).then(|| phone.lock().unwrap().clone()), expires: None },
+        validity: if name == PHONE { phone.lock().unwrap().clone() } else { Validity::default() },
     };
     request.extensions_mut().insert(principal);
     next.run(request).await

@@ -1,6 +1,13 @@
 //! How sessions end, and what outlives them.
 
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use portero::clock::Clock as _;
+use portero::wire::Revision;
+use porterod::remote_sessions::{Caller, Validity};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::endpoint::*;
 use crate::support::*;
@@ -40,6 +47,52 @@ async fn the_end_of_a_token_ends_its_sessions_calls_and_streams_at_once() {
     assert_eq!(other.send(&ping).await.status, 200);
     let next = endpoint.session(PHONE, "2025-11-25").await;
     assert_eq!(next.send(&ping).await.status, 200);
+    app.shutdown().await;
+}
+
+/// As a token of an issuer: a client asks for another one before or after its end.
+#[tokio::test]
+async fn a_session_ends_with_the_last_token_that_was_used_in_it() {
+    let home = Home::new();
+    let app = home.start().await;
+    let endpoint = Endpoint::serve(&app).await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let begun = home.clock.now().wall;
+    let hours = |hours: i64| begun + SignedDuration::from_hours(hours);
+    endpoint.renew_phone(hours(1));
+    let (renewed, other) =
+        (endpoint.session(PHONE, "2025-11-25").await, endpoint.session(PHONE, "2025-11-25").await);
+    let sessions = endpoint.sessions.principal(&caller(PHONE));
+    assert_eq!(sessions.count_open(), 2);
+    endpoint.renew_phone(hours(2));
+    assert_eq!(renewed.send(&ping).await.status, 200, "it goes by the later token now");
+    // A request that was sent with the earlier one comes late.
+    endpoint.renew_phone(hours(1));
+    assert_eq!(renewed.send(&ping).await.status, 200);
+
+    home.clock.advance(Duration::from_secs(3600));
+    endpoint.renew_phone(hours(3));
+    assert_eq!(other.send(&ping).await.status, 404, "a token that comes after the end doesn't keep it");
+    endpoint.sessions.end_idle(Instant::now());
+    assert_eq!(sessions.count_open(), 1);
+    assert_eq!(renewed.send(&ping).await.status, 200);
+    home.clock.advance(Duration::from_secs(2 * 3600));
+    endpoint.sessions.end_idle(Instant::now());
+    assert_eq!(sessions.count_open(), 0);
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_session_ends_at_the_end_of_its_token_by_itself() {
+    let home = Home::new();
+    let app = home.start().await;
+    let endpoint = Endpoint::serve(&app).await;
+    let ends = home.clock.now().wall + SignedDuration::from_millis(50);
+    let agent = caller(PHONE);
+    let agent = Caller { validity: Validity { revoked: None, expires: Some(ends) }, ..agent };
+    endpoint.sessions.open_session(&agent, Revision::V2025_11_25).unwrap();
+    let sessions = endpoint.sessions.principal(&agent);
+    wait_until("it ends", async || sessions.count_open() == 0).await;
     app.shutdown().await;
 }
 

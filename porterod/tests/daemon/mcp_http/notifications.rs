@@ -1,5 +1,6 @@
 //! What servers say unasked reaches the client that it is for, with a session and without.
 
+use porterod::remote_sessions::{SessionLimits, StreamLimits};
 use serde_json::{Value, json};
 
 use super::endpoint::*;
@@ -120,5 +121,36 @@ async fn a_client_that_never_reads_hurts_no_other() {
         }
     };
     tokio::time::timeout(TEST_TIMEOUT, reading).await.expect("the newest one is kept");
+    app.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_late_gets_its_answers_and_no_more_notifications_than_may_wait() {
+    const MESSAGES: usize = 40;
+    let home = shared::home();
+    let app = home.start().await;
+    for (limits, length, waiting) in [
+        (StreamLimits { max_notifications: 4, max_bytes: 1 << 20 }, 10, 4),
+        (StreamLimits { max_notifications: 1000, max_bytes: 4096 }, 1500, 2),
+        // One that is too long by itself waits alone.
+        (StreamLimits { max_notifications: 1000, max_bytes: 100 }, 1500, 1),
+    ] {
+        let limits = SessionLimits { streams: limits, ..SessionLimits::default() };
+        let endpoint = Endpoint::serve_with(&app, limits).await;
+        let session = endpoint.session(PHONE, "2025-11-25").await;
+        session.request(1, "logging/setLevel", json!({"level": "debug"})).await;
+        for number in 0..MESSAGES {
+            let answered = session.send(&call(2, &format!("log {number} {}", "x".repeat(length)))).await;
+            assert_eq!(answered.messages().last().unwrap()["id"], 2);
+        }
+        // The session's stream begins only now. A log message comes before the answer to its call, so all have come.
+        let mut stream = session.open_stream(None).await;
+        let last = format!("log {} ", MESSAGES - 1);
+        let is_last =
+            |message: &Value| message["params"]["data"].as_str().is_some_and(|data| data.starts_with(&last));
+        let read = read_until(&mut stream, |events| events.iter().any(|(_, message)| is_last(message))).await;
+        let logs = read.iter().filter(|(_, message)| message["method"] == "notifications/message").count();
+        assert!((1..=waiting).contains(&logs), "the newest of them: {read:?}");
+    }
     app.shutdown().await;
 }

@@ -181,7 +181,11 @@ async fn all_sessions_of_a_principal_share_its_servers_and_no_other_does() {
 async fn idle_sessions_end_and_the_longest_idle_one_makes_room() {
     let home = Home::new();
     let app = home.start().await;
-    let limits = SessionLimits { idle_timeout: Duration::from_secs(600), max_per_principal: 2 };
+    let limits = SessionLimits {
+        idle_timeout: Duration::from_secs(600),
+        max_per_principal: 2,
+        ..SessionLimits::default()
+    };
     let endpoint = Endpoint::serve_with(&app, limits).await;
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
     let (first, second) =
