@@ -1,5 +1,6 @@
 //! The secrets that a person sets by name.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use portero::ipc::requests::secrets::{ClearSecrets, ListSecrets, NamedSecret, SecretLifetime, SetSecret};
@@ -77,21 +78,33 @@ impl PersonRequest for ClearSecrets {
     /// Clears secrets, and ends the servers that use them.
     async fn handle(self, daemon: &Arc<Daemon>, caller: &PersonCaller<'_>) -> Result<u64, DaemonFailure> {
         let act = Act::ClearSecrets(self.name.clone());
-        let names: Vec<SecretName> = match self.name {
-            Some(name) => vec![name],
-            None => {
-                let all = daemon.secrets.list().await.map_err(|error| refusal(&error))?;
-                all.into_iter().map(|secret| secret.name).collect()
-            }
+        let (names, listed) = match self.name {
+            Some(name) => (BTreeSet::from([name]), Ok(())),
+            None => all_names(daemon).await,
         };
         let restart = |name| daemon.upstreams.restart_with(&SecretReference::Secret(name));
-        let (cleared, failed) = daemon.secrets.clear(names, restart).await;
+        let (cleared, failed) = daemon.secrets.clear(names.into_iter().collect(), restart).await;
+        let failed = failed.and(listed);
         // It narrows, so it counts also where the record can't be written now; the journal writes it later.
         let done = failed.is_ok() || cleared > 0;
         let _ = daemon.journal.record_act(act.word(), &act.about(), done, Some(caller.by)).await;
         failed.map_err(|error| refusal(&error))?;
         Ok(cleared)
     }
+}
+
+/// All names that are set. If they can't be listed, at least those that servers use, with the reason.
+async fn all_names(daemon: &Daemon) -> (BTreeSet<SecretName>, Result<(), KeepError>) {
+    let (mut names, listed) = daemon.secrets.names().await;
+    if listed.is_err() {
+        let config = daemon.config.current();
+        let references = config.servers.iter().flat_map(|server| server.transport.references());
+        names.extend(references.filter_map(|reference| match reference {
+            SecretReference::Secret(name) => Some(name),
+            SecretReference::File(_) | SecretReference::Exec(_) | SecretReference::Keyring { .. } => None,
+        }));
+    }
+    (names, listed)
 }
 
 fn refusal(error: &KeepError) -> DaemonFailure {

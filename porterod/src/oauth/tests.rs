@@ -34,6 +34,8 @@ pub(crate) struct MemoryKept {
     pub(crate) is_full: AtomicBool,
     /// Whether nothing can be removed.
     pub(crate) is_stuck: AtomicBool,
+    /// Whether nothing can be listed.
+    pub(crate) is_unlisted: AtomicBool,
     /// What blanks them.
     anonymizer: Arc<ArcSwap<Anonymizer>>,
 }
@@ -41,8 +43,8 @@ pub(crate) struct MemoryKept {
 impl Default for MemoryKept {
     fn default() -> Self {
         let anonymizer = Arc::new(ArcSwap::from_pointee(Anonymizer::empty()));
-        let (is_full, is_stuck) = (AtomicBool::default(), AtomicBool::default());
-        Self { values: Mutex::default(), is_full, is_stuck, anonymizer }
+        let [is_full, is_stuck, is_unlisted] = [(); 3].map(|()| AtomicBool::default());
+        Self { values: Mutex::default(), is_full, is_stuck, is_unlisted, anonymizer }
     }
 }
 
@@ -77,7 +79,13 @@ impl KeptCredentials for MemoryKept {
     fn list(&self) -> BoxFuture<'_, Result<Vec<KeptCredential>, KeepError>> {
         let since = "2026-11-20T08:00:00Z".parse().expect("a time");
         let names: Vec<CredentialName> = lock(&self.values).keys().cloned().collect();
-        Box::pin(async move { Ok(names.into_iter().map(|name| KeptCredential { name, since }).collect()) })
+        let is_unlisted = self.is_unlisted.load(Ordering::Relaxed);
+        Box::pin(async move {
+            if is_unlisted {
+                return Err(KeepError::TooMany);
+            }
+            Ok(names.into_iter().map(|name| KeptCredential { name, since }).collect())
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The secrets that a person set by name: in the memory of this process, or kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -133,6 +133,19 @@ impl NamedSecrets {
         (count, failed)
     }
 
+    /// The names that are set. If the kept ones can't be listed, those in memory, with the reason.
+    pub async fn names(&self) -> (BTreeSet<SecretName>, Result<(), KeepError>) {
+        self.forget_expired();
+        let mut names: BTreeSet<SecretName> = lock(&self.memory).keys().cloned().collect();
+        let listed = self.kept.list().await.map(|kept| {
+            names.extend(kept.into_iter().filter_map(|kept| match kept.name {
+                CredentialName::Secret(name) => Some(name),
+                CredentialName::OAuth(_) => None,
+            }));
+        });
+        (names, listed)
+    }
+
     /// Everything that is set, sorted by name.
     ///
     /// # Errors
@@ -193,6 +206,16 @@ mod tests {
         assert_eq!(failed, Err(KeepError::TooMany));
         let value = secrets.load(&name("key")).await.expect("readable").expect("set");
         assert_eq!(value.expose(), "former");
+    }
+
+    #[tokio::test]
+    async fn where_kept_secrets_cannot_be_listed_those_in_memory_still_can() {
+        let (kept, secrets) = open();
+        secrets.set(name("a"), Secret::new("x"), SecretLifetime::InMemory(None)).await.expect("set");
+        secrets.set(name("b"), Secret::new("x"), SecretLifetime::Kept).await.expect("kept");
+        assert_eq!(secrets.names().await, (BTreeSet::from([name("a"), name("b")]), Ok(())));
+        kept.is_unlisted.store(true, Ordering::Relaxed);
+        assert_eq!(secrets.names().await, (BTreeSet::from([name("a")]), Err(KeepError::TooMany)));
     }
 
     #[tokio::test]

@@ -140,6 +140,32 @@ async fn a_kept_secret_outlives_the_daemon_and_the_disk_shows_it_nowhere() {
 }
 
 #[tokio::test]
+async fn where_kept_secrets_cannot_be_listed_clearing_all_still_clears_those_that_are_used() {
+    let home = Home::new();
+    add_vault(&home, "${secret:vault.key}");
+    let app = home.start().await;
+    home.terminal().await.request(set(VALUE, SecretLifetime::Kept, None)).await.unwrap();
+    app.shutdown().await;
+    let store = rusqlite::Connection::open(home.paths().store()).unwrap();
+    let damaged = "INSERT INTO credentials (name, nonce, sealed, kept) VALUES ('no right name', zeroblob(24), x'00', 1)";
+    store.execute(damaged, []).unwrap();
+    store.close().unwrap();
+
+    let app = home.start().await;
+    let (person, session) = (home.terminal().await, home.session("project").await);
+    let other = SetSecret { name: "in.memory".parse().unwrap(), ..set("x", UNTIL_THE_END, None) };
+    person.request(other).await.unwrap();
+    read(&session, "vault").await.unwrap();
+    let failed = person.request(ClearSecrets { name: None }).await;
+    assert!(
+        failed.as_ref().is_err_and(|failed| failed.message.contains("a credential has no right name")),
+        "{failed:?}"
+    );
+    assert!(read(&session, "vault").await.unwrap_err().message.contains("`vault.key` is not set"));
+    app.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_secret_is_forgotten_after_its_time_whatever_the_wall_clock_says() {
     let home = Home::new();
     add_vault(&home, "${secret:vault.key}");
