@@ -121,6 +121,46 @@ async fn a_request_that_is_not_as_the_transport_asks_is_refused() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_neither_kind_of_response_gets_none_and_its_call_does_not_run() {
+    let home = Home::new();
+    let app = home.start().await;
+    let endpoint = Endpoint::serve(&app).await;
+    let session = endpoint.session(PHONE, "2025-11-25").await;
+    let params = json!({"name": "common__read", "arguments": {"text": "x"}});
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let ask = async |request: reqwest::RequestBuilder, accept: &'static str| {
+        let mut request = request.build().unwrap();
+        request.headers_mut().insert("accept", accept.parse().unwrap());
+        Reply::read(reqwest::Client::new().execute(request).await.unwrap()).await
+    };
+    for accept in ["text/html", "application/xml, image/*", "text/plain;q=1, application/jsonp", ""] {
+        for request in [
+            session.with_headers(endpoint.post(PHONE, &call)),
+            session.with_headers(endpoint.request(Method::GET, "/mcp", PHONE)),
+            endpoint.modern(PHONE, 2, "tools/call", &params),
+        ] {
+            let refused = ask(request, accept).await;
+            assert_eq!(refused.status, 406, "{accept}: {}", refused.text);
+            assert!(refused.text.contains("text/event-stream"), "{accept}: {}", refused.text);
+        }
+    }
+    assert!(home.record("common").is_empty(), "no call ran");
+    for (accept, content_type) in [
+        ("application/json", "application/json"),
+        ("text/event-stream", "text/event-stream"),
+        ("text/html, */*;q=0.1", "application/json"),
+    ] {
+        let answered = ask(session.with_headers(endpoint.post(PHONE, &call)), accept).await;
+        assert_eq!(
+            (answered.status.as_u16(), answered.header("content-type")),
+            (200, content_type),
+            "{accept}"
+        );
+    }
+    app.shutdown().await;
+}
+
+#[tokio::test]
 async fn the_headers_of_a_modern_request_say_what_its_body_says() {
     let home = Home::new();
     let app = home.start().await;
