@@ -56,7 +56,6 @@ impl Output {
     }
 
     /// Prints a text as it is, without a line break of its own, for a command that passes a text on.
-    #[expect(clippy::unused_self, reason = "the one way out of a command, whatever the stream")]
     pub(crate) fn print_exact(&self, text: &str) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         io::Write::write_all(&mut stdout, text.as_bytes())?;

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::blobs::{BlobRewriter, NotRewritten};
+use super::blobs::BlobRewriter;
 use super::escape::DecodedText;
 use super::leak::SecretScope;
 use super::placed_replacement::{FoundAs, ReplacedValue};
@@ -90,7 +90,7 @@ impl Anonymizer {
             let rewritten =
                 BlobRewriter { note: &note, ..self.blob_revealer(permitted) }.rewrite(message.get());
             // Text that is escaped deeper than any server reads keeps its fakes.
-            (rewritten.unwrap_or_else(|NotRewritten| None), found.into_inner())
+            (rewritten.unwrap_or(None), found.into_inner())
         };
         let (revealed, _) = rewrite(&is_revealed);
         let (_, found) = rewrite(&|_| true);
