@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::calls;
 use super::connection::{self, Connection, ToolCheck};
 use super::events::{EventSinkSlot, ServerEvents};
-use super::handshake::{self, HandshakeError, ProtocolEra};
+use super::handshake::{self, HandshakeError, ProtocolEra, UngreetedServer};
 use super::http::{CarriedConversation, UpstreamConversation};
 use super::lists::ListLimits;
 use super::logs::ServerLog;
@@ -87,7 +87,7 @@ pub(super) struct Upstream {
 struct ProcessState {
     phase: ProcessPhase,
     backoff: Backoff,
-    /// The era of its last start.
+    /// The era of its last start that settled it.
     era: Option<ProtocolEra>,
     /// Whether a server that ended at `initialize` was already started once more for `server/discover`.
     tried_discover: bool,
@@ -449,6 +449,10 @@ impl Upstream {
             // It may be the credential that was refused, so the next start looks it up again.
             references.forget(&self.config.transport);
         }
+        if is_streamable_http(&self.config.transport) {
+            // It may have turned to another revision, so the next start asks it again.
+            self.lock_process().era = None;
+        }
         // The state first, then the signal: waiting callers read the state when `started` closes.
         self.mark_failed(failure, Duration::ZERO);
         drop(started);
@@ -480,11 +484,18 @@ impl Upstream {
                 return StartAttempt::Failed(refusal, reason);
             }
         };
-        let has_roots = connection.roots.is_some();
+        let is_reached: &(dyn Fn() -> bool + Send + Sync) = &|| connection.unreachable().is_none();
+        let greeted = handshake::greet_server(UngreetedServer {
+            rpc: &connection.rpc,
+            launch: &self.common.launch,
+            has_roots: connection.roots.is_some(),
+            known,
+            http_reached: is_streamable_http(&transport).then_some(is_reached),
+        });
         let greeted = tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(HandshakeError::ProcessEnded),
-            greeted = handshake::greet_server(&connection.rpc, &self.common.launch, has_roots, known) => greeted,
+            greeted = greeted => greeted,
         };
         match greeted {
             Ok(greeting) => {
@@ -617,7 +628,9 @@ impl Upstream {
         }
         // The level and the subscription are queued already, so they reach the server before the first call.
         let mut life = self.lock_process();
-        life.era = Some(greeting.era);
+        if greeting.is_era_settled {
+            life.era = Some(greeting.era);
+        }
         life.login_needed = None;
         life.phase = ProcessPhase::Ready { connection: Arc::clone(connection), pid, over };
         let ended_before = life.ended_before;
@@ -683,6 +696,11 @@ impl Upstream {
     fn lock_process(&self) -> MutexGuard<'_, ProcessState> {
         lock(&self.process)
     }
+}
+
+/// Whether it is reached over Streamable HTTP, as far as its entry says so.
+fn is_streamable_http(transport: &ServerTransport) -> bool {
+    matches!(transport, ServerTransport::Http(server) if !server.is_sse)
 }
 
 /// Counts a server's failures in a row, and sets its pause.

@@ -50,7 +50,7 @@ impl Conversation {
                 }
                 Some(ended) = self.running.join_next() => {
                     if let Ok(ExchangeEnd::NotStreamable(message, fault)) = ended {
-                        // Nothing else is under way yet, because `initialize` is the first request.
+                        // Only `server/discover` may be under way, to which such a server stays silent.
                         return http_sse::carry(&exchanges, Some((*message, fault))).await;
                     }
                     self.open.retain(|_, exchange| !exchange.task.is_finished());

@@ -120,8 +120,11 @@ impl Exchanges {
         }
         let fault = fault::from_status(&response, &self.endpoint);
         let Some(id) = &message.id else { return self.fail(&message, fault) };
-        // A refused credential is told in Portero's own words, which name the remedy.
-        if status != StatusCode::UNAUTHORIZED
+        // A refused credential is told in Portero's own words, which name the remedy. A server that is busy, or fails,
+        // doesn't tell its era by that.
+        let is_answer = status != StatusCode::UNAUTHORIZED
+            && (message.method.as_deref() != Some(wire::modern::DISCOVER_METHOD) || tells_era(status));
+        if is_answer
             && let Some(error) = read_error_answer(response, id, self.conversation.max_message_bytes()).await
         {
             let is_in_session = self.session.has_id() && message.revision.is_none();
@@ -281,6 +284,11 @@ fn is_json(content: Option<&str>) -> bool {
 /// Whether a server's text is a plain media type, which may be shown.
 fn is_media_type(content: &str) -> bool {
     content.len() <= 60 && content.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/+-.".contains(&byte))
+}
+
+/// Whether an error with this status says which requests the server knows.
+fn tells_era(status: StatusCode) -> bool {
+    status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error()
 }
 
 /// Whether a message is the response to this request.

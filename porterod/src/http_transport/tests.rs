@@ -4,6 +4,7 @@ mod client_certificate;
 pub(crate) mod fake_http;
 mod login;
 mod param_headers;
+mod revision;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -173,11 +174,18 @@ fn usual(seen: &Seen, on_call: impl FnOnce(&Seen) -> Reply) -> Reply {
             ];
             Reply::Whole(200, headers, seen.result(INITIALIZED))
         }
+        ("POST", "server/discover") => refuse_discover(),
         ("POST", "tools/list") => Reply::json(seen.result(TOOLS)),
         ("POST", "tools/call") => on_call(seen),
         ("POST", _) => Reply::status(202),
         _ => Reply::status(405),
     }
+}
+
+/// As servers on the Python SDK 1 refuse what comes before `initialize`.
+fn refuse_discover() -> Reply {
+    let error = r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Bad Request: Missing session ID"}}"#;
+    Reply::Whole(400, vec![("content-type", "application/json".to_owned())], error.to_owned())
 }
 
 fn words(error: Result<String, ServerError>) -> String {
@@ -194,15 +202,21 @@ async fn a_server_is_greeted_listed_and_called_in_one_session() {
     server.wait_for("GET").await;
     for seen in server.seen() {
         assert_eq!((&*seen.path, seen.header("authorization")), ("/mcp?x=1", "Bearer s3cret"), "{seen:?}");
-        let is_first = seen.rpc_method() == "initialize";
-        let session = if is_first { ("", "") } else { ("session-1", "2025-06-18") };
+        let session = match &*seen.rpc_method() {
+            "server/discover" => ("", "2026-07-28"),
+            "initialize" => ("", ""),
+            _ => ("session-1", "2025-06-18"),
+        };
         assert_eq!((seen.header("mcp-session-id"), seen.header("mcp-protocol-version")), session, "{seen:?}");
         if seen.method == "POST" {
             assert_eq!(seen.header("accept"), "application/json, text/event-stream");
             assert_eq!(seen.header("content-type"), "application/json");
         }
     }
-    assert_eq!(server.asked()[..2], ["POST initialize", "POST notifications/initialized"]);
+    assert_eq!(
+        server.asked()[..3],
+        ["POST server/discover", "POST initialize", "POST notifications/initialized"]
+    );
     fixture.upstreams.close().await;
     server.wait_for("DELETE").await;
 }
@@ -351,23 +365,34 @@ async fn a_stream_that_cannot_be_resumed_leaves_the_effect_unknown() {
     assert!(words(fixture.call("marked").await).contains("could not be resumed"));
 }
 
+/// A 404 that names no request is the session's, with an error of JSON-RPC or without one.
 #[tokio::test]
 async fn a_session_that_the_server_forgot_is_begun_again_and_the_call_runs_once() {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&calls);
-    let server = FakeHttp::start(move |seen| {
-        usual(seen, |seen| match count.fetch_add(1, Ordering::Relaxed) {
-            1 => Reply::status(404),
-            _ => Reply::json(seen.result("{}")),
+    for forgotten in [
+        "",
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"Session not found"}}"#,
+        r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session has been terminated"}}"#,
+        r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Session not found"}}"#,
+    ] {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&calls);
+        let server = FakeHttp::start(move |seen| {
+            usual(seen, |seen| match count.fetch_add(1, Ordering::Relaxed) {
+                1 => {
+                    let headers = vec![("content-type", "application/json".to_owned())];
+                    Reply::Whole(404, headers, forgotten.to_owned())
+                }
+                _ => Reply::json(seen.result("{}")),
+            })
         })
-    })
-    .await;
-    let fixture = Fixture::new(&server.origin, |_| {});
-    for _ in 0..3 {
-        assert_eq!(fixture.call("read").await.expect("answered"), "{}");
+        .await;
+        let fixture = Fixture::new(&server.origin, |_| {});
+        for _ in 0..3 {
+            assert_eq!(fixture.call("read").await.expect("answered"), "{}", "{forgotten}");
+        }
+        let greeted = server.asked().iter().filter(|asked| *asked == "POST initialize").count();
+        assert_eq!((calls.load(Ordering::Relaxed), greeted), (4, 2), "{forgotten}");
     }
-    let greeted = server.asked().iter().filter(|asked| *asked == "POST initialize").count();
-    assert_eq!((calls.load(Ordering::Relaxed), greeted), (4, 2));
 }
 
 /// As servers on the TypeScript SDK's examples say it. Another error with that status is the answer.
@@ -489,7 +514,7 @@ async fn a_server_that_is_not_there_or_wants_a_login_cannot_be_started() {
     let locked = Fixture::new(&server.origin, |server| server.headers.clear());
     let error = locked.list().await.expect_err("it wants a login");
     assert!(error.to_string().contains("write its key under `headers` in mcps.json"), "{error}");
-    assert_eq!(server.asked(), ["POST initialize"], "a refused login is not tried in another way");
+    assert_eq!(server.asked(), ["POST server/discover"], "a refused login is not tried in another way");
     assert!(matches!(locked.condition(), ServerCondition::LoginNeeded(_)), "{:?}", locked.condition());
 }
 
@@ -656,7 +681,7 @@ async fn an_older_server_is_found_by_its_stream() {
         assert!(server.seen().iter().all(|seen| seen.header("authorization") == "Bearer s3cret"));
         let tried =
             server.seen().iter().filter(|seen| (&*seen.method, &*seen.path) == ("POST", "/sse")).count();
-        assert_eq!(tried, usize::from(!is_sse));
+        assert_eq!(tried, if is_sse { 0 } else { 2 }, "by `server/discover`, then by `initialize`");
     }
 }
 
