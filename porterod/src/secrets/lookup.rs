@@ -2,18 +2,18 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use portero::files::{self, FileError, READ_TIMEOUT, SymlinkMode};
 use portero::secret::Secret;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use zeroize::Zeroizing;
 
 use super::kept::MAX_CREDENTIAL_BYTES;
+use super::program_tree::ProgramTree;
 
 /// How long a program may take.
 const EXEC_TIMEOUT: Duration = Duration::from_secs(10);
@@ -180,10 +180,10 @@ pub(super) async fn run_program(
     let not_run = |problem: String| LookupError::NotRun { program: shown.clone(), problem };
     let mut command = Command::new(program);
     command.args(args).env_clear().envs(context.environment.iter().map(|(name, value)| (name, value)));
-    command.current_dir(&context.home).kill_on_drop(true);
+    command.current_dir(&context.home);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = ProgramGroup::spawn(command).map_err(|error| not_run(error.to_string()))?;
-    let stdout = child.program.stdout.take().ok_or_else(|| not_run("it has no output".to_owned()))?;
+    let mut child = ProgramTree::spawn(command).map_err(|error| not_run(error.to_string()))?;
+    let stdout = child.take_stdout().ok_or_else(|| not_run("it has no output".to_owned()))?;
     let running = async {
         let output = read_bounded(stdout).await;
         (output, child.wait().await)
@@ -205,49 +205,6 @@ pub(super) async fn run_program(
         return Err(unusable("a NUL character"));
     }
     Ok(Secret::new(text))
-}
-
-/// A program in a process group of its own. If it is dropped before the program has ended, the whole group ends: with a
-/// shell alone, what it started would go on.
-struct ProgramGroup {
-    program: Child,
-    /// The group as long as the program wasn't waited for, so that its number can't belong to another one.
-    #[cfg(unix)]
-    group: Option<rustix::process::Pid>,
-}
-
-impl ProgramGroup {
-    fn spawn(mut command: Command) -> io::Result<Self> {
-        #[cfg(unix)]
-        command.process_group(0);
-        let program = command.spawn()?;
-        #[cfg(unix)]
-        let group = program.id().and_then(|id| rustix::process::Pid::from_raw(id.try_into().ok()?));
-        Ok(Self {
-            program,
-            #[cfg(unix)]
-            group,
-        })
-    }
-
-    async fn wait(&mut self) -> io::Result<ExitStatus> {
-        let ended = self.program.wait().await;
-        #[cfg(unix)]
-        {
-            self.group = None;
-        }
-        ended
-    }
-}
-
-#[cfg(unix)]
-impl Drop for ProgramGroup {
-    fn drop(&mut self) {
-        if let Some(group) = self.group {
-            // It may have ended in the meantime.
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
-    }
 }
 
 /// [`run_program`] with the time that a command of the configuration has.

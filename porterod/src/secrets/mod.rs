@@ -6,5 +6,6 @@
 pub mod kept;
 pub mod lookup;
 pub mod named;
+mod program_tree;
 pub mod redaction;
 pub mod references;
