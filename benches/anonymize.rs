@@ -30,6 +30,7 @@ fn rules(count: usize, case_sensitive: bool) -> Vec<ReplacementRule> {
             real: Secret::new(real),
             direction: Direction::Both,
             case_sensitive,
+            matching: None,
             label: None,
             servers: None,
         }

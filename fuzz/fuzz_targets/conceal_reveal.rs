@@ -23,6 +23,7 @@ static SET: LazyLock<Anonymizer> = LazyLock::new(|| {
             real: Secret::new(real),
             direction: Direction::Both,
             case_sensitive: true,
+            matching: None,
             label: None,
             servers: None,
         })

@@ -26,6 +26,7 @@ static SET: LazyLock<Anonymizer> = LazyLock::new(|| {
         real: Secret::new(real),
         direction: Direction::Both,
         case_sensitive,
+        matching: None,
         label: None,
         servers: None,
     });

@@ -6,7 +6,7 @@ use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Anonymizer, Direction, Real, ReplacementRule};
+use super::{Anonymizer, Direction, MatchMode, Real, ReplacementRule};
 use crate::json;
 use crate::secret::Secret;
 
@@ -124,6 +124,7 @@ proptest! {
         encodings in prop::collection::vec(0..ENCODINGS, 1..3),
         pick in any::<prop::sample::Index>(),
         before in "[a-z0-9 .]{0,10}",
+        is_anywhere in any::<bool>(),
     ) {
         let rules: Vec<ReplacementRule> = pairs
             .iter()
@@ -132,13 +133,16 @@ proptest! {
                 real: Secret::new(real.as_str()),
                 direction: if *is_secret { Direction::OneWay { redaction: "***KEY***".into() } } else { Direction::Both },
                 case_sensitive: *case_sensitive,
+                matching: is_anywhere.then_some(MatchMode::Substring),
                 label: None,
                 servers: None,
             })
             .collect();
         let Ok(set) = Anonymizer::new(&rules) else { return Ok(()) };
         let real = &pairs[pick.index(pairs.len())].1;
-        let text = encodings.iter().fold(format!("{before}{real}, {before}"), |text, how| encode(&text, *how));
+        // Where words count, the value is one.
+        let between = if is_anywhere { "" } else { " " };
+        let text = encodings.iter().fold(format!("{before}{between}{real}, {before}"), |text, how| encode(&text, *how));
         let Ok(concealed) = set.conceal(Real::from_server(json::serialize_raw(&message(channel, &text)))) else {
             return Ok(());
         };
@@ -159,6 +163,7 @@ fn most_messages_are_concealed_and_not_withheld() {
         real: Secret::new("José Núñez"),
         direction: Direction::Both,
         case_sensitive: true,
+        matching: None,
         label: None,
         servers: None,
     };
@@ -185,6 +190,7 @@ fn the_seeds_of_the_fuzz_target_show_no_value() {
             real: Secret::new(real),
             direction: Direction::Both,
             case_sensitive: true,
+            matching: None,
             label: None,
             servers: None,
         });

@@ -111,6 +111,7 @@ mod tests {
             real: Secret::new(real),
             direction: Direction::Both,
             case_sensitive: true,
+            matching: None,
             label: None,
             servers: None,
         }

@@ -108,5 +108,5 @@ impl LeakScans {
 }
 
 fn copy_term(term: &Term) -> Term {
-    Term::new(term.rule, term.text(), !term.is_folded())
+    Term::new(term.rule, term.text(), !term.is_folded()).with_edges(term.edges())
 }

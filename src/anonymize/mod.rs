@@ -42,12 +42,14 @@ mod sampled_search;
 mod secret_forms;
 mod suggest;
 mod term;
+mod words;
 
 pub use direction::{Fake, Real};
 pub use explanation::{ExplainedReplacement, describe_replacement};
 pub use leak::Leak;
 pub use redactions::{MIN_REDACTION_CHARS, RedactionProblem, ShownRedaction};
 pub use suggest::{FakeKind, SuggestError, suggest_fakes};
+pub use words::MatchMode;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -76,6 +78,8 @@ pub struct ReplacementRule {
     pub direction: Direction,
     /// Whether case matters in the search for `real` and `fake`.
     pub case_sensitive: bool,
+    /// Whether its values are found as words only, or anywhere. None leaves it to [`ReplacementRule::match_mode`].
+    pub matching: Option<MatchMode>,
     /// The kind of value, such as `name` or `email`. The agent learns the fake under this label.
     pub label: Option<String>,
     /// The servers that may see the real value; none means all. Of an injected secret, those that have it.
@@ -186,11 +190,13 @@ impl Anonymizer {
                 Direction::OneWay { redaction } => TermReplacement::redaction(real, redaction),
                 Direction::Injected => TermReplacement::redaction(real, REDACTED),
             };
+            let edges = rule.word_edges();
+            let term = |text: &str| Term::new(number, text, exact).with_edges(edges);
             let ExtraForms { secret, plus_encoded } = std::mem::take(&mut extra[number]);
             if rule.direction != Direction::Injected {
                 let toward_server = TermReplacement::new(&rule.fake, real, !exact);
-                reveal.push((Term::new(number, &rule.fake, exact), toward_server));
-                conceal.push((Term::new(number, real, exact), toward_agent));
+                reveal.push((term(&rule.fake), toward_server));
+                conceal.push((term(real), toward_agent));
             }
             let redaction = match &rule.direction {
                 Direction::OneWay { redaction } => redaction,
@@ -203,8 +209,8 @@ impl Anonymizer {
                 (Term::new(number, &form, exact_form), redaction)
             }));
             if let Some((fake, real)) = plus_encoded {
-                conceal.push((Term::new(number, &real, exact), TermReplacement::new(&real, &fake, !exact)));
-                reveal.push((Term::new(number, &fake, exact), TermReplacement::new(&fake, &real, !exact)));
+                conceal.push((term(&real), TermReplacement::new(&real, &fake, !exact)));
+                reveal.push((term(&fake), TermReplacement::new(&fake, &real, !exact)));
             }
         }
         let conceal = Rewriter::new(conceal);

@@ -14,7 +14,8 @@ use super::json_position::{JsonPosition, JsonPositions};
 use super::normal_text::{NormalText, find_odd_chars, normalize};
 use super::placed_replacement::PlacedReplacement;
 use super::sampled_search::{TermFinder, TermMatch};
-use super::term::{Term, lowercase_text, uppercase_text};
+use super::term::{Term, WordEdges, lowercase_text, uppercase_text};
+use super::words::{Reading, stands_alone};
 
 /// One direction: the values to search for, and their replacements.
 #[derive(Default)]
@@ -58,7 +59,8 @@ impl Rewriter {
             let normal = normalize(term.text(), term.is_folded());
             if normal != term.text() && !normal.trim().is_empty() {
                 let replacement = replacement.for_form(&normal);
-                pairs.push((Term::new(term.rule, &normal, !term.is_folded()), replacement));
+                let form = Term::new(term.rule, &normal, !term.is_folded()).with_edges(term.edges());
+                pairs.push((form, replacement));
             }
         }
         let (terms, replacements): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
@@ -115,7 +117,8 @@ impl Rewriter {
         let mut values = Vec::new();
         for hit in found {
             let rule = self.finder.term(hit.term).rule;
-            if hit.start < end || !sought(rule) {
+            let at = hit.start..hit.end;
+            if hit.start < end || !sought(rule) || !self.counts(hit.term, text, at, Reading::Text) {
                 continue;
             }
             end = hit.end;
@@ -176,6 +179,11 @@ impl Rewriter {
         }
     }
 
+    /// Whether a value counts at this place: anywhere, or where it is a word.
+    fn counts(&self, term: usize, text: &[u8], at: Range<usize>, reading: Reading) -> bool {
+        stands_alone(text, at, self.finder.term(term).edges(), reading)
+    }
+
     fn rule_of(&self, splice: &Splice) -> usize {
         self.finder.term(splice.term).rule
     }
@@ -209,6 +217,7 @@ impl Rewriter {
                 || needs_json_escape(&raw[hit.start..hit.end])
                 || is_in_escape(raw, hit.start)
                 || !sought(&hit)
+                || !self.counts(hit.term, raw, hit.start..hit.end, Reading::RawJson)
             {
                 continue;
             }
@@ -247,6 +256,17 @@ impl Rewriter {
                         return;
                     }
                     let (start, end) = view.source_span(found.start, found.end);
+                    // What is beside a window isn't in its views.
+                    let edges = self.finder.term(found.term).edges();
+                    let outer = WordEdges {
+                        left: edges.left && found.start == 0,
+                        right: edges.right && found.end == view.bytes.len(),
+                    };
+                    if !stands_alone(&view.bytes, found.start..found.end, edges, Reading::Text)
+                        || !stands_alone(raw, base + start..base + end, outer, Reading::RawJson)
+                    {
+                        return;
+                    }
                     // An inconsistent spelling can't be written back. The leak scan finds the value and
                     // withholds the message.
                     let mut outer = views[..layer].iter().map(|outer| outer.slice_at_source(start, end));

@@ -7,6 +7,8 @@
 //! - a redaction that contains a real value or a fake;
 //! - a fake that shares a sizeable part, end to beginning, with another fake or a real value.
 //!
+//! A value that counts as a word is no part of a longer word, and overlaps with nothing in the midst of one.
+//!
 //! Smaller overlaps are accepted, because names and addresses can hardly avoid them. If a message really joins
 //! two values there, it is withheld. A real value may contain another one: the longer wins.
 
@@ -15,6 +17,8 @@ use std::collections::{HashMap, HashSet};
 use aho_corasick::AhoCorasick;
 
 use super::normal_text::normalize;
+use super::term::WordEdges;
+use super::words::{Reading, is_word_char, stands_alone};
 use super::{Direction, ReplacementRule, RuleConflict};
 
 /// The fewest characters of a real value. Anything shorter occurs in nearly every message.
@@ -151,6 +155,8 @@ struct RuleTexts {
     real: FoldedText,
     redaction: Option<FoldedText>,
     exact: bool,
+    /// Where its values must end a word.
+    edges: WordEdges,
     injected: bool,
     /// Whether the real value is searched for.
     is_searched: bool,
@@ -167,6 +173,7 @@ impl RuleTexts {
                 Direction::Both | Direction::Injected => None,
             },
             exact: rule.case_sensitive,
+            edges: rule.word_edges(),
             injected,
             is_searched: !injected || is_searchable_secret(rule),
         }
@@ -264,7 +271,7 @@ impl RuleSetProof<'_> {
     fn check_part(&mut self, number: usize, kind: ValueKind, other: usize, part: ValueKind) -> Option<()> {
         let (one, two) = (&self.values[number], &self.values[other]);
         let exact = self.both_exact(number, other);
-        let contains = || text_contains(self.text(number, kind), self.text(other, part), exact);
+        let contains = || text_contains(self.text(number, kind), self.text(other, part), exact, two.edges);
         match (kind, part) {
             (ValueKind::Fake, ValueKind::Real) if !one.injected && two.is_searched && contains() => {
                 self.report(number, other, Problem::FakeHoldsReal)
@@ -297,10 +304,10 @@ impl RuleSetProof<'_> {
         let exact = self.both_exact(number, other);
         let Some(redaction) = &one.redaction else { return Some(()) };
         match part {
-            ValueKind::Real if two.is_searched && text_contains(redaction, &two.real, exact) => {
+            ValueKind::Real if two.is_searched && text_contains(redaction, &two.real, exact, two.edges) => {
                 self.report(number, other, Problem::RedactionHoldsReal)
             }
-            ValueKind::Fake if !two.injected && text_contains(redaction, &two.fake, exact) => {
+            ValueKind::Fake if !two.injected && text_contains(redaction, &two.fake, exact, two.edges) => {
                 self.report(number, other, Problem::RedactionHoldsFake)
             }
             ValueKind::Real | ValueKind::Fake => Some(()),
@@ -347,7 +354,12 @@ impl RuleSetProof<'_> {
             (ValueKind::Real, ValueKind::Real) => return Some(()),
         };
         let exact = self.both_exact(one.0, two.0);
-        if one.0 != two.0 && texts_overlap(self.text(one.0, one.1), self.text(two.0, two.1), exact) {
+        let overlap = TextOverlap {
+            one: self.text(one.0, one.1),
+            two: self.text(two.0, two.1),
+            edges: (self.values[one.0].edges, self.values[two.0].edges),
+        };
+        if one.0 != two.0 && overlap.is_possible(exact) {
             self.report(one.0, two.0, problem)?;
         }
         Some(())
@@ -443,18 +455,45 @@ fn texts_equal(one: &FoldedText, two: &FoldedText, exact: bool) -> bool {
     if exact { one.exact == two.exact } else { one.folded == two.folded }
 }
 
-fn text_contains(text: &FoldedText, part: &FoldedText, exact: bool) -> bool {
-    !part.exact.is_empty()
-        && if exact { text.exact.contains(&part.exact) } else { text.folded.contains(&part.folded) }
+/// Whether a text holds another one, at a place where that may count. What comes beside the text isn't known, so it may
+/// end a word.
+fn text_contains(text: &FoldedText, part: &FoldedText, exact: bool, edges: WordEdges) -> bool {
+    let (text, part) = if exact { (&text.exact, &part.exact) } else { (&text.folded, &part.folded) };
+    let places = text.char_indices().map(|(start, _)| start).filter(|start| text[*start..].starts_with(part));
+    !part.is_empty()
+        && places
+            .map(|start| start..start + part.len())
+            .any(|at| stands_alone(text.as_bytes(), at, edges, Reading::Text))
 }
 
-/// Whether one text ends in a sizeable part of the other's beginning: four characters, or at least two that
-/// are a third of the shorter text.
-fn texts_overlap(one: &FoldedText, two: &FoldedText, exact: bool) -> bool {
-    let (one, two) = if exact { (&one.exact, &two.exact) } else { (&one.folded, &two.folded) };
-    let shorter = one.chars().count().min(two.chars().count());
-    let prefixes = two.char_indices().map(|(end, _)| end).enumerate().take(shorter).skip(2);
-    prefixes.filter(|(length, _)| is_sizeable(*length, shorter)).any(|(_, end)| one.ends_with(&two[..end]))
+/// Two texts of which one may end as the other begins.
+struct TextOverlap<'a> {
+    one: &'a FoldedText,
+    two: &'a FoldedText,
+    edges: (WordEdges, WordEdges),
+}
+
+impl TextOverlap<'_> {
+    /// Whether one text ends in a sizeable part of the other's beginning: four characters, or at least two that are a third
+    /// of the shorter text.
+    fn is_possible(&self, exact: bool) -> bool {
+        let (one, two) = match exact {
+            true => (&self.one.exact, &self.two.exact),
+            false => (&self.one.folded, &self.two.folded),
+        };
+        let shorter = one.chars().count().min(two.chars().count());
+        let prefixes = two.char_indices().map(|(end, _)| end).enumerate().take(shorter).skip(2);
+        prefixes
+            .filter(|(length, end)| is_sizeable(*length, shorter) && one.ends_with(&two[..*end]))
+            .any(|(_, end)| !self.is_within_word(&one[..one.len() - end], &two[end..]))
+    }
+
+    /// Whether the overlap is in the midst of a word at an end where a value must end one. Then only one of the two counts.
+    fn is_within_word(&self, before: &str, behind: &str) -> bool {
+        let (one, two) = self.edges;
+        (two.left && before.chars().next_back().is_some_and(is_word_char))
+            || (one.right && behind.chars().next().is_some_and(is_word_char))
+    }
 }
 
 #[cfg(test)]
@@ -468,6 +507,7 @@ mod tests {
             real: Secret::new(real),
             direction: Direction::Both,
             case_sensitive: true,
+            matching: None,
             label: None,
             servers: None,
         }

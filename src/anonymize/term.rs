@@ -16,15 +16,33 @@ pub(super) struct Term {
     /// Where each character begins in the text.
     starts: Vec<usize>,
     folded: bool,
+    edges: WordEdges,
+}
+
+/// The ends of a value at which it counts only where the word ends too. None for a value that counts anywhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct WordEdges {
+    pub(super) left: bool,
+    pub(super) right: bool,
 }
 
 impl Term {
+    /// A value that counts anywhere.
     pub(super) fn new(rule: usize, text: &str, case_sensitive: bool) -> Self {
         let chars: Vec<char> =
             if case_sensitive { text.chars().collect() } else { text.chars().map(fold_char).collect() };
         let text: String = chars.iter().collect();
         let starts = text.char_indices().map(|(start, _)| start).collect();
-        Self { rule, chars, text, starts, folded: !case_sensitive }
+        Self { rule, chars, text, starts, folded: !case_sensitive, edges: WordEdges::default() }
+    }
+
+    /// The same value, which counts as a word only.
+    pub(super) fn with_edges(self, edges: WordEdges) -> Self {
+        Self { edges, ..self }
+    }
+
+    pub(super) const fn edges(&self) -> WordEdges {
+        self.edges
     }
 
     /// The text, folded if case doesn't count.
@@ -178,7 +196,8 @@ fn map_single<I: Iterator<Item = char>>(c: char, map: impl Fn(char) -> I) -> cha
     }
 }
 
-fn first_char(bytes: &[u8]) -> Option<char> {
+/// The character that bytes begin with. None if there is none, or no whole one.
+pub(super) fn first_char(bytes: &[u8]) -> Option<char> {
     let first = *bytes.first()?;
     if first < 0x80 {
         return Some(char::from(first));
@@ -192,7 +211,8 @@ fn first_char(bytes: &[u8]) -> Option<char> {
     std::str::from_utf8(bytes.get(..length)?).ok()?.chars().next()
 }
 
-fn last_char(bytes: &[u8]) -> Option<char> {
+/// The character that bytes end with. None if there is none, or no whole one.
+pub(super) fn last_char(bytes: &[u8]) -> Option<char> {
     let start = (1..=4.min(bytes.len())).find(|back| bytes[bytes.len() - back] & 0xC0 != 0x80)?;
     let found = first_char(&bytes[bytes.len() - start..])?;
     // A continuation byte may end a longer, damaged sequence; then this is no character.

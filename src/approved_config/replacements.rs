@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::ConfigChanges;
-use crate::anonymize::{Anonymizer, Direction, ReplacementRule};
+use crate::anonymize::{Anonymizer, Direction, MatchMode, ReplacementRule};
 use crate::config::Config;
 use crate::names::ServerName;
 
@@ -56,6 +56,10 @@ fn compare_rule(known: &ReplacementRule, other: &ReplacementRule, changes: &mut 
         let words = format!("{name}: caseSensitive {} → {}", known.case_sensitive, other.case_sensitive);
         changes.push_change(true, REPLACEMENTS_FILE, words);
     }
+    let [was, is] = [known, other].map(|rule| describe_mode(rule.match_mode()));
+    if was != is {
+        changes.push_change(true, REPLACEMENTS_FILE, format!("{name}: match {was} → {is}"));
+    }
     if !same_scope(known.servers.as_deref(), other.servers.as_deref()) {
         let wider = !is_within_scope(other.servers.as_deref(), known.servers.as_deref());
         let [was, is] = [known, other].map(|rule| describe_scope(rule.servers.as_deref()));
@@ -91,6 +95,7 @@ pub(super) fn effective_replacements(confirmed: &Config, changed: &Config) -> Ve
         // A rule's servers are those that it is revealed to; its real value is redacted in what any of them says.
         servers: rule.servers.clone().filter(|_| rule.direction == Direction::Injected),
         direction: Direction::Injected,
+        matching: Some(rule.match_mode()),
         label: None,
         ..rule.clone()
     });
@@ -114,11 +119,12 @@ fn rules_by_fake(config: &Config) -> HashMap<&str, &ReplacementRule> {
 
 /// Whether two rules map the same values in the same way, whatever their servers.
 fn same_effect(one: &ReplacementRule, other: &ReplacementRule) -> bool {
-    let ReplacementRule { fake, real, direction, case_sensitive, label: _, servers: _ } = one;
+    let ReplacementRule { fake, real, direction, case_sensitive, matching: _, label: _, servers: _ } = one;
     *fake == other.fake
         && *real == other.real
         && *direction == other.direction
         && *case_sensitive == other.case_sensitive
+        && one.match_mode() == other.match_mode()
 }
 
 /// Whether a secret is still concealed by any rule.
@@ -162,6 +168,13 @@ fn describe_direction(direction: &Direction) -> &'static str {
         Direction::Both => "both ways",
         Direction::OneWay { .. } => "redacted toward the agent",
         Direction::Injected => "a server's secret",
+    }
+}
+
+const fn describe_mode(mode: MatchMode) -> &'static str {
+    match mode {
+        MatchMode::Word => "word",
+        MatchMode::Substring => "substring",
     }
 }
 

@@ -193,9 +193,12 @@ fn a_replacement_that_is_gone_goes_on_hiding_and_is_revealed_no_more() {
 #[test]
 fn a_changed_replacement_goes_on_as_confirmed_and_a_narrower_scope_holds_at_once() {
     let confirmed = with_rules(&[jane_rule(json!({}))]);
-    for more in
-        [json!({"real": "Jane Fonda"}), json!({"bidirectional": false}), json!({"caseSensitive": false})]
-    {
+    for more in [
+        json!({"real": "Jane Fonda"}),
+        json!({"bidirectional": false}),
+        json!({"caseSensitive": false}),
+        json!({"match": "word"}),
+    ] {
         let held = effective(&confirmed, &with_rules(&[jane_rule(more.clone())]));
         assert!(held.changes.has_pending(), "{more}");
         assert_eq!(held.anonymizer.conceal_text("Jane Roe").get(), "John Doe", "{more}");

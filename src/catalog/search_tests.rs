@@ -228,6 +228,7 @@ fn catalog_about(person: &str, key: &str) -> (Catalog, Arc<Anonymizer>) {
         real: Secret::new(real.to_owned()),
         direction: Direction::Both,
         case_sensitive: false,
+        matching: None,
         label: None,
         servers: None,
     };

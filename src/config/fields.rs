@@ -61,7 +61,7 @@ pub(super) const NAME: &[&str] = &["name"];
 pub(super) const REPLACEMENTS: &[&str] = &["$schema", "replacements"];
 /// One replacement.
 pub(super) const REPLACEMENT: &[&str] =
-    &["fake", "real", "bidirectional", "caseSensitive", "responseReplacement", "label", "servers"];
+    &["fake", "real", "bidirectional", "caseSensitive", "match", "responseReplacement", "label", "servers"];
 /// `policies.json`
 pub(super) const POLICIES: &[&str] = &["$schema", "policies", "defaultPolicy", "locked", "reads"];
 /// An entry of `policies` that looks at arguments.

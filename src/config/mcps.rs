@@ -546,6 +546,7 @@ impl<'a> ServersReader<'_, 'a, '_> {
                 real,
                 direction: Direction::Injected,
                 case_sensitive: true,
+                matching: None,
                 label: None,
                 servers: Some(vec![server.clone()]),
             };

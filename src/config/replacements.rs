@@ -8,7 +8,7 @@ use super::fields;
 use super::secret_names::is_secret_name;
 use super::secret_shapes::secrets_by_shape;
 use super::variables::{ExpandedText, Variables};
-use crate::anonymize::{Direction, MIN_REDACTION_CHARS, ReplacementRule};
+use crate::anonymize::{Direction, MIN_REDACTION_CHARS, MatchMode, ReplacementRule};
 use crate::names::ServerName;
 
 /// The redaction of a one-way rule that names none.
@@ -59,6 +59,7 @@ fn read_rule<'a>(
         document.add_warning(value.start(), message.into(), Some(hint));
     }
     let case_sensitive = document.read_bool(entry.get("caseSensitive"), "`caseSensitive`", true);
+    let matching = entry.get("match").and_then(|value| read_match_mode(document, value));
     let label = entry.get("label").and_then(|value| read_label(document, value));
     let servers = entry.get("servers").map(|value| read_scope(document, value, servers));
     let redaction =
@@ -85,6 +86,7 @@ fn read_rule<'a>(
         real: real?.text,
         direction: if both { Direction::Both } else { Direction::OneWay { redaction } },
         case_sensitive,
+        matching,
         label,
         servers,
     })
@@ -106,6 +108,24 @@ fn read_text<'a>(
         Some(value) => document.read_expanded_complete(value, &format!("`{field}`"), variables),
         None => {
             document.add_error(entry.at, format!("this replacement has no `{field}`"), None);
+            None
+        }
+    }
+}
+
+/// Reads where the values are found.
+fn read_match_mode(document: &mut ConfigDocument<'_>, value: &Value<'_>) -> Option<MatchMode> {
+    let word = match value {
+        Value::StringLit(text) => text.value.as_ref(),
+        _ => "",
+    };
+    match word {
+        "word" => Some(MatchMode::Word),
+        "substring" => Some(MatchMode::Substring),
+        other => {
+            let hint =
+                nearest_word(other, ["word", "substring"]).map(|near| format!("did you mean \"{near}\"?"));
+            document.add_error(value.start(), "`match` must be \"word\" or \"substring\"".into(), hint);
             None
         }
     }

@@ -472,6 +472,7 @@ fn make_anonymizer(replacements: &[(&str, &str)]) -> Anonymizer {
             real: Secret::new(*real),
             direction: Direction::Both,
             case_sensitive: true,
+            matching: None,
             label: Some("name".to_owned()),
             servers: None,
         })

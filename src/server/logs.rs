@@ -284,6 +284,7 @@ mod tests {
             real: Secret::new("Erika Mustermann"),
             direction: Direction::Both,
             case_sensitive: true,
+            matching: None,
             label: None,
             servers: None,
         };

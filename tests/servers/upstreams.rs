@@ -294,6 +294,7 @@ fn refuses_a_person() {
             real: Secret::new(PERSON.to_owned()),
             direction: Direction::Both,
             case_sensitive: true,
+            matching: None,
             label: None,
             servers: None,
         };

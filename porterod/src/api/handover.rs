@@ -103,6 +103,7 @@ mod tests {
             real: Secret::new("Ada Lovelace".to_owned()),
             direction: Direction::Both,
             case_sensitive: true,
+            matching: None,
             label: None,
             servers: None,
         };

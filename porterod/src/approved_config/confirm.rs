@@ -168,8 +168,10 @@ impl LiveConfig {
 /// Whether two lists of rules conceal and reveal the same texts.
 fn conceal_alike(former: &[ReplacementRule], now: &[ReplacementRule]) -> bool {
     let is_same = |(former, now): (&ReplacementRule, &ReplacementRule)| {
-        let ReplacementRule { fake, real, direction, case_sensitive, label: _, servers: _ } = former;
+        let ReplacementRule { fake, real, direction, case_sensitive, matching: _, label: _, servers: _ } =
+            former;
         (fake, real, direction, case_sensitive) == (&now.fake, &now.real, &now.direction, &now.case_sensitive)
+            && former.match_mode() == now.match_mode()
     };
     former.len() == now.len() && former.iter().zip(now).all(is_same)
 }

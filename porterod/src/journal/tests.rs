@@ -222,6 +222,7 @@ async fn what_people_are_told_is_concealed() {
         real: portero::secret::Secret::new("Ada Lovelace".to_owned()),
         direction: portero::anonymize::Direction::Both,
         case_sensitive: true,
+        matching: None,
         label: None,
         servers: None,
     };

@@ -93,6 +93,7 @@ impl RuleSets {
             real: Secret::new(value),
             direction: Direction::Injected,
             case_sensitive: true,
+            matching: None,
             label: None,
             servers: Some(servers.into_iter().cloned().collect()),
         });
@@ -241,6 +242,7 @@ mod tests {
             real: secret(real),
             direction: Direction::Both,
             case_sensitive: true,
+            matching: None,
             label: None,
             servers: None,
         }

@@ -12,6 +12,7 @@ fn rule(fake: &str, real: &str) -> ReplacementRule {
         real: Secret::new(real),
         direction: Direction::Both,
         case_sensitive: true,
+        matching: None,
         label: None,
         servers: None,
     }

@@ -14,6 +14,7 @@ mod packed;
 mod skeleton;
 mod skip_search;
 mod suspicion;
+mod word_edges;
 
 use std::ops::Range;
 
@@ -25,7 +26,8 @@ use self::packed::{Unpacked, is_in_packed_data, may_hold_run, unpack};
 use self::skeleton::skeleton;
 use self::skip_search::SkipSearch;
 use self::suspicion::Suspicion;
-use super::term::Term;
+use self::word_edges::{CUT, is_word};
+use super::term::{Term, WordEdges};
 
 /// Searches for values that must not leave.
 #[derive(Default)]
@@ -58,9 +60,10 @@ const MIN_FOLDED_BYTES_IN_BINARY: usize = 8;
 impl LeakScan {
     /// Takes the values, and what replaces them.
     pub(super) fn new<'a>(terms: &[Term], replacements: impl Iterator<Item = &'a str>) -> Self {
-        let values: Vec<(&str, bool)> = terms.iter().map(|term| (term.text(), term.is_folded())).collect();
-        let skeletons: Vec<(String, bool)> =
-            values.iter().map(|(text, folded)| (skeleton(text, *folded), *folded)).collect();
+        let values: Vec<Value> =
+            terms.iter().map(|term| (term.text().to_owned(), term.is_folded(), term.edges())).collect();
+        let skeletons: Vec<Value> =
+            values.iter().map(|(text, folded, edges)| (skeleton(text, *folded), *folded, *edges)).collect();
         // A replacement whose skeleton holds a value's would be taken for that value in every message.
         let shown: Vec<[String; 2]> =
             replacements.map(|text| [false, true].map(|folded| skeleton(text, folded))).collect();
@@ -68,18 +71,17 @@ impl LeakScan {
         let is_usable = |number: usize| skeletons[number].0.len() >= MIN_SKELETON_BYTES && !held[number];
         let (usable, unusable): (Vec<usize>, Vec<usize>) =
             (0..values.len()).partition(|number| is_usable(*number));
-        let own = |(text, folded): (&str, bool)| (text.to_owned(), folded);
         // A message may also hold the skeleton itself, without any sign that it was another spelling.
         let spelled = usable.iter().filter(|number| skeletons[**number].0 != values[**number].0);
         let spelled = spelled.map(|number| skeletons[*number].clone());
         Self {
-            plain: ValueSearch::new(values.iter().map(|value| own(*value)).chain(spelled)),
+            plain: ValueSearch::new(values.iter().cloned().chain(spelled)),
             skeletons: ValueSearch::new(usable.iter().map(|number| skeletons[*number].clone())),
-            verbatim: ValueSearch::new(unusable.iter().map(|number| own(values[*number]))),
+            verbatim: ValueSearch::new(unusable.iter().map(|number| values[*number].clone())),
             suspicion: Suspicion::new(
-                values.iter().copied().chain(skeletons.iter().map(|(text, folded)| (text.as_str(), *folded))),
+                values.iter().chain(&skeletons).map(|(text, folded, _)| (text.as_str(), *folded)),
             ),
-            longest: values.iter().map(|(text, _)| text.len()).max().unwrap_or(0),
+            longest: values.iter().map(|(text, ..)| text.len()).max().unwrap_or(0),
         }
     }
 
@@ -95,12 +97,21 @@ impl LeakScan {
         let raw = json.as_bytes();
         let mut doubt = false;
         let mut scalars = None;
-        let mut counts = |hit: Range<usize>| {
+        let mut counts = |hit: Range<usize>, edges: WordEdges| {
             // The letters of an escape may look like a value's: `\nick` does not hold `nick`. Five bytes back
             // from its last digit is the backslash of the longest escape, `\u` and four digits. Such a hit is
             // left to the search in decoded text.
             if raw[hit.start.saturating_sub(5)..hit.end].contains(&b'\\') {
                 doubt = true;
+                return false;
+            }
+            // So is a word beside an escape: whether a letter goes on there is told by what the escape stands for.
+            if edges.right && raw.get(hit.end) == Some(&b'\\') {
+                doubt = true;
+                return false;
+            }
+            if !is_word(raw, &hit, edges) {
+                doubt |= is_behind_escape(raw, hit.start);
                 return false;
             }
             is_inside_scalar(scalars.get_or_insert_with(|| read_scalars(raw)), &hit)
@@ -118,7 +129,7 @@ impl LeakScan {
     fn any_string_holds_value(&self, raw: &[u8], doubt: bool, limit: &mut ReadingLimit) -> bool {
         read_scalars(raw).into_iter().any(|inside| {
             let inside = &raw[inside];
-            let is_escaped = memchr::memchr(b'\\', inside).is_some();
+            let is_escaped = memchr::memchr3(b'\\', b'%', b'=', inside).is_some();
             ((doubt && is_escaped) || self.suspicion.is_raised_by(inside))
                 && self.text_holds_value(&decode_string(inside), MAX_UNPACKED, limit)
         })
@@ -154,7 +165,7 @@ impl LeakScan {
                     joined.push_str(&decode_string(inside));
                 } else {
                     joined.push_str(&decode_string(&inside[..reach]));
-                    joined.push(char::REPLACEMENT_CHARACTER);
+                    joined.push(CUT);
                     joined.push_str(&decode_string(&inside[inside.len() - reach..]));
                 }
                 joined.push_str(between);
@@ -226,8 +237,11 @@ impl LeakScan {
 
     /// Only long values count: binary data holds every short one by chance.
     fn binary_holds_value(&self, bytes: &[u8]) -> bool {
-        self.plain.exact.any_match(bytes, &mut |hit| hit.len() >= MIN_BYTES_IN_BINARY)
-            || self.plain.folded.any_match(bytes, &mut |hit| hit.len() >= MIN_FOLDED_BYTES_IN_BINARY)
+        let counts = |least: usize| {
+            move |hit: Range<usize>, edges: WordEdges| hit.len() >= least && is_word(bytes, &hit, edges)
+        };
+        self.plain.exact.any_match(bytes, &mut counts(MIN_BYTES_IN_BINARY))
+            || self.plain.folded.any_match(bytes, &mut counts(MIN_FOLDED_BYTES_IN_BINARY))
     }
 
     /// Searches one reading of a text. Also true once the limit is reached.
@@ -237,7 +251,9 @@ impl LeakScan {
         }
         let bytes = text.as_bytes();
         if !self.verbatim.is_empty()
-            && self.verbatim.any_match(bytes, &mut |hit| !is_in_packed_data(bytes, &hit))
+            && self.verbatim.any_match(bytes, &mut |hit, edges| {
+                is_word(bytes, &hit, edges) && !is_in_packed_data(bytes, &hit)
+            })
         {
             return true;
         }
@@ -255,7 +271,11 @@ impl LeakScan {
 
     fn skeleton_holds_value(&self, text: &str, counts: &mut dyn FnMut(&[u8], &Range<usize>) -> bool) -> bool {
         let exact = skeleton(text, false);
-        if self.skeletons.exact.any_match(exact.as_bytes(), &mut |hit| counts(exact.as_bytes(), &hit)) {
+        let mut is_leak = |text: &[u8], hit: Range<usize>, edges: WordEdges| {
+            is_word(text, &hit, edges) && counts(text, &hit)
+        };
+        let bytes = exact.as_bytes();
+        if self.skeletons.exact.any_match(bytes, &mut |hit, edges| is_leak(bytes, hit, edges)) {
             return true;
         }
         if self.skeletons.folded.is_empty() {
@@ -263,12 +283,21 @@ impl LeakScan {
         }
         // Folding changes letters beyond ASCII only.
         let folded = if exact.is_ascii() { exact } else { skeleton(text, true) };
-        self.skeletons.folded.any_match(folded.as_bytes(), &mut |hit| counts(folded.as_bytes(), &hit))
+        let bytes = folded.as_bytes();
+        self.skeletons.folded.any_match(bytes, &mut |hit, edges| is_leak(bytes, hit, edges))
     }
 }
 
+/// A value with whether its case doesn't count, and where it must end a word.
+type Value = (String, bool, WordEdges);
+
+/// Whether an escape may end at a place. The longest has ten characters.
+fn is_behind_escape(raw: &[u8], at: usize) -> bool {
+    memchr::memchr3(b'\\', b'%', b'=', &raw[at.saturating_sub(10)..at]).is_some()
+}
+
 /// Which of the skeletons stand in one of the texts, given with and without its case.
-fn held_texts(skeletons: &[(String, bool)], texts: &[[String; 2]]) -> Vec<bool> {
+fn held_texts(skeletons: &[Value], texts: &[[String; 2]]) -> Vec<bool> {
     let mut held = vec![false; skeletons.len()];
     for folded in [false, true] {
         let numbers: Vec<usize> = (0..skeletons.len())
@@ -278,8 +307,10 @@ fn held_texts(skeletons: &[(String, bool)], texts: &[[String; 2]]) -> Vec<bool> 
         let search = AhoCorasick::builder().ascii_case_insensitive(folded).build(patterns);
         let search = search.expect("rules make a small automaton");
         for text in texts {
-            for hit in search.find_overlapping_iter(&text[usize::from(folded)]) {
-                held[numbers[hit.pattern()]] = true;
+            let text = text[usize::from(folded)].as_bytes();
+            for hit in search.find_overlapping_iter(text) {
+                let number = numbers[hit.pattern()];
+                held[number] |= is_word(text, &hit.range(), skeletons[number].2);
             }
         }
     }
@@ -294,9 +325,9 @@ struct ValueSearch {
 }
 
 impl ValueSearch {
-    fn new(values: impl Iterator<Item = (String, bool)>) -> Self {
-        let (folded, exact): (Vec<_>, Vec<_>) = values.partition(|(_, folded)| *folded);
-        let texts = |values: Vec<(String, bool)>| values.into_iter().map(|(text, _)| text).collect();
+    fn new(values: impl Iterator<Item = Value>) -> Self {
+        let (folded, exact): (Vec<_>, Vec<_>) = values.partition(|(_, folded, _)| *folded);
+        let texts = |values: Vec<Value>| values.into_iter().map(|(text, _, edges)| (text, edges)).collect();
         Self { exact: SkipSearch::new(texts(exact), false), folded: SkipSearch::new(texts(folded), true) }
     }
 
@@ -304,7 +335,7 @@ impl ValueSearch {
         self.exact.is_empty() && self.folded.is_empty()
     }
 
-    fn any_match(&self, text: &[u8], counts: &mut dyn FnMut(Range<usize>) -> bool) -> bool {
+    fn any_match(&self, text: &[u8], counts: &mut dyn FnMut(Range<usize>, WordEdges) -> bool) -> bool {
         self.exact.any_match(text, counts) || self.folded.any_match(text, counts)
     }
 }

@@ -4,12 +4,15 @@ use std::ops::Range;
 
 use aho_corasick::AhoCorasick;
 
+use super::super::term::WordEdges;
+
 /// A search for several texts that skips ahead.
 #[derive(Default)]
 pub(super) struct SkipSearch {
     /// Texts too short for skipping.
     short: Option<AhoCorasick>,
-    long: Vec<Vec<u8>>,
+    short_edges: Vec<WordEdges>,
+    long: Vec<(Vec<u8>, WordEdges)>,
     any_case: bool,
     shortest: usize,
     /// For each block's slot, how far the search may skip.
@@ -22,22 +25,27 @@ const MIN_SKIP_LENGTH: usize = 6;
 const BLOCK_BYTES: usize = 3;
 const SHIFT_TABLE_SIZE: usize = 1 << 14;
 
+/// Whether an occurrence of a text with these edges counts.
+type Counts<'a> = dyn FnMut(Range<usize>, WordEdges) -> bool + 'a;
+
 impl SkipSearch {
-    pub(super) fn new(texts: Vec<String>, any_case: bool) -> Self {
+    pub(super) fn new(texts: Vec<(String, WordEdges)>, any_case: bool) -> Self {
         let (long, short): (Vec<_>, Vec<_>) =
-            texts.into_iter().partition(|text| text.len() >= MIN_SKIP_LENGTH);
+            texts.into_iter().partition(|(text, _)| text.len() >= MIN_SKIP_LENGTH);
+        let (short, short_edges): (Vec<_>, Vec<_>) = short.into_iter().unzip();
         let short = (!short.is_empty())
             .then(|| AhoCorasick::builder().ascii_case_insensitive(any_case).build(&short))
             .transpose()
             .expect("a few short texts make a small automaton");
-        let long: Vec<Vec<u8>> = long.into_iter().map(String::into_bytes).collect();
+        let long: Vec<_> = long.into_iter().map(|(text, edges)| (text.into_bytes(), edges)).collect();
         // At most 200, so that every shift fits into a byte.
-        let shortest = long.iter().map(Vec::len).min().unwrap_or(0).min(200);
-        let mut search = Self { short, long, any_case, shortest, shifts: Vec::new(), ends: Vec::new() };
+        let shortest = long.iter().map(|(text, _)| text.len()).min().unwrap_or(0).min(200);
+        let (shifts, ends) = (Vec::new(), Vec::new());
+        let mut search = Self { short, short_edges, long, any_case, shortest, shifts, ends };
         if shortest > 0 {
             search.shifts =
                 vec![u8::try_from(shortest - BLOCK_BYTES + 1).unwrap_or(u8::MAX); SHIFT_TABLE_SIZE];
-            for (number, text) in search.long.iter().enumerate() {
+            for (number, (text, _)) in search.long.iter().enumerate() {
                 // As in Horspool's search, all texts count by their first `shortest` bytes. The block at the
                 // end of the window tells how far the window can move before that block could be part of a
                 // text. 0 means compare.
@@ -60,16 +68,18 @@ impl SkipSearch {
     }
 
     // Short texts have an automaton of their own: one of them would shrink every skip of the long ones.
-    pub(super) fn any_match(&self, text: &[u8], counts: &mut dyn FnMut(Range<usize>) -> bool) -> bool {
+    pub(super) fn any_match(&self, text: &[u8], counts: &mut Counts<'_>) -> bool {
         if let Some(short) = &self.short
-            && short.find_overlapping_iter(text).any(|hit| counts(hit.range()))
+            && short
+                .find_overlapping_iter(text)
+                .any(|hit| counts(hit.range(), self.short_edges[hit.pattern().as_usize()]))
         {
             return true;
         }
         self.shortest > 0 && self.any_long_match(text, counts)
     }
 
-    fn any_long_match(&self, text: &[u8], counts: &mut dyn FnMut(Range<usize>) -> bool) -> bool {
+    fn any_long_match(&self, text: &[u8], counts: &mut Counts<'_>) -> bool {
         let shifts: &[u8; SHIFT_TABLE_SIZE] =
             self.shifts.as_slice().try_into().expect("the table has its size");
         let mut at = 0;
@@ -109,7 +119,7 @@ impl SkipSearch {
         shifts: &[u8; SHIFT_TABLE_SIZE],
         text: &[u8],
         mut ends: Range<usize>,
-        counts: &mut dyn FnMut(Range<usize>) -> bool,
+        counts: &mut Counts<'_>,
     ) -> bool {
         while ends.start < ends.end {
             match shifts[block_slot(&text[ends.start - BLOCK_BYTES..ends.start])] {
@@ -128,15 +138,15 @@ impl SkipSearch {
     // Out of line, so that the loops that call it stay small enough for the registers.
     #[cold]
     #[inline(never)]
-    fn matches_at_end(&self, text: &[u8], end: usize, counts: &mut dyn FnMut(Range<usize>) -> bool) -> bool {
+    fn matches_at_end(&self, text: &[u8], end: usize, counts: &mut Counts<'_>) -> bool {
         let start = end - self.shortest;
         let slot = block_slot(&text[end - BLOCK_BYTES..end]);
         let first = self.ends.partition_point(|(other, _)| *other < slot);
         self.ends[first..].iter().take_while(|(other, _)| *other == slot).any(|(_, number)| {
-            let wanted = &self.long[*number];
+            let (wanted, edges) = &self.long[*number];
             text.get(start..start + wanted.len()).is_some_and(|found| {
                 (found == wanted.as_slice() || (self.any_case && found.eq_ignore_ascii_case(wanted)))
-                    && counts(start..start + wanted.len())
+                    && counts(start..start + wanted.len(), *edges)
             })
         })
     }

@@ -136,6 +136,7 @@ fn fits(fake: &str, real: Option<&Secret>, others: &[ReplacementRule]) -> bool {
         real: real.cloned().unwrap_or_else(unknown),
         direction: Direction::Both,
         case_sensitive: false,
+        matching: None,
         label: None,
         servers: None,
     };

@@ -301,8 +301,10 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
     (
         REPLACEMENTS,
         true,
-        r#"{"replacements":[{"fake":"ffffffff","real":"rrrrrrrr","bidirectional":false,"caseSensitive":false,"responseReplacement":"***","label":"API key","servers":["a"]}]}"#,
+        r#"{"replacements":[{"fake":"ffffffff","real":"rrrrrrrr","bidirectional":false,"caseSensitive":false,"match":"word","responseReplacement":"***","label":"API key","servers":["a"]}]}"#,
     ),
+    (REPLACEMENTS, true, r#"{"replacements":[{"fake":"Jane","real":"Maria","match":"substring"}]}"#),
+    (REPLACEMENTS, false, r#"{"replacements":[{"fake":"Jane","real":"Maria","match":"words"}]}"#),
     (REPLACEMENTS, false, r#"{"replacements":{}}"#),
     (REPLACEMENTS, false, r#"{"replacements":[{"fake":"John Doe"}]}"#),
     (REPLACEMENTS, false, r#"{"replacements":[{"fake":"","real":"Maria Rossi"}]}"#),

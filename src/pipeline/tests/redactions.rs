@@ -26,6 +26,7 @@ fn one_way_fixture() -> Fixture {
         real: Secret::new(KEY),
         direction: Direction::OneWay { redaction: REDACTION.to_owned() },
         case_sensitive: true,
+        matching: None,
         label: None,
         servers: Some(vec!["files".parse().expect("a name")]),
     };

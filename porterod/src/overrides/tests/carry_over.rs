@@ -28,6 +28,7 @@ fn rules(pairs: &[(&str, &str)]) -> Option<Anonymizer> {
         real: Secret::new(*real),
         direction: Direction::Both,
         case_sensitive: false,
+        matching: None,
         label: None,
         servers: None,
     };

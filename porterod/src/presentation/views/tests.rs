@@ -352,6 +352,7 @@ fn a_terminals_question_conceals_what_is_private() {
         real: Secret::new("Marta Lindqvist".to_owned()),
         direction: Direction::Both,
         case_sensitive: true,
+        matching: None,
         label: None,
         servers: None,
     };
