@@ -73,6 +73,31 @@ impl<'a> JsonPositions<'a> {
     }
 }
 
+/// Whether any of these places, in order, is in a key of an object. Each ends no later than its string.
+pub(super) fn any_in_key<'a>(json: &[u8], places: impl Iterator<Item = &'a Range<usize>>) -> bool {
+    let mut places = places.peekable();
+    while let Some(place) = places.next() {
+        // Another place in the same string tells for this one too, so each string is read to its end once.
+        let limit = places.peek().map_or(json.len(), |next| next.start);
+        let Some(end) = find_closing_quote(&json[..limit], place.end) else { continue };
+        if json[end + 1..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':') {
+            return true;
+        }
+    }
+    false
+}
+
+fn find_closing_quote(json: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', json.get(at..)?)?;
+        if json[at] == b'"' {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
+
 /// Sums at most 192 at a time, which fits into a byte, so that compilers emit vector code.
 fn count_quotes(text: &[u8]) -> usize {
     text.chunks(192)
@@ -83,6 +108,19 @@ fn count_quotes(text: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_in_keys_are_told() {
+        let json = r#"{"Jane \"x\" Jane" : "Jane, Jane","b":[5550,"Jane"],"Jo":"x"}"#;
+        let places = |wanted: &str| {
+            json.match_indices(wanted).map(|(at, found)| at..at + found.len()).collect::<Vec<_>>()
+        };
+        let jane = places("Jane");
+        assert!(any_in_key(json.as_bytes(), jane.iter()) && any_in_key(json.as_bytes(), jane[..1].iter()));
+        assert!(!any_in_key(json.as_bytes(), jane[2..].iter()));
+        assert!(any_in_key(json.as_bytes(), places("Jo").iter()));
+        assert!(!any_in_key(json.as_bytes(), places("5550").iter()) && !any_in_key(b"\"Jane", [1..5].iter()));
+    }
 
     #[test]
     fn a_long_number_is_walked_over_once() {

@@ -10,9 +10,10 @@ use crate::names::ServerName;
 
 /// A message that still held a real value after it was concealed. It must be withheld.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the answer was withheld: a second look found a private value in it")]
+#[error("the answer was withheld: {}", self.describe_reason())]
 pub struct Leak {
     what: String,
+    merges_keys: bool,
 }
 
 impl Default for Leak {
@@ -24,7 +25,26 @@ impl Default for Leak {
 
 impl Leak {
     pub(super) fn of(what: impl Into<String>) -> Self {
-        Self { what: what.into() }
+        Self { what: what.into(), merges_keys: false }
+    }
+
+    /// A message in which two keys of an object would become the same one (guarantee N8).
+    pub(super) fn of_merged_keys() -> Self {
+        Self { what: "two keys that would become one".to_owned(), merges_keys: true }
+    }
+
+    /// Whether two keys would become the same one, and no value was found.
+    #[must_use]
+    pub const fn merges_keys(&self) -> bool {
+        self.merges_keys
+    }
+
+    const fn describe_reason(&self) -> &'static str {
+        if self.merges_keys {
+            "one key of an object is the fake of another one's private value, and the two would become one"
+        } else {
+            "a second look found a private value in it"
+        }
     }
 
     /// What was found, for people: the rule and never the value, as in `the real value of replacement 2 (name)`.

@@ -34,6 +34,7 @@ mod leak;
 mod leak_scan;
 mod normal_text;
 mod placed_replacement;
+mod protocol_words;
 mod redactions;
 mod rewrite;
 mod round_trip;
@@ -57,8 +58,9 @@ use std::collections::BTreeSet;
 use self::blobs::{BlobRewriter, NotRewritten};
 use self::extra_forms::{ExtraForms, extra_forms};
 use self::fake_aliases::{FakeAliases, FakeNotHidden};
+use self::json_position::any_in_key;
 use self::leak::{LeakScans, SecretScope};
-use self::placed_replacement::{FoundAs, ReplacedValue};
+use self::placed_replacement::{FoundAs, PlacedReplacement, ReplacedValue};
 use self::redactions::RedactionFinder;
 use self::rewrite::{Rewriter, TermReplacement};
 use self::round_trip::{is_reversible, revealed_rules};
@@ -352,6 +354,7 @@ impl Anonymizer {
     ) -> Result<Fake<RawJson>, Leak> {
         let is_sought = |rule: usize| !self.injected[rule] || self.is_secret_of(rule, scope);
         let (is_joined, noted) = (Cell::new(false), RefCell::new(Vec::new()));
+        let is_key_changed = Cell::new(false);
         let rewriter = BlobRewriter {
             rewriter: &self.conceal,
             sought: &is_sought,
@@ -361,16 +364,24 @@ impl Anonymizer {
             accept: &|changed, placed| {
                 let is_kept = is_reversible(&self.reveal, &self.is_revealed, changed, placed);
                 is_joined.set(is_joined.get() || !is_kept);
+                is_key_changed.set(is_key_changed.get() || holds_key(changed, placed));
                 is_kept
             },
-            note: &|replaced| noted.borrow_mut().push(replaced),
+            note: &|replaced| {
+                is_key_changed.set(is_key_changed.get() || may_be_in_key(&replaced));
+                noted.borrow_mut().push(replaced);
+            },
         };
         let rewritten = rewriter.rewrite(json.get()).map_err(|NotRewritten| match is_joined.get() {
             true => Leak::of("a fake that a replacement and the text beside it spell together"),
             false => Leak::of("text that is escaped too often to be read"),
         })?;
         noted.take().into_iter().for_each(note);
-        let json = rewritten.map_or(json, json::raw_unchecked);
+        let rewritten = rewritten.map(json::raw_unchecked);
+        if is_key_changed.get() && rewritten.as_ref().is_some_and(|changed| are_keys_merged(&json, changed)) {
+            return Err(Leak::of_merged_keys());
+        }
+        let json = rewritten.unwrap_or(json);
         // Also where nothing was replaced: the scan must catch a value that the first search missed.
         if self.leak_scans.contains_value(json.get(), scope) {
             return Err(self.describe_leak(json.get(), scope));
@@ -477,6 +488,23 @@ impl Anonymizer {
         Real::revealed(self.aliases.restore(revealed.get(), &|_| {}).map_or(revealed, json::raw_unchecked))
     }
 
+    /// Whether two keys of an object would become the same one if a server were told what these are for (guarantee N8).
+    #[must_use]
+    pub fn reveals_merged_keys(&self, server: &ServerName, json: &Fake<RawJson>) -> bool {
+        let is_key_changed = Cell::new(false);
+        let permitted = |rule: usize| self.is_revealed_to(rule, server);
+        let rewriter = BlobRewriter {
+            accept: &|changed, placed| {
+                is_key_changed.set(is_key_changed.get() || holds_key(changed, placed));
+                true
+            },
+            note: &|replaced| is_key_changed.set(is_key_changed.get() || may_be_in_key(&replaced)),
+            ..self.blob_revealer(&permitted)
+        };
+        let Ok(Some(revealed)) = rewriter.rewrite(json.get().get()) else { return false };
+        is_key_changed.get() && are_keys_merged(json.get(), &json::raw_unchecked(revealed))
+    }
+
     fn blob_revealer<'a>(&'a self, permitted: &'a dyn Fn(usize) -> bool) -> BlobRewriter<'a> {
         BlobRewriter {
             rewriter: &self.reveal,
@@ -495,6 +523,24 @@ impl Anonymizer {
     pub fn identity(&self) -> impl Iterator<Item = (&str, &str)> {
         self.identity.iter().map(|(label, fake)| (label.as_str(), fake.as_str()))
     }
+}
+
+/// Whether a replacement is in a key.
+fn holds_key(changed: &str, placed: &[PlacedReplacement]) -> bool {
+    any_in_key(changed.as_bytes(), placed.iter().map(|placed| &placed.at))
+}
+
+/// Whether a value in an encoding may be in a key. Such values are rare, so it isn't looked up.
+const fn may_be_in_key(replaced: &ReplacedValue) -> bool {
+    match replaced.found {
+        FoundAs::Term(_) => false,
+        FoundAs::Encoded(_) => true,
+    }
+}
+
+/// Whether two keys of an object are the same in a message only since it was changed.
+fn are_keys_merged(former: &RawJson, changed: &RawJson) -> bool {
+    json::refuse_duplicate_keys(changed).is_err() && json::refuse_duplicate_keys(former).is_ok()
 }
 
 /// A rule in words that hold no value.

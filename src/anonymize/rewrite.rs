@@ -13,6 +13,7 @@ use super::escape::{DecodedText, EscapeStyle, needs_json_escape};
 use super::json_position::{JsonPosition, JsonPositions};
 use super::normal_text::{NormalText, find_odd_chars, normalize};
 use super::placed_replacement::PlacedReplacement;
+use super::protocol_words::is_protocol_word;
 use super::sampled_search::{TermFinder, TermMatch};
 use super::term::{Term, WordEdges, lowercase_text, uppercase_text};
 use super::words::{Reading, stands_alone};
@@ -222,6 +223,7 @@ impl Rewriter {
                 continue;
             }
             let number = match places.position_of(hit.start) {
+                JsonPosition::InString if is_protocol_word(raw, &(hit.start..hit.end)) => continue,
                 JsonPosition::InString => None,
                 JsonPosition::InNumber(token) if hit.end <= token.end => Some(token),
                 JsonPosition::InNumber(_) | JsonPosition::Structure => continue,

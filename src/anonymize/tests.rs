@@ -418,6 +418,74 @@ fn holds(text: &str, value: &str, mode: MatchMode) -> bool {
     places.into_iter().any(|at| mode == MatchMode::Substring || is_word(text, at, value))
 }
 
+#[test]
+fn words_of_the_protocol_stay_whatever_a_rule_says() {
+    let set = anonymizer_with(&[
+        rule("Zed", "text"),
+        rule("Yve", "name"),
+        any_case("Xan", "Annotations"),
+        rule("Wim", "user"),
+        anywhere("Vico", "con"),
+        rule("Uli", "required"),
+        rule("title", "Maria Muster"),
+    ]);
+    let table = [
+        (
+            r#"{"content":[{"type":"text","text":"my text, user","annotations":{"audience":["user"]}}]}"#,
+            r#"{"content":[{"type":"text","text":"my Zed, Wim","annotations":{"audience":["user"]}}]}"#,
+        ),
+        (
+            r#"{"tools":[{"name":"send","inputSchema":{"type":"object","properties":{"name":{"type":"string","description":"the name"},"user":{"const":"user"}},"required":["name","user"]}}]}"#,
+            r#"{"tools":[{"name":"send","inputSchema":{"type":"object","properties":{"name":{"type":"string","description":"the Yve"},"Wim":{"const":"Wim"}},"required":["name","Wim"]}}]}"#,
+        ),
+        (
+            r#"{"messages":[{"role":"user","content":{"type":"text","text":"{\"type\":\"text\"}"}}]}"#,
+            r#"{"messages":[{"role":"user","content":{"type":"text","text":"{\"type\":\"Zed\"}"}}]}"#,
+        ),
+        (
+            r#"{"structuredContent":{"type":"user","kind":"text"}}"#,
+            r#"{"structuredContent":{"type":"Wim","kind":"Zed"}}"#,
+        ),
+        (r#"{"title":"from Maria Muster"}"#, r#"{"title":"from title"}"#),
+    ];
+    for (real, fake) in table {
+        assert_eq!(conceal(&set, real), fake);
+        assert_eq!(reveal(&set, fake), real);
+    }
+    // Its fake would be a word of the protocol, which isn't revealed.
+    assert!(set.conceal_local(json(r#"{"Maria Muster":1}"#)).is_err());
+}
+
+#[test]
+fn two_keys_of_an_object_never_become_one() {
+    let set =
+        anonymizer_with(&[rule("Jane Doe", "José Núñez"), any_case("zoe@example.com", "ann@corp.test")]);
+    for merged in [
+        r#"{"José Núñez":1,"Jane Doe":2}"#,
+        r#"[{"a":{"Jane Doe":2, "b":[], "José N\u00fa\u00f1ez":1}}]"#,
+        r#"{"Jos&eacute; N&uacute;&ntilde;ez":1,"&#074;ane Doe":2}"#,
+        r#"{"Ann@corp.test":1,"ann@corp.test":2}"#,
+    ] {
+        let leak = set.conceal_local(json(merged)).expect_err("withheld");
+        assert!(leak.merges_keys() && leak.to_string().contains("would become one"), "{merged}: {leak}");
+    }
+    for apart in [
+        r#"{"José Núñez":1,"x":{"Jane Doe":2}}"#,
+        r#"{"José Núñez":1,"José":2}"#,
+        r#"{"a":"José Núñez","b":"Jane Doe","Jane Doe":1}"#,
+        r#"{"ann@corp.test":1,"ANN@CORP.TEST":2}"#,
+    ] {
+        assert!(set.conceal_local(json(apart)).is_ok(), "{apart}");
+    }
+    let merges =
+        |text: &str| set.reveals_merged_keys(&"mail".parse().expect("a name"), &Fake::concealed(json(text)));
+    assert!(merges(r#"{"to":{"Zoe@example.com":1,"zoE@example.com":2}}"#));
+    for apart in [r#"{"zoe@example.com":1,"ZOE@EXAMPLE.COM":2}"#, r#"["zoe@example.com","Zoe@example.com"]"#]
+    {
+        assert!(!merges(apart), "{apart}");
+    }
+}
+
 /// What the first pass must come to, written as plainly as can be: parse, walk, replace in each text.
 fn conceal_naively(rules: &[(String, String, MatchMode)], value: &Value) -> Value {
     let text = |text: &str| -> String {

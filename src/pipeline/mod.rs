@@ -313,6 +313,9 @@ impl Pipeline {
         if let Err(refusal) = refuse_duplicate_keys(&call) {
             return self.refuse_call(&call.tool, context, refusal);
         }
+        if self.anonymizer.load().reveals_merged_keys(&call.tool.server, &call.params) {
+            return self.refuse_call(&call.tool, context, Refusal::Invalid(MERGED_KEYS.to_owned()));
+        }
         let tool = call.tool.clone();
         let call = match self.restore_redactions(call, context) {
             Ok(call) => call,
@@ -835,6 +838,10 @@ const MAX_FAULT_CHARS: usize = 2_000;
 
 /// The refusal of a tool whose name the agent must not learn.
 const PRIVATE_NAME_REFUSAL: &str = "a tool whose name holds a private value cannot be called through Portero";
+
+/// The refusal of arguments in which two keys would become the same one (guarantee N8).
+pub(crate) const MERGED_KEYS: &str = "two keys of an object in the arguments would become one for the server, because they \
+                                      stand for the same private value. The call did not run; rename one of them";
 
 /// Refuses duplicate keys. Parsers disagree on which of two counts, so a server might run another call than a
 /// person approved.

@@ -19,7 +19,7 @@ use crate::call::{Call, Method};
 use crate::catalog::alias;
 use crate::json::{self, RawJson, RawObject};
 use crate::names::{Operation, ServerName, ToolId};
-use crate::pipeline::{CallReply, Refusal, WithheldMessage};
+use crate::pipeline::{CallReply, MERGED_KEYS, Refusal, WithheldMessage};
 use crate::server::CallOptions;
 use crate::server::param_headers::check_param_headers;
 use crate::wire::modern;
@@ -230,6 +230,9 @@ impl ServerCalls {
 
     /// Reports and refuses a call whose arguments can't be concealed: it could not be stored, nor shown to a person.
     fn refuse_arguments(&self, tool: &ToolId, leak: &Leak) -> Refusal {
+        if leak.merges_keys() {
+            return Refusal::Invalid(MERGED_KEYS.to_owned());
+        }
         let context = self.agent.call_context();
         let message = WithheldMessage {
             channel: WithheldChannel::Arguments,

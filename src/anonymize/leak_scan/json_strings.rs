@@ -39,12 +39,12 @@ fn end_of_string(json: &[u8], mut at: usize) -> usize {
     json.len()
 }
 
-/// Whether one scalar holds all of the hit.
-pub(super) fn is_inside_scalar(scalars: &[Range<usize>], hit: &Range<usize>) -> bool {
+/// The scalar that holds all of the hit, if one does.
+pub(super) fn scalar_around(scalars: &[Range<usize>], hit: &Range<usize>) -> Option<Range<usize>> {
     // The scalars are in order and apart from each other: the first that ends no earlier than the hit is the only one
     // that can hold it.
     let before = scalars.partition_point(|scalar| scalar.end < hit.end);
-    scalars.get(before).is_some_and(|scalar| scalar.start <= hit.start)
+    scalars.get(before).filter(|scalar| scalar.start <= hit.start).cloned()
 }
 
 /// The strings of neighbouring text blocks: the values of the key `text`, in order.

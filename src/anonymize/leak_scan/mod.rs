@@ -21,12 +21,13 @@ use std::ops::Range;
 use aho_corasick::AhoCorasick;
 
 use self::decoders::{Kinds, decode_layer};
-use self::json_strings::{decode_string, is_inside_scalar, read_scalars, text_blocks};
+use self::json_strings::{decode_string, read_scalars, scalar_around, text_blocks};
 use self::packed::{Unpacked, is_in_packed_data, may_hold_run, unpack};
 use self::skeleton::skeleton;
 use self::skip_search::SkipSearch;
 use self::suspicion::Suspicion;
 use self::word_edges::{CUT, is_word};
+use super::protocol_words::{KEYS, VALUES};
 use super::term::{Term, WordEdges};
 
 /// Searches for values that must not leave.
@@ -114,7 +115,8 @@ impl LeakScan {
                 doubt |= is_behind_escape(raw, hit.start);
                 return false;
             }
-            is_inside_scalar(scalars.get_or_insert_with(|| read_scalars(raw)), &hit)
+            scalar_around(scalars.get_or_insert_with(|| read_scalars(raw)), &hit)
+                .is_some_and(|scalar| !is_protocol_word(&raw[scalar]))
                 && !is_in_packed_data(raw, &hit)
         };
         if self.plain.any_match(raw, &mut counts) {
@@ -131,6 +133,7 @@ impl LeakScan {
             let inside = &raw[inside];
             let is_escaped = memchr::memchr3(b'\\', b'%', b'=', inside).is_some();
             ((doubt && is_escaped) || self.suspicion.is_raised_by(inside))
+                && !is_protocol_word(inside)
                 && self.text_holds_value(&decode_string(inside), MAX_UNPACKED, limit)
         })
     }
@@ -290,6 +293,13 @@ impl LeakScan {
 
 /// A value with whether its case doesn't count, and where it must end a word.
 type Value = (String, bool, WordEdges);
+
+/// Whether a whole string is a word of the protocol, which no replacement touches. It gives nothing away: every message has
+/// such words.
+fn is_protocol_word(inside: &[u8]) -> bool {
+    let values = VALUES.iter().flat_map(|(_, values)| values.iter());
+    KEYS.iter().chain(values).any(|word| word.as_bytes() == inside)
+}
 
 /// Whether an escape may end at a place. The longest has ten characters.
 fn is_behind_escape(raw: &[u8], at: usize) -> bool {
