@@ -87,8 +87,14 @@ pub(super) enum Reading {
 
 /// Whether a value is a word at this place, as far as its edges ask for it.
 pub(super) fn stands_alone(text: &[u8], at: Range<usize>, edges: WordEdges, reading: Reading) -> bool {
-    (!edges.left || ends_word(&text[..at.start]))
-        && (!edges.right || begins_no_word(&text[at.end..], reading))
+    let before = &text[..at.start];
+    let is_left_free = || ends_word(before) && !is_in_fraction(before, text.get(at.start));
+    (!edges.left || is_left_free()) && (!edges.right || begins_no_word(&text[at.end..], reading))
+}
+
+/// Whether a digit behind this text is one of a fraction: `0.4711` is another number than `4711`.
+fn is_in_fraction(before: &[u8], next: Option<&u8>) -> bool {
+    matches!(before, [.., digit, b'.'] if digit.is_ascii_digit()) && next.is_some_and(u8::is_ascii_digit)
 }
 
 /// Whether a word may begin behind this text: it ends in no letter, or in an escape that stands for none.
@@ -354,6 +360,13 @@ mod tests {
             for reading in [Reading::RawJson, Reading::Text] {
                 assert!(is_word(text, reading), "{text}");
             }
+        }
+        for (text, expected) in
+            [("0.4711", false), ("-4711.50", true), ("v.4711", true), ("4711", true), ("14711", false)]
+        {
+            let start = text.find("4711").expect("the value");
+            let found = stands_alone(text.as_bytes(), start..start + 4, both, Reading::RawJson);
+            assert_eq!(found, expected, "{text}");
         }
         assert!(!is_word(r"Ann\u0075al", Reading::RawJson), "JSON's own escape can't be anything else");
     }

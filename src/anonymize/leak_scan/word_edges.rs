@@ -17,7 +17,10 @@ pub(super) const CUT: char = '\u{A66E}';
 /// Whether a value at this place ends a word at each of its edges. Bytes that are no UTF-8 end every word.
 pub(super) fn is_word(text: &[u8], hit: &Range<usize>, edges: WordEdges) -> bool {
     let (before, behind) = (&text[..hit.start], &text[hit.end..]);
-    (!edges.left || !(last_letter(before) || is_letter_reference_last(before)))
+    // The digits behind a point are another number.
+    let is_fraction = matches!(before, [.., first, b'.'] if first.is_ascii_digit())
+        && text.get(hit.start).is_some_and(u8::is_ascii_digit);
+    (!edges.left || !(is_fraction || last_letter(before) || is_letter_reference_last(before)))
         && (!edges.right || !(first_letter(behind) || is_escaped_letter_first(behind)))
 }
 
