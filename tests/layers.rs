@@ -409,8 +409,18 @@ fn expand_group(tree: &str) -> Vec<ModulePath> {
     found
 }
 
+/// What the second look takes from the first.
+const VALUES_OF_BOTH_LOOKS: [&str; 4] = [
+    "anonymize::term::Term",
+    "anonymize::term::WordEdges",
+    "anonymize::protocol_words::KEYS",
+    "anonymize::protocol_words::VALUES",
+];
+
 /// One fault must not blind both looks at an outgoing message. So the second one has its own reader and decoders, and takes
 /// from the first only the values themselves.
+///
+/// And the lists of the protocol's words, which are no code.
 #[test]
 fn the_two_looks_at_an_outgoing_message_share_no_code() {
     let modules = read_modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
@@ -421,7 +431,11 @@ fn the_two_looks_at_an_outgoing_message_share_no_code() {
         for path in named {
             let shown = path.join("::");
             if inside(module) && !inside(path) && modules.contains_key(&path[..path.len().min(1)]) {
-                assert_eq!(shown, "anonymize::term::Term", "{} takes it", module.join("::"));
+                assert!(
+                    VALUES_OF_BOTH_LOOKS.contains(&shown.as_str()),
+                    "{} takes {shown}",
+                    module.join("::")
+                );
             }
             if !inside(module) && inside(path) && path.len() > 2 {
                 assert_eq!(shown, "anonymize::leak_scan::LeakScan", "{} takes it", module.join("::"));

@@ -41,12 +41,10 @@ impl FakeAliases {
         let (mut hide, mut restore) = (Vec::new(), Vec::new());
         for (number, (rule, alias)) in rules.iter().zip(&aliases).enumerate() {
             let Some(alias) = alias else { continue };
-            let exact = rule.case_sensitive;
-            hide.push((
-                Term::new(number, &rule.fake, exact),
-                TermReplacement::new(&rule.fake, alias, !exact),
-            ));
-            restore.push((Term::new(number, alias, exact), TermReplacement::new(alias, &rule.fake, !exact)));
+            let (exact, edges) = (rule.case_sensitive, rule.word_edges());
+            let term = |text: &str| Term::new(number, text, exact).with_edges(edges);
+            hide.push((term(&rule.fake), TermReplacement::new(&rule.fake, alias, !exact)));
+            restore.push((term(alias), TermReplacement::new(alias, &rule.fake, !exact)));
         }
         Self {
             hide: Rewriter::new(hide),
