@@ -51,7 +51,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(500);
 const SLEEPS: [&str; 7] =
     ["sleep(", "sleep_until(", "interval(", "recv_timeout(", "wait_timeout(", "park_timeout(", "poll("];
 /// Functions whose loops sleep for less, or for a time that is computed: the file, the function, and the reason.
-const MAY_SLEEP: [(&str, &str, &str); 33] = [
+const MAY_SLEEP: [(&str, &str, &str); 34] = [
     (
         "src/files/pipe.rs",
         "read",
@@ -76,6 +76,7 @@ const MAY_SLEEP: [(&str, &str, &str); 33] = [
     ("src/session/notifications.rs", "flush_later", "lets a burst go in portions, and waits for room"),
     ("porterod/src/oauth/device.rs", "finish_device", "the interval that the authorization server wants"),
     ("porterod/src/app.rs", "relist_until_current", "an act that failed, at growing intervals"),
+    ("porterod/src/secrets/sealed.rs", "run", "an act that failed, at growing intervals"),
     ("porterod/src/telegram/updates.rs", "poll_updates", "an act that failed, at growing intervals"),
     ("porterod/src/telegram/supervisor.rs", "serve_bot", "an act that failed, at growing intervals"),
     ("porterod/src/telegram/supervisor.rs", "fetch_account", "an act that failed, at growing intervals"),

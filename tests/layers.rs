@@ -48,10 +48,12 @@ const LIBRARY: [&str; 34] = [
     "ipc",
 ];
 /// The daemon's.
-const DAEMON: [&str; 29] = [
+const DAEMON: [&str; 31] = [
     "boot",
     "signals",
     "reserved",
+    "programs",
+    "keyring",
     "store",
     "journal",
     "auth",

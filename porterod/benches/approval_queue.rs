@@ -180,6 +180,7 @@ fn app_deps(home: &std::path::Path, paths: Paths) -> AppDeps {
         guard: None,
         build: "bench".to_owned(),
         telegram: TelegramTiming::default(),
+        keyring: Arc::new(porterod::keyring::NoKeyring),
     }
 }
 

@@ -31,6 +31,7 @@ use crate::journal::alarms::{AlarmWatcher, SessionChecks};
 use crate::journal::outbox::NoticesAfter;
 #[cfg(test)]
 use crate::journal::outbox::Outbox;
+use crate::keyring::Keyring;
 use crate::listen;
 use crate::remote_sessions::{RemoteSessions, SessionLimits};
 use crate::sessions::{InstanceScope, ServerNotification};
@@ -66,6 +67,8 @@ pub struct AppDeps {
     pub build: String,
     /// The timing of everything on Telegram.
     pub telegram: TelegramTiming,
+    /// The keyring of the system.
+    pub keyring: Arc<dyn Keyring>,
 }
 
 /// A daemon in this process, on the current runtime. The runtime must have one thread, because children are
@@ -140,6 +143,10 @@ impl App {
             .spawn(Arc::clone(&daemon.config).follow_files(files, daemon.lifecycle.stop_signal().clone()));
         background.spawn(Arc::clone(&daemon.config).run_edit_reports(daemon.lifecycle.stop_signal().clone()));
         background.spawn(run_idle_closing(Arc::clone(&daemon)));
+        background.spawn(
+            Arc::clone(&daemon.credentials)
+                .run(daemon.config.subscribe(), daemon.lifecycle.stop_signal().clone()),
+        );
         background.spawn(Arc::clone(daemon.logins.needs()).run(
             Arc::clone(&daemon.upstreams),
             Arc::clone(&daemon.journal),

@@ -28,6 +28,7 @@ use crate::journal::outbox::Outbox;
 use crate::login::Logins;
 use crate::overrides::OverrideStore;
 use crate::secrets::named::NamedSecrets;
+use crate::secrets::sealed::SealedCredentials;
 use crate::sessions::Sessions;
 use crate::upstreams::DaemonUpstreams;
 
@@ -69,6 +70,8 @@ pub struct Daemon {
     pub overrides: Arc<OverrideStore>,
     /// The calls that wait for a person.
     pub approval_queue: Arc<ApprovalQueue>,
+    /// Where credentials toward servers are kept.
+    pub credentials: Arc<SealedCredentials>,
     /// The secrets that a person set by name.
     pub secrets: Arc<NamedSecrets>,
     /// The daemon's own child servers.

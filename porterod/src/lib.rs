@@ -7,11 +7,19 @@
 #[cfg(test)]
 mod crash;
 
+// Some of these tests share files with those that stand outside of this crate.
+#[cfg(test)]
+extern crate self as porterod;
+
 pub mod boot;
 
 pub mod signals;
 
 mod reserved;
+
+pub mod programs;
+
+pub mod keyring;
 
 pub mod store;
 

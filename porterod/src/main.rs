@@ -20,6 +20,8 @@ use portero::store_identity::Nonce;
 use porterod::app::{App, AppDeps};
 use porterod::boot::boot_id;
 use porterod::connect::{ConnectArgs, Connector};
+use porterod::keyring::system_keyring;
+use porterod::programs::ProgramContext;
 use porterod::signals::{SignalGraces, Signals};
 use porterod::telegram::supervisor::TelegramTiming;
 
@@ -248,16 +250,19 @@ fn app_deps(paths: &Paths) -> Result<AppDeps, DaemonFailure> {
     let own =
         std::env::current_exe().map_err(|error| internal_failure("could not find this program", &error))?;
     let home = std::env::home_dir().filter(|home| home.is_dir()).unwrap_or_else(|| paths.state.clone());
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let keyring = system_keyring(ProgramContext::new(home.clone(), &environment));
     Ok(AppDeps {
         paths: paths.clone(),
         home,
-        environment: std::env::vars_os().collect(),
+        environment,
         clock: Arc::new(SystemClock),
         disk: Arc::new(SystemDisk),
         boot_id: boot_id(),
         guard: Some(GuardCommand { program: own, args: vec![OsString::from(guard::SUBCOMMAND)] }),
         build: env!("CARGO_PKG_VERSION").to_owned(),
         telegram: TelegramTiming::default(),
+        keyring,
     })
 }
 

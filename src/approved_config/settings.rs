@@ -5,19 +5,32 @@ use std::time::Duration;
 
 use super::{ConfigChanges, SETTINGS_FILE, https, telegram};
 use crate::config::duration::format_duration;
-use crate::config::{ApprovalSettings, AuditSettings, ServerLimits, Settings};
+use crate::config::{ApprovalSettings, AuditSettings, CredentialSettings, ServerLimits, Settings};
 
 pub(super) fn compare_settings(confirmed: &Settings, changed: &Settings, changes: &mut ConfigChanges) {
     // Destructured completely, here and below, so that a new field doesn't compile until its strict side is
     // decided.
     // A closed endpoint is the same as none: nothing can be reached there.
-    let Settings { approvals, limits, audit, log_level: log, telegram: bot, https, closed_https: _ } =
-        changed;
+    let Settings {
+        approvals,
+        limits,
+        audit,
+        log_level: log,
+        credentials,
+        telegram: bot,
+        https,
+        closed_https: _,
+    } = changed;
     compare_approvals(&confirmed.approvals, approvals, changes);
     compare_limits(&confirmed.limits, limits, changes);
     compare_audit(&confirmed.audit, audit, changes);
     if confirmed.log_level != *log {
         changes.push_change(false, SETTINGS_FILE, "logging.level is another one".to_owned());
+    }
+    let (was, is) = (confirmed.credentials.keyring, credentials.keyring);
+    if was != is {
+        let words = format!("credentials.keyring {} → {}", was.as_str(), is.as_str());
+        changes.push_change(is < was, SETTINGS_FILE, words);
     }
     telegram::compare_telegram(confirmed.telegram.as_ref(), bot.as_ref(), changes);
     https::compare_https(confirmed.https.as_ref(), https.as_ref(), changes);
@@ -25,7 +38,16 @@ pub(super) fn compare_settings(confirmed: &Settings, changed: &Settings, changes
 
 /// The stricter of each setting.
 pub(super) fn effective_settings(confirmed: &Settings, changed: &Settings) -> Settings {
-    let Settings { approvals, limits, audit, log_level: log, telegram: bot, https, closed_https } = changed;
+    let Settings {
+        approvals,
+        limits,
+        audit,
+        log_level: log,
+        credentials,
+        telegram: bot,
+        https,
+        closed_https,
+    } = changed;
     let ApprovalSettings {
         decision_timeout: pending,
         start_timeout: start,
@@ -75,6 +97,7 @@ pub(super) fn effective_settings(confirmed: &Settings, changed: &Settings) -> Se
             retention: longer_retention(confirmed.audit.retention, audit.retention),
         },
         log_level: log.clone(),
+        credentials: CredentialSettings { keyring: confirmed.credentials.keyring.max(credentials.keyring) },
         telegram: telegram::effective_telegram(confirmed.telegram.as_ref(), bot.as_ref()),
         https: https::effective_https(confirmed.https.as_ref(), https.as_ref()),
         closed_https: closed_https.clone(),

@@ -73,7 +73,7 @@ pub(super) const TEST: &[&str] =
     &["equals", "glob", "regex", "under", "command", "above", "below", "atLeast", "atMost"];
 /// `portero.json`
 pub(super) const PORTERO: &[&str] =
-    &["$schema", "approvals", "limits", "audit", "logging", "telegram", "https"];
+    &["$schema", "approvals", "limits", "audit", "logging", "credentials", "telegram", "https"];
 /// `approvals` of `portero.json`
 pub(super) const APPROVALS: &[&str] = &[
     "pending",
@@ -94,6 +94,8 @@ pub(super) const LIMITS: &[&str] = &["start", "request", "listWait", "messageByt
 pub(super) const AUDIT: &[&str] = &["segmentBytes", "keep"];
 /// `logging` of `portero.json`
 pub(super) const LOGGING: &[&str] = &["level"];
+/// `credentials` of `portero.json`
+pub(super) const CREDENTIALS: &[&str] = &["keyring"];
 /// `telegram` of `portero.json`
 pub(super) const TELEGRAM: &[&str] = &["token", "admin", "chat", "deciders", "quorum", "apiUrl", "notices"];
 /// An entry of `telegram.quorum` of `portero.json`

@@ -44,9 +44,9 @@ pub use oidc::{ClaimGrant, JwtAlgorithm, OidcSettings};
 pub use problem::{ConfigProblem, ConfigProblems, Severity};
 pub use secrets::MIN_SECRET_LENGTH;
 pub use types::{
-    ApprovalSettings, AuditSettings, Config, ConfigFiles, DeciderGroup, HttpServer, NoticeLevel,
-    NoticeSettings, QuietHours, ServerConfig, ServerInstance, ServerLimits, ServerTransport, Settings,
-    SkippedServer, StdioServer, TelegramSettings,
+    ApprovalSettings, AuditSettings, Config, ConfigFiles, CredentialSettings, DeciderGroup, HttpServer,
+    KeyringUse, NoticeLevel, NoticeSettings, QuietHours, ServerConfig, ServerInstance, ServerLimits,
+    ServerTransport, Settings, SkippedServer, StdioServer, TelegramSettings,
 };
 
 use crate::anonymize::{Anonymizer, ReplacementRule, RuleConflict};

@@ -11,7 +11,7 @@ use super::duration::format_duration;
 use super::fields;
 use super::https;
 use super::telegram;
-use super::types::{ApprovalSettings, AuditSettings, ServerLimits, Settings};
+use super::types::{ApprovalSettings, AuditSettings, CredentialSettings, KeyringUse, ServerLimits, Settings};
 use super::variables::Variables;
 use crate::names::ServerName;
 use crate::policy::Quorum;
@@ -22,6 +22,8 @@ const MIN_SEGMENT_BYTES: u64 = 64 << 10;
 const MIN_AUDIT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// The word for a retention without end.
 const KEEP_FOREVER: &str = "forever";
+/// The word for a keyring that is used where there is one.
+const KEYRING_AUTO: &str = "auto";
 /// The smallest limit for messages, which leaves room for a tool's description.
 const MIN_MESSAGE_BYTES: u64 = 64 << 10;
 
@@ -49,10 +51,11 @@ pub(super) fn read_settings<'a>(
         section("limits", fields::LIMITS),
         section("audit", fields::AUDIT),
         section("logging", fields::LOGGING),
+        section("credentials", fields::CREDENTIALS),
         section("telegram", fields::TELEGRAM),
         section("https", fields::HTTPS),
     ];
-    let [approving, limiting, auditing, logging, telegramming, https] = sections;
+    let [approving, limiting, auditing, logging, credentials, telegramming, https] = sections;
     if let Some(members) = approving {
         settings.approvals = read_approvals(document, &members);
     }
@@ -63,6 +66,9 @@ pub(super) fn read_settings<'a>(
         settings.audit = read_audit(document, &members);
     }
     settings.log_level = logging.and_then(|members| read_log_level(document, members.get("level")?));
+    if let Some(value) = credentials.and_then(|members| members.get("keyring")) {
+        settings.credentials = CredentialSettings { keyring: read_keyring_use(document, value) };
+    }
     if let Some(members) = telegramming {
         settings.telegram = telegram::read_telegram(document, &members, variables, servers, quorums);
     }
@@ -193,6 +199,22 @@ fn read_audit_retention<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>
         document.add_error(value.start(), "`audit.keep` must be at least 7d".into(), Some(hint));
     }
     Some(keep)
+}
+
+fn read_keyring_use<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>) -> KeyringUse {
+    match value {
+        Value::BooleanLit(flag) if flag.value => KeyringUse::Required,
+        Value::BooleanLit(_) => KeyringUse::Off,
+        Value::StringLit(word) if word.value == KEYRING_AUTO => KeyringUse::Auto,
+        other => {
+            let hint = format!(
+                "\"{KEYRING_AUTO}\" uses a keyring where there is one, true keeps nothing without one, false uses none"
+            );
+            let message = format!("`credentials.keyring` must be \"{KEYRING_AUTO}\", true or false");
+            document.add_error(other.start(), message, Some(hint));
+            KeyringUse::default()
+        }
+    }
 }
 
 fn read_log_level<'a>(document: &mut ConfigDocument<'a>, value: &Value<'a>) -> Option<String> {

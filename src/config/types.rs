@@ -197,6 +197,8 @@ pub struct Settings {
     pub audit: AuditSettings,
     /// The level of the programs' own logs: `off`, `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: Option<String>,
+    /// How credentials are kept.
+    pub credentials: CredentialSettings,
     /// The Telegram bot, if it is set up.
     pub telegram: Option<TelegramSettings>,
     /// The HTTPS endpoint, if it is wanted and may open.
@@ -414,6 +416,37 @@ pub struct AuditSettings {
 impl Default for AuditSettings {
     fn default() -> Self {
         Self { max_segment_bytes: 16 << 20, retention: Some(Duration::from_secs(365 * 86_400)) }
+    }
+}
+
+/// How credentials toward servers are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CredentialSettings {
+    /// Whether the system's keyring holds their key.
+    pub keyring: KeyringUse,
+}
+
+/// Whether the system's keyring is used. The later ones protect more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyringUse {
+    /// It isn't.
+    Off,
+    /// It is where there is one.
+    #[default]
+    Auto,
+    /// Without one nothing is kept.
+    Required,
+}
+
+impl KeyringUse {
+    /// How it is written in `portero.json`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "false",
+            Self::Auto => "\"auto\"",
+            Self::Required => "true",
+        }
     }
 }
 

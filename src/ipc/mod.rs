@@ -17,6 +17,7 @@ mod act;
 mod address;
 mod challenge;
 mod client;
+mod credentials;
 mod failure;
 mod frame;
 mod listener;
@@ -36,6 +37,7 @@ pub use challenge::{Challenge, DisclosedSecret, GivenProof, NewPassphrase};
 pub use client::{
     ConnectError, ForwardProgressSink, IpcClient, NotificationSink, ProbeResult, RequestError, probe_daemon,
 };
+pub use credentials::{CredentialPlace, CredentialsStatus, UnreadableCredential};
 pub use failure::{DaemonFailure, FailureKind};
 pub use frame::MAX_FRAME_BYTES;
 pub use frame::SendError;

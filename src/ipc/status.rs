@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::credentials::CredentialsStatus;
 use super::telegram::TelegramStatus;
 use crate::names::{AgentSessionId, Principal, ServerName, SessionId, TaskId, ToolId};
 use crate::policy::Overrides;
@@ -56,6 +57,9 @@ pub struct DaemonStatus {
     pub passphrase: Option<(Timestamp, String)>,
     /// The enrolled authenticator.
     pub totp: Option<EnrolledAuthenticator>,
+    /// Where credentials toward servers are kept; none from an older daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialsStatus>,
     /// The status of the Telegram bot.
     #[serde(default)]
     pub telegram: TelegramStatus,

@@ -2,8 +2,8 @@
 
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::{
-    ConnectError, DaemonStatus, FailureKind, ProbeResult, TelegramGroup, TelegramPerson, TelegramRefused,
-    TelegramState, TelegramStatus, Welcome,
+    ConnectError, CredentialPlace, CredentialsStatus, DaemonStatus, FailureKind, ProbeResult, TelegramGroup,
+    TelegramPerson, TelegramRefused, TelegramState, TelegramStatus, UnreadableCredential, Welcome,
 };
 use portero::names::ServerName;
 use portero::server::ServerCondition;
@@ -122,6 +122,7 @@ fn print_status(out: &Output, status: &DaemonStatus) -> std::io::Result<()> {
     for (task, tool, far) in &status.gathering {
         out.print_row("", format_args!("{} {tool}: {}", short_id(*task), escape_hidden(far)))?;
     }
+    print_credentials(out, status.credentials.as_ref())?;
     print_telegram_status(out, &status.telegram)?;
     print_https_status(out, &status.https)?;
     print_counts(out, status)?;
@@ -181,6 +182,58 @@ fn describe_authenticator(status: &DaemonStatus) -> String {
             totp.recovery
         ),
         None => "not enrolled: wide acts need the passphrase alone; see `portero totp enroll`".to_owned(),
+    }
+}
+
+/// Where credentials toward servers are kept, and those that can't be opened.
+fn print_credentials(out: &Output, credentials: Option<&CredentialsStatus>) -> std::io::Result<()> {
+    let Some(CredentialsStatus { place, reason, in_keyring, in_store, problem, hint, unreadable }) =
+        credentials
+    else {
+        return Ok(());
+    };
+    let why = reason.as_deref().map(|reason| format!(" ({})", escape_hidden(reason))).unwrap_or_default();
+    let count = match in_keyring + in_store {
+        0 => "none kept".to_owned(),
+        count => format!("{count} kept"),
+    };
+    out.print_row("credentials", format_args!("{count}; {}{why}", place.describe()))?;
+    let elsewhere = match place {
+        CredentialPlace::Keyring => (in_store, CredentialPlace::Store),
+        CredentialPlace::Store => (in_keyring, CredentialPlace::Keyring),
+    };
+    if let (count @ 1.., place) = elsewhere {
+        out.print_row("", format_args!("{count} of them still {}", place.describe()))?;
+    }
+    if let Some(problem) = problem {
+        let hint = hint.as_deref().map(|hint| format!("; {}", escape_hidden(hint))).unwrap_or_default();
+        out.print_row("", format_args!("KEYRING: {}{hint}", escape_hidden(problem)))?;
+    }
+    for UnreadableCredential { name, trouble } in unreadable {
+        out.print_row(
+            "",
+            format_args!("{} CAN'T BE OPENED: {}", escape_hidden(name), escape_hidden(trouble)),
+        )?;
+    }
+    Ok(())
+}
+
+/// What is wrong with kept credentials, in one line, with the next step; none if nothing is or no daemon runs.
+pub(super) async fn find_credential_problem(context: &CommandContext) -> Option<(String, Option<String>)> {
+    let daemon = DaemonClient::connect(&context.paths).await.ok()?;
+    describe_credential_problem(daemon.request(GetStatus).await.ok()?.credentials?)
+}
+
+fn describe_credential_problem(status: CredentialsStatus) -> Option<(String, Option<String>)> {
+    let names: Vec<&str> = status.unreadable.iter().map(|credential| credential.name.as_str()).collect();
+    let unopened = (!names.is_empty()).then(|| format!("can't open {}", names.join(", ")));
+    // Where the keyring as a whole is well, each credential says its own next step.
+    let own = || status.unreadable.first().map(|credential| credential.trouble.clone());
+    match (status.problem, unopened) {
+        (Some(problem), Some(unopened)) => Some((format!("{problem}; {unopened}"), status.hint)),
+        (Some(problem), None) => Some((problem, status.hint)),
+        (None, Some(unopened)) => Some((unopened, own())),
+        (None, None) => None,
     }
 }
 
@@ -373,5 +426,28 @@ pub(super) async fn find_bot_problem(context: &CommandContext) -> Option<String>
         | TelegramState::Unauthorized => {
             Some(telegram.last_trouble.map_or_else(|| telegram.state.to_string(), |trouble| trouble.what))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doctor_names_the_credentials_that_cannot_be_opened_with_the_next_step() {
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(describe_credential_problem(CredentialsStatus::default()), None);
+        let gone = CredentialsStatus {
+            unreadable: vec![UnreadableCredential {
+                name: "oauth/linear".to_owned(),
+                trouble: "run `portero login linear`".to_owned(),
+            }],
+            ..CredentialsStatus::default()
+        };
+        let problem = describe_credential_problem(gone.clone());
+        assert_eq!(problem, Some(("can't open oauth/linear".to_owned(), text("run `portero login linear`"))));
+        let locked = CredentialsStatus { problem: text("it is locked"), hint: text("unlock it"), ..gone };
+        let problem = describe_credential_problem(locked);
+        assert_eq!(problem, Some(("it is locked; can't open oauth/linear".to_owned(), text("unlock it"))));
     }
 }

@@ -1,6 +1,6 @@
 //! `portero doctor [SERVER]`: starts each server as a session would, fetches its lists, and prints each
 //! problem with the next step. Servers over HTTP are reached by the daemon alone, so it is asked about them.
-//! Problems of the bot on Telegram and of the HTTPS endpoint come from a running daemon.
+//! Problems of the bot on Telegram, of the HTTPS endpoint and of kept credentials come from a running daemon.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::CommandContext;
 use super::config::{hint_unlisted_tools, load_config_in_force, load_valid_config};
-use super::daemon::find_bot_problem;
+use super::daemon::{find_bot_problem, find_credential_problem};
 use super::https::{HttpsProblem, find_https_problem};
 use crate::failure::{CommandFailure, CommandResult};
 use crate::launch;
@@ -28,13 +28,15 @@ use crate::suggestions::nearest_match;
 const BOT_ENTRY: &str = "bot on Telegram";
 /// The name of the HTTPS endpoint's entry.
 const HTTPS_ENTRY: &str = "HTTPS endpoint";
+/// The name of the entry of kept credentials.
+const CREDENTIALS_ENTRY: &str = "kept credentials";
 /// The state of what works and soon won't.
 const WARNS: &str = "warns";
 
-/// The finding about one server, the bot or the HTTPS endpoint.
+/// The finding about one server, the bot, the HTTPS endpoint or kept credentials.
 #[derive(Debug, Serialize)]
 struct ServerFinding {
-    /// A server's name, [`BOT_ENTRY`] or [`HTTPS_ENTRY`].
+    /// A server's name, [`BOT_ENTRY`], [`HTTPS_ENTRY`] or [`CREDENTIALS_ENTRY`].
     server: String,
     /// `ok`, [`WARNS`], `failed` or `skipped`.
     state: &'static str,
@@ -114,6 +116,19 @@ pub(super) async fn run(context: &CommandContext, only: Option<ServerName>) -> C
             server: HTTPS_ENTRY.to_owned(),
             state: if is_warning { WARNS } else { "failed" },
             about: problem,
+            hint,
+            left_out: Vec::new(),
+        });
+    }
+
+    if only.is_none()
+        && let Some((about, hint)) = find_credential_problem(context).await
+    {
+        // The servers that lack one have failed by themselves.
+        findings.push(ServerFinding {
+            server: CREDENTIALS_ENTRY.to_owned(),
+            state: WARNS,
+            about,
             hint,
             left_out: Vec::new(),
         });

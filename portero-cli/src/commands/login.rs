@@ -10,6 +10,7 @@ use std::time::Duration;
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::login::{
     AwaitLogin, BeginLogin, BegunLogin, GiveLoginAnswer, ListLogins, LoginWay, Logout, LogoutOutcome,
+    ServerLogin,
 };
 use portero::ipc::{Challenge, DisclosedSecret};
 use portero::names::ServerName;
@@ -133,18 +134,30 @@ async fn list_servers(context: &CommandContext) -> CommandResult {
         if servers.is_empty() {
             return out.print_line("no server in force can be signed in to");
         }
-        servers.iter().try_for_each(|login| match (login.is_left_over, login.is_needed) {
-            (true, _) => out.print_line(format_args!(
-                "{0}: a login is kept, but no entry takes it any more; run `portero logout {0}`",
-                login.server
-            )),
-            (false, true) => {
-                out.print_line(format_args!("{0}: wants a login; run `portero login {0}`", login.server))
+        servers.iter().try_for_each(|login| {
+            out.print_line(describe_login(login))?;
+            match &login.trouble {
+                Some(trouble) => out.print_line(format_args!("  {}", escape_hidden(trouble))),
+                None => Ok(()),
             }
-            (false, false) => out.print_line(format_args!("{}: wants no login now", login.server)),
         })
     })?;
     Ok(())
+}
+
+/// What a server wants, and where its login is kept.
+fn describe_login(login: &ServerLogin) -> String {
+    let ServerLogin { server, is_needed, is_left_over, place, .. } = login;
+    let kept = place.map(|place| format!(" (kept, {})", place.describe())).unwrap_or_default();
+    match (is_left_over, is_needed) {
+        (true, _) => {
+            format!(
+                "{server}: a login is kept, but no entry takes it any more; run `portero logout {server}`{kept}"
+            )
+        }
+        (false, true) => format!("{server}: wants a login; run `portero login {server}`{kept}"),
+        (false, false) => format!("{server}: wants no login now{kept}"),
+    }
 }
 
 pub(super) async fn logout(context: &CommandContext, server: ServerName) -> CommandResult {

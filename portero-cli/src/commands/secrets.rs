@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
+use portero::ipc::CredentialPlace;
 use portero::ipc::requests::daemon::GetStatus;
 use portero::ipc::requests::secrets::{ClearSecrets, ListSecrets, NamedSecret, SecretLifetime, SetSecret};
 use portero::names::SecretName;
@@ -11,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::CommandContext;
 use crate::args::{ClearSecretsArgs, SecretCommand, SetSecretArgs};
+use crate::daemon::DaemonClient;
 use crate::elevate::{self, ConfirmedAct};
 use crate::failure::{CommandFailure, CommandResult};
 use crate::output::{escape_hidden, pluralize};
@@ -43,9 +45,11 @@ async fn set(context: &CommandContext, args: SetSecretArgs) -> CommandResult {
     let lifetime = if keep { SecretLifetime::Kept } else { SecretLifetime::InMemory(ttl) };
     let request = SetSecret { name: name.clone(), value: value.into(), lifetime, challenge };
     daemon.request(request).await?;
-    context.output.print_value_or_text(&json!({"set": name, "kept": keep}), |out| {
+    let place = if keep { find_place(&daemon, &name).await? } else { None };
+    context.output.print_value_or_text(&json!({"set": name, "kept": keep, "place": place}), |out| {
+        let kept = place.map(|place| format!(", and kept, {}", place.describe())).unwrap_or_default();
         out.print_line(format_args!(
-            "the secret `{name}` is set; servers get it where mcps.json says ${{secret:{name}}}"
+            "the secret `{name}` is set{kept}; servers get it where mcps.json says ${{secret:{name}}}"
         ))
     })?;
     if status.passphrase.is_none() {
@@ -54,6 +58,12 @@ async fn set(context: &CommandContext, args: SetSecretArgs) -> CommandResult {
         );
     }
     Ok(())
+}
+
+/// Where the key of a kept secret is.
+async fn find_place(daemon: &DaemonClient, name: &SecretName) -> CommandResult<Option<CredentialPlace>> {
+    let secrets = daemon.request(ListSecrets).await?;
+    Ok(secrets.into_iter().find(|secret| secret.name == *name).and_then(|secret| secret.place))
 }
 
 /// Asks for the value at the terminal, or reads it from a pipe, without one line end.
@@ -92,13 +102,14 @@ async fn list(context: &CommandContext) -> CommandResult {
 
 /// A secret in one line.
 fn describe(secret: &NamedSecret) -> String {
-    let NamedSecret { name, is_kept, since, expires } = secret;
+    let NamedSecret { name, is_kept, place, trouble, since, expires } = secret;
     let place = match (is_kept, expires) {
-        (true, _) => "kept in the store".to_owned(),
+        (true, _) => format!("kept, {}", place.unwrap_or_default().describe()),
         (false, Some(expires)) => format!("in memory until {expires}"),
         (false, None) => "in memory until the daemon ends".to_owned(),
     };
-    format!("{}  {place}, set {since}", escape_hidden(name.as_str()))
+    let trouble = trouble.as_deref().map(|trouble| format!("\n  {}", escape_hidden(trouble)));
+    format!("{}  {place}, set {since}{}", escape_hidden(name.as_str()), trouble.unwrap_or_default())
 }
 
 async fn clear(context: &CommandContext, args: ClearSecretsArgs) -> CommandResult {
@@ -122,10 +133,16 @@ mod tests {
         let secret = |is_kept, expires: Option<&str>| NamedSecret {
             name: "github".parse().unwrap(),
             is_kept,
+            place: is_kept.then_some(CredentialPlace::Keyring),
+            trouble: None,
             since: since.parse().unwrap(),
             expires: expires.map(|at| at.parse().unwrap()),
         };
-        assert_eq!(describe(&secret(true, None)), format!("github  kept in the store, set {since}"));
+        let kept = secret(true, None);
+        let place = "kept, sealed with a key in the system's keyring";
+        assert_eq!(describe(&kept), format!("github  {place}, set {since}"));
+        let locked = NamedSecret { trouble: Some("it is locked".to_owned()), ..kept };
+        assert_eq!(describe(&locked), format!("github  {place}, set {since}\n  it is locked"));
         let limited = format!("github  in memory until {until}, set {since}");
         assert_eq!(describe(&secret(false, Some(until))), limited);
         let open = format!("github  in memory until the daemon ends, set {since}");

@@ -17,6 +17,8 @@ fn vault_home() -> TestHome {
     let vault = test_server("vault", &[], json!({"env": {"KEY": "${secret:key}"}}));
     world.write("mcps.json", &json!({"mcps": [vault]}));
     world.write("policies.json", &json!({"policies": {"*": "allow"}}));
+    // That of the machine is none of a test's.
+    world.write("portero.json", &json!({"credentials": {"keyring": false}}));
     world
 }
 
@@ -53,8 +55,13 @@ fn at_the_terminal_it_is_typed_unseen_and_takes_the_passphrase() {
     let mut shown = answer_prompt(&mut terminal, "Value of `key`", VALUE);
     shown += &answer_prompt(&mut terminal, "Passphrase, to set the secret key", PASSPHRASE);
     shown += &read_to_end(&mut terminal);
-    assert!(shown.contains("the secret `key` is set"), "{shown}");
-    assert_eq!(world.json(&["secret", "list"])[0]["is_kept"], true);
+    assert!(shown.contains("the secret `key` is set, and kept, sealed in the store"), "{shown}");
+    let listed = &world.json(&["secret", "list"])[0];
+    assert_eq!((&listed["is_kept"], &listed["place"]), (&json!(true), &json!("store")));
+    assert!(world.run(&["secret", "list"]).stdout.contains("key  kept, sealed in the store, set "));
+    let status = world.run(&["status"]).stdout;
+    assert!(status.contains("1 kept; sealed in the store (`credentials.keyring` is false)"), "{status}");
+    assert_eq!(world.json(&["status"])["credentials"]["in_store"], 1);
 
     let refused = run_without_terminal(&world, &["secret", "set", "key"], "another value");
     assert_eq!(refused.code, 1, "{}", refused.stdout);

@@ -43,6 +43,8 @@ impl Fixture {
             .zip(&banks)
             .map(|(name, bank)| ((*name).to_owned(), json!({"type": "http", "url": bank.url("/mcp")})));
         home.write("mcps.json", &json!({"mcpServers": entries.collect::<serde_json::Map<_, _>>()}));
+        // That of the machine is none of a test's.
+        home.write("portero.json", &json!({"credentials": {"keyring": false}}));
         let programs = home.path("programs");
         std::fs::create_dir(&programs).expect("a new directory");
         let script = format!(

@@ -109,6 +109,7 @@ async fn start(directory: &Path, telegram: &FakeTelegram) -> App {
         guard: None,
         build: "bench".to_owned(),
         telegram: TelegramTiming { sending: pace, ..TelegramTiming::default() },
+        keyring: Arc::new(porterod::keyring::NoKeyring),
     };
     App::start(parts).await.unwrap()
 }

@@ -111,6 +111,7 @@ async fn status(daemon: &Arc<Daemon>) -> Result<DaemonStatus, DaemonFailure> {
             let EnrolledTotp { since, by, recovery, is_outdated } = enrolled;
             EnrolledAuthenticator { since, by, recovery, is_outdated }
         }),
+        credentials: Some(daemon.credentials.status().map_err(|error| failure::of_store(&error))?),
         telegram: telegram(daemon).await?,
         https: daemon.https.status(),
         https_clients,

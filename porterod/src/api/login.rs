@@ -88,7 +88,9 @@ impl PersonRequest for Logout {
         let config = daemon.config.current();
         let entry = config.servers.iter().find(|server| server.name == self.server);
         let server = entry.and_then(find_login);
-        if server.is_none() && !daemon.logins.kept_names().await.map_err(of_login)?.contains(&self.server) {
+        if server.is_none()
+            && !daemon.logins.kept_logins().await.map_err(of_login)?.contains_key(&self.server)
+        {
             find_server(daemon, &self.server)?;
         }
         daemon.logins.logout(&self.server, server.as_ref(), caller.by).await.map_err(of_login)
@@ -101,22 +103,33 @@ impl PersonRequest for ListLogins {
         daemon: &Arc<Daemon>,
         _: &PersonCaller<'_>,
     ) -> Result<Vec<ServerLogin>, DaemonFailure> {
-        let kept = daemon.logins.kept_names().await.map_err(|error| of_login(&error))?;
+        let kept = daemon.logins.kept_logins().await.map_err(|error| of_login(&error))?;
         let (config, needed) = (daemon.config.current(), daemon.upstreams.logins_needed());
         let servers = config.servers.iter().filter(|server| takes_person(server).is_some());
         let list = servers.map(|server| ServerLogin {
             server: server.name.clone(),
             is_needed: needed.iter().any(|(name, _)| *name == server.name),
             is_left_over: false,
+            place: None,
+            trouble: None,
         });
         let has_login = |name: &ServerName| {
             let entry = config.servers.iter().find(|server| server.name == *name);
             entry.is_some_and(|entry| find_login(entry).is_some())
         };
-        let left_over = kept.into_iter().filter(|name| !has_login(name));
-        let list =
-            list.chain(left_over.map(|server| ServerLogin { server, is_needed: false, is_left_over: true }));
-        Ok(list.collect())
+        let left_over = kept.keys().filter(|name| !has_login(name)).cloned();
+        let list = list.chain(left_over.map(|server| ServerLogin {
+            server,
+            is_needed: false,
+            is_left_over: true,
+            place: None,
+            trouble: None,
+        }));
+        let with_place = list.map(|login| match kept.get(&login.server) {
+            Some(kept) => ServerLogin { place: Some(kept.place), trouble: kept.trouble.clone(), ..login },
+            None => login,
+        });
+        Ok(with_place.collect())
     }
 }
 

@@ -63,8 +63,9 @@ impl PersonRequest for ListSecrets {
     ) -> Result<Vec<NamedSecret>, DaemonFailure> {
         let secrets = daemon.secrets.list().await.map_err(|error| refusal(&error))?;
         let shown = secrets.into_iter().map(|secret| {
-            let named::NamedSecret { name, is_kept, since, expires } = secret;
-            NamedSecret { name, is_kept, since, expires }
+            let named::NamedSecret { name, kept, since, expires } = secret;
+            let (place, trouble) = kept.map_or((None, None), |kept| (Some(kept.place), kept.trouble));
+            NamedSecret { name, is_kept: place.is_some(), place, trouble, since, expires }
         });
         Ok(shown.collect())
     }
@@ -113,8 +114,10 @@ fn refusal(error: &KeepError) -> DaemonFailure {
         KeepError::Key { .. } | KeepError::Damaged(_) => {
             DaemonFailure::new(FailureKind::Internal, error.to_string())
         }
-        KeepError::TooLong | KeepError::TooMany => {
-            DaemonFailure::new(FailureKind::Refused, error.to_string())
-        }
+        KeepError::Locked { .. }
+        | KeepError::KeyMissing { .. }
+        | KeepError::NoKeyring { .. }
+        | KeepError::TooLong
+        | KeepError::TooMany => DaemonFailure::new(FailureKind::Refused, error.to_string()),
     }
 }

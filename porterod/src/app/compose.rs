@@ -31,14 +31,16 @@ use crate::journal::Journal;
 use crate::journal::audit_trail::AuditTrail;
 use crate::journal::checkpoints::AuditCheckpoints;
 use crate::journal::outbox::Outbox;
+use crate::keyring::Keyring;
 use crate::login::Logins;
 use crate::oauth::{OAuth, OAuthDeps, SystemLookup};
 use crate::overrides::{OverrideStore, OverrideStoreDeps, OwnDefinitions};
-use crate::secrets::kept::SealedCredentials;
+use crate::programs::ProgramContext;
 use crate::secrets::lookup::LookupContext;
 use crate::secrets::named::NamedSecrets;
 use crate::secrets::redaction::Redactions;
 use crate::secrets::references::SecretReferences;
+use crate::secrets::sealed::SealedCredentials;
 use crate::sessions::Sessions;
 use crate::store::{Store, StoreError};
 use crate::upstreams::{DaemonUpstreams, DaemonUpstreamsDeps};
@@ -66,16 +68,20 @@ pub(super) async fn compose_daemon(
         anonymizer,
     } = kept;
     anonymizer.store(Arc::new(proven));
-    let AppDeps { paths, home, environment: variables, clock, guard, build, .. } = parts;
+    let AppDeps { paths, home, environment: variables, clock, guard, build, keyring, .. } = parts;
     let catalog =
         Arc::new(Catalog::new(&config.servers, Some(ListingCache::new(paths.catalog(), home.clone()))));
     let (approvals, config) = swappable_settings(config);
 
     let redactions = Arc::new(Redactions::new(Arc::clone(&anonymizer), config.load().replacements.clone()));
-    let context = LookupContext::new(paths.config.clone(), home.clone(), &variables);
-    let (secrets, references) = open_secrets(&journal, &paths, &clock, &redactions, context);
+    let context = LookupContext {
+        config_directory: paths.config.clone(),
+        programs: ProgramContext::new(home.clone(), &variables),
+    };
+    let credentials = open_credentials(&journal, &paths, &keyring, &config);
+    let (secrets, references) = open_secrets(&credentials, keyring, &clock, &redactions, context);
     let proxy = ProxySettings::read(|name| environment(name)?.into_string().ok());
-    let oauth = open_logins(&journal, &paths, &clock, &proxy, &redactions);
+    let oauth = open_logins(&credentials, &clock, &proxy, &redactions);
     let servers = DaemonUpstreams::new(DaemonUpstreamsDeps {
         config: Arc::clone(&config),
         anonymizer: Arc::clone(&anonymizer),
@@ -133,6 +139,7 @@ pub(super) async fn compose_daemon(
         policy,
         journal,
         overrides: rules,
+        credentials,
         secrets,
         upstreams: servers,
         logins,
@@ -141,18 +148,34 @@ pub(super) async fn compose_daemon(
     Ok((Arc::clone(&daemon), build_executor(&daemon, approvals)))
 }
 
-/// The secrets by name, and the references to them and to others.
-fn open_secrets(
+/// The kept credentials, of logins and of people.
+fn open_credentials(
     journal: &Arc<Journal>,
     paths: &Paths,
+    keyring: &Arc<dyn Keyring>,
+    config: &Arc<ArcSwap<Config>>,
+) -> Arc<SealedCredentials> {
+    let config = Arc::clone(config);
+    let setting = Arc::new(move || config.load().settings.credentials.keyring);
+    let (journal, keyring) = (Arc::clone(journal), Arc::clone(keyring));
+    Arc::new(SealedCredentials::new(journal, paths.credentials_key(), keyring, setting))
+}
+
+/// The secrets by name, and the references to them and to others.
+fn open_secrets(
+    credentials: &Arc<SealedCredentials>,
+    keyring: Arc<dyn Keyring>,
     clock: &Arc<dyn Clock>,
     redactions: &Arc<Redactions>,
     context: LookupContext,
 ) -> (Arc<NamedSecrets>, Arc<SecretReferences>) {
-    let kept = Arc::new(SealedCredentials::new(Arc::clone(journal), paths.credentials_key()));
-    let secrets = Arc::new(NamedSecrets::new(kept, Arc::clone(clock)));
-    let references =
-        SecretReferences::new(Arc::clone(&secrets), Arc::clone(redactions), context, Arc::clone(clock));
+    let secrets = Arc::new(NamedSecrets::new(Arc::clone(credentials) as _, Arc::clone(clock)));
+    let references = SecretReferences::new(
+        Arc::clone(&secrets),
+        Arc::clone(redactions),
+        (context, keyring),
+        Arc::clone(clock),
+    );
     (secrets, Arc::new(references))
 }
 
@@ -169,14 +192,13 @@ fn open_access_tokens(
 
 /// The logins at servers over HTTP.
 fn open_logins(
-    journal: &Arc<Journal>,
-    paths: &Paths,
+    credentials: &Arc<SealedCredentials>,
     clock: &Arc<dyn Clock>,
     proxy: &ProxySettings,
     redactions: &Arc<Redactions>,
 ) -> Arc<OAuth> {
     OAuth::new(OAuthDeps {
-        kept: Arc::new(SealedCredentials::new(Arc::clone(journal), paths.credentials_key())),
+        kept: Arc::clone(credentials) as _,
         clock: Arc::clone(clock),
         proxy: proxy.clone(),
         lookup: Arc::new(SystemLookup),

@@ -29,10 +29,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::CRASH_POINT_VARIABLE;
 use crate::app::{App, AppDeps};
+use crate::keyring::{Keyring, NoKeyring};
 use crate::telegram::sender::SendTiming;
 use crate::telegram::supervisor::TelegramTiming;
 
 mod channel;
+#[cfg(target_os = "linux")]
+mod credentials;
 #[path = "../../tests/daemon/fake_server.rs"]
 mod fake_server;
 mod full;
@@ -42,6 +45,10 @@ mod joining;
 mod phone;
 mod rejected;
 mod scopes;
+#[cfg(target_os = "linux")]
+#[expect(dead_code, reason = "the tests over the socket need more of it")]
+#[path = "../../tests/daemon/stand_in_keyring.rs"]
+mod stand_in_keyring;
 
 /// What makes this program a daemon: the directory that it lives in.
 const ROLE: &str = "PORTERO_TEST_CRASH_DAEMON";
@@ -116,7 +123,19 @@ fn app_deps(home: &Path) -> AppDeps {
             sending: SendTiming { chat_interval: Duration::from_millis(1), ..SendTiming::default() },
             ..TelegramTiming::default()
         },
+        keyring: system_keyring(home),
     }
+}
+
+/// The stand-in that a test has made, and never the keyring of the machine.
+fn system_keyring(home: &Path) -> Arc<dyn Keyring> {
+    let place = home.join("keyring");
+    #[cfg(target_os = "linux")]
+    if place.exists() {
+        return Arc::new(stand_in_keyring::StandInKeyring::in_directory(&place).service());
+    }
+    assert!(!place.exists(), "the stand-in is for Linux");
+    Arc::new(NoKeyring)
 }
 
 struct Home(TempDir);

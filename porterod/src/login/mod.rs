@@ -28,6 +28,7 @@ use self::running::{RunningLogin, WaitedAnswer};
 use crate::journal::Journal;
 pub use crate::oauth::LOGIN_TIMEOUT;
 use crate::oauth::{DeviceStart, Logout, OAuth, OAuthError, OAuthServer};
+use crate::secrets::kept::KeptCredential;
 use crate::upstreams::DaemonUpstreams;
 
 /// How many logins may wait at once.
@@ -214,12 +215,12 @@ impl Logins {
         Ok(outcome)
     }
 
-    /// The servers of which a login is kept.
+    /// The servers of which a login is kept, and how.
     ///
     /// # Errors
     /// If they can't be listed.
-    pub async fn kept_names(&self) -> Result<Vec<ServerName>, LoginError> {
-        Ok(self.oauth.kept_names().await?)
+    pub async fn kept_logins(&self) -> Result<BTreeMap<ServerName, KeptCredential>, LoginError> {
+        Ok(self.oauth.kept_logins().await?)
     }
 
     /// Ends every login, and returns once each has stopped.

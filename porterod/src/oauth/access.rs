@@ -1,5 +1,6 @@
 //! The token of a request, its renewal, and the end of a login.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::metadata::{Discovered, discover};
 use super::record::KeptLogin;
 use super::token::TokenClient;
 use super::{OAuth, OAuthServer};
-use crate::secrets::kept::{CredentialName, KeepError};
+use crate::secrets::kept::{CredentialName, KeepError, KeptCredential};
 use crate::secrets::redaction::SecretSource;
 
 /// After a request for tokens the next one waits so long. Until then a failure is told again, and a token that is due
@@ -215,7 +216,12 @@ impl OAuth {
         name: &ServerName,
         server: Option<&OAuthServer>,
     ) -> Result<Logout, OAuthError> {
-        let mut slot = self.open_slot(name).await?;
+        // What can't be opened now can still be forgotten.
+        let (mut slot, unread) = match self.open_slot(name).await {
+            Ok(slot) => (slot, None),
+            Err(error @ OAuthError::Storage(_)) => (self.slot(name).lock_owned().await, Some(error)),
+            Err(error) => return Err(error),
+        };
         let login = slot.login.clone();
         let forgotten = self.deps.kept.forget(&CredentialName::OAuth(name.clone())).await;
         if forgotten.is_ok() {
@@ -223,29 +229,31 @@ impl OAuth {
         }
         // Calls needn't wait for the issuer: they have no token any more.
         drop(slot);
-        let revoked = match &login {
-            None => None,
-            Some(login) => Some(self.revoke(name, server, login).await),
+        let revoked = match (&login, unread) {
+            (None, None) => None,
+            (None, Some(unread)) => Some(Err(unread)),
+            (Some(login), _) => Some(self.revoke(name, server, login).await),
         };
-        forgotten.map_err(|error| OAuthError::Storage(error.to_string()))?;
+        let was_kept = forgotten.map_err(|error| OAuthError::Storage(error.to_string()))?;
         Ok(match revoked {
+            None if was_kept => Logout::Forgotten("they could not be read any more".to_owned()),
             None => Logout::NotLoggedIn,
             Some(Ok(())) => Logout::Revoked,
             Some(Err(error)) => Logout::Forgotten(error.to_string()),
         })
     }
 
-    /// The servers of which a login is kept.
+    /// The servers of which a login is kept, and how.
     ///
     /// # Errors
     /// If they can't be listed.
-    pub async fn kept_names(&self) -> Result<Vec<ServerName>, OAuthError> {
+    pub async fn kept_logins(&self) -> Result<BTreeMap<ServerName, KeptCredential>, OAuthError> {
         let kept = self.deps.kept.list().await.map_err(|error| OAuthError::Storage(error.to_string()))?;
-        let names = kept.into_iter().filter_map(|kept| match kept.name {
-            CredentialName::OAuth(server) => Some(server),
+        let logins = kept.into_iter().filter_map(|kept| match &kept.name {
+            CredentialName::OAuth(server) => Some((server.clone(), kept)),
             CredentialName::Secret(_) => None,
         });
-        Ok(names.collect())
+        Ok(logins.collect())
     }
 
     async fn revoke(
@@ -287,25 +295,32 @@ impl OAuth {
         Ok(())
     }
 
+    fn slot(&self, server: &ServerName) -> Arc<tokio::sync::Mutex<LoginSlot>> {
+        Arc::clone(lock(&self.slots).entry(server.clone()).or_default())
+    }
+
     /// Opens what is known of a server's login, which nobody else then changes.
     pub(super) async fn open_slot(
         &self,
         server: &ServerName,
     ) -> Result<OwnedMutexGuard<LoginSlot>, OAuthError> {
-        let slot = Arc::clone(lock(&self.slots).entry(server.clone()).or_default());
-        let mut slot = slot.lock_owned().await;
-        if !slot.is_loaded {
+        let mut slot = self.slot(server).lock_owned().await;
+        // A login that isn't on disk yet is the later one.
+        if !slot.is_loaded && !slot.is_unsaved {
             let loaded = self.deps.kept.load(&CredentialName::OAuth(server.clone())).await;
+            // A key that is gone from the keyring may come back: until then it is as if nobody had signed in.
+            let is_final = !matches!(loaded, Err(KeepError::KeyMissing { .. }));
             slot.login = match loaded {
                 Ok(text) => text.as_ref().and_then(KeptLogin::read),
                 Err(error @ KeepError::Damaged(_)) => {
                     tracing::warn!(%server, %error, "a login is lost");
                     None
                 }
+                Err(KeepError::KeyMissing { .. }) => None,
                 Err(error) => return Err(OAuthError::Storage(error.to_string())),
             };
             self.redact(server, &slot)?;
-            slot.is_loaded = true;
+            slot.is_loaded = is_final;
         }
         Ok(slot)
     }

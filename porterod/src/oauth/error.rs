@@ -35,7 +35,7 @@ pub enum OAuthError {
     #[error("the answer comes from another issuer than the one that was asked; the login was ended")]
     OtherIssuer,
     /// The tokens couldn't be read or kept.
-    #[error("its login cannot be kept: {0}")]
+    #[error("its login cannot be read or kept: {0}")]
     Storage(String),
 }
 

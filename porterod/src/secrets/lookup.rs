@@ -1,19 +1,18 @@
 //! Looks up one reference: a file's first line, what a program prints, an entry of the system's keyring.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use portero::files::{self, FileError, READ_TIMEOUT, SymlinkMode};
 use portero::secret::Secret;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::Command;
 use zeroize::Zeroizing;
 
 use super::kept::MAX_CREDENTIAL_BYTES;
-use super::program_tree::ProgramTree;
+use super::seal::KeyId;
+use crate::keyring::{Keyring, KeyringError, KeyringItem};
+use crate::programs::{ProgramContext, ProgramError, ProgramOutput, ProgramRun};
 
 /// How long a program may take.
 const EXEC_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,9 +63,18 @@ pub enum LookupError {
         /// What was wrong.
         what: &'static str,
     },
-    /// This system has no keyring that can be asked.
-    #[error("the system's keyring can't be asked here: {0}")]
-    NoKeyring(&'static str),
+    /// The system's keyring can't be asked.
+    #[error("{0}; {hint}", hint = .0.hint())]
+    Keyring(#[from] KeyringError),
+    /// The keyring has no such item, or an empty one.
+    #[error(
+        "the system's keyring has no such item for its secret, or the keyring with it is locked; see how its \
+         `${{keyring:…}}` is written in mcps.json"
+    )]
+    NoItem,
+    /// The item is one of Portero's own.
+    #[error("its `${{keyring:…}}` names a key of Portero's own, which no server gets")]
+    OwnItem,
 }
 
 /// The surroundings in which files are found and programs run.
@@ -74,66 +82,15 @@ pub enum LookupError {
 pub struct LookupContext {
     /// Where relative paths start.
     pub config_directory: PathBuf,
-    /// What `~/` stands for, and the directory of programs.
-    pub home: PathBuf,
-    /// The environment of programs.
-    pub environment: Vec<(OsString, OsString)>,
-}
-
-impl LookupContext {
-    /// These directories, and the environment that programs get of this one.
-    #[must_use]
-    pub fn new(config_directory: PathBuf, home: PathBuf, environment: &[(OsString, OsString)]) -> Self {
-        let environment = program_environment(&home, environment);
-        Self { config_directory, home, environment }
-    }
-}
-
-/// Where programs are found. The system's directories come first, because another one may be the user's to write.
-#[cfg(unix)]
-const PROGRAM_PATH: &str = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin:/run/current-system/sw/bin:/snap/bin:\
-                            /opt/homebrew/bin:/home/linuxbrew/.linuxbrew/bin:/opt/local/bin";
-
-/// What a program may need of the daemon's environment. None of it chooses another program.
-#[cfg(unix)]
-const PASSED_VARIABLES: &[&str] = &["USER", "LOGNAME", "TMPDIR", "DISPLAY", "WAYLAND_DISPLAY"];
-
-/// The environment of programs. The process that starts the daemon may be an agent's, so it chooses neither where programs
-/// are found nor what they load, nor whose keyring they ask.
-#[cfg(unix)]
-fn program_environment(home: &Path, environment: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
-    let mut fixed: Vec<(OsString, OsString)> = vec![
-        ("PATH".into(), PROGRAM_PATH.into()),
-        ("HOME".into(), home.into()),
-        ("LANG".into(), "C.UTF-8".into()),
-    ];
-    let is_passed = |name: &OsStr| PASSED_VARIABLES.iter().any(|passed| name == *passed);
-    fixed.extend(environment.iter().filter(|(name, _)| is_passed(name)).cloned());
-    let runtime = PathBuf::from(format!("/run/user/{}", rustix::process::getuid().as_raw()));
-    if runtime.is_dir() {
-        let bus = runtime.join("bus");
-        if bus.exists() {
-            let mut address = OsString::from("unix:path=");
-            address.push(&bus);
-            fixed.push(("DBUS_SESSION_BUS_ADDRESS".into(), address));
-        }
-        fixed.push(("XDG_RUNTIME_DIR".into(), runtime.into()));
-    }
-    fixed
-}
-
-/// On Windows that of the daemon, without Portero's own settings: where programs are installed differs too much.
-#[cfg(not(unix))]
-fn program_environment(_: &Path, environment: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
-    let is_own = |name: &OsStr| name.to_string_lossy().to_ascii_uppercase().starts_with("PORTERO_");
-    environment.iter().filter(|(name, _)| !is_own(name)).cloned().collect()
+    /// What programs get. Its `home` is also what `~/` stands for.
+    pub programs: ProgramContext,
 }
 
 /// Reads the first line of a file, without white space around it.
 pub(super) async fn read_file(context: &LookupContext, path: &str) -> Result<Secret, LookupError> {
     let shown = path.to_owned();
     let place = match path.strip_prefix("~/") {
-        Some(rest) => context.home.join(rest),
+        Some(rest) => context.programs.home.join(rest),
         None => context.config_directory.join(path),
     };
     let there = place.clone();
@@ -175,28 +132,22 @@ pub(super) async fn run_program(
     words: &[String],
     timeout: Duration,
 ) -> Result<Secret, LookupError> {
-    let (program, args) = words.split_first().expect("a parsed command has a program");
-    let shown = program_name(program);
-    let not_run = |problem: String| LookupError::NotRun { program: shown.clone(), problem };
-    let mut command = Command::new(program);
-    command.args(args).env_clear().envs(context.environment.iter().map(|(name, value)| (name, value)));
-    command.current_dir(&context.home);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = ProgramTree::spawn(command).map_err(|error| not_run(error.to_string()))?;
-    let stdout = child.take_stdout().ok_or_else(|| not_run("it has no output".to_owned()))?;
-    let running = async {
-        let output = read_bounded(stdout).await;
-        (output, child.wait().await)
-    };
-    let (output, ended) =
-        tokio::time::timeout(timeout, running).await.map_err(|_| LookupError::TimedOut(shown.clone()))?;
+    let shown = program_name(words.first().map(String::as_str).unwrap_or_default());
     let unusable = |what| LookupError::Unusable { program: shown.clone(), what };
-    let output = output.map_err(unusable)?;
-    let ended = ended.map_err(|error| not_run(error.to_string()))?;
-    if !ended.success() {
-        return Err(LookupError::ExecFailed { program: shown, how: ended.to_string() });
+    // With room for a line end.
+    let max_output_bytes = MAX_CREDENTIAL_BYTES + 2;
+    let run = ProgramRun { words, input: None, timeout, max_output_bytes, reads_stderr: false };
+    let ProgramOutput { status, stdout, .. } =
+        run.output(&context.programs).await.map_err(|error| match error {
+            ProgramError::NotRun(problem) => LookupError::NotRun { program: shown.clone(), problem },
+            ProgramError::TimedOut => LookupError::TimedOut(shown.clone()),
+            ProgramError::TooMuch => unusable("more than a secret can have"),
+            ProgramError::Unreadable => unusable("what could not be read"),
+        })?;
+    if !status.success() {
+        return Err(LookupError::ExecFailed { program: shown, how: status.to_string() });
     }
-    let text = std::str::from_utf8(&output).map_err(|_| unusable("what is no text in UTF-8"))?;
+    let text = std::str::from_utf8(&stdout).map_err(|_| unusable("what is no text in UTF-8"))?;
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     if text.trim().is_empty() {
         return Err(unusable("nothing"));
@@ -212,34 +163,22 @@ pub(super) async fn run_command(context: &LookupContext, words: &[String]) -> Re
     run_program(context, words, EXEC_TIMEOUT).await
 }
 
-/// Reads to the end, up to the limit of a credential.
-async fn read_bounded(from: impl AsyncRead + Unpin) -> Result<Zeroizing<Vec<u8>>, &'static str> {
-    let most = MAX_CREDENTIAL_BYTES + 2;
-    let mut output = Zeroizing::new(Vec::with_capacity(1024));
-    let read = from.take(most as u64).read_to_end(&mut output).await;
-    match read {
-        Ok(length) if length < most => Ok(output),
-        Ok(_) => Err("more than a secret can have"),
-        Err(_) => Err("what could not be read"),
-    }
-}
-
-/// Asks the system's keyring, by the program that the system has for it.
+/// Asks the system's keyring for an item.
 pub(super) async fn read_keyring(
-    context: &LookupContext,
+    keyring: &dyn Keyring,
     service: &str,
     account: &str,
 ) -> Result<Secret, LookupError> {
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let command = if cfg!(target_os = "macos") {
-        words(&["/usr/bin/security", "find-generic-password", "-w", "-s", service, "-a", account])
-    } else if cfg!(unix) {
-        // The attributes of libsecret's `secret-tool store service … username …`, which other tools use too.
-        words(&["secret-tool", "lookup", "service", service, "username", account])
-    } else {
-        return Err(LookupError::NoKeyring("this system isn't supported yet; use `${exec:…}`"));
-    };
-    run_program(context, &command, EXEC_TIMEOUT).await
+    let item = KeyringItem { service: service.to_owned(), account: account.to_owned() };
+    // What an agent writes into the configuration must not reach it, even once a person has confirmed the edit.
+    if KeyId::is_item_of_a_key(&item) {
+        return Err(LookupError::OwnItem);
+    }
+    match keyring.get(&item).await? {
+        Some(value) if value.expose().trim().is_empty() => Err(LookupError::NoItem),
+        Some(value) => Ok(value),
+        None => Err(LookupError::NoItem),
+    }
 }
 
 /// The file name of a program, which may show where its path may not.
@@ -250,12 +189,15 @@ fn program_name(program: &str) -> String {
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::ffi::OsString;
+
     use super::*;
 
     fn context(home: &Path, environment: &[(&str, &str)]) -> LookupContext {
         let environment: Vec<_> =
             environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
-        LookupContext::new(home.to_owned(), home.to_owned(), &environment)
+        let programs = ProgramContext::new(home.to_owned(), &environment);
+        LookupContext { config_directory: home.to_owned(), programs }
     }
 
     fn words(words: &[&str]) -> Vec<String> {

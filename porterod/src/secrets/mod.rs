@@ -4,8 +4,10 @@
 //! in no answer, log or error.
 
 pub mod kept;
+mod keyring_keys;
 pub mod lookup;
 pub mod named;
-mod program_tree;
 pub mod redaction;
 pub mod references;
+mod seal;
+pub mod sealed;

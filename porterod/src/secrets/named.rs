@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use portero::clock::Clock;
+use portero::ipc::CredentialPlace;
 use portero::names::SecretName;
 use portero::secret::Secret;
 use portero::sync::lock;
@@ -26,12 +27,21 @@ pub enum SecretLifetime {
 pub struct NamedSecret {
     /// Its name.
     pub name: SecretName,
-    /// Whether it is kept beyond the daemon's process.
-    pub is_kept: bool,
+    /// Where it is kept beyond the daemon's process; none if it isn't.
+    pub kept: Option<KeptPlace>,
     /// When it was set.
     pub since: Timestamp,
     /// When it is forgotten; none if it stays.
     pub expires: Option<Timestamp>,
+}
+
+/// Where a secret is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptPlace {
+    /// Where its key is.
+    pub place: CredentialPlace,
+    /// Why it can't be opened now, with the next step.
+    pub trouble: Option<String>,
 }
 
 /// The secrets that `portero secret` manages.
@@ -154,7 +164,8 @@ impl NamedSecrets {
         self.forget_expired();
         let kept = self.kept.list().await?.into_iter().filter_map(|kept| match kept.name {
             CredentialName::Secret(name) => {
-                Some(NamedSecret { name, is_kept: true, since: kept.since, expires: None })
+                let place = KeptPlace { place: kept.place, trouble: kept.trouble };
+                Some(NamedSecret { name, kept: Some(place), since: kept.since, expires: None })
             }
             CredentialName::OAuth(_) => None,
         });
@@ -162,7 +173,7 @@ impl NamedSecrets {
             kept.map(|secret| (secret.name.clone(), secret)).collect();
         for (name, InMemory { since, until, .. }) in lock(&self.memory).iter() {
             let (name, expires) = (name.clone(), until.map(|(_, wall)| wall));
-            all.insert(name.clone(), NamedSecret { name, is_kept: false, since: *since, expires });
+            all.insert(name.clone(), NamedSecret { name, kept: None, since: *since, expires });
         }
         Ok(all.into_values().collect())
     }

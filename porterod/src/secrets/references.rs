@@ -18,6 +18,7 @@ use super::kept::KeepError;
 use super::lookup::{self, LookupContext, LookupError};
 use super::named::NamedSecrets;
 use super::redaction::{RedactionConflict, Redactions, SecretSource};
+use crate::keyring::Keyring;
 
 /// How many looked-up values are remembered.
 const MAX_REMEMBERED: usize = 256;
@@ -49,6 +50,7 @@ pub struct SecretReferences {
     named: Arc<NamedSecrets>,
     redactions: Arc<Redactions>,
     context: LookupContext,
+    keyring: Arc<dyn Keyring>,
     clock: Arc<dyn Clock>,
     remembered: Mutex<HashMap<SecretReference, Arc<RememberedValue>>>,
 }
@@ -62,10 +64,10 @@ impl SecretReferences {
     pub fn new(
         named: Arc<NamedSecrets>,
         redactions: Arc<Redactions>,
-        context: LookupContext,
+        (context, keyring): (LookupContext, Arc<dyn Keyring>),
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { named, redactions, context, clock, remembered: Mutex::default() }
+        Self { named, redactions, context, keyring, clock, remembered: Mutex::default() }
     }
 
     /// The server's entry with each reference replaced by its value, which is blanked from now on.
@@ -109,7 +111,7 @@ impl SecretReferences {
             SecretReference::File(path) => lookup::read_file(&self.context, path).await?,
             SecretReference::Exec(words) => lookup::run_command(&self.context, words).await?,
             SecretReference::Keyring { service, account } => {
-                lookup::read_keyring(&self.context, service, account).await?
+                lookup::read_keyring(&*self.keyring, service, account).await?
             }
             SecretReference::Secret(name) => return Err(ResolveError::Unset(name.clone())),
         };

@@ -81,6 +81,7 @@ impl Endpoint {
             }),
             build: "test".to_owned(),
             telegram: TelegramTiming::default(),
+            keyring: Arc::new(porterod::keyring::NoKeyring),
         });
         let app = app.await.unwrap();
         let served = async {

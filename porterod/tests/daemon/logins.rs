@@ -17,7 +17,7 @@ use portero::ipc::requests::login::{
     ServerLogin,
 };
 use portero::ipc::requests::sessions::GetServerListing;
-use portero::ipc::{Challenge, DaemonFailure, FailureKind, IpcClient};
+use portero::ipc::{Challenge, CredentialPlace, DaemonFailure, FailureKind, IpcClient};
 use portero::names::ServerName;
 use portero::notice::{LoginChange, Notice};
 use portero::secret::Secret;
@@ -28,7 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Home, TEST_TIMEOUT, Terminal, challenge, is_kind, wait_until};
 
-const TOKEN: &str = "an-access-token-0123456789";
+pub(crate) const TOKEN: &str = "an-access-token-0123456789";
 
 /// A server that answers every request with 401; returns its URL. It ends with the runtime of its test.
 async fn start_locked_server() -> String {
@@ -100,14 +100,14 @@ async fn a_server_that_wants_a_login_is_told_to_everyone_and_to_people_once() {
 }
 
 /// A server that takes [`TOKEN`] alone, and its issuer at the same origin.
-struct SignInServer {
+pub(crate) struct SignInServer {
     origin: String,
     /// The paths that were asked for.
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl SignInServer {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -191,24 +191,27 @@ fn answer_message(message: &Value) -> (u16, Value) {
     (200, json!({"jsonrpc": "2.0", "id": message["id"], "result": result}))
 }
 
-fn linear() -> ServerName {
+pub(crate) fn linear() -> ServerName {
     "linear".parse().unwrap()
 }
 
 /// A home whose only server is this one.
-fn home_with(server: &SignInServer) -> Home {
+pub(crate) fn home_with(server: &SignInServer) -> Home {
     let home = Home::new();
     let entry = json!({"url": format!("{}/mcp", server.origin)});
     home.write("mcps.json", &json!({"mcpServers": {"linear": entry}}));
     home
 }
 
-async fn begin(person: &Terminal, challenge: Option<Challenge>) -> Result<BegunLogin, DaemonFailure> {
+pub(crate) async fn begin(
+    person: &Terminal,
+    challenge: Option<Challenge>,
+) -> Result<BegunLogin, DaemonFailure> {
     person.request(BeginLogin { server: linear(), scopes: Vec::new(), device: false, challenge }).await
 }
 
 /// Opens an address of this machine as a browser does, and returns the whole response.
-async fn open(address: &str) -> String {
+pub(crate) async fn open(address: &str) -> String {
     let (host, path) = address.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).await.unwrap();
     let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
@@ -219,7 +222,7 @@ async fn open(address: &str) -> String {
 }
 
 /// Where the login's browser is sent at the end, with this code.
-fn answer_address(begun: &BegunLogin, code: &str) -> String {
+pub(crate) fn answer_address(begun: &BegunLogin, code: &str) -> String {
     let LoginWay::Browser { start, page, .. } = &begun.way else { panic!("no browser") };
     let (host, _) = start.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let state = page.expose().split(['?', '&']).find_map(|pair| pair.strip_prefix("state=")).unwrap();
@@ -240,7 +243,8 @@ async fn a_person_signs_in_and_sessions_get_the_tools_by_themselves() {
     }));
     let listing = async |session: &IpcClient| session.request(GetServerListing { server: linear() }).await;
     assert!(listing(&session).await.is_err(), "it wants a login");
-    let needed = ServerLogin { server: linear(), is_needed: true, is_left_over: false };
+    let needed =
+        ServerLogin { server: linear(), is_needed: true, is_left_over: false, place: None, trouble: None };
     assert_eq!(person.request(ListLogins).await.unwrap(), [needed]);
 
     let begun = begin(&person, Some(challenge())).await.unwrap();
@@ -373,7 +377,13 @@ async fn a_login_whose_entry_is_gone_is_listed_and_can_be_ended() {
     home.write("mcps.json", &json!({"mcpServers": {}}));
     let app = home.start().await;
     let person = home.terminal().await;
-    let left_over = ServerLogin { server: linear(), is_needed: false, is_left_over: true };
+    let left_over = ServerLogin {
+        server: linear(),
+        is_needed: false,
+        is_left_over: true,
+        place: Some(CredentialPlace::Store),
+        trouble: None,
+    };
     assert_eq!(person.request(ListLogins).await.unwrap(), [left_over]);
     assert_eq!(person.request(Logout { server: linear() }).await.unwrap(), LogoutOutcome::Revoked);
     assert!(server.count("/revoke") > 0);

@@ -10,6 +10,8 @@ mod grants;
 mod handover;
 mod https;
 mod https_access;
+#[cfg(target_os = "linux")]
+mod keyring;
 mod logins;
 mod mcp_http;
 mod odd_files;
@@ -19,6 +21,8 @@ mod scopes;
 mod secrets;
 mod several;
 mod shared;
+#[cfg(target_os = "linux")]
+mod stand_in_keyring;
 mod stuck;
 mod support;
 mod tokens;

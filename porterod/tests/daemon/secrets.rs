@@ -13,14 +13,13 @@ use serde_json::{Value, json};
 use crate::fake_server::{RECORD_VARIABLE, ROLE_VARIABLE, SECRET_VARIABLE};
 use crate::support::*;
 
-const VALUE: &str = "s3cret-value-of-the-vault";
+pub(crate) const VALUE: &str = "s3cret-value-of-the-vault";
 
 /// Adds the server `vault`, which is given what `reference` stands for.
-fn add_vault(home: &Home, reference: &str) {
+pub(crate) fn add_vault(home: &Home, reference: &str) {
     let path = home.path_of("config").join("mcps.json");
     let mut servers: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    let vault = json!({
-        "name": "vault",
+    let mut vault = json!({
         "command": std::env::current_exe().unwrap(),
         "args": ["--exact", "fake_server::fake_server", "--nocapture", "-q"],
         "env": {
@@ -29,11 +28,18 @@ fn add_vault(home: &Home, reference: &str) {
             SECRET_VARIABLE: reference,
         },
     });
-    servers["mcps"].as_array_mut().unwrap().push(vault);
+    // In either shape of the file.
+    match servers.get_mut("mcps").and_then(Value::as_array_mut) {
+        Some(list) => {
+            vault["name"] = json!("vault");
+            list.push(vault);
+        }
+        None => servers["mcpServers"]["vault"] = vault,
+    }
     home.write("mcps.json", &servers);
 }
 
-async fn read(session: &Session, server: &str) -> Result<String, DaemonFailure> {
+pub(crate) async fn read(session: &Session, server: &str) -> Result<String, DaemonFailure> {
     let (call, client) = call(&format!("{server}/read"), "x");
     match session.request(ForwardCall { call, client, progress: false, log_level: None }).await? {
         ForwardedCall::Result(result) => Ok(result.get().get().to_owned()),
@@ -41,14 +47,14 @@ async fn read(session: &Session, server: &str) -> Result<String, DaemonFailure> 
     }
 }
 
-fn set(value: &str, lifetime: SecretLifetime, challenge: Option<Challenge>) -> SetSecret {
+pub(crate) fn set(value: &str, lifetime: SecretLifetime, challenge: Option<Challenge>) -> SetSecret {
     SetSecret { name: "vault.key".parse().unwrap(), value: Secret::new(value).into(), lifetime, challenge }
 }
 
 const UNTIL_THE_END: SecretLifetime = SecretLifetime::InMemory(None);
 
 /// Every file below the directory that holds the text.
-fn files_with(directory: &Path, text: &str) -> Vec<String> {
+pub(crate) fn files_with(directory: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
         let path = entry.path();

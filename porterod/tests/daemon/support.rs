@@ -21,12 +21,15 @@ use portero::server::GuardCommand;
 use portero::store_identity::Nonce;
 use portero::task::{Task, TaskState};
 use porterod::app::{App, AppDeps};
+use porterod::keyring::{Keyring, NoKeyring};
 use porterod::telegram::supervisor::TelegramTiming;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::fake_server::{RECORD_VARIABLE, ROLE_VARIABLE};
+#[cfg(target_os = "linux")]
+use crate::stand_in_keyring::StandInKeyring;
 
 /// What every wait ends with.
 pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -104,7 +107,23 @@ impl Home {
             }),
             build: "test".to_owned(),
             telegram: TelegramTiming::default(),
+            keyring: self.system_keyring(),
         }
+    }
+
+    /// A keyring of the system, which every daemon that starts from now on finds.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn keyring(&self) -> StandInKeyring {
+        StandInKeyring::in_directory(&self.path_of("keyring"))
+    }
+
+    /// None, unless a test has made one: never that of the machine.
+    fn system_keyring(&self) -> Arc<dyn Keyring> {
+        #[cfg(target_os = "linux")]
+        if self.path_of("keyring").exists() {
+            return Arc::new(self.keyring().service());
+        }
+        Arc::new(NoKeyring)
     }
 
     /// A child that another test starts at this moment may still hold the former daemon's lock, until it is executed.

@@ -330,6 +330,7 @@ impl TelegramFixture {
                 audit_head_interval: Duration::from_millis(10),
                 news_window: Duration::from_millis(10),
             },
+            keyring: Arc::new(porterod::keyring::NoKeyring),
         }
     }
 }

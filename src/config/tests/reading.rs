@@ -516,7 +516,7 @@ fn the_settings_are_all_read() {
     let text = r#"{"approvals":{"pending":"1h","start":"1m","grantMost":"2h30m","pendingMost":7,"keep":"2d",
         "coolDown":"0","hold":"45s","remember":"10m","pendingMostOfProject":8,"pendingMostInAll":9,"resultBytes":2048},
         "limits":{"start":"1s","request":"2s","listWait":"500ms","messageBytes":1000000,"serverLogBytes":5000},
-        "logging":{"level":"debug"},"telegram":{"token":"${GITHUB_TOKEN}","admin":"42","apiUrl":"http://localhost"},
+        "logging":{"level":"debug"},"credentials":{"keyring":true},"telegram":{"token":"${GITHUB_TOKEN}","admin":"42","apiUrl":"http://localhost"},
         "https":{"listen":"127.0.0.1:9000","selfSigned":true}}"#;
     let dotenv = format!("BEARER_TOKEN={BEARER_TOKEN}");
     let settings = read_valid(&[(PORTERO, text), (DOTENV, &dotenv)], &EXAMPLE_ENV).settings;
@@ -532,6 +532,7 @@ fn the_settings_are_all_read() {
     assert_eq!(settings.limits.list_timeout, Duration::from_millis(500));
     assert_eq!(settings.limits.max_message_bytes, 1_000_000);
     assert_eq!(settings.log_level.as_deref(), Some("debug"));
+    assert_eq!(settings.credentials.keyring, KeyringUse::Required);
     assert_eq!(settings.https.map(|https| https.listen.port()), Some(9000));
     let telegram = settings.telegram.expect("set up");
     assert_eq!((telegram.token.expose(), telegram.admin), ("ghp_0123456789", Some(42)));
@@ -548,6 +549,24 @@ fn a_call_is_held_for_five_minutes_at_most() {
     assert_eq!(hold(r#"{"approvals":{"hold":"5m"}}"#), Duration::from_secs(300));
     assert_eq!(hold(r#"{"approvals":{"hold":"0"}}"#), Duration::ZERO);
     assert_eq!(hold("{}"), Duration::ZERO);
+}
+
+#[test]
+fn the_keyring_is_used_where_there_is_one_unless_the_file_says_more() {
+    let keyring = |text: &str| read_valid(&[(PORTERO, text)], &EXAMPLE_ENV).settings.credentials.keyring;
+    for text in ["{}", r#"{"credentials":{}}"#, r#"{"credentials":{"keyring":"auto"}}"#] {
+        assert_eq!(keyring(text), KeyringUse::Auto, "{text}");
+    }
+    assert_eq!(keyring(r#"{"credentials":{"keyring":true}}"#), KeyringUse::Required);
+    assert_eq!(keyring(r#"{"credentials":{"keyring":false}}"#), KeyringUse::Off);
+    for wrong in ["\"true\"", "1", "null", "{}"] {
+        let problems =
+            problem_text(&[(PORTERO, &format!(r#"{{"credentials":{{"keyring":{wrong}}}}}"#))], &[]);
+        assert!(
+            problems.contains("`credentials.keyring` must be \"auto\", true or false"),
+            "{wrong}: {problems}"
+        );
+    }
 }
 
 #[test]

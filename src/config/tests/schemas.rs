@@ -30,7 +30,7 @@ fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
     let server = [fields::NAME, fields::SERVER].concat();
     let auth = [fields::AUTH, fields::OAUTH].concat();
     let client = [fields::HTTPS_CERTIFICATE, fields::HTTPS_SCOPE].concat();
-    let tables: [(&str, &str, &[&str]); 27] = [
+    let tables: [(&str, &str, &[&str]); 28] = [
         (MCPS, "", fields::MCPS),
         (MCPS, "/properties/mcps/items", &server),
         (MCPS, "/properties/mcpServers/additionalProperties", fields::SERVER),
@@ -48,6 +48,7 @@ fn every_field_that_is_read_stands_in_the_schema_and_the_other_way_round() {
         (PORTERO, "/properties/limits", fields::LIMITS),
         (PORTERO, "/properties/audit", fields::AUDIT),
         (PORTERO, "/properties/logging", fields::LOGGING),
+        (PORTERO, "/properties/credentials", fields::CREDENTIALS),
         (PORTERO, "/properties/telegram", fields::TELEGRAM),
         (PORTERO, "/properties/telegram/properties/quorum/items", fields::QUORUM),
         (PORTERO, "/properties/telegram/properties/notices", fields::NOTICES),
@@ -224,6 +225,11 @@ const DOCUMENTS: &[(&str, bool, &str)] = &[
     (PORTERO, true, r#"{"audit":{"keep":"90d"}}"#),
     (PORTERO, false, r#"{"audit":{"segmentBytes":65535}}"#),
     (PORTERO, false, r#"{"audit":{"keep":30}}"#),
+    (PORTERO, true, r#"{"credentials":{}}"#),
+    (PORTERO, true, r#"{"credentials":{"keyring":"auto"}}"#),
+    (PORTERO, true, r#"{"credentials":{"keyring":false}}"#),
+    (PORTERO, false, r#"{"credentials":{"keyring":"never"}}"#),
+    (PORTERO, false, r#"{"credentials":{"keyring":1}}"#),
     (PORTERO, false, r#"{"audit":{"keep":"for ever"}}"#),
     (MCPS, true, r#"{}"#),
     (MCPS, true, r#"{"$schema":"x","mcps":[]}"#),

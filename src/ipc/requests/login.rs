@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::{Challenge, DisclosedSecret, Request, Response};
+use crate::ipc::{Challenge, CredentialPlace, DisclosedSecret, Request, Response};
 use crate::names::ServerName;
 
 /// Begin a login. It ends with the first answer, after five minutes, when [`AwaitLogin`] is withdrawn or doesn't follow
@@ -136,6 +136,12 @@ pub struct ServerLogin {
     pub is_needed: bool,
     /// Whether a login is kept though the configuration has none there any more. Only a logout removes it.
     pub is_left_over: bool,
+    /// Where the key of its login is, if one is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<CredentialPlace>,
+    /// Why its login can't be opened now, with the next step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 impl Response for ServerLogin {}

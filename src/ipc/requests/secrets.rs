@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::{Challenge, DisclosedSecret, Request, Response};
+use crate::ipc::{Challenge, CredentialPlace, DisclosedSecret, Request, Response};
 use crate::names::SecretName;
 
 /// Set a secret, or replace it. Servers then act with it, so the challenge is needed if a passphrase is set.
@@ -56,6 +56,12 @@ pub struct NamedSecret {
     pub name: SecretName,
     /// Whether it is kept beyond the daemon's process.
     pub is_kept: bool,
+    /// Where its key is, if it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<CredentialPlace>,
+    /// Why it can't be opened now, with the next step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// When it was set.
     pub since: Timestamp,
     /// When it is forgotten; none if it stays.

@@ -159,6 +159,8 @@ fn write_configuration(home: &TestHome, telegram: &BackgroundTelegram, remote: &
         &json!({
             "telegram": {"token": "${BOT_TOKEN}", "apiUrl": telegram.fake().api_url()},
             "https": {"plainHttp": true, "listen": "127.0.0.1:0"},
+            // That of the machine is none of a test's.
+            "credentials": {"keyring": false},
         }),
     );
 }

@@ -1,4 +1,4 @@
-//! A program that prints a secret, with everything that it starts. With a shell alone, what it started would go on.
+//! A program with everything that it starts. With a shell alone, what it started would go on.
 //!
 //! If a [`ProgramTree`] is dropped before its program has ended, the whole tree ends. Once the program has ended by itself,
 //! what it left behind goes on: such a tool may have started an agent of its own that is to stay.

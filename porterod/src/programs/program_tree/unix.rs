@@ -4,28 +4,31 @@ use std::io;
 use std::process::ExitStatus;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// A program in a process group of its own.
-pub(in crate::secrets) struct ProgramTree {
+pub(in crate::programs) struct ProgramTree {
     program: Child,
     /// The group as long as the program wasn't waited for, so that its number can't belong to another one.
     group: Option<Pid>,
 }
 
 impl ProgramTree {
-    pub(in crate::secrets) fn spawn(mut command: Command) -> io::Result<Self> {
+    pub(in crate::programs) fn spawn(mut command: Command) -> io::Result<Self> {
         let program = command.process_group(0).kill_on_drop(true).spawn()?;
         let group = program.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
         Ok(Self { program, group })
     }
 
-    pub(in crate::secrets) const fn take_stdout(&mut self) -> Option<ChildStdout> {
-        self.program.stdout.take()
+    /// Its stdin, stdout and stderr, as far as they are pipes.
+    pub(in crate::programs) const fn take_pipes(
+        &mut self,
+    ) -> (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>) {
+        (self.program.stdin.take(), self.program.stdout.take(), self.program.stderr.take())
     }
 
     /// Waits for the program's end.
-    pub(in crate::secrets) async fn wait(&mut self) -> io::Result<ExitStatus> {
+    pub(in crate::programs) async fn wait(&mut self) -> io::Result<ExitStatus> {
         let ended = self.program.wait().await;
         self.group = None;
         ended

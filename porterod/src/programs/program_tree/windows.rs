@@ -4,10 +4,10 @@ use std::io;
 use std::process::ExitStatus;
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, JobObject};
-use tokio::process::{ChildStdout, Command};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// A program in a job of its own.
-pub(in crate::secrets) struct ProgramTree {
+pub(in crate::programs) struct ProgramTree {
     program: Box<dyn ChildWrapper>,
     has_ended: bool,
 }
@@ -15,17 +15,20 @@ pub(in crate::secrets) struct ProgramTree {
 impl ProgramTree {
     /// Starts it suspended, puts it into a job and lets it run. The job doesn't end with its last handle, because what the
     /// program leaves behind goes on.
-    pub(in crate::secrets) fn spawn(command: Command) -> io::Result<Self> {
+    pub(in crate::programs) fn spawn(command: Command) -> io::Result<Self> {
         let program = CommandWrap::from(command).wrap(JobObject).spawn()?;
         Ok(Self { program, has_ended: false })
     }
 
-    pub(in crate::secrets) fn take_stdout(&mut self) -> Option<ChildStdout> {
-        self.program.stdout().take()
+    /// Its stdin, stdout and stderr, as far as they are pipes.
+    pub(in crate::programs) fn take_pipes(
+        &mut self,
+    ) -> (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>) {
+        (self.program.stdin().take(), self.program.stdout().take(), self.program.stderr().take())
     }
 
     /// Waits for the program's end, not for that of the others in its job.
-    pub(in crate::secrets) async fn wait(&mut self) -> io::Result<ExitStatus> {
+    pub(in crate::programs) async fn wait(&mut self) -> io::Result<ExitStatus> {
         let ended = self.program.inner_mut().wait().await;
         self.has_ended = true;
         ended
