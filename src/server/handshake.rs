@@ -236,7 +236,7 @@ impl HandshakeClient<'_> {
         match discovered {
             Ok(Ok(greeting)) => Ok(greeting),
             Ok(Err(DiscoverRefusal::NoCommonRevision(refused))) => Err(refused),
-            Ok(Err(DiscoverRefusal::Legacy)) => self.initialize().await?,
+            Ok(Err(DiscoverRefusal::Legacy | DiscoverRefusal::NamedLatest)) => self.initialize().await?,
             Err(error) if is_final(&error, is_reached) => Err(not_discovered(error)),
             // A proxy may have said it, so the next start asks again.
             Err(_) => {
@@ -270,6 +270,14 @@ impl HandshakeClient<'_> {
     }
 
     async fn discover(&self) -> Discovered {
+        match self.ask_discover().await? {
+            // A client selects a supported revision and asks again (2026-07-28, Versioning); here it is the same one.
+            Err(DiscoverRefusal::NamedLatest) => self.ask_discover().await,
+            discovered => Ok(discovered),
+        }
+    }
+
+    async fn ask_discover(&self) -> Discovered {
         let info = json::serialize_raw(&self.implementation());
         let capabilities = json::serialize_raw(&self.capabilities());
         let members = format!(
@@ -356,10 +364,15 @@ enum DiscoverRefusal {
     Legacy,
     /// Its server is modern, and can't be spoken to.
     NoCommonRevision(HandshakeError),
+    /// Its server refused [`Revision::LATEST`], and named it as one that it supports.
+    NamedLatest,
 }
 
-/// The refusal of a server that speaks other revisions than [`Revision::LATEST`].
+/// The refusal of a server that speaks these revisions.
 fn refusal_of_versions(versions: &[String]) -> DiscoverRefusal {
+    if versions.iter().any(|version| version == Revision::LATEST.as_str()) {
+        return DiscoverRefusal::NamedLatest;
+    }
     let is_earlier =
         |version: &String| version.parse::<Revision>().is_ok_and(|revision| !revision.is_modern());
     // One that names none is no modern server.

@@ -117,6 +117,23 @@ async fn an_error_that_only_a_modern_server_knows_is_not_followed_by_initialize(
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_the_revision_and_names_it_is_asked_once_more() {
+    let named = error(-32022, r#","data":{"supported":["2026-07-28"]}"#);
+    for (refusals, expected) in [(1, [2, 0]), (2, [2, 1])] {
+        let (times, named) = (AtomicUsize::new(0), named.clone());
+        let server = server_with(move |seen| match times.fetch_add(1, Ordering::Relaxed) {
+            earlier if earlier < refusals => refusal(400, &named),
+            _ => Reply::json(seen.result(DISCOVERED)),
+        })
+        .await;
+        let fixture = Fixture::new(&server.origin, |_| {});
+        fixture.call("read").await.expect("answered");
+        let asked = ["POST server/discover", "POST initialize"].map(|asked| count(&server, asked));
+        assert_eq!(asked, expected, "{refusals} refusals");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_stays_silent_to_the_question_is_greeted_by_initialize() {
     let server = server_with(|_| Reply::Never).await;
     let limits = ServerLimits { start_timeout: Duration::from_secs(6), ..ServerLimits::default() };
