@@ -143,15 +143,7 @@ impl App {
             .spawn(Arc::clone(&daemon.config).follow_files(files, daemon.lifecycle.stop_signal().clone()));
         background.spawn(Arc::clone(&daemon.config).run_edit_reports(daemon.lifecycle.stop_signal().clone()));
         background.spawn(run_idle_closing(Arc::clone(&daemon)));
-        background.spawn(
-            Arc::clone(&daemon.credentials)
-                .run(daemon.config.subscribe(), daemon.lifecycle.stop_signal().clone()),
-        );
-        background.spawn(Arc::clone(daemon.logins.needs()).run(
-            Arc::clone(&daemon.upstreams),
-            Arc::clone(&daemon.journal),
-            daemon.lifecycle.stop_signal().clone(),
-        ));
+        spawn_credential_keepers(&daemon, &background);
         let talk = CommandHandler::new(Arc::clone(&daemon), tuning.zone.clone());
         background.spawn(talk.notices().run_activity());
         background.spawn(talk.notices().send_audit_heads(tuning.audit_head_interval));
@@ -241,6 +233,17 @@ fn https_routes(
         authenticated: mcp_routes(Arc::clone(sessions)),
         well_known: metadata_routes(daemon),
     }
+}
+
+/// Seals credentials under the key that the settings want, and tells which servers want a login.
+fn spawn_credential_keepers(daemon: &Daemon, background: &TaskTracker) {
+    let stop = daemon.lifecycle.stop_signal();
+    background.spawn(Arc::clone(&daemon.credentials).run(daemon.config.subscribe(), stop.clone()));
+    background.spawn(Arc::clone(daemon.logins.needs()).run(
+        Arc::clone(&daemon.upstreams),
+        Arc::clone(&daemon.journal),
+        stop.clone(),
+    ));
 }
 
 /// Tells the sessions of this daemon from others.

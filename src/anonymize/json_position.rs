@@ -119,7 +119,8 @@ mod tests {
         assert!(any_in_key(json.as_bytes(), jane.iter()) && any_in_key(json.as_bytes(), jane[..1].iter()));
         assert!(!any_in_key(json.as_bytes(), jane[2..].iter()));
         assert!(any_in_key(json.as_bytes(), places("Jo").iter()));
-        assert!(!any_in_key(json.as_bytes(), places("5550").iter()) && !any_in_key(b"\"Jane", [1..5].iter()));
+        assert!(!any_in_key(json.as_bytes(), places("5550").iter()));
+        assert!(!any_in_key(b"\"Jane", std::iter::once(&(1..5))));
     }
 
     #[test]

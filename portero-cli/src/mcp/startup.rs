@@ -125,7 +125,7 @@ fn begin_attempt(paths: Paths, mut known: EarlierAttempts) -> JoinHandle<Attempt
             (known, ready)
         };
         // The limit covers both directories: reading the configuration's folder has a shorter one within it.
-        files::read_off_thread(&state, ATTEMPT_TIMEOUT, attempt).await
+        Box::pin(files::read_off_thread(&state, ATTEMPT_TIMEOUT, attempt)).await
     })
 }
 

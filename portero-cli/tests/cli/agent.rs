@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::test_support::{TEST_TIMEOUT, TestHome};
+use crate::test_support::{TEST_TIMEOUT, TestHome, eventually};
 
 pub(crate) struct Agent {
     pub(crate) child: Child,
@@ -66,8 +66,13 @@ impl Agent {
         }
     }
 
+    /// Calls a tool, again as long as the session still reads its configuration: on a busy machine that takes a moment, and
+    /// nothing runs meanwhile.
     pub(crate) fn call_tool(&mut self, tool: &str, arguments: &Value) -> Value {
-        self.request("tools/call", &json!({"name": tool, "arguments": arguments}))
+        eventually("the configuration is read", || {
+            let answer = self.request("tools/call", &json!({"name": tool, "arguments": arguments}));
+            (!answer.to_string().contains("still reads its configuration")).then_some(answer)
+        })
     }
 
     /// Asks and waits for the answer.

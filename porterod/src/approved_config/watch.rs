@@ -30,7 +30,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 impl LiveConfig {
     /// Follows the files until `stop`. The files of `known` are applied already.
     pub async fn follow_files(self: Arc<Self>, known: ConfigFiles, stop: CancellationToken) {
-        stop.run_until_cancelled(follow_config_files(&self, known)).await;
+        stop.run_until_cancelled(Box::pin(follow_config_files(&self, known))).await;
     }
 }
 
