@@ -259,18 +259,32 @@ enum Odd {
 impl Odd {
     const ALL: [Self; 5] = [Self::Pipe, Self::Directory, Self::Endless, Self::Nowhere, Self::Sparse];
 
+    /// Puts it there. A running daemon may write the file anew between its removal and that.
     fn put(self, place: &Path) {
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        let put = (0..1000).find_map(|_| {
+            let _ = std::fs::remove_file(place);
+            match self.try_put(place) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
+                put => Some(put),
+            }
+        });
+        put.expect("the place is free for a moment").unwrap();
+    }
+
+    fn try_put(self, place: &Path) -> io::Result<()> {
         use std::os::unix::fs::symlink;
 
-        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-        let _ = std::fs::remove_file(place);
         match self {
-            Self::Pipe => make_pipe(place),
+            Self::Pipe => match std::process::Command::new("mkfifo").arg(place).status()?.success() {
+                true => Ok(()),
+                false => Err(io::ErrorKind::AlreadyExists.into()),
+            },
             // In a directory nothing takes the place of something else by being renamed.
-            Self::Directory => std::fs::create_dir_all(place.join("below")).unwrap(),
-            Self::Endless => symlink("/dev/zero", place).unwrap(),
-            Self::Nowhere => symlink("nowhere/at/all", place).unwrap(),
-            Self::Sparse => std::fs::File::create(place).and_then(|file| file.set_len(10 << 30)).unwrap(),
+            Self::Directory => std::fs::create_dir_all(place.join("below")),
+            Self::Endless => symlink("/dev/zero", place),
+            Self::Nowhere => symlink("nowhere/at/all", place),
+            Self::Sparse => std::fs::File::create(place).and_then(|file| file.set_len(10 << 30)),
         }
     }
 }
