@@ -29,8 +29,8 @@ pub(super) fn waiting_task(number: u8, tool: &str, arguments: &Value) -> Inspect
             "action": "require-approval", "pattern": null, "source": "default", "locked": false,
         },
         "origin": {
-            "principal": "/home/ada/work/letters", "session": task_id(99),
-            "client": "claude-code 2.1.328", "directory": "/home/ada/work/letters",
+            "principal": "/home/ada/mail/letters", "session": task_id(99),
+            "client": "claude-code 2.1.328", "directory": "/home/ada/mail/letters",
         },
         "binding": "", "asked": asked, "expires": "2026-11-21T07:30:00Z", "changed": asked,
         "note": null, "result": null, "error": null,
